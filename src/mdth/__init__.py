@@ -1,0 +1,1 @@
+"""Mesh-Driving Talking Head."""

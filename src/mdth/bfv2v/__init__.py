@@ -1,0 +1,1 @@
+"""Mesh to frames. The public face is `export`."""

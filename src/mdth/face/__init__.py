@@ -1,0 +1,1 @@
+"""Faces: tracking, topology, geometry, smoothing."""

@@ -1,0 +1,84 @@
+"""Pictures -> face meshes, by MediaPipe's Face Landmarker."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.errors import CheckpointError
+
+Image = npt.NDArray[np.uint8]
+Mesh = npt.NDArray[np.float32]
+
+MAX_FACES = 16
+
+
+class FaceTracker:
+    """Face meshes [478,3] px of RGB pictures; use it in a `with`.
+
+    video=True follows one face from frame to frame (temporal smoothing, give frames in order and
+    one tracker per clip); otherwise each picture is searched for up to 16 faces.
+    """
+
+    def __init__(self, model: Path, *, video: bool = False, fps: float = 30.0) -> None:
+        import mediapipe as mp
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        if not model.is_file():
+            raise CheckpointError(f"{model}: no face model there; run `mdth assets fetch`")
+        self._image_of = lambda rgb: mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
+        self._video = video
+        self._step_ms = 1000.0 / fps
+        self._frames = 0
+        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+        self._landmarker = vision.FaceLandmarker.create_from_options(
+            vision.FaceLandmarkerOptions(
+                base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
+                running_mode=mode,
+                num_faces=1 if video else MAX_FACES,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the network; MediaPipe complains at exit when this is forgotten."""
+        self._landmarker.close()
+
+    def faces(self, picture: Image) -> list[Mesh]:
+        """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
+        # Rows padded by a decoder hide every face without an error, hence the copy.
+        image = self._image_of(np.ascontiguousarray(picture))
+        if self._video:
+            result = self._landmarker.detect_for_video(image, round(self._frames * self._step_ms))
+            self._frames += 1
+        else:
+            result = self._landmarker.detect(image)
+        height, width = picture.shape[:2]
+        scale = np.array([width, height, width], np.float32)
+        meshes = [
+            np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale
+            for face in result.face_landmarks
+        ]
+        return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
+
+
+def track(frames: Iterator[Image], model: Path, *, fps: float) -> Iterator[Mesh | None]:
+    """One mesh [478,3] px for each frame, None where no face is found: the length is kept."""
+    with contextlib.closing(FaceTracker(model, video=True, fps=fps)) as tracker:
+        for frame in frames:
+            found = tracker.faces(frame)
+            yield found[0] if found else None

@@ -1,0 +1,1 @@
+"""Speech to mesh. The public face is `export`."""

@@ -1,0 +1,1 @@
+"""Sound, pictures and video in and out, all of it through PyAV and Pillow."""

@@ -1,0 +1,1 @@
+"""From raw files to what inference needs: one module per kind."""

@@ -1,0 +1,1 @@
+"""Portrait, motion and speech mesh to driving meshes."""
