@@ -14,6 +14,9 @@ from mdth.face import topology
 
 FloatArray = npt.NDArray[np.floating]
 
+# From the camera to the face in eye distances, about 75 cm: how a size change becomes a z movement.
+VIEW_DISTANCE = 8.0
+
 
 class Pose(NamedTuple):
     """Head poses of T frames: scale [T] (px per eye distance), rotation [T,3,3], translation [T,3]."""
@@ -100,7 +103,7 @@ def rotation_from_euler_deg(yaw: float, pitch: float, roll: float) -> FloatArray
 
     Positive yaw turns the nose to the viewer's right, pitch down, roll clockwise in the picture.
     """
-    y, p, r = np.deg2rad([-yaw, -pitch, roll])
+    y, p, r = np.deg2rad([-yaw, pitch, roll])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
@@ -113,5 +116,5 @@ def euler_deg(rotation: FloatArray) -> FloatArray:
     pitch = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
     yaw = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])
     roll = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
-    degrees: FloatArray = np.rad2deg(np.stack([-yaw, -pitch, roll], axis=-1))
+    degrees: FloatArray = np.rad2deg(np.stack([-yaw, pitch, roll], axis=-1))
     return degrees

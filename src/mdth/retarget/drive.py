@@ -1,0 +1,53 @@
+"""Portrait, speech and head -> driving meshes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Portrait
+from mdth.face import geometry
+from mdth.retarget import eyes, mouth
+from mdth.retarget.head import NECK, HeadState
+
+FloatArray = npt.NDArray[np.floating]
+
+
+class Driver:
+    """Turns speech offsets and head states into meshes of one portrait.
+
+    neutral: [478,3] px, the portrait's mesh with its mouth shut and its smile relaxed.
+    """
+
+    def __init__(self, portrait: Portrait) -> None:
+        meshes = np.asarray(portrait.mesh, np.float64)[None]
+        pose = geometry.head_pose(meshes)
+        self._scale = float(pose.scale[0])
+        self._rotation = pose.rotation[0]
+        self._origin = pose.translation[0]
+        self._face = mouth.neutral_face(geometry.to_face(meshes, pose)[0])
+        self.neutral = self._place(self._face, np.eye(3), np.zeros(3))
+
+    def mesh(self, offsets: FloatArray, head: HeadState) -> npt.NDArray[np.float32]:
+        """Driving mesh [478,3] px for speech offsets [478,3] (face frame, eye distances).
+
+        The speech moves mouth, jaw and cheeks only; eyes, brows and pose are the head's.
+        """
+        face = self._face + mouth.SPEECH_WEIGHTS[:, None] * offsets
+        face = mouth.touch_lips(face)
+        face = face + eyes.move_brows(head.brows)
+        face = face + eyes.move_gaze(face, head.gaze_deg, head.closed)
+        face = face + eyes.move_lids(face, head.closed)
+        return self._place(face, head.rotation, head.translation)
+
+    def _place(
+        self, face: FloatArray, rotation: FloatArray, translation: FloatArray
+    ) -> npt.NDArray[np.float32]:
+        """Face frame -> picture, turned about the neck in front of the portrait's own pose."""
+        own = face @ self._rotation.T
+        neck = NECK @ self._rotation.T
+        turned = (own - neck) @ rotation.T + neck
+        turned[:, :2] += translation[:2]
+        nearer = geometry.VIEW_DISTANCE / (geometry.VIEW_DISTANCE + translation[2])
+        placed: npt.NDArray[np.float32] = (self._origin + self._scale * nearer * turned).astype(
+            np.float32
+        )
+        return placed
