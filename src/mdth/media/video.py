@@ -1,0 +1,183 @@
+"""The pictures of a video, at a constant rate and upright."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from mdth.artefacts import Frame
+from mdth.errors import UnreadableMedia
+from mdth.media.container import is_cover, open_media, reason, start_time
+from mdth.media.writer import RawWriter, VideoWriter
+
+__all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"]
+
+log = logging.getLogger("mdth")
+
+LOWEST_FPS, HIGHEST_FPS, USUAL_FPS = Fraction(1), Fraction(120), Fraction(25)
+LARGEST_SIDE_PX = 8192
+# A longer hole between two pictures is a damaged time stamp: the next picture follows at once.
+LONGEST_GAP_S = 30
+MISSING_S = 0.5
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The pictures `read_frames` gives: upright, even sizes, constant rate.
+
+    duration_s: what the file claims, None if it claims nothing.
+    """
+
+    width: int
+    height: int
+    fps: Fraction
+    duration_s: float | None
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        first = next(_decoded(container, stream, path, []), None)
+        if first is None:
+            raise UnreadableMedia(f"{path}: no picture could be decoded")
+        width, height = _upright_size(first)
+        return VideoInfo(width, height, _rate(stream), _declared_s(container, stream))
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """The video's pictures as RGB uint8 [H,W,3], upright, sides even, at `probe_video`'s fps.
+
+    Picture k is the one whose time stamp is nearest to k / fps; presentation starts at 0. A
+    truncated or damaged file gives what decodes, with one warning.
+    Raises MissingInput, UnreadableMedia.
+    """
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        fps = _rate(stream)
+        damaged: list[str] = []
+        size: tuple[int, int] | None = None
+        count = 0
+        timed = _timed(_decoded(container, stream, path, damaged), start_time(container), fps)
+        for frame, times in _at_ticks(timed, fps):
+            size = size or (frame.width, frame.height)
+            picture = _picture(frame, size) if times else None
+            for _ in range(times):
+                assert picture is not None
+                count += 1
+                yield picture
+        if not count:
+            why = f" ({damaged[0]})" if damaged else ""
+            raise UnreadableMedia(f"{path}: no picture could be decoded{why}")
+        declared_s, decoded_s = _declared_s(container, stream) or 0.0, float(count / fps)
+        if damaged or declared_s - decoded_s > MISSING_S:
+            log.warning(
+                "%s: damaged or cut off; using the %.2f s of video that decode", path, decoded_s
+            )
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    for stream in container.streams.video:
+        if not is_cover(stream.disposition) and stream.codec_context is not None:
+            stream.thread_type = "AUTO"
+            _check_size(stream.width, stream.height, path)
+            return stream
+    raise UnreadableMedia(f"{path}: there is no video in it")
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    if not (2 <= width <= LARGEST_SIDE_PX and 2 <= height <= LARGEST_SIDE_PX):
+        raise UnreadableMedia(
+            f"{path}: pictures of {width} x {height} px cannot be used; "
+            f"a side has 2 to {LARGEST_SIDE_PX} px"
+        )
+
+
+def _rate(stream: VideoStream) -> Fraction:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and LOWEST_FPS <= rate <= HIGHEST_FPS:
+            return Fraction(rate)
+    return USUAL_FPS
+
+
+def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, path: Path, damaged: list[str]
+) -> Iterator[VideoFrame]:
+    packets = container.demux(stream)
+    while len(damaged) < 10_000:
+        try:
+            frames = next(packets).decode()
+        except (StopIteration, av.error.EOFError):
+            return
+        except av.error.InvalidDataError as error:
+            damaged.append(reason(error))
+            continue
+        except (av.FFmpegError, OSError) as error:
+            damaged.append(reason(error))
+            return
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                _check_size(frame.width, frame.height, path)
+                yield frame
+
+
+def _timed(
+    frames: Iterator[VideoFrame], zero: Fraction, fps: Fraction
+) -> Iterator[tuple[VideoFrame, Fraction]]:
+    """Each picture and its presentation time in s, rising; holes too long to be true are closed."""
+    shift = -zero
+    last: Fraction | None = None
+    for frame in frames:
+        after = Fraction(0) if last is None else last + 1 / fps
+        if frame.pts is None or frame.time_base is None:
+            time = after
+        else:
+            time = frame.pts * frame.time_base + shift
+        if time - after > LONGEST_GAP_S or (last is not None and after - time > LONGEST_GAP_S):
+            shift += after - time
+            time = after
+        if last is None or time > last:
+            last = time
+            yield frame, time
+
+
+def _at_ticks(
+    timed: Iterator[tuple[VideoFrame, Fraction]], fps: Fraction
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Each picture with how many ticks k / fps it is nearest to (0: it is skipped)."""
+    tick = 0
+    held: tuple[VideoFrame, Fraction] | None = None
+    for frame, time in timed:
+        if held is not None:
+            until = -(-(held[1] + time) / 2 * fps // 1)  # first tick nearer to the next picture
+            times = max(0, int(until) - tick)
+            yield held[0], times
+            tick += times
+        held = frame, time
+    if held is not None:
+        yield held[0], max(0, round(held[1] * fps) + 1 - tick)
+
+
+def _upright_size(frame: VideoFrame) -> tuple[int, int]:
+    width, height = frame.width & ~1, frame.height & ~1
+    return (height, width) if frame.rotation % 180 else (width, height)
+
+
+def _picture(frame: VideoFrame, size: tuple[int, int]) -> Frame:
+    """RGB [H,W,3], upright and even; a change of size within the file is scaled back to `size`."""
+    rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+    rgb = rgb[: rgb.shape[0] & ~1, : rgb.shape[1] & ~1]
+    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4), dtype=np.uint8)
