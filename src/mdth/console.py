@@ -1,0 +1,95 @@
+"""What a person at a terminal sees on stderr: log lines, a progress bar, nothing else."""
+
+import contextlib
+import faulthandler
+import io
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+BAR_AFTER_S = 2.0
+REDRAW_S = 0.2
+BAR_WIDTH = 24
+
+
+class Progress:
+    """A bar with frames per second and time left, on a terminal and after 2 s of work only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._visible = stream.isatty()
+        self._start: float | None = None
+        self._drawn = 0.0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """`done` frames are made, of `total` where that is known."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        spent = now - self._start
+        if not self._visible or spent < BAR_AFTER_S or now - self._drawn < REDRAW_S:
+            return
+        self._drawn = now
+        self._stream.write(f"\r{progress_line(done, total, spent)}\x1b[K")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def progress_line(done: int, total: int | None, spent_s: float) -> str:
+    """One line for `done` frames made in `spent_s`."""
+    rate = done / spent_s
+    if not total:
+        return f"{done} frames, {rate:.0f} frames/s"
+    share = min(1.0, done / total)
+    full = round(share * BAR_WIDTH)
+    left_s = max(0.0, (total - done) / rate) if rate else 0.0
+    bar = "#" * full + "." * (BAR_WIDTH - full)
+    minutes, seconds = divmod(round(left_s), 60)
+    return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes}:{seconds:02d} left"
+
+
+def start_logging(stream: TextIO, *, verbose: bool) -> logging.Handler:
+    """Send the package's log to `stream`: warnings always, the rest on request."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("mdth: %(message)s"))
+    logger = logging.getLogger("mdth")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    return handler
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """The real stderr for our own words, while what native libraries write there goes nowhere.
+
+    MediaPipe's C++ logs to file descriptor 2 from its own threads whatever its settings say.
+    """
+    try:
+        sys.stderr.flush()
+        kept = os.dup(sys.stderr.fileno())
+    except (io.UnsupportedOperation, OSError, AttributeError):
+        yield sys.stderr
+        return
+    ours = os.fdopen(kept, "w", buffering=1, errors="backslashreplace")
+    before, sys.stderr = sys.stderr, ours
+    target = before.fileno()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, target)
+    os.close(nowhere)
+    faulthandler.enable(ours)
+    try:
+        yield ours
+    finally:
+        faulthandler.disable()
+        ours.flush()
+        sys.stderr = before
+        os.dup2(kept, target)
+        ours.close()

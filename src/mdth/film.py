@@ -1,0 +1,113 @@
+"""A scene -> its frames, made while the speech is still being read, in two threads."""
+
+import itertools
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdth import assets
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
+from mdth.errors import SpeechTooShort
+from mdth.flow import Clock, ahead
+from mdth.options import Options
+
+if TYPE_CHECKING:
+    from mdth.retarget.head import HeadState
+
+SHORTEST_S = 0.3
+ENCODER = "moonshine_tiny_en_encoder.ort"
+TRACKER = "face_landmarker.task"
+# Enough to bridge the speech encoder's bursts (one window gives many meshes), small in memory.
+MESHES_AHEAD = 64
+FRAMES_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a video is made from.
+
+    blocks: the speech, float32 [n] each, mono, 16 kHz. sound: the file whose sound the video
+    carries. duration_s: of the speech, where the file says it. motion: None where it is generated.
+    """
+
+    portrait: Portrait
+    blocks: Iterable[FloatArray]
+    sound: Path
+    duration_s: float | None
+    motion: Motion | None
+
+    def frame_count(self, options: Options) -> int | None:
+        """About how many frames there will be, None where the file does not say."""
+        if self.duration_s is None:
+            return None
+        return max(1, round(min(self.duration_s, options.limit_s or self.duration_s) * options.fps))
+
+
+def frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:
+    """The video's frames, RGB uint8 [H,W,3], in order.
+
+    One thread reads the speech and makes the meshes, another paints; the caller's own encodes.
+    Raises SpeechTooShort, UnreadableMedia, CheckpointError.
+    """
+    from mdth.bfv2v.export import Renderer
+
+    driving = ahead(driving_meshes(scene, options, clock), depth=MESHES_AHEAD)
+    with clock.stage("load"):
+        renderer = Renderer(scene.portrait)
+    painted = map(renderer.frame, clock.each("wait for meshes", driving))
+    try:
+        yield from ahead(clock.each("paint", painted), depth=FRAMES_AHEAD)
+    finally:
+        driving.close()
+
+
+def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[FloatArray]:
+    """The meshes [478,3] px that the frames follow."""
+    from mdth.faceformer.export import SpeechToMesh
+    from mdth.retarget import energy
+    from mdth.retarget.drive import Driver
+
+    with clock.stage("load"):
+        speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+        driver = Driver(scene.portrait)
+    blocks = clock.each("read speech", _usable(scene.blocks, options.limit_s))
+    for_mesh, for_energy = itertools.tee(blocks)
+    offsets = clock.each("speech to mesh", speech_to_mesh.stream(for_mesh, options.fps))
+    levels = itertools.chain(
+        energy.loudness(for_energy, fps=options.fps), itertools.repeat(energy.FLOOR_DB)
+    )
+    heads = _heads(scene.motion, levels, options)
+    yield from clock.each("retarget", map(driver.mesh, offsets, heads))
+
+
+def _heads(
+    motion: Motion | None, levels: Iterable[float], options: Options
+) -> "Iterator[HeadState]":
+    from mdth.retarget import head
+
+    if options.still:
+        return head.still()
+    if motion is not None:
+        return head.from_clip(motion, fps=options.fps)
+    return head.generated(levels, fps=options.fps, seed=options.seed)
+
+
+def _usable(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
+    """The blocks up to a limit. Raises SpeechTooShort before anything is made of under 0.3 s."""
+    left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
+    held: list[FloatArray] = []
+    heard = 0
+    for block in blocks:
+        used = block if left is None else block[: left - heard]
+        heard += len(used)
+        held.append(used)
+        if heard >= SHORTEST_S * SPEECH_RATE_HZ:
+            yield from held
+            held.clear()
+        if heard == left:
+            return
+    if heard < SHORTEST_S * SPEECH_RATE_HZ:
+        raise SpeechTooShort(
+            f"the speech lasts {heard / SPEECH_RATE_HZ:.2f} s; at least {SHORTEST_S} s are needed"
+        )

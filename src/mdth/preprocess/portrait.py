@@ -1,0 +1,163 @@
+"""A picture, or a clip's best frame -> the person's portrait: the picture and the face in it."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.errors import NoFaceFound
+from mdth.face import geometry, topology
+from mdth.face.tracker import FaceTracker
+
+log = logging.getLogger("mdth")
+
+Mesh = npt.NDArray[np.float32]
+
+MIN_FACE_PX = 64
+# The detector sees the whole picture in 192 px and misses faces under a tenth of it, hence tiles;
+# a tile smaller than this would hold no face of a usable size.
+SMALLEST_TILE_PX = 2 * MIN_FACE_PX
+TILES_PER_SIDE = (2, 3, 5)
+# A mesh further than this from a face's shape, in eye distances, is a detector's fancy.
+MAX_MISFIT = 0.2
+# Turned further than this, half of the face has no pixels to speak with.
+FRONTAL_DEG = 30.0
+# Frames of a clip that are looked at for its best one.
+FRAMES_LOOKED_AT = 60
+FOREHEAD, CHIN = 10, 152
+
+
+def prepare_portrait(image: Frame, *, tracker_model: Path, face: int | None = None) -> Portrait:
+    """The picture RGB uint8 [H,W,3] and its largest face, or the `face`-th (1 is the leftmost).
+
+    Raises NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
+    """
+    with FaceTracker(tracker_model) as tracker:
+        meshes = find_faces(image, tracker, at_least=face or 1)
+    height, width = image.shape[:2]
+    if not meshes:
+        raise NoFaceFound(
+            f"no face in the picture ({width}x{height}); use one that shows a face from the front"
+        )
+    mesh = _chosen(meshes, face)
+    size = face_height_px(mesh)
+    if size < MIN_FACE_PX:
+        raise NoFaceFound(
+            f"the face is {size:.0f} px high in a picture of {width}x{height}, at least "
+            f"{MIN_FACE_PX} are needed; crop the picture to the face or use a larger one"
+        )
+    yaw, pitch, _ = geometry.euler_deg(geometry.head_pose(mesh[None]).rotation)[0]
+    if max(abs(yaw), abs(pitch)) > FRONTAL_DEG:
+        log.warning(
+            "the face is turned by %.0f degrees; one seen from the front works best",
+            max(abs(yaw), abs(pitch)),
+        )
+    return Portrait(image, mesh)
+
+
+def best_frame(
+    frames: Iterator[Frame], *, count: int | None, tracker_model: Path, face: int | None = None
+) -> Portrait:
+    """The frame of a clip whose face is most frontal, eyes open and mouth shut.
+
+    frames: RGB uint8 [H,W,3]; about sixty of the `count` are looked at, one in ten where the count
+    is not known. Raises NoFaceFound.
+    """
+    step = max(1, count // FRAMES_LOOKED_AT) if count else 10
+    best: tuple[float, Frame, Mesh] | None = None
+    with contextlib.closing(FaceTracker(tracker_model)) as tracker:
+        for index, frame in enumerate(frames):
+            meshes = tracker.faces(frame) if index % step == 0 else []
+            if len(meshes) < (face or 1):
+                continue
+            mesh = _chosen(meshes, face)
+            score = portrait_score(mesh)
+            if best is None or score > best[0]:
+                best = score, frame, mesh
+    if best is None:
+        raise NoFaceFound("no face in the clip; use one that shows a face from the front")
+    return prepare_portrait(_even(best[1]), tracker_model=tracker_model, face=face)
+
+
+def portrait_score(mesh: FloatArray) -> float:
+    """How well a mesh [478,3] px suits as a portrait, 0 the best.
+
+    One point is lost for each 10 degrees of turn, 0.1 eye distances of open mouth and 0.05 of
+    eyes closed under a lid gap of 0.12.
+    """
+    pose = geometry.head_pose(mesh[None])
+    face = geometry.to_face(mesh[None], pose)[0]
+    turn = float(np.abs(geometry.euler_deg(pose.rotation)[0]).sum())
+    shut = float(np.clip(0.12 - geometry.eye_openings(face), 0, None).max())
+    return -turn / 10 - float(geometry.lip_opening(face)) / 0.1 - shut / 0.05
+
+
+def face_height_px(mesh: FloatArray) -> float:
+    """From the top of the forehead to the chin, px."""
+    return float(np.linalg.norm(mesh[FOREHEAD] - mesh[CHIN]))
+
+
+def find_faces(image: Frame, tracker: FaceTracker, *, at_least: int = 1) -> list[Mesh]:
+    """Meshes [478,3] px from left to right; small faces are looked for in overlapping tiles.
+
+    The tiles get smaller until `at_least` faces are found.
+    """
+    meshes = [mesh for mesh in tracker.faces(image) if _is_face(mesh)]
+    for per_side in TILES_PER_SIDE:
+        if len(meshes) >= at_least or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
+            break
+        for left, top, tile in _tiles(image, per_side):
+            offset = np.array([left, top, 0], np.float32)
+            found = (mesh + offset for mesh in tracker.faces(tile))
+            meshes += [m for m in found if _is_face(m) and not _among(m, meshes)]
+    return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
+
+
+def _chosen(meshes: list[Mesh], face: int | None) -> Mesh:
+    if face is None:
+        return max(meshes, key=face_height_px)
+    if face > len(meshes):
+        raise NoFaceFound(
+            f"face {face} was asked for, the picture shows {len(meshes)}; "
+            f"choose 1 to {len(meshes)}, counted from the left"
+        )
+    return meshes[face - 1]
+
+
+def _tiles(image: Frame, per_side: int) -> Iterator[tuple[int, int, Frame]]:
+    """Left, top and pixels of tiles that overlap by half."""
+    height, width = image.shape[:2]
+    tile = max(SMALLEST_TILE_PX, 2 * min(height, width) // (per_side + 1))
+    for top in _starts(height, tile):
+        for left in _starts(width, tile):
+            yield left, top, image[top : top + tile, left : left + tile]
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    last = max(0, length - tile)
+    count = 1 + -(-last // max(1, tile // 2))
+    return sorted({round(start) for start in np.linspace(0, last, count)})
+
+
+def _is_face(mesh: FloatArray) -> bool:
+    rigid = topology.RIGID
+    pose = geometry.fit_similarity(mesh[None, rigid], topology.CANONICAL[rigid])
+    misfit = geometry.to_face(mesh[None, rigid], pose)[0] - topology.CANONICAL[rigid]
+    return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
+
+
+def _among(mesh: FloatArray, meshes: list[Mesh]) -> bool:
+    centre = mesh[:, :2].mean(axis=0)
+    return any(
+        np.linalg.norm(other[:, :2].mean(axis=0) - centre) < face_height_px(other) / 2
+        for other in meshes
+    )
+
+
+def _even(frame: Frame) -> Frame:
+    height, width = frame.shape[:2]
+    return np.ascontiguousarray(frame[: height // 2 * 2, : width // 2 * 2])

@@ -1,0 +1,69 @@
+"""Files -> a scene: which of them gives the face, which the sound, which the motion."""
+
+from pathlib import Path
+
+from mdth import assets
+from mdth.artefacts import Motion, Portrait
+from mdth.errors import MissingInput, UnreadableMedia
+from mdth.film import TRACKER, Scene
+from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.image import read_image
+from mdth.media.video import probe_video, read_frames
+from mdth.options import Options
+from mdth.preprocess.motion import prepare_motion
+from mdth.preprocess.portrait import best_frame, prepare_portrait
+
+
+def gather(
+    options: Options,
+    *,
+    portrait: Portrait | Path | None = None,
+    speech: Path | None = None,
+    video: Path | None = None,
+) -> Scene:
+    """The scene of these files; the clip fills in for a face or a sound that is not given.
+
+    Raises InputError: MissingInput when there is no face or no sound among them.
+    """
+    if portrait is None and video is None:
+        raise MissingInput("no face: give a portrait, or a clip of the person with --video")
+    sound = speech or video
+    if sound is None:
+        raise MissingInput("no sound: give a speech, or a clip that has sound with --video")
+    info = probe_sound(sound)
+    return Scene(
+        portrait=find_face(portrait, video, options),
+        blocks=read_blocks(sound),
+        sound=sound,
+        duration_s=info.duration_s,
+        motion=find_motion(video) if video and not options.still else None,
+    )
+
+
+def find_face(portrait: Portrait | Path | None, video: Path | None, options: Options) -> Portrait:
+    """The portrait of a picture, else of the clip's best frame. Raises InputError."""
+    if isinstance(portrait, Portrait):
+        return portrait
+    model = assets.path(TRACKER)
+    if portrait is not None:
+        picture = read_image(portrait, max_size=options.max_size)
+        return prepare_portrait(picture, tracker_model=model, face=options.face)
+    if video is None:
+        raise MissingInput("no face: give a portrait or a clip")
+    info = probe_video(video)
+    count = round(info.duration_s * info.fps) if info.duration_s else None
+    return best_frame(read_frames(video), count=count, tracker_model=model, face=options.face)
+
+
+def find_motion(video: Path) -> Motion:
+    """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
+    return prepare_motion(read_frames(video), probe_video(video).fps, assets.path(TRACKER))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its content."""
+    try:
+        read_image(path, max_size=64)
+    except UnreadableMedia:
+        return False
+    return True
