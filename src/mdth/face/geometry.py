@@ -19,7 +19,10 @@ VIEW_DISTANCE = 8.0
 
 
 class Pose(NamedTuple):
-    """Head poses of T frames: scale [T] (px per eye distance), rotation [T,3,3], translation [T,3]."""
+    """Head poses of T frames.
+
+    scale: [T], px per eye distance. rotation: [T,3,3]. translation: [T,3] px.
+    """
 
     scale: FloatArray
     rotation: FloatArray

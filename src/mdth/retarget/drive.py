@@ -18,7 +18,7 @@ class Driver:
     """
 
     def __init__(self, portrait: Portrait) -> None:
-        meshes = np.asarray(portrait.mesh, np.float64)[None]
+        meshes: FloatArray = np.asarray(portrait.mesh, np.float64)[None]
         pose = geometry.head_pose(meshes)
         self._scale = float(pose.scale[0])
         self._rotation = pose.rotation[0]
@@ -42,12 +42,10 @@ class Driver:
         self, face: FloatArray, rotation: FloatArray, translation: FloatArray
     ) -> npt.NDArray[np.float32]:
         """Face frame -> picture, turned about the neck in front of the portrait's own pose."""
-        own = face @ self._rotation.T
+        own: FloatArray = face @ self._rotation.T
         neck = NECK @ self._rotation.T
-        turned = (own - neck) @ rotation.T + neck
+        turned: FloatArray = (own - neck) @ rotation.T + neck
         turned[:, :2] += translation[:2]
         nearer = geometry.VIEW_DISTANCE / (geometry.VIEW_DISTANCE + translation[2])
-        placed: npt.NDArray[np.float32] = (self._origin + self._scale * nearer * turned).astype(
-            np.float32
-        )
-        return placed
+        placed = self._origin + self._scale * nearer * turned
+        return np.asarray(placed, np.float32)

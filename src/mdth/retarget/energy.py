@@ -1,5 +1,6 @@
 """How loud the speech is, one value for each video frame."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ def level_db(samples: npt.NDArray[np.floating]) -> float:
     if len(samples) == 0:
         return FLOOR_DB
     power = float(np.mean(np.square(samples, dtype=np.float64)))
-    return max(FLOOR_DB, 10 * np.log10(power + 1e-12))
+    return max(FLOOR_DB, 10 * math.log10(power + 1e-12))
 
 
 def loudness(blocks: Iterable[npt.NDArray[np.floating]], *, fps: float) -> Iterator[float]:

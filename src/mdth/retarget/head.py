@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import Motion
 from mdth.face.geometry import rotation_from_euler_deg
+from mdth.retarget.clip import bounce, clip_track
 from mdth.retarget.eyes import BROWS
 from mdth.retarget.idle import Accents, Blinks, Drift, Glances
 from mdth.retarget.mouth import smoothstep
@@ -23,6 +25,8 @@ LIMITS = np.array([5.0, 5.0, 5.0, 0.03, 0.03, 0.04])
 QUIET_SHARE = 0.4
 START_S = 1.0
 BROW_RAISE = 0.025
+# A clip takes over from the portrait's own pose in this time.
+TAKE_OVER_S = 0.5
 
 
 class HeadState(NamedTuple):
@@ -80,3 +84,25 @@ def generated(energy: Iterable[float], *, fps: float, seed: int) -> Iterator[Hea
             gaze,
             brows,
         )
+
+
+def from_clip(motion: Motion, *, fps: float) -> Iterator[HeadState]:
+    """A clip's head, eyes and brows, forwards and backwards for ever, `fps` states a second.
+
+    Relative to the clip's mean, smoothed, limited (see `retarget.clip`), and resampled from the
+    clip's rate. The first state is the portrait's own; the clip takes over in half a second,
+    because it may start far from its mean.
+    """
+    track = clip_track(motion, NECK)
+    length = len(track.closed)
+    frame = 0
+    while True:
+        position = frame / fps * motion.fps
+        index = int(position)
+        now, then = bounce(index, length), bounce(index + 1, length)
+        taken = smoothstep(frame / fps / TAKE_OVER_S)
+        euler, translation, closed, gaze, brows = (
+            taken * (part[now] + (position - index) * (part[then] - part[now])) for part in track
+        )
+        yield HeadState(rotation_from_euler_deg(*euler), translation, closed, gaze, brows)
+        frame += 1
