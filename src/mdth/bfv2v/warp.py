@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Portrait
+from mdth.bfv2v import lashes
 from mdth.face import geometry, topology
 
 FloatArray = npt.NDArray[np.floating]
@@ -90,6 +91,7 @@ class Warp:
         self._coarse = self._cell * ratio
         self.roi = self._region(width, height)
         self._place_outer_grid(width, height)
+        self._vertices = np.concatenate([self.mesh[:, :2], lashes.portrait_vertices(self.mesh)])
         self._triangles, self._alpha, self._flat = self._face_triangles()
         x0, y0, x1, y1 = self.roi
         self._identity = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).astype(
@@ -157,11 +159,13 @@ class Warp:
         triangles = topology.TRIANGLES[np.argsort(-depth)].copy()
         area = _planes(topology.CANONICAL[triangles, :2], np.zeros((len(triangles), 3, 1)))[1]
         triangles[area < 0] = triangles[area < 0][:, ::-1]
-        alpha = np.ones(topology.VERTEX_COUNT)
+        triangles = np.concatenate([triangles, lashes.triangles()])
+        alpha = np.ones(topology.VERTEX_COUNT + lashes.COUNT)
         alpha[topology.FACE_OVAL] = 0
         flat = np.zeros(len(triangles), bool)
         for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
             flat |= np.isin(triangles, ring).all(axis=1)
+        flat |= (triangles >= topology.VERTEX_COUNT).any(axis=1)
         return triangles, alpha, flat
 
     def displacement(self, driving: FloatArray, rigid: Rigid) -> Grid:
@@ -170,7 +174,7 @@ class Warp:
         x0, y0, x1, y1 = self.roi
         size = ((x1 - x0) // self._cell, (y1 - y0) // self._cell)
         field = np.asarray(cv2.resize(outer, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        self._draw_face(field, driving)
+        self._draw_face(field, driving, rigid)
         if self._cell > 1:
             full = (x1 - x0, y1 - y0)
             field = np.asarray(cv2.resize(field, full, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -192,17 +196,19 @@ class Warp:
         backward: Grid = source - target
         return backward
 
-    def _draw_face(self, field: Grid, driving: FloatArray) -> None:
+    def _draw_face(self, field: Grid, driving: FloatArray, rigid: Rigid) -> None:
         """Replace the field inside the face by what its triangles say, blended at the outline."""
         cell = self._cell
-        corners = (driving[:, :2] - self.roi[:2] - (cell - 1) / 2) / cell
+        lids = lashes.driving_vertices(self.mesh, driving, rigid.matrix[:2, :2])
+        vertices = np.concatenate([driving[:, :2], lids])
+        corners = (vertices - self.roi[:2] - (cell - 1) / 2) / cell
         rows, columns = field.shape[:2]
         low = np.maximum(np.floor(corners[topology.FACE_OVAL].min(0)).astype(int) - 1, 0)
         high = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, [columns, rows])
         if (high <= low).any():
             return
         local = corners - low
-        shift = self.mesh[:, :2] - driving[:, :2]
+        shift = self._vertices - vertices
         values = np.concatenate([shift, self._alpha[:, None]], 1)
         table, area = _planes(local[self._triangles], values[self._triangles])
         # A triangle seen from behind is hidden; the mouth's and eyes' own layers cover their folds.
