@@ -33,6 +33,9 @@ HEAD_FADE = 0.7
 SKIN_REACH = 0.4
 BORDER_FADE = 0.35
 FIXED_POINT_STEPS = 4
+# Weight of the face field on the oval and the next rings of vertices. A turning head folds the
+# outermost triangles away; blending them softly keeps specks of background out of the cheek.
+OUTLINE_BLEND = (0.0, 0.35, 0.8)
 # A triangle less high than this, in cells, is a line, and its slopes are noise.
 MIN_HEIGHT = 0.25
 
@@ -160,8 +163,7 @@ class Warp:
         area = _planes(topology.CANONICAL[triangles, :2], np.zeros((len(triangles), 3, 1)))[1]
         triangles[area < 0] = triangles[area < 0][:, ::-1]
         triangles = np.concatenate([triangles, lashes.triangles()])
-        alpha = np.ones(topology.VERTEX_COUNT + lashes.COUNT)
-        alpha[topology.FACE_OVAL] = 0
+        alpha = np.concatenate([_outline_blend(), np.ones(lashes.COUNT)])
         flat = np.zeros(len(triangles), bool)
         for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
             flat |= np.isin(triangles, ring).all(axis=1)
@@ -249,6 +251,19 @@ class Warp:
         frame = image.copy()
         frame[y0:y1, x0:x1] = warped[: height - y0, : width - x0]
         return frame
+
+
+def _outline_blend() -> FloatArray:
+    """How much the face field counts at each vertex [478]: OUTLINE_BLEND in rings from the oval."""
+    alpha = np.ones(topology.VERTEX_COUNT)
+    ring = topology.FACE_OVAL
+    seen = np.zeros(topology.VERTEX_COUNT, bool)
+    for weight in OUTLINE_BLEND:
+        alpha[ring] = weight
+        seen[ring] = True
+        touching = topology.TRIANGLES[seen[topology.TRIANGLES].any(axis=1)]
+        ring = np.setdiff1d(touching, np.flatnonzero(seen))
+    return alpha
 
 
 def _planes(corners: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
