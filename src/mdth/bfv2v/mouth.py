@@ -22,6 +22,8 @@ Layer = npt.NDArray[np.float32]
 JAW = (18, 200, 199, 175, 152, 148, 377)
 # Biting edges from the line of the closed lips, eye distances, down positive.
 UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.035, 0.034, 0.17
+# Lips and lids nearer than this begin to close, px.
+CLOSED_PX = 1.5
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
 
@@ -49,12 +51,25 @@ def _smooth(points: FloatArray, steps: int = 4) -> FloatArray:
 
 
 def cover(outline: FloatArray, size: tuple[int, int], soft_px: float) -> Layer:
-    """How much of each pixel of (width, height) lies inside a closed line [N,2] px, 0..1."""
+    """How much of each pixel of (width, height) lies inside a closed line [N,2] px, 0..1.
+
+    The line runs from its left corner over the top and back. OpenCV draws a line even where top and
+    bottom touch, so the cover fades with the gap below about a pixel, to nothing where they meet.
+    """
     mask = np.zeros((size[1], size[0]), np.uint8)
-    points = np.round(outline * 16).astype(np.int32)
-    cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     blurred = cv2.GaussianBlur(mask, (0, 0), soft_px).astype(np.float32) / 255
-    return np.asarray(blurred, np.float32)
+    turn = int(np.argmax(outline[:, 0]))
+    top, bottom = outline[: turn + 1], np.concatenate([outline[turn:], outline[:1]])[::-1]
+    columns = np.arange(size[0], dtype=float)
+    gap: FloatArray = _heights(columns, bottom) - _heights(columns, top)
+    return np.asarray(blurred * smoothstep(gap / CLOSED_PX)[None], np.float32)
+
+
+def _heights(columns: FloatArray, line: FloatArray) -> FloatArray:
+    """Where a line [N,2] px from left to right crosses each column."""
+    heights: FloatArray = np.interp(columns, np.maximum.accumulate(line[:, 0]), line[:, 1])
+    return heights
 
 
 @dataclass(frozen=True)

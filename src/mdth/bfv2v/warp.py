@@ -132,7 +132,8 @@ class Warp:
         border = np.minimum.reduce(
             [nodes[..., 0], width - 1 - nodes[..., 0], nodes[..., 1], height - 1 - nodes[..., 1]]
         )
-        still = smoothstep(border / (BORDER_FADE * self.eye_distance))
+        # The outermost cells are 0, so that interpolation between cells moves no border pixel.
+        still = smoothstep((border - self._coarse) / (BORDER_FADE * self.eye_distance))
         # The outline's own motion has to be whole on the outline itself, border or not.
         self._skin = weights * (np.exp(-np.square(outside / SKIN_REACH)) * still)[..., None]
         self._head = self._head_weight(nodes) * still
