@@ -11,8 +11,9 @@ from PIL import Image
 from mdth import assets
 from mdth.artefacts import Portrait
 from mdth.bfv2v.export import Renderer
+from mdth.bfv2v.motion import rigid_motion
 from mdth.bfv2v.mouth import lip_outline
-from mdth.bfv2v.warp import Warp, rigid_motion
+from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker
 
@@ -82,13 +83,13 @@ def test_border_and_shoulders_stay(portrait: Portrait, renderer: Renderer, pose)
 def test_points_of_the_face_come_from_their_place(portrait: Portrait, pose) -> None:
     warp = Warp(portrait)
     driving = turned(portrait, *pose)
-    field = warp.displacement(driving, rigid_motion(portrait.mesh.astype(float), driving))
+    shift, origin = warp.field(driving, rigid_motion(portrait.mesh.astype(float), driving))
     eyes = np.concatenate([topology.EYE_LEFT, topology.EYE_RIGHT])
-    inner = np.setdiff1d(topology.RIGID[warp._alpha[topology.RIGID] == 1], eyes)
+    inner = np.setdiff1d(topology.RIGID[warp._triangles.blend[topology.RIGID] == 1], eyes)
     assert len(inner) > 10
     for vertex in inner:
         x, y = np.round(driving[vertex, :2]).astype(int)
-        source = np.array([x, y]) + field[y - warp.roi[1], x - warp.roi[0]]
+        source = np.array([x, y]) + shift[y - origin[1], x - origin[0]]
         rounding = np.array([x, y]) - driving[vertex, :2]
         assert np.abs(source - rounding - portrait.mesh[vertex, :2]).max() < 2.0
 
@@ -99,20 +100,20 @@ def test_points_of_the_face_come_from_their_place(portrait: Portrait, pose) -> N
 def test_nothing_folds(portrait: Portrait, pose) -> None:
     warp = Warp(portrait)
     driving = turned(portrait, *pose)
-    field = warp.displacement(driving, rigid_motion(portrait.mesh.astype(float), driving))
-    rows, columns = np.gradient(field, axis=(0, 1))
+    shift, origin = warp.field(driving, rigid_motion(portrait.mesh.astype(float), driving))
+    rows, columns = np.gradient(shift, axis=(0, 1))
     jacobian = (1 + columns[..., 0]) * (1 + rows[..., 1]) - columns[..., 1] * rows[..., 0]
     mask = np.ones(jacobian.shape, np.uint8)
     holes = [topology.LIPS_OUTER, topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16]]
     for hole in holes:
-        cv2.fillPoly(mask, [np.round(driving[hole, :2] - warp.roi[:2]).astype(np.int32)], 0)
+        cv2.fillPoly(mask, [np.round(driving[hole, :2] - origin).astype(np.int32)], 0)
     assert jacobian[mask > 0].min() > 0
 
 
 def test_mouth_is_painted_between_the_lips_only(portrait: Portrait, renderer: Renderer) -> None:
     mesh = opened(portrait, 0.15)
     rigid = rigid_motion(portrait.mesh.astype(float), mesh)
-    before = renderer._warp.apply(portrait.image, renderer._warp.displacement(mesh, rigid), mesh)
+    before = renderer._warp.apply(renderer._warp.field(mesh, rigid), mesh)
     after = before.copy()
     renderer._mouth.paint(after, mesh, rigid)
     changed = np.abs(after.astype(int) - before).max(-1)

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from mdth.artefacts import Frame, Portrait
 from mdth.bfv2v.eyes import EyePainter
+from mdth.bfv2v.motion import rigid_motion
 from mdth.bfv2v.mouth import MouthPainter
-from mdth.bfv2v.warp import Warp, rigid_motion
+from mdth.bfv2v.warp import Warp
 
 
 class Renderer:
@@ -25,8 +26,7 @@ class Renderer:
         """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
         mesh = np.asarray(driving, np.float64)
         rigid = rigid_motion(self._mesh, mesh)
-        field = self._warp.displacement(mesh, rigid)
-        picture = self._warp.apply(self.portrait.image, field, mesh)
+        picture = self._warp.apply(self._warp.field(mesh, rigid), mesh)
         self._eyes.paint(picture, mesh, rigid)
         self._mouth.paint(picture, mesh, rigid)
         return picture

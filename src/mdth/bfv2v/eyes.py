@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Portrait
+from mdth.bfv2v.motion import Rigid, sample
 from mdth.bfv2v.mouth import cover
-from mdth.bfv2v.warp import Rigid, sample
 from mdth.face import geometry, topology
 
 FloatArray = npt.NDArray[np.floating]

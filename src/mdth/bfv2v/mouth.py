@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import Portrait
 from mdth.bfv2v import teeth
-from mdth.bfv2v.warp import Rigid, smoothstep
+from mdth.bfv2v.motion import Rigid, smoothstep
 from mdth.face import geometry, topology
 
 FloatArray = npt.NDArray[np.floating]

@@ -1,0 +1,99 @@
+"""The field around the face: where hair, neck and background go when head and jaw move.
+
+The whole head, hair and neck included, follows the head's rigid motion, and the skin beside the
+face what the face outline does; both fade out before the shoulders and the picture's border.
+"""
+
+import cv2
+import numpy as np
+
+from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample, smoothstep
+from mdth.face import geometry, topology
+
+# The head with its hair, in eye distances from the middle of the outer eye corners: an ellipse in
+# the face frame that moves as one, and how much further (relative to it) the motion fades to 0.
+HEAD_HALF_WIDTH, HEAD_UP, HEAD_DOWN, HEAD_CENTRE = 1.25, 1.75, 1.3, 0.1
+HEAD_FADE = 0.7
+# How far the outline's own motion (the jaw's) reaches into neck and hair, eye distances.
+SKIN_REACH = 0.4
+BORDER_FADE = 0.35
+FIXED_POINT_STEPS = 4
+
+
+class Surround:
+    """Backward fields around one portrait's face, on square cells of `step` pixels.
+
+    region: the rectangle in which anything can move, whole cells, x0 y0 x1 y1 px; it may reach a
+    cell over the picture's right and lower border.
+    """
+
+    def __init__(self, mesh: FloatArray, size: tuple[int, int], step: int) -> None:
+        self._mesh = mesh
+        self._eye = float(geometry.eye_distance(mesh))
+        self.step = step
+        self.region = self._find_region(size)
+        x0, y0, x1, y1 = self.region
+        self._first = np.array([x0, y0], np.float32) + (step - 1) / 2
+        xs = np.arange(x0, x1, step) + (step - 1) / 2
+        ys = np.arange(y0, y1, step) + (step - 1) / 2
+        nodes = np.stack(np.meshgrid(xs, ys), -1)
+        oval = mesh[topology.FACE_OVAL]
+        nearness = 1 / (np.square(nodes[:, :, None] - oval[:, :2]).sum(-1) + 1e-3) ** 1.5
+        nearness /= nearness.sum(-1, keepdims=True)
+        still = self._stillness(nodes, size)
+        reach = np.exp(-np.square(self._outside(xs, ys) / SKIN_REACH))
+        self._skin = nearness * (reach * still)[..., None]
+        self._head = self._head_weight(nodes) * still
+        self._nodes = np.concatenate([nodes, (nearness @ oval[:, 2])[..., None]], -1)
+
+    def _find_region(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        middle = self._mesh[list(topology.OUTER_EYE_CORNERS), :2].mean(0)
+        reach = self._eye * (1 + HEAD_FADE)
+        # A rolled head needs more width; a frame may lean by a quarter of its height.
+        half_width = HEAD_HALF_WIDTH + 0.25 * HEAD_UP
+        low = middle - reach * np.array([half_width, HEAD_UP])
+        high = middle + reach * np.array([half_width, HEAD_DOWN + 0.25 * HEAD_HALF_WIDTH])
+        x0, y0 = (int(v) for v in np.maximum(low, 0))
+        cells_x = int(np.ceil((min(high[0], size[0]) - x0) / self.step))
+        cells_y = int(np.ceil((min(high[1], size[1]) - y0) / self.step))
+        return x0, y0, x0 + cells_x * self.step, y0 + cells_y * self.step
+
+    def _stillness(self, nodes: FloatArray, size: tuple[int, int]) -> FloatArray:
+        """0 at the picture's border, 1 away from it.
+
+        The outermost cells are 0, so that interpolation between cells moves no border pixel.
+        """
+        border = np.minimum(nodes, np.array(size) - 1 - nodes).min(-1)
+        return smoothstep((border - self.step) / (BORDER_FADE * self._eye))
+
+    def _outside(self, xs: FloatArray, ys: FloatArray) -> FloatArray:
+        """Distance from the face outline, 0 inside, eye distances [H,W]."""
+        outline = self._mesh[topology.FACE_OVAL, :2].astype(np.float32)
+        distance = [[-cv2.pointPolygonTest(outline, (x, y), True) for x in xs] for y in ys]
+        outside: FloatArray = np.maximum(np.array(distance), 0) / self._eye
+        return outside
+
+    def _head_weight(self, nodes: FloatArray) -> FloatArray:
+        """1 on the head, 0 away from it, at picture points [...,2] px."""
+        left, right = (self._mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
+        along = (right - left) / np.linalg.norm(right - left)
+        down = np.array([-along[1], along[0]])
+        from_eyes = (nodes - (left + right) / 2) / self._eye
+        x = from_eyes @ along
+        y = from_eyes @ down - HEAD_CENTRE
+        half_height = np.where(y < 0, HEAD_UP + HEAD_CENTRE, HEAD_DOWN - HEAD_CENTRE)
+        radius = np.hypot(x / HEAD_HALF_WIDTH, y / half_height)
+        return 1 - smoothstep((radius - 1) / HEAD_FADE)
+
+    def field(self, driving: FloatArray, rigid: Rigid) -> Grid:
+        """What to add to a cell's place to get its source, [H,W,2] px."""
+        oval = topology.FACE_OVAL
+        moved = rigid.apply(self._nodes)[..., :2] - self._nodes[..., :2]
+        own = driving[oval, :2] - rigid.apply(self._mesh[oval])[:, :2]
+        forward = (moved * self._head[..., None] + self._skin @ own).astype(np.float32)
+        target = self._nodes[..., :2].astype(np.float32)
+        source = target
+        for _ in range(FIXED_POINT_STEPS):
+            source = target - sample(forward, (source - self._first) / self.step, cv2.INTER_LINEAR)
+        backward: Grid = source - target
+        return backward
