@@ -6,7 +6,6 @@ The only place that prints. Nothing heavy is imported before a command runs: --h
 import argparse
 import contextlib
 import errno
-import functools
 import logging
 import signal
 import sys
@@ -88,16 +87,19 @@ def _talk(parsed: argparse.Namespace, progress: Progress) -> None:
     portrait, speech = parsed.portrait, parsed.speech
     if portrait and not speech and not scene.is_picture(portrait):
         portrait, speech = None, portrait
-    make = functools.partial(
-        pipeline.talk, portrait, speech, video=parsed.video, progress=progress, **_choices(parsed)
-    )
+
+    def make(output: Path | BinaryIO) -> None:
+        pipeline.talk(
+            portrait, speech, output, video=parsed.video, progress=progress, **_choices(parsed)
+        )
+
     if parsed.output == STDOUT:
         make(sys.stdout.buffer)
     elif parsed.raw:
         with _raw_file(Path(parsed.output)) as file:
             make(file)
     else:
-        make(parsed.output)
+        make(Path(parsed.output))
         print(parsed.output)
 
 
@@ -150,9 +152,9 @@ def _assets(parsed: argparse.Namespace, progress: Progress) -> None:
 def _closed_loop(parsed: argparse.Namespace, progress: Progress) -> None:
     from mdth import closed_loop
 
-    print(closed_loop.HEADER)
+    print(closed_loop.HEADER, flush=True)
     for portrait in parsed.portraits:
-        print(closed_loop.measure(portrait, parsed.speech, progress=progress, **_choices(parsed)))
+        print(closed_loop.measure(portrait, parsed.speech), flush=True)
 
 
 def _version(parsed: argparse.Namespace, progress: Progress) -> None:

@@ -1,8 +1,6 @@
 """What a person at a terminal sees on stderr: log lines, a progress bar, nothing else."""
 
 import contextlib
-import faulthandler
-import io
 import logging
 import os
 import sys
@@ -13,6 +11,7 @@ from typing import TextIO
 BAR_AFTER_S = 2.0
 REDRAW_S = 0.2
 BAR_WIDTH = 24
+STDERR = 2
 
 
 class Progress:
@@ -73,23 +72,18 @@ def quiet_libraries() -> Iterator[TextIO]:
     MediaPipe's C++ logs to file descriptor 2 from its own threads whatever its settings say.
     """
     try:
-        sys.stderr.flush()
-        kept = os.dup(sys.stderr.fileno())
-    except (io.UnsupportedOperation, OSError, AttributeError):
+        kept = os.dup(STDERR)
+    except OSError:
         yield sys.stderr
         return
     ours = os.fdopen(kept, "w", buffering=1, errors="backslashreplace")
     before, sys.stderr = sys.stderr, ours
-    target = before.fileno()
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, target)
+    os.dup2(nowhere, STDERR)
     os.close(nowhere)
-    faulthandler.enable(ours)
     try:
         yield ours
     finally:
-        faulthandler.disable()
-        ours.flush()
         sys.stderr = before
-        os.dup2(kept, target)
+        os.dup2(kept, STDERR)
         ours.close()

@@ -1,19 +1,28 @@
-"""A scene -> its frames, made while the speech is still being read, in two threads."""
+"""A scene -> its frames -> a file, made while the speech is still being read, in threads."""
 
 import itertools
-from collections.abc import Generator, Iterable, Iterator
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mdth import assets
+from mdth import assets, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
 from mdth.errors import SpeechTooShort
 from mdth.flow import Clock, ahead
+from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import Options
 
 if TYPE_CHECKING:
     from mdth.retarget.head import HeadState
+
+log = logging.getLogger("mdth")
+
+# Called with the number of frames made, and of all frames where that is known.
+Progress = Callable[[int, int | None], None]
+Record = dict[str, Any]
 
 SHORTEST_S = 0.3
 ENCODER = "moonshine_tiny_en_encoder.ort"
@@ -42,6 +51,48 @@ class Scene:
         if self.duration_s is None:
             return None
         return max(1, round(min(self.duration_s, options.limit_s or self.duration_s) * options.fps))
+
+
+def shoot(
+    scene: Scene,
+    target: Path | BinaryIO,
+    options: Options,
+    *,
+    clock: Clock,
+    progress: Progress | None,
+) -> Record:
+    """Film the scene into `target`; gives what the record says about it. Raises MdthError."""
+    total = scene.frame_count(options)
+    with closing(frames(scene, options, clock)) as film:
+        # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
+        first = next(film)
+        with _sink(target, first, scene, options) as sink:
+            for frame in itertools.chain([first], film):
+                with clock.stage("wait for encoder"):
+                    sink.write(frame)
+                if progress:
+                    progress(sink.frames_written, total)
+    log.info("%d frames in %.1f s", sink.frames_written, clock.seconds["total"])
+    return record.of_film(options, frames=sink.frames_written, shape=first.shape, clock=clock)
+
+
+def _sink(
+    target: Path | BinaryIO, first: Frame, scene: Scene, options: Options
+) -> VideoWriter | RawWriter:
+    height, width = first.shape[:2]
+    if not isinstance(target, Path):
+        log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, options.fps)
+        return RawWriter(target)
+    return VideoWriter(
+        target,
+        width=width,
+        height=height,
+        fps=options.fps,
+        sound=scene.sound,
+        crf=options.crf,
+        preset=options.preset,
+        metadata=record.SYNTHETIC,
+    )
 
 
 def frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:

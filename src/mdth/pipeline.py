@@ -1,26 +1,24 @@
 """The story: portrait and speech become a talking video; a twin's raw folder becomes one too."""
 
-import itertools
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Unpack
+from typing import BinaryIO, Unpack
 
-from mdth import record
-from mdth.artefacts import Frame, Portrait
+from mdth import devices, manifest, record, twins
+from mdth.artefacts import Portrait
 from mdth.errors import InputError
-from mdth.film import Scene, frames
+from mdth.film import Progress, Record, shoot
 from mdth.flow import Clock
-from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import Choices, Options
-from mdth.scene import find_face, gather
+from mdth.preprocess.speech import prepare_speech
+from mdth.scene import Inputs, find_face, find_motion, gather
+from mdth.storage.layout import AUDIO, IMAGE, VIDEO, stored_inference
+from mdth.twins import Twin
 
 log = logging.getLogger("mdth")
 
-# Called with the number of frames made, and of all frames where that is known.
-Progress = Callable[[int, int | None], None]
-Record = dict[str, Any]
+OUTPUT = "output.mp4"
 
 
 def prepare(
@@ -50,58 +48,65 @@ def talk(
     choices: see `mdth.options.Options`. Raises MdthError, and leaves nothing half-written.
     """
     options, clock = Options(**choices), Clock()
-    given = {"portrait": portrait, "speech": speech, "video": video}
-    inputs = {kind: Path(f) if isinstance(f, str) else f for kind, f in given.items() if f}
-    target = _checked_target(output, inputs.values())
+    inputs = Inputs.of(portrait, speech, video)
+    target = _checked_target(output, inputs)
     with clock.stage("prepare"):
-        scene = gather(options, **inputs)
+        scene = gather(inputs, options)
     made = shoot(scene, target, options, clock=clock, progress=progress)
-    made["inputs"] = {kind: record.described(file) for kind, file in inputs.items()}
+    made["inputs"] = {kind: record.described(file) for kind, file in inputs.given().items()}
     if isinstance(target, Path):
         record.write(target.with_suffix(".json"), made)
     return made
 
 
-def shoot(
-    scene: Scene,
-    target: Path | BinaryIO,
-    options: Options,
+def preprocess(twin_id: str, *, n_gpus: int = 1, **choices: Unpack[Choices]) -> Path:
+    """Prepare a twin: raw files of the store -> portrait, speech and motion, sealed and published.
+
+    Gives the local folder. What is prepared already, from the same files, is not computed again.
+    Of the choices, `face` and `max_size` count here. Raises MdthError.
+    """
+    devices.check(n_gpus)
+    options, twin = Options(**choices), Twin.named(twin_id)
+    sources = twins.fetch(twin)
+    settings = {"face": options.face, "max_size": options.max_size}
+    origin = manifest.Origin(twin_id, sources.described(), settings)
+    if manifest.is_current(twin.prepared, origin):
+        log.info("%s is prepared already; nothing to do", twin_id)
+    else:
+        with twins.replacing(twin.prepared) as folder:
+            prepare_speech(sources.sound, folder / AUDIO)
+            find_face(sources.image, sources.video, options).save(folder / IMAGE)
+            if sources.video:
+                find_motion(sources.video).save(folder / VIDEO)
+            manifest.seal(folder, origin)
+    twins.publish_prepared(twin)
+    return twin.prepared
+
+
+def inference(
+    twin_id: str,
     *,
-    clock: Clock,
-    progress: Progress | None,
-) -> Record:
-    """Film the scene into `target`; gives what the record says about it. Raises MdthError."""
-    total = scene.frame_count(options)
-    with closing(frames(scene, options, clock)) as film:
-        # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
-        first = next(film)
-        with _sink(target, first, scene, options) as sink:
-            for frame in itertools.chain([first], film):
-                with clock.stage("wait for encoder"):
-                    sink.write(frame)
-                if progress:
-                    progress(sink.frames_written, total)
-    log.info("%d frames in %.1f s", sink.frames_written, clock.seconds["total"])
-    return record.of_film(options, frames=sink.frames_written, shape=first.shape, clock=clock)
+    n_gpus: int = 1,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> Path:
+    """Film a prepared twin: `output.mp4` and its record, locally and in the store.
 
-
-def _sink(
-    target: Path | BinaryIO, first: Frame, scene: Scene, options: Options
-) -> VideoWriter | RawWriter:
-    height, width = first.shape[:2]
-    if not isinstance(target, Path):
-        log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, options.fps)
-        return RawWriter(target)
-    return VideoWriter(
-        target,
-        width=width,
-        height=height,
-        fps=options.fps,
-        sound=scene.sound,
-        crf=options.crf,
-        preset=options.preset,
-        metadata=record.SYNTHETIC,
-    )
+    Gives the local mp4. Raises MdthError: ArtefactError when the prepared data is stale or foreign.
+    """
+    devices.check(n_gpus)
+    twin, clock = Twin.named(twin_id), Clock()
+    with clock.stage("prepare"):
+        folder = twins.bring_prepared(twin)
+        sealed = manifest.read(folder, twin=twin_id)
+        scene = twins.load_scene(folder)
+    options = Options(**{**sealed["settings"], **choices})
+    target = twin.tree.serving(twin_id) / OUTPUT
+    made = shoot(scene, target, options, clock=clock, progress=progress)
+    made["inputs"] = sealed["sources"]
+    for file in (target, record.write(target.with_suffix(".json"), made)):
+        twin.store.upload(file, f"{stored_inference(twin_id)}/{file.name}")
+    return target
 
 
 def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[object]) -> Path | BinaryIO:

@@ -1,6 +1,7 @@
 """Files -> a scene: which of them gives the face, which the sound, which the motion."""
 
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from mdth import assets
 from mdth.artefacts import Motion, Portrait
@@ -14,17 +15,38 @@ from mdth.preprocess.motion import prepare_motion
 from mdth.preprocess.portrait import best_frame, prepare_portrait
 
 
-def gather(
-    options: Options,
-    *,
-    portrait: Portrait | Path | None = None,
-    speech: Path | None = None,
-    video: Path | None = None,
-) -> Scene:
+class Inputs(NamedTuple):
+    """What a user gives; at least one face and one sound among them."""
+
+    portrait: Portrait | Path | None = None
+    speech: Path | None = None
+    video: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        portrait: Portrait | Path | str | None,
+        speech: Path | str | None,
+        video: Path | str | None,
+    ) -> Self:
+        """The same with paths for strings."""
+        return cls(
+            Path(portrait) if isinstance(portrait, str) else portrait,
+            Path(speech) if speech else None,
+            Path(video) if video else None,
+        )
+
+    def given(self) -> dict[str, Portrait | Path]:
+        """Those that are there, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+def gather(inputs: Inputs, options: Options) -> Scene:
     """The scene of these files; the clip fills in for a face or a sound that is not given.
 
     Raises InputError: MissingInput when there is no face or no sound among them.
     """
+    portrait, speech, video = inputs
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person with --video")
     sound = speech or video
@@ -57,7 +79,7 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
 
 def find_motion(video: Path) -> Motion:
     """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
-    return prepare_motion(read_frames(video), probe_video(video).fps, assets.path(TRACKER))
+    return prepare_motion(read_frames(video), float(probe_video(video).fps), assets.path(TRACKER))
 
 
 def is_picture(path: Path) -> bool:

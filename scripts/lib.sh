@@ -1,0 +1,109 @@
+# Shared by demo, test, check and bench: a fitting Python, system libraries, .venv. Source it.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# MediaPipe and OpenCV link these; no Python package brings them.
+SYSTEM_LIBRARIES="libEGL.so.1 libGLESv2.so.2 libGL.so.1 libglib-2.0.so.0"
+SYSTEM_PACKAGES="libegl1 libgles2 libgl1 libglib2.0-0"
+# The newest torch with a small build for the CPU that tests of the training code are known to pass.
+TORCH="torch==2.13.0"
+
+stop() {
+    echo "$*" >&2
+    exit 1
+}
+
+fits() {
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+        >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
+        # Asked to run, not only looked up: a version manager's stand-in may exist and not work.
+        if fits "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    stop "Python 3.11 or 3.12 with venv is needed; on Debian: apt-get install python3 python3-venv"
+}
+
+missing_libraries() {
+    [ "$(uname -s)" = Linux ] || return 0
+    "$1" - $SYSTEM_LIBRARIES <<'PYTHON'
+import ctypes
+import sys
+
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        print(name)
+PYTHON
+}
+
+need_libraries() {
+    local missing
+    missing=$(missing_libraries "$1")
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        echo "installing system libraries: $SYSTEM_PACKAGES"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $SYSTEM_PACKAGES
+        missing=$(missing_libraries "$1")
+    fi
+    [ -z "$missing" ] || stop "system libraries are missing ($(echo $missing)); run: \
+sudo apt-get update && sudo apt-get install -y $SYSTEM_PACKAGES"
+}
+
+# What is installed is written down, so that the second run installs nothing.
+stamp() {
+    cat pyproject.toml constraints.txt scripts/lib.sh | cksum
+}
+
+installed() {
+    [ -f ".venv/mdth-$1" ] && [ "$(cat ".venv/mdth-$1")" = "$(stamp)" ]
+}
+
+# make_environment core|test: .venv with the package and, for tests, what they need.
+make_environment() {
+    local python
+    python=$(find_python)
+    need_libraries "$python"
+    if installed test || installed "$1"; then
+        return
+    fi
+    if ! fits .venv/bin/python; then
+        echo "making .venv with $("$python" --version)"
+        "$python" -m venv --clear .venv
+    fi
+    echo "installing the package ($1); the first time takes a few minutes"
+    local package=.
+    [ "$1" = core ] || package=".[$1]"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        -c constraints.txt -e "$package"
+    [ "$1" = core ] || install_torch
+    stamp >".venv/mdth-$1"
+}
+
+# Only a build that lies ready in a local folder (PIP_FIND_LINKS) is taken: the registry's own is
+# several GB. Without it the tests of the training code are skipped and say so.
+install_torch() {
+    if .venv/bin/python -m pip install --quiet --no-index --no-deps "$TORCH" 2>/dev/null; then
+        .venv/bin/python -m pip install --quiet -c constraints.txt "$TORCH" onnx scipy
+    else
+        echo "no local build of $TORCH: tests of the training code will be skipped"
+    fi
+}
+
+fetch_assets() {
+    .venv/bin/mdth assets fetch >/dev/null
+}
+
+# The public-domain portrait that matplotlib, which MediaPipe brings, ships among its sample data.
+demo_portrait() {
+    .venv/bin/python -c 'from importlib.util import find_spec; from pathlib import Path
+print(Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg")'
+}

@@ -1,0 +1,133 @@
+"""Does the written video do what it was told? It is tracked again and compared with its driving.
+
+Run on portraits of your own: `mdth closed-loop a.jpg b.jpg --speech speech.wav`.
+"""
+
+import tempfile
+import wave
+from pathlib import Path
+from typing import NamedTuple, Unpack
+
+import numpy as np
+
+from mdth import assets, pipeline
+from mdth.artefacts import FloatArray
+from mdth.face import geometry
+from mdth.face.tracker import FaceTracker
+from mdth.film import TRACKER, driving_meshes
+from mdth.flow import Clock
+from mdth.media.audio import read_blocks
+from mdth.media.video import read_frames
+from mdth.options import Choices, Options
+from mdth.scene import Inputs, gather
+
+DELAY_S = 0.5
+RATE_HZ = 16_000
+MOST_LAG = 30
+HEADER = f"{'portrait':28} opening r  lag  pose mean  p95 deg  delayed by"
+
+
+class Result(NamedTuple):
+    """What the closed loop shows for one portrait.
+
+    opening: correlation of tracked and driven lip opening at lag 0. lag: frames at which it is
+    largest, positive when the video is late. pose_mean_deg, pose_p95_deg: angle between tracked and
+    driven head. delay_s: how much later the mouth moves when the sound starts 0.5 s later.
+    """
+
+    name: str
+    opening: float
+    lag: int
+    pose_mean_deg: float
+    pose_p95_deg: float
+    delay_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name[:28]:28} {self.opening:9.3f} {self.lag:4d} {self.pose_mean_deg:10.2f} "
+            f"{self.pose_p95_deg:8.2f} {self.delay_s:9.2f} s"
+        )
+
+
+def measure(portrait: Path, speech: Path, **choices: Unpack[Choices]) -> Result:
+    """Film the portrait, track the mp4 and compare. Raises MdthError."""
+    options = Options(**choices)
+    with tempfile.TemporaryDirectory() as folder:
+        video, late_video = Path(folder, "video.mp4"), Path(folder, "late.mp4")
+        late_speech = delayed(speech, Path(folder, "late.wav"))
+        pipeline.talk(portrait, speech, video, **choices)
+        pipeline.talk(portrait, late_speech, late_video, **choices)
+        scene = gather(Inputs(portrait, speech), options)
+        driven = np.stack(list(driving_meshes(scene, options, Clock())))
+        tracked, found = tracked_meshes(video)
+        late, _ = tracked_meshes(late_video)
+    pairs = [geometry.head_pose(meshes[found]) for meshes in (tracked, driven)]
+    errors = angles_deg(pairs[0].rotation, pairs[1].rotation)
+    lag, _ = best_lag(opening(tracked), opening(driven))
+    late_by, _ = best_lag(opening(late)[: len(tracked)], opening(tracked))
+    return Result(
+        name=portrait.name,
+        opening=correlation(opening(tracked)[found], opening(driven)[found]),
+        lag=lag,
+        pose_mean_deg=float(errors.mean()),
+        pose_p95_deg=float(np.percentile(errors, 95)),
+        delay_s=late_by / options.fps,
+    )
+
+
+def tracked_meshes(video: Path) -> tuple[FloatArray, FloatArray]:
+    """Meshes [T,478,3] px of each frame on its own, and which are found [T]; others repeat.
+
+    Each frame is tracked without memory: the tracker's smoothing would shift the mouth in time.
+    """
+    meshes: list[FloatArray] = []
+    found: list[bool] = []
+    with FaceTracker(assets.path(TRACKER)) as tracker:
+        for frame in read_frames(video):
+            faces = tracker.faces(frame)
+            found.append(bool(faces))
+            if faces or meshes:
+                meshes.append(faces[0] if faces else meshes[-1])
+    missing = len(found) - len(meshes)
+    return np.stack([meshes[0]] * missing + meshes), np.array(found)
+
+
+def opening(meshes: FloatArray) -> FloatArray:
+    """Lip opening [T] of meshes [T,478,3] px, in eye distances."""
+    return geometry.lip_opening(geometry.to_face(meshes, geometry.head_pose(meshes)))
+
+
+def correlation(a: FloatArray, b: FloatArray) -> float:
+    """Pearson's correlation of two tracks [T]; 0 where one of them does not move."""
+    if a.std() < 1e-9 or b.std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def best_lag(late: FloatArray, early: FloatArray) -> tuple[int, float]:
+    """How many frames `late` [T] comes after `early` [T], and the correlation there."""
+    count = min(len(late), len(early))
+    scores = {}
+    for lag in range(-min(MOST_LAG, count // 2), min(MOST_LAG, count // 2) + 1):
+        start, stop = max(0, lag), min(count, count + lag)
+        scores[lag] = correlation(late[start:stop], early[start - lag : stop - lag])
+    lag = max(scores, key=lambda key: scores[key])
+    return lag, scores[lag]
+
+
+def angles_deg(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Angle [T] between rotations [T,3,3]."""
+    trace = np.einsum("tij,tij->t", a, b)
+    angles: FloatArray = np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    return angles
+
+
+def delayed(speech: Path, target: Path) -> Path:
+    """The speech as 16 kHz mono wav with DELAY_S of silence in front."""
+    samples = np.concatenate([np.zeros(round(DELAY_S * RATE_HZ)), *read_blocks(speech, RATE_HZ)])
+    with wave.open(str(target), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return target

@@ -1,0 +1,38 @@
+"""How many GPUs there are, and whether that is enough."""
+
+import logging
+import shutil
+import subprocess
+
+from mdth.errors import DeviceError
+
+log = logging.getLogger("mdth")
+
+TIMEOUT_S = 20
+
+
+def count_gpus() -> int:
+    """The NVIDIA GPUs the driver lists, 0 without a driver."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0
+    try:
+        listed = subprocess.run(
+            [command, "-L"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def check(wanted: int) -> None:
+    """Accept 0 and 1 anywhere, more only where there are as many. Raises DeviceError."""
+    found = count_gpus() if wanted else 0
+    if wanted > max(1, found):
+        raise DeviceError(
+            f"{wanted} GPUs were asked for, {found} found; use --n-gpus 1, which runs anywhere"
+        )
+    if found < wanted:
+        log.info("no GPU found: running on the CPU")
+    elif wanted:
+        log.info("this engine runs on the CPU; the GPUs stay idle")

@@ -1,0 +1,79 @@
+"""What many tests need: the demo inputs, the command line in this process, a store and a home."""
+
+import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mdth import assets, cli
+from mdth.config import config
+from mdth.errors import MdthError
+
+ROOT = Path(__file__).parents[1]
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def portrait_path() -> Path:
+    """A public-domain portrait: 512x600 px, one face of 202 px, mouth shut."""
+    origin = find_spec("matplotlib").origin
+    return Path(origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+
+
+@pytest.fixture(scope="session")
+def short_path() -> Path:
+    """A spoken sentence of 3.30 s."""
+    return ROOT / "examples/short.wav"
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> Path:
+    """The folder of the outside models; the tests fetch nothing."""
+    try:
+        return assets.verify()[0].parent.absolute()
+    except MdthError as error:
+        pytest.skip(f"{error}")
+
+
+@pytest.fixture
+def mdth(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """`mdth("talk", portrait, ...)` runs the command line in this process."""
+
+    def run(*arguments: object) -> Ended:
+        capfd.readouterr()
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Ended(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def twin_home(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with an empty local store (`store`) and an empty home that has the models."""
+    common = tmp_path / "home/warping-common/th"
+    common.mkdir(parents=True)
+    (common / "checkpoints").symlink_to(checkpoints)
+    monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MDTH_HOME", str(tmp_path / "home"))
+    config.cache_clear()
+    yield tmp_path
+    config.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes share the machine too."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
