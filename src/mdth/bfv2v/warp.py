@@ -56,7 +56,7 @@ class Warp:
         step = self._surround.step
         first, last = self._moving(coarse, driving)
         coarse = coarse[first[1] : last[1], first[0] : last[0]]
-        origin = np.array(self._surround.region[:2], float) + first * step
+        origin = (np.array(self._surround.region[:2]) + first * step).astype(float)
         width, height = ((last - first) * step).tolist()
         cell = self._cell
         shift = _resize(coarse, (width // cell, height // cell))
