@@ -29,6 +29,7 @@ class OneEuro:
         self._beta = beta
         self._speed_gain = self._gain(np.float64(speed_cutoff_hz))
         self._value: FloatArray | None = None
+        self._last: FloatArray = np.zeros(())
         self._speed: FloatArray = np.zeros(())
 
     def _gain(self, cutoff_hz: FloatArray | np.float64) -> FloatArray:
@@ -40,9 +41,13 @@ class OneEuro:
         """The filtered value for the next sample; the first passes as it is."""
         sample = np.asarray(sample, np.float64)
         if self._value is None:
-            self._value, self._speed = sample, np.zeros_like(sample)
+            self._value = self._last = sample
+            self._speed = np.zeros_like(sample)
             return sample
-        speed = (sample - self._value) * self._fps
+        # From raw sample to raw sample, as in the authors' later code: measured from the filtered
+        # value the lag would count as speed, and the result depend on the rate.
+        speed = (sample - self._last) * self._fps
+        self._last = sample
         self._speed = self._speed + self._speed_gain * (speed - self._speed)
         cutoff_hz = self._min_cutoff_hz + self._beta * np.abs(self._speed)
         self._value = self._value + self._gain(cutoff_hz) * (sample - self._value)

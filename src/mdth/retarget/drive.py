@@ -31,7 +31,7 @@ class Driver:
 
         The speech moves mouth, jaw and cheeks only; eyes, brows and pose are the head's.
         """
-        face = self._face + mouth.SPEECH_WEIGHTS[:, None] * offsets
+        face: FloatArray = self._face + mouth.SPEECH_WEIGHTS[:, None] * offsets
         face = mouth.touch_lips(face)
         face = face + eyes.move_brows(head.brows)
         face = face + eyes.move_gaze(face, head.gaze_deg, head.closed)

@@ -119,7 +119,7 @@ class Accents:
 
     FAST_S, SLOW_S, ACTIVE_S = 0.06, 0.8, 0.7
     PEAK_FALL_DB_S = 1.0
-    QUIETEST_PEAK_DB = -50.0
+    QUIETEST_PEAK_DB = -58.0
     STEP_DB = 4.0
     PAUSE_S = (0.8, 1.8)
     NOD_S = 0.6

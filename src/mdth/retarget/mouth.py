@@ -25,17 +25,35 @@ UPPER_LIP_SHARE = 0.4
 UPPER_LIP_MOST = 0.04
 # Lips this far apart have lost the line on which they meet: a parabola takes its place.
 LINE_GAP = 0.1
-# How far the chin comes along with the lower lip: little for bared teeth, most for a low jaw.
-CHIN_SHARE = (0.3, 0.85)
-CHIN_GAPS = (0.08, 0.3)
+# The lower lip keeps most of its thickness: the share of the inner edge's way that its outer edge
+# goes, from corner to corner.
+LIP_FOLLOW = np.array([0.4, 0.7, 0.85, 0.9, 0.9, 0.9, 0.85, 0.7, 0.4])[:, None]
+# How far the chin comes along with the lower lip: little for bared teeth; for a low jaw what it
+# does in speech (measured: 0.6 at every opening, and as far back as down).
+CHIN_SHARE = (0.3, 0.6)
+CHIN_GAPS = (0.08, 0.2)
+CHIN_BACK = 0.9
 # Lips closer than SHUT meet; from FREE on their gap is what the speech says.
 SHUT = 0.01
 FREE = 0.03
 
-CHIN = np.array([152, 148, 377, 175, 199, 171, 396])
+# The jaw from the chin to the ears, and its way in speech as a share of the chin's (measured).
+_JAW_SHARES = {
+    (152, 175, 199, 171, 396): 1.0,
+    (148, 377): 0.93,
+    (176, 400): 0.8,
+    (149, 378): 0.65,
+    (150, 379): 0.5,
+    (136, 365): 0.38,
+    (172, 397): 0.26,
+    (58, 288): 0.11,
+}
+JAW = np.array([vertex for group in _JAW_SHARES for vertex in group])
+JAW_SHARES = np.array([share for group, share in _JAW_SHARES.items() for _ in group])
 _UPPER, _LOWER = topology.LIP_PAIRS.T
 # Between each inner and outer mouth corner.
 _CORNER_SKIN = np.array([62, 292])
+_OUTER_LOWER = topology.LIPS_OUTER[:10:-1]
 _LIPS = np.concatenate([_UPPER, _LOWER, topology.MOUTH_CORNERS])
 
 
@@ -66,14 +84,14 @@ def _still_skin() -> npt.NDArray[np.intp]:
 
 @cache
 def _closing() -> FloatArray:
-    """[478,20+2+C] from the inner lips, the skin beside the corners and the chin."""
-    return spread(np.concatenate([_LIPS, _CORNER_SKIN, CHIN]), _still_skin())
+    """[478,20+9+2+J] from inner lips, lower lip's edge, skin beside the corners and jaw."""
+    return spread(np.concatenate([_LIPS, _OUTER_LOWER, _CORNER_SKIN, JAW]), _still_skin())
 
 
 @cache
 def _touching() -> FloatArray:
-    """[478,20] from the inner lips alone; the chin stays."""
-    return spread(_LIPS, np.concatenate([_still_skin(), CHIN]))
+    """[478,20] from the inner lips alone; the jaw stays."""
+    return spread(_LIPS, np.concatenate([_still_skin(), JAW]))
 
 
 def _relaxed_lips(face: FloatArray) -> FloatArray:
@@ -139,12 +157,14 @@ def neutral_face(face: FloatArray) -> FloatArray:
     offsets = lips - face[_LIPS]
     middle = pairs + pairs // 2
     reach = smoothstep((widest - CHIN_GAPS[0]) / (CHIN_GAPS[1] - CHIN_GAPS[0]))
-    chin = offsets[middle] * (CHIN_SHARE[0] + (CHIN_SHARE[1] - CHIN_SHARE[0]) * reach)
+    chin_rise = offsets[middle, 1] * (CHIN_SHARE[0] + (CHIN_SHARE[1] - CHIN_SHARE[0]) * reach)
+    jaw = chin_rise * JAW_SHARES[:, None] * np.array([0, 1, CHIN_BACK])
     # A mouth that is shut already keeps its corners.
     parted = smoothstep(widest / FREE)
     beside = offsets[-2:] * (1 - parted)
     beside += (_beside_corners(face, lips) - face[_CORNER_SKIN]) * parted
-    handles = np.concatenate([offsets, beside, np.tile(chin, (len(CHIN), 1))])
+    edge = LIP_FOLLOW * offsets[pairs : 2 * pairs]
+    handles = np.concatenate([offsets, edge, beside, jaw])
     closed: FloatArray = face + _closing() @ handles
     return closed
 
