@@ -4,6 +4,7 @@ Each part is asked for its value at times that only grow. Events lie in continuo
 from their own random generator, so the frame rate does not change them.
 """
 
+import math
 from collections import deque
 
 import numpy as np
@@ -79,6 +80,8 @@ class Blinks:
         """How far the eyes are closed, 0 to 1."""
         while time_s >= self._end:
             self._plan()
+        if time_s <= self._start:
+            return 0.0
         closing = smoothstep((time_s - self._start) / (self._shut - self._start))
         opening = smoothstep((time_s - self._reopen) / (self._end - self._reopen))
         return float(closing - opening)
@@ -129,7 +132,7 @@ class Accents:
     def __init__(self, random: Random, *, fps: float) -> None:
         self._random = random
         self._fps = fps
-        self._fast = self._slow = -80.0
+        self._fast = self._slow = float("nan")
         self._peak = self.QUIETEST_PEAK_DB
         self._ready = 0.5
         self._pulses: list[tuple[float, float, float]] = []
@@ -137,9 +140,10 @@ class Accents:
 
     def hear(self, level_db: float, time_s: float) -> None:
         """Take the level of the frame at a time."""
-        for name, memory_s in (("_fast", self.FAST_S), ("_slow", self.SLOW_S)):
-            old = getattr(self, name)
-            setattr(self, name, old + (level_db - old) * self._gain(memory_s))
+        if math.isnan(self._fast):
+            self._fast = self._slow = level_db
+        self._fast += (level_db - self._fast) * self._gain(self.FAST_S)
+        self._slow += (level_db - self._slow) * self._gain(self.SLOW_S)
         fallen = self._peak - self.PEAK_FALL_DB_S / self._fps
         self._peak = max(self._fast, fallen, self.QUIETEST_PEAK_DB)
         speaking = self._fast > max(self._peak - 20, self.QUIETEST_PEAK_DB)
@@ -149,7 +153,7 @@ class Accents:
             self._accent(time_s)
 
     def _gain(self, memory_s: float) -> float:
-        return 1 - float(np.exp(-1 / (self._fps * memory_s)))
+        return 1 - math.exp(-1 / (self._fps * memory_s))
 
     def _accent(self, time_s: float) -> None:
         nod = self._random.uniform(*self.NOD_DEG)
