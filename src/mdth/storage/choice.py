@@ -1,0 +1,75 @@
+"""Which of several input files is used: the first readable one by natural order of name."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from natsort import natsort_keygen, ns
+
+from mdth.errors import InputError
+
+log = logging.getLogger("mdth")
+
+_natural = natsort_keygen(alg=ns.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may be used; size in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was not used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The file that is used, None if no file can be, and all the others."""
+
+    name: str | None
+    skipped: tuple[Skipped, ...]
+
+
+def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """By natural order of name, case aside: 2.wav before 10.wav."""
+    return sorted(candidates, key=lambda candidate: (_natural(candidate.name), candidate.name))
+
+
+def choose(candidates: Iterable[Candidate], readable: Callable[[str], None]) -> Choice:
+    """The first readable file by natural order of name; hidden and empty files are skipped.
+
+    readable: called with a name, raises InputError when the file cannot be used; not called again
+    once a file is chosen.
+    """
+    chosen: str | None = None
+    skipped: list[Skipped] = []
+    for candidate in in_order(candidates):
+        why = _why_not(candidate, readable, chosen)
+        if why:
+            skipped.append(Skipped(candidate.name, why))
+            log.info("skipped %s: %s", candidate.name, why)
+        else:
+            chosen = candidate.name
+            log.info("using %s", chosen)
+    return Choice(chosen, tuple(skipped))
+
+
+def _why_not(candidate: Candidate, readable: Callable[[str], None], chosen: str | None) -> str:
+    if candidate.name.startswith("."):
+        return "hidden"
+    if candidate.size == 0:
+        return "empty"
+    if chosen is not None:
+        return f"not needed, {chosen} comes first"
+    try:
+        readable(candidate.name)
+    except InputError as error:
+        return str(error)
+    return ""

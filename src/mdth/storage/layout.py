@@ -1,0 +1,84 @@
+"""Every folder of the seed, spelled once: on the store and in the local tree.
+
+| what | store | local, under `MDTH_HOME` |
+|---|---|---|
+| models | | warping-common/th/{checkpoints,flame} |
+| input | raw/{twin}/{kind} | warping-data/{twin}/{kind} |
+| prepared | processed/{twin}/preprocessed/th/{kind} | warping-processed/{twin}/processed/th/... |
+| output | inference/{twin}/th | warping-serving/{twin}/th |
+
+{kind} is audio, image or video.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdth import assets
+from mdth.errors import InvalidTwinId
+
+MODEL = "th"
+AUDIO, IMAGE, VIDEO = "audio", "image", "video"
+KINDS = (AUDIO, IMAGE, VIDEO)
+MANIFEST = "manifest.json"
+LONGEST_TWIN_ID = 64
+
+_TWIN_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_TWIN_ID - 1}}}")
+
+
+def check_twin_id(twin_id: str) -> str:
+    """The id itself if it is a plain name, so that it stays inside its folder everywhere.
+
+    Letters, digits, '.', '_' and '-' of ASCII, no dot first, no '..', at most 64 characters.
+    Raises InvalidTwinId.
+    """
+    if not _TWIN_ID.fullmatch(twin_id) or ".." in twin_id:
+        raise InvalidTwinId(
+            f"{ascii(twin_id[:80])} is not a twin id; use letters, digits, '.', '_' and '-', "
+            f"no dot first, no '..', at most {LONGEST_TWIN_ID} characters"
+        )
+    return twin_id
+
+
+def stored_raw(twin_id: str, kind: str) -> str:
+    """The store's folder of input files of one kind."""
+    return f"raw/{check_twin_id(twin_id)}/{kind}"
+
+
+def stored_processed(twin_id: str) -> str:
+    """The store's folder of prepared data, with a folder per kind and the manifest."""
+    return f"processed/{check_twin_id(twin_id)}/preprocessed/{MODEL}"
+
+
+def stored_inference(twin_id: str) -> str:
+    """The store's folder of results."""
+    return f"inference/{check_twin_id(twin_id)}/{MODEL}"
+
+
+@dataclass(frozen=True)
+class LocalTree:
+    """The folders under `home`."""
+
+    home: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Models: the embedded engine's assets and the seed's own."""
+        return self.home / assets.FOLDER
+
+    @property
+    def flame(self) -> Path:
+        """The seed's FLAME model."""
+        return self.checkpoints.parent / "flame"
+
+    def raw(self, twin_id: str, kind: str) -> Path:
+        """Downloaded input files of one kind."""
+        return self.home / "warping-data" / check_twin_id(twin_id) / kind
+
+    def processed(self, twin_id: str) -> Path:
+        """Prepared data, with a folder per kind and the manifest."""
+        return self.home / "warping-processed" / check_twin_id(twin_id) / "processed" / MODEL
+
+    def serving(self, twin_id: str) -> Path:
+        """Results."""
+        return self.home / "warping-serving" / check_twin_id(twin_id) / MODEL

@@ -1,0 +1,48 @@
+import pytest
+
+from mdth.errors import MdthError, UnreadableMedia
+from mdth.storage.choice import Candidate, choose
+
+
+def _files(*names: str, empty: tuple[str, ...] = ()) -> list[Candidate]:
+    return [Candidate(name, 0 if name in empty else 5) for name in names]
+
+
+def test_the_first_readable_by_natural_order() -> None:
+    asked: list[str] = []
+
+    def readable(name: str) -> None:
+        asked.append(name)
+        if name == "2.wav":
+            raise UnreadableMedia("2.wav: not a sound")
+
+    files = _files("10.wav", "2.wav", ".0.wav", "1.wav", "B.wav", "a.wav", empty=("1.wav",))
+    choice = choose(files, readable)
+    assert choice.name == "10.wav"
+    assert asked == ["2.wav", "10.wav"]
+    reasons = {skipped.name: skipped.reason for skipped in choice.skipped}
+    assert reasons.pop(".0.wav") == "hidden"
+    assert list(reasons.items()) == [
+        ("1.wav", "empty"),
+        ("2.wav", "2.wav: not a sound"),
+        ("a.wav", "not needed, 10.wav comes first"),
+        ("B.wav", "not needed, 10.wav comes first"),
+    ]
+
+
+def test_nothing_readable() -> None:
+    def readable(name: str) -> None:
+        raise UnreadableMedia("no")
+
+    choice = choose(_files("a", "b"), readable)
+    assert choice.name is None
+    assert len(choice.skipped) == 2
+    assert choose([], readable).name is None
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    def readable(name: str) -> None:
+        raise MdthError("the disk is gone")
+
+    with pytest.raises(MdthError):
+        choose(_files("a"), readable)

@@ -1,0 +1,182 @@
+import errno
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mdth.errors import ArtefactError, MissingDependency, StorageError
+from mdth.storage import store as store_module
+from mdth.storage.store import Store
+
+
+@pytest.fixture(params=["path", "file", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of every kind."""
+    if request.param == "s3":
+        return Store(request.getfixturevalue("s3_url"))
+    if request.param == "memory":
+        return Store(f"memory://{tmp_path.name}")
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return Store(str(folder) if request.param == "path" else folder.as_uri())
+
+
+def _folder(parent: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (parent / name).parent.mkdir(parents=True, exist_ok=True)
+        (parent / name).write_text(text)
+    return parent
+
+
+def test_files_come_in_natural_order_with_sizes(store: Store, tmp_path: Path) -> None:
+    source = _folder(tmp_path / "in", {"a10.wav": "12345", "a2.wav": "12", "B1.wav": "1"})
+    for file in source.iterdir():
+        store.upload(file, f"raw/t/audio/{file.name}")
+    store.upload(source / "a2.wav", "raw/t/audio/below/deeper.wav")
+    found = [(entry.name, entry.size) for entry in store.files("raw/t/audio")]
+    assert found == [("a2.wav", 2), ("a10.wav", 5), ("B1.wav", 1)]
+
+
+def test_a_missing_folder_has_no_files(store: Store) -> None:
+    assert store.files("raw/nobody/audio") == []
+    assert not store.exists("raw/nobody")
+
+
+def test_publish_download_and_replace(store: Store, tmp_path: Path) -> None:
+    first = _folder(
+        tmp_path / "one", {"manifest.json": '{"run": 1}', "audio/a.txt": "a", "old.txt": "x"}
+    )
+    store.publish(first, "processed/t/preprocessed/th")
+    assert store.read_json("processed/t/preprocessed/th/manifest.json") == {"run": 1}
+    second = _folder(tmp_path / "two", {"manifest.json": '{"run": 2}', "audio/a.txt": "b"})
+    store.publish(second, "processed/t/preprocessed/th")
+    target = store.download_folder("processed/t/preprocessed/th", tmp_path / "back")
+    found = {str(p.relative_to(target)): p.read_text() for p in target.rglob("*") if p.is_file()}
+    assert found == {"manifest.json": '{"run": 2}', "audio/a.txt": "b"}
+    store.download_folder("processed/t/preprocessed/th", target)  # over itself
+    assert sorted(p.name for p in tmp_path.iterdir() if "part" in p.name) == []
+
+
+def test_publish_writes_the_manifest_last_and_removes_it_first(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _folder(tmp_path / "one", {"manifest.json": "{}", "z.txt": "z", "a.txt": "a"})
+    store.publish(source, "inference/t/th")
+
+    def fails(file: Path, path: str) -> None:
+        assert not store.exists("inference/t/th/manifest.json")
+        raise StorageError("the line is cut")
+
+    monkeypatch.setattr(store, "upload", fails)
+    with pytest.raises(StorageError, match="cut"):
+        store.publish(source, "inference/t/th")
+    assert not store.exists("inference/t/th/manifest.json")
+
+
+def test_download_is_all_or_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _folder(tmp_path / "in", {"a.bin": "x" * 1000}) / "a.bin"
+    store.upload(source, "raw/t/a.bin")
+    target = tmp_path / "out" / "a.bin"
+    assert store.download("raw/t/a.bin", target).read_text() == "x" * 1000
+    target.write_text("older")
+    get_file = store._files.get_file
+
+    def cut(remote: str, local: str) -> None:
+        get_file(remote, local)
+        os.truncate(local, 500)
+
+    monkeypatch.setattr(store._files, "get_file", cut)
+    with pytest.raises(StorageError, match="500 of 1000"):
+        store.download("raw/t/a.bin", target)
+    assert [file.read_text() for file in target.parent.iterdir()] == ["older"]
+
+
+def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir(exist_ok=True)
+    with pytest.raises(StorageError, match=r"raw/t/none\.wav"):
+        store.download("raw/t/none.wav", tmp_path / "none.wav")
+    assert not (tmp_path / "none.wav").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_json_that_is_none(store: Store, tmp_path: Path, content: str) -> None:
+    store.upload(_folder(tmp_path / "in", {"m.json": content}) / "m.json", "m.json")
+    with pytest.raises(ArtefactError, match="JSON"):
+        store.read_json("m.json")
+
+
+@pytest.mark.parametrize("path", ["../out", "a/../../b", "/etc/passwd", ""])
+def test_no_path_leaves_the_store(store: Store, tmp_path: Path, path: str) -> None:
+    with pytest.raises(StorageError, match="inside"):
+        store.download(path, tmp_path / "x")
+
+
+def test_a_local_store_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="MDTH_STORE"):
+        Store(str(tmp_path / "nowhere")).files("raw/t/audio")
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path / "store"))
+    source = _folder(tmp_path / "in", {"a.txt": "a"}) / "a.txt"
+
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        store.upload(source, "raw/t/a.txt")
+    assert list((tmp_path / "store" / "raw" / "t").iterdir()) == []
+
+
+def test_a_missing_bucket(s3_url: str) -> None:
+    with pytest.raises(StorageError, match="bucket"):
+        Store("s3://no-such-bucket/x").files("raw/t/audio")
+
+
+def test_denied_access_shows_no_secret(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, secret = os.environ["AWS_ACCESS_KEY_ID"], "wrong" + os.environ["AWS_SECRET_ACCESS_KEY"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    with pytest.raises(StorageError, match="credentials") as caught:
+        Store(s3_url).files("raw/t/audio")
+    assert secret not in str(caught.value)
+    assert key not in str(caught.value)
+
+
+def test_an_unreachable_server_is_given_up_soon(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", "http://127.0.0.1:9")
+    start = time.monotonic()
+    with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
+        Store(s3_url).files("raw/t/audio")
+    assert time.monotonic() - start < 20
+
+
+def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+    with pytest.raises(MissingDependency, match=r"mdth\[s3\]"):
+        Store("s3://bucket/prefix")
+
+
+def test_an_unknown_protocol() -> None:
+    with pytest.raises(StorageError, match="nosuch"):
+        Store("nosuch://place")
+
+
+def test_passwords_in_urls_are_not_repeated() -> None:
+    assert store_module._clean("https://me:secret@host/x") == "https://host/x"
+
+
+def test_numbers_survive(store: Store, tmp_path: Path) -> None:
+    value = {"seconds": 1.5, "text": "ä"}
+    store.upload(_folder(tmp_path / "in", {"m.json": json.dumps(value)}) / "m.json", "m.json")
+    assert store.read_json("m.json") == value
