@@ -11,8 +11,8 @@ from PIL import Image
 from mdth import assets
 from mdth.artefacts import Portrait
 from mdth.bfv2v.export import Renderer
+from mdth.bfv2v.lips import lip_outline
 from mdth.bfv2v.motion import rigid_motion
-from mdth.bfv2v.mouth import lip_outline
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker

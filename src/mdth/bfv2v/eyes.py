@@ -5,14 +5,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Portrait
-from mdth.bfv2v.motion import Rigid, sample
-from mdth.bfv2v.mouth import cover
+from mdth.bfv2v.lips import cover, lay
+from mdth.bfv2v.motion import FloatArray, Rigid, sample
 from mdth.face import geometry, topology
-
-FloatArray = npt.NDArray[np.floating]
 
 # Below this change of the lids or irises, px, the warped picture is already right.
 STILL_PX = 0.05
+RINGS = ((topology.EYE_LEFT, topology.IRIS_LEFT), (topology.EYE_RIGHT, topology.IRIS_RIGHT))
+# Points over the top of an eye's ring, corner to corner.
+TOP = 9
 
 
 class EyePainter:
@@ -21,53 +22,73 @@ class EyePainter:
     def __init__(self, portrait: Portrait) -> None:
         self._image = portrait.image
         self._mesh = portrait.mesh.astype(np.float64)
-        self._soft = max(0.6, 0.006 * float(geometry.eye_distance(self._mesh)))
+        unit = float(geometry.eye_distance(self._mesh))
+        self._soft = max(0.6, 0.006 * unit)
+        self._lashes = [
+            self._lash_line(ring[:TOP], max(1, round(0.01 * unit))) for ring, _ in RINGS
+        ]
+
+    def _lash_line(self, edge: npt.NDArray[np.intp], reach: int) -> FloatArray:
+        """The darkest colour across the upper lid's edge at each of its points, RGB [9,3]."""
+        colours = []
+        height, width = self._image.shape[:2]
+        for x, y in np.round(self._mesh[edge, :2]).astype(int):
+            column = np.clip(np.arange(y - reach, y + reach + 1), 0, height - 1)
+            pixels = self._image[column, np.clip(x, 0, width - 1)].astype(float)
+            colours.append(pixels[pixels.sum(1).argmin()])
+        return np.array(colours)
 
     def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
         """Draw both eyes over `frame` (RGB uint8 [H,W,3], changed in place) between the lids."""
-        for eye, iris in (
-            (topology.EYE_LEFT, topology.IRIS_LEFT),
-            (topology.EYE_RIGHT, topology.IRIS_RIGHT),
-        ):
-            resting = rigid.apply(self._mesh[np.concatenate([eye, iris])])[:, :2]
-            moved = driving[np.concatenate([eye, iris]), :2]
+        for (ring, iris), lashes in zip(RINGS, self._lashes, strict=True):
+            both = np.concatenate([ring, iris])
+            resting = rigid.apply(self._mesh[both])[:, :2]
+            moved = driving[both, :2]
             if np.abs(moved - resting).max() > STILL_PX:
-                gaze = (moved[len(eye) :] - resting[len(eye) :]).mean(0)
-                self._paint_one(frame, (moved[: len(eye)], resting[: len(eye)]), gaze, rigid)
+                gaze = (moved[len(ring) :] - resting[len(ring) :]).mean(0)
+                lids = (moved[: len(ring)], resting[: len(ring)])
+                back = rigid.plane(self._mesh[ring].mean(0))
+                self._paint_one(frame, lids, lashes, motion=(back, gaze))
 
     def _paint_one(
         self,
         frame: npt.NDArray[np.uint8],
         lids: tuple[FloatArray, FloatArray],
-        gaze: FloatArray,
-        rigid: Rigid,
+        lashes: FloatArray,
+        *,
+        motion: tuple[FloatArray, FloatArray],
     ) -> None:
         moved, resting = lids
         height, width = frame.shape[:2]
-        low = np.maximum(np.floor(moved.min(0)).astype(int) - 3, 0)
-        high = np.minimum(np.ceil(moved.max(0)).astype(int) + 4, [width, height])
+        low = np.clip(np.floor(moved.min(0)).astype(int) - 3, 0, [width, height])
+        high = np.clip(np.ceil(moved.max(0)).astype(int) + 4, low, [width, height])
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 3:
             return
-        mask = cover(moved - low, size, self._soft)
         x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        place = np.stack([x, y], -1).astype(np.float64)
+        source = self._source(np.stack([x, y], -1).astype(float), lids, motion)
+        eyeball = sample(self._image, source, cv2.INTER_CUBIC).astype(np.float32)
+        columns = np.arange(low[0], high[0], dtype=float)
+        line = np.stack([np.interp(columns, moved[:TOP, 0], colour) for colour in lashes.T], -1)
+        part = frame[low[1] : high[1], low[0] : high[0]]
+        lay(part, eyeball, cover(moved - low, size, self._soft), line, 1.0)
+
+    @staticmethod
+    def _source(
+        place: FloatArray,
+        lids: tuple[FloatArray, FloatArray],
+        motion: tuple[FloatArray, FloatArray],
+    ) -> FloatArray:
+        """Where in the portrait the eyeball at places [h,w,2] px of the frame is seen."""
+        moved, resting = lids
+        back, gaze = motion
         # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
         widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
         if widened > 1:
             place[..., 1] = resting[:, 1].mean() + (place[..., 1] - moved[:, 1].mean()) / widened
-        place -= self._eyeball(place, resting) * gaze
-        back = rigid.plane(self._mesh[topology.EYE_LEFT].mean(0))
-        source = (place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T
-        eye = sample(self._image, source, cv2.INTER_CUBIC)
-        part = frame[low[1] : high[1], low[0] : high[0]]
-        mixed = part + mask[..., None] * (eye.astype(np.float32) - part)
-        part[:] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-
-    @staticmethod
-    def _eyeball(place: FloatArray, lids: FloatArray) -> FloatArray:
-        """How much of the gaze a place follows: 1 at the iris, 0 at the corners, [h,w,1]."""
-        middle = lids.mean(0)
-        reach = np.ptp(lids[:, 0]) / 2
-        fall: FloatArray = np.clip(1 - np.square((place[..., 0] - middle[0]) / reach), 0, 1)
-        return fall[..., None]
+        # The gaze moves the middle of the eye; its corners rest.
+        half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
+        aside = (place[..., 0] - resting[:, 0].mean()) / half
+        place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
+        source: FloatArray = (place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T
+        return source

@@ -1,0 +1,155 @@
+"""The drawn inside of a mouth: dark, tongue, teeth, lit from the portrait.
+
+The upper teeth belong to the skull and the lower ones with the tongue to the jaw, so neither floats
+with the lips. A portrait that shows its own upper teeth keeps them.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mdth.artefacts import Portrait
+from mdth.bfv2v import teeth
+from mdth.bfv2v.light import measure_light
+from mdth.bfv2v.lips import Layer, cover, lip_outline
+from mdth.bfv2v.motion import FloatArray, Rigid, smoothstep
+from mdth.face import geometry, topology
+
+# Chin vertices that follow the jaw bone but not the lips.
+JAW = (18, 200, 199, 175, 152, 148, 377)
+# Biting edges and the tongue's tip from the line of the closed lips, eye distances.
+UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.035, 0.034, 0.17
+# Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
+OWN_TEETH_GAP = 0.05
+
+
+class View(NamedTuple):
+    """A rectangle to draw on: matrix [2,3] takes picture px to its px; size (width, height)."""
+
+    matrix: FloatArray
+    size: tuple[int, int]
+
+    def of(self, motion: FloatArray) -> FloatArray:
+        """The affine [2,3] that moves picture points by `motion` [2,3], then into the view."""
+        turn = self.matrix[:, :2]
+        shift = turn @ motion[:, 2] + self.matrix[:, 2]
+        return np.concatenate([turn @ motion[:, :2], shift[:, None]], 1)
+
+    @property
+    def scale(self) -> float:
+        """View px per picture px."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+
+class Bones(NamedTuple):
+    """How skull and jaw have moved since the portrait, affines [2,3] of picture px."""
+
+    skull: FloatArray
+    jaw: FloatArray
+
+
+class Cavity:
+    """Draws what is behind one portrait's lips."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        mesh = portrait.mesh.astype(np.float64)
+        self._mesh = mesh
+        self._image = portrait.image
+        self.eye_distance = float(geometry.eye_distance(mesh))
+        self.light = measure_light(portrait)
+        self._scale = float(np.clip(1.5 * self.eye_distance, 60, 480))
+        self._upper = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
+        self._lower = teeth.tooth_row(teeth.LOWER_TEETH, self._scale, bend=0.015)
+        self._tongue = teeth.tongue(self._scale)
+        left, right = (mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
+        self.along = (right - left) / np.linalg.norm(right - left)
+        self.down = np.array([-self.along[1], self.along[0]])
+        upper, lower = (mesh[v] for v in topology.LIP_MID_PAIR)
+        middle = mesh[list(topology.MOUTH_CORNERS), :2].mean(0)
+        # The line of the closed lips at the middle of the mouth, px.
+        self.stomion = upper + 0.25 * (lower - upper)
+        aside = (middle - self.stomion[:2]) @ self.along
+        self.stomion[:2] += 0.5 * aside * self.along
+        # A jaw that is open in the portrait holds its teeth that much lower.
+        self._jaw_rest = self.down * max(0.0, float((lower - self.stomion)[:2] @ self.down))
+        gap = float(geometry.lip_opening(mesh)) / self.eye_distance
+        self.own_teeth = gap > OWN_TEETH_GAP
+        # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
+        self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
+        self._own_mask = self._own_teeth_mask() if self.own_teeth else np.zeros((1, 1), np.float32)
+
+    def _own_teeth_mask(self) -> Layer:
+        """Where the portrait looks into its own mouth, 0..1."""
+        height, width = self._image.shape[:2]
+        soft = max(0.6, 0.008 * self.eye_distance)
+        inside = cover(lip_outline(self._mesh), (width, height), soft).inside
+        return np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
+
+    def bones(self, driving: FloatArray, rigid: Rigid) -> Bones:
+        """Where skull and jaw are in a driving mesh [478,3] px."""
+        skull = rigid.plane(self.stomion)
+        jaw = skull.copy()
+        chin = driving[list(JAW), :2] - rigid.apply(self._mesh[list(JAW)])[:, :2]
+        jaw[:, 2] += chin.mean(0) + skull[:, :2] @ self._jaw_rest
+        return Bones(skull, jaw)
+
+    def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
+        """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
+        light = self.light
+        colours = np.empty((view.size[1], view.size[0], 3), np.float32)
+        colours[:] = light.dark
+        tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
+        _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
+        lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
+        _blend(colours, self._tooth_colours(lower) * 0.7, lower[..., 3] * 0.9)
+        if self.own_teeth:
+            own, alpha = self.own(bones, view)
+            _blend(colours, own, alpha)
+        else:
+            top = UPPER_EDGE - teeth.HEIGHT
+            upper = self._lay(self._upper, top, view.of(bones.skull), view.size)
+            _blend(colours, self._tooth_colours(upper), upper[..., 3])
+        unit = self.eye_distance * view.scale
+        middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
+        x = (np.arange(view.size[0]) - middle[0]) / unit
+        colours *= np.clip(1 + light.slope * x, 0.6, 1.3)[None, :, None]
+        colours *= _shadow(mask, unit)[..., None]
+        return colours
+
+    def own(self, bones: Bones, view: View) -> tuple[FloatArray, FloatArray]:
+        """The portrait's own mouth where the skull has taken it: RGB [h,w,3], cover [h,w]."""
+        matrix = view.of(bones.skull)
+        own = cv2.warpAffine(self._image, matrix, view.size, flags=cv2.INTER_CUBIC)
+        return np.asarray(own, float), np.asarray(
+            cv2.warpAffine(self._own_mask, matrix, view.size), float
+        )
+
+    def _tooth_colours(self, row: Layer) -> FloatArray:
+        gum = row[..., 1:2]
+        return row[..., :1] * self.light.tooth * (1 - gum) + gum * self.light.flesh * 0.8
+
+    def _lay(self, texture: Layer, top: float, motion: FloatArray, size: tuple[int, int]) -> Layer:
+        """A face-frame picture in a view: `top` eye distances below the lip line, then moved."""
+        step = self.eye_distance / self._scale
+        axes = np.stack([self.along * step, self.down * step], 1)
+        half = texture.shape[1] / 2 * step
+        corner = self.stomion[:2] - self.along * half + self.down * top * self.eye_distance
+        corner = corner + axes @ np.array([0.5, 0.5])
+        turn = motion[:, :2]
+        shift = turn @ corner + motion[:, 2]
+        matrix = np.concatenate([turn @ axes, shift[:, None]], 1)
+        return np.asarray(cv2.warpAffine(texture, matrix, size, flags=cv2.INTER_LINEAR))
+
+
+def _shadow(mask: Layer, unit: float) -> Layer:
+    """Lips throw shadow: darker at the rim, most under the upper lip; unit: px per eye distance."""
+    deep = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.035 * unit))
+    drop = np.array([[1, 0, 0], [0, 1, 0.03 * unit]], np.float32)
+    below = cv2.warpAffine(deep, drop, (mask.shape[1], mask.shape[0]))
+    lit = np.asarray(0.5 * deep + 0.5 * below)
+    return np.asarray(0.42 + 0.58 * smoothstep(lit / 0.85), np.float32)
+
+
+def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:
+    under += np.asarray(alpha, np.float32)[..., None] * (over.astype(np.float32) - under)
