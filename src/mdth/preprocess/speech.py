@@ -1,0 +1,58 @@
+"""Any file with sound -> the speech, as the model hears it and as the video will carry it."""
+
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from mdth.artefacts import SPEECH_RATE_HZ, Speech
+from mdth.errors import SpeechTooShort, StorageError
+from mdth.media.audio import read_blocks
+
+SHORTEST_S = 0.3
+
+
+def prepare_speech(path: Path, folder: Path) -> Speech:
+    """The sound of `path`, written to `folder` as `Speech.save` would, with little memory.
+
+    Silence is a speech too. Raises MissingInput, UnreadableMedia, SpeechTooShort, StorageError.
+    """
+    target = folder / "speech.npy"
+    original = folder / f"original{path.suffix.lower()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            count = _write_samples(path, file)
+        if count >= SHORTEST_S * SPEECH_RATE_HZ:
+            shutil.copyfile(path, original)
+            return Speech.load(folder)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror}); free some space or set MDTH_HOME"
+        ) from error
+    target.unlink()
+    raise SpeechTooShort(
+        f"{path}: the speech lasts {count / SPEECH_RATE_HZ:.2f} s; at least {SHORTEST_S} s are needed"
+    )
+
+
+def _write_samples(path: Path, file: BinaryIO) -> int:
+    """Write the sound as a float32 npy, block by block; gives the number of samples."""
+    _write_header(file, 0)
+    start = file.tell()
+    count = 0
+    for block in read_blocks(path):
+        file.write(np.ascontiguousarray(block, "<f4").data)
+        count += len(block)
+    file.seek(0)
+    _write_header(file, count)
+    if file.tell() != start:  # numpy leaves room for the length to grow
+        raise RuntimeError("the npy header changed its size")
+    return count
+
+
+def _write_header(file: BinaryIO, count: int) -> None:
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "<f4", "fortran_order": False, "shape": (count,)}
+    )
