@@ -24,6 +24,8 @@ SMALLEST_TILE_PX = 2 * MIN_FACE_PX
 TILES_PER_SIDE = (2, 3, 5)
 # A mesh further than this from a face's shape, in eye distances, is a detector's fancy.
 MAX_MISFIT = 0.2
+# Two meshes that share more of their box are one face found twice.
+MOST_OVERLAP = 0.3
 # Turned further than this, half of the face has no pixels to speak with.
 FRONTAL_DEG = 30.0
 # Frames of a clip that are looked at for its best one.
@@ -37,7 +39,7 @@ def prepare_portrait(image: Frame, *, tracker_model: Path, face: int | None = No
     Raises NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
     """
     with FaceTracker(tracker_model) as tracker:
-        meshes = find_faces(image, tracker, at_least=face or 1)
+        meshes = find_faces(image, tracker, all_of_them=face is not None)
     height, width = image.shape[:2]
     if not meshes:
         raise NoFaceFound(
@@ -101,18 +103,19 @@ def face_height_px(mesh: FloatArray) -> float:
     return float(np.linalg.norm(mesh[FOREHEAD] - mesh[CHIN]))
 
 
-def find_faces(image: Frame, tracker: FaceTracker, *, at_least: int = 1) -> list[Mesh]:
-    """Meshes [478,3] px from left to right; small faces are looked for in overlapping tiles.
+def find_faces(image: Frame, tracker: FaceTracker, *, all_of_them: bool = False) -> list[Mesh]:
+    """Meshes [478,3] px of the faces in a picture, from left to right.
 
-    The tiles get smaller until `at_least` faces are found.
+    Small faces are looked for in overlapping tiles, smaller and smaller, until one is found; all of
+    them where the faces are to be counted, so that the count depends on the picture alone.
     """
     meshes = [mesh for mesh in tracker.faces(image) if _is_face(mesh)]
     for per_side in TILES_PER_SIDE:
-        if len(meshes) >= at_least or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
+        if (meshes and not all_of_them) or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
             break
         for left, top, tile in _tiles(image, per_side):
             offset = np.array([left, top, 0], np.float32)
-            found = (mesh + offset for mesh in tracker.faces(tile))
+            found = (mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile))
             meshes += [m for m in found if _is_face(m) and not _among(m, meshes)]
     return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
@@ -150,12 +153,25 @@ def _is_face(mesh: FloatArray) -> bool:
     return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
 
 
+def _is_whole(mesh: FloatArray, tile: Frame) -> bool:
+    """Whether a face lies well inside its tile: one cut by the edge gets a squeezed mesh."""
+    margin = face_height_px(mesh) / 8
+    inside = np.array([tile.shape[1], tile.shape[0]]) - margin
+    return bool((mesh[:, :2] > margin).all() and (mesh[:, :2] < inside).all())
+
+
 def _among(mesh: FloatArray, meshes: list[Mesh]) -> bool:
-    centre = mesh[:, :2].mean(axis=0)
-    return any(
-        np.linalg.norm(other[:, :2].mean(axis=0) - centre) < face_height_px(other) / 2
-        for other in meshes
+    return any(_overlap(mesh, other) > MOST_OVERLAP for other in meshes)
+
+
+def _overlap(a: FloatArray, b: FloatArray) -> float:
+    """Shared part of two faces' boxes, relative to the smaller one."""
+    low, high = (
+        np.stack([m[:, :2].min(axis=0) for m in (a, b)]),
+        np.stack([m[:, :2].max(axis=0) for m in (a, b)]),
     )
+    shared = np.clip(high.min(axis=0) - low.max(axis=0), 0, None)
+    return float(shared.prod() / (high - low).prod(axis=1).min())
 
 
 def _even(frame: Frame) -> Frame:

@@ -1,0 +1,384 @@
+"""The command line: what a user types, sees, and finds on the disk afterwards."""
+
+import io
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth import cli
+from mdth.config import config
+from mdth.console import Progress, progress_line
+
+ROOT = Path(__file__).parents[1]
+# The fixture `mdth`: arguments -> code, out, err.
+Command = Callable[..., Any]
+
+
+def sound(path: Path, samples: np.ndarray, rate_hz: int = 16_000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def encoded(source: Path, target: Path, codec: str) -> Path:
+    """The sound of `source` in another codec and container."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as made:
+        stream = made.add_stream(codec, rate=24_000, layout="mono")
+        for frame in given.decode(audio=0):
+            frame.pts = None
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    return target
+
+
+def refused(ended: tuple[int, str, str], *words: str) -> None:
+    """Exit 1, nothing on stdout, one line on stderr with these words."""
+    code, out, err = ended
+    lines = err.splitlines()
+    assert code == 1, ended
+    assert out == ""
+    assert len(lines) == 1, err
+    assert lines[0].startswith("mdth: error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_help_is_instant() -> None:
+    spent = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "mdth", "--help"], capture_output=True, check=True)
+        spent.append(time.perf_counter() - start)
+    assert min(spent) < 0.3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sing"],
+        ["talk", "a.jpg", "b.wav"],
+        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
+        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
+        ["preprocess", "anna", "--n-gpus", "-1"],
+        ["assets", "steal"],
+    ],
+)
+def test_wrong_usage_is_2(mdth: Command, arguments: list[str]) -> None:
+    ended = mdth(*arguments)
+    assert ended.code == 2
+    assert "usage: mdth" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--model TH --task preprocess",
+        "--model FLAME --task preprocess --twin-id a",
+        "--model TH --task train --twin-id a",
+        "--model TH --task inference --twin-id a --n-gpus none",
+    ],
+)
+def test_the_seeds_command_refuses_other_usage(arguments: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.guarantee(arguments.split())
+    assert stop.value.code == 2
+
+
+def test_version_and_assets(mdth: Command, checkpoints: Path) -> None:
+    assert "mdth " in mdth("version").out
+    listed = mdth("assets", "verify")
+    assert listed.code == 0
+    assert "face_landmarker.task" in listed.out
+    assert "Apache-2.0" in listed.out
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--fps", 0), ("--fps", 1000), ("--max-size", 10), ("--crf", 52), ("--face", 0)],
+)
+def test_numbers_out_of_range(mdth: Command, tmp_path: Path, option: str, value: int) -> None:
+    refused(mdth("talk", "a.jpg", "b.wav", "-o", tmp_path / "c.mp4", option, value), str(value))
+
+
+def test_missing_files_and_missing_kinds(
+    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    nowhere = tmp_path / "nowhere.jpg"
+    refused(mdth("talk", nowhere, short_path, "-o", out), "nowhere.jpg", "no such file")
+    refused(mdth("talk", portrait_path, nowhere, "-o", out), "nowhere.jpg", "no such file")
+    refused(mdth("talk", portrait_path, "-o", out), "no sound")
+    refused(mdth("talk", short_path, "-o", out), "no face")
+    refused(mdth("talk", portrait_path, short_path, "-o", tmp_path / "out.avi"), ".mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_is_never_overwritten(
+    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(short_path.read_bytes())
+    refused(mdth("talk", portrait_path, clip, "-o", clip), "is an input")
+    assert clip.read_bytes() == short_path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> Path:
+    """A folder of files that no video can be made from."""
+    folder = tmp_path_factory.mktemp("bad")
+    Image.new("RGB", (300, 200), (180, 170, 160)).save(folder / "wall.png")
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "text.wav").write_text("not a sound")
+    (folder / "empty.jpg").touch()
+    (folder / "empty.wav").touch()
+    with Image.open(portrait_path) as picture:
+        picture.resize((130, 152)).save(folder / "tiny.png")
+    content = portrait_path.read_bytes()
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 3])
+    sound(folder / "short.wav", np.zeros(4_700))
+    (folder / "folder.jpg").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("wall.png", ["no face in the picture"]),
+        ("text.jpg", ["text.jpg", "not a picture"]),
+        ("empty.jpg", ["empty.jpg", "empty"]),
+        ("cut.jpg", ["cut.jpg", "cut off"]),
+        ("tiny.png", ["the face is 5", "px high", "64"]),
+        ("folder.jpg", ["folder.jpg", "not a file"]),
+    ],
+)
+def test_bad_pictures(
+    mdth: Command, bad_files: Path, tmp_path: Path, short_path: Path, name: str, words: list[str]
+) -> None:
+    refused(mdth("talk", bad_files / name, short_path, "-o", tmp_path / "out.mp4"), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("text.wav", ["text.wav", "not a sound"]),
+        ("empty.wav", ["empty.wav", "empty"]),
+        ("short.wav", ["0.29 s", "at least 0.3"]),
+        ("wall.png", ["wall.png"]),
+    ],
+)
+def test_bad_sounds(
+    mdth: Command, bad_files: Path, tmp_path: Path, portrait_path: Path, name: str, words: list[str]
+) -> None:
+    refused(mdth("talk", portrait_path, bad_files / name, "-o", tmp_path / "out.mp4"), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def frame_count(path: Path) -> int:
+    with av.open(str(path)) as video:
+        return sum(1 for _ in video.decode(video=0))
+
+
+def test_silence_gives_a_still_mouth(
+    mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path
+) -> None:
+    silence = sound(tmp_path / "silence.wav", np.zeros(16_000))
+    out = tmp_path / "out.mp4"
+    ended = mdth("talk", portrait_path, silence, "-o", out, "--still")
+    assert (ended.code, ended.out.strip(), ended.err) == (0, str(out), "")
+    with av.open(str(out)) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == 30
+    moved = max(np.abs(frame.astype(int) - frames[0]).mean() for frame in frames)
+    assert moved < 1.0
+
+
+def test_a_truncated_mp3_is_used_as_far_as_it_goes(
+    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
+) -> None:
+    whole = encoded(short_path, tmp_path / "whole.mp3", "libmp3lame").read_bytes()
+    cut = tmp_path / "cut.mp3"
+    cut.write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "out.mp4"
+    ended = mdth("talk", portrait_path, cut, "-o", out)
+    assert ended.code == 0
+    assert "cut off" in ended.err
+    assert 40 <= frame_count(out) <= 55
+
+
+@pytest.mark.slow
+def test_a_picture_of_12000_px(
+    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
+) -> None:
+    with Image.open(portrait_path) as picture:
+        canvas = Image.new("RGB", (12_000, 4_000), (90, 120, 90))
+        canvas.paste(picture.resize((3_413, 4_000)), (4_000, 0))
+    canvas.save(tmp_path / "huge.jpg")
+    out = tmp_path / "out.mp4"
+    ended = mdth("talk", tmp_path / "huge.jpg", short_path, "-o", out, "--preview")
+    assert ended.code == 0, ended.err
+    with av.open(str(out)) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (1280, 426)
+
+
+@pytest.mark.parametrize(
+    "twin", ["", "../anna", "a/b", "a b", "änna", "anna\u202e", "..", "a\\b", "~", "a\n"]
+)
+@pytest.mark.parametrize("command", ["preprocess", "inference", "sample"])
+def test_twin_ids_are_plain_names(mdth: Command, twin_home: Path, command: str, twin: str) -> None:
+    before = sorted(twin_home.rglob("*"))
+    refused(mdth(command, twin), "is not a twin id")
+    assert sorted(twin_home.rglob("*")) == before
+
+
+def test_a_missing_twin(mdth: Command, twin_home: Path) -> None:
+    (twin_home / "store").mkdir()
+    refused(mdth("preprocess", "nobody"), "no files in raw/nobody")
+    refused(mdth("inference", "nobody"), "nothing is prepared", "mdth preprocess nobody")
+
+
+def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
+    refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
+
+
+def test_a_store_that_is_not_there(
+    mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MDTH_STORE", "s3://bucket/twins")
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    config.cache_clear()
+    refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
+    monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
+    config.cache_clear()
+    refused(mdth("preprocess", "anna"), "no folder")
+
+
+def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "mdth", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail("it does not come")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_nothing(
+    tmp_path: Path, portrait_path: Path, checkpoints: Path, number: int, code: int
+) -> None:
+    speech = sound(tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    process = start("talk", portrait_path, speech, "-o", folder / "out.mp4")
+    wait_for(lambda: any(path.stat().st_size > 1000 for path in folder.iterdir()))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, portrait_path: Path, short_path: Path, checkpoints: Path
+) -> None:
+    limit = 40_000  # bytes a file may have: what a full disk does, without filling one
+
+    def little_space() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    process = start(
+        "talk", portrait_path, short_path, "-o", tmp_path / "out.mp4", preexec_fn=little_space
+    )
+    out, err = process.communicate(timeout=60)
+    refused((process.returncode, out, err), "out.mp4", "free some space")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_raw_frames_to_a_pipe(
+    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
+) -> None:
+    arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
+    to_stdout = subprocess.run(
+        [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    assert b"rgb24, 218x256, 30 frames/s" in to_stdout.stderr
+    frames = np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)
+    assert len(frames) == 30
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = start(*arguments, "--raw", "-o", pipe)
+    assert pipe.read_bytes() == to_stdout.stdout
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_reader_of_a_pipe_may_leave(
+    portrait_path: Path, short_path: Path, checkpoints: Path
+) -> None:
+    process = start("talk", portrait_path, short_path, "-o", "-")
+    process.stdout.buffer.read(1000)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=20) == 1
+    assert "Traceback" not in err
+
+
+def test_the_progress_line() -> None:
+    assert progress_line(50, 200, 2.0) == "[######..................]  25%  25 frames/s  0:06 left"
+    assert progress_line(50, None, 2.0) == "50 frames, 25 frames/s"
+
+
+def test_no_bar_without_a_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, drawn in ((io.StringIO(), False), (Terminal(), True)):
+        progress = Progress(stream)
+        progress(1, 100)
+        assert stream.getvalue() == ""
+        progress._start -= 3
+        progress(30, 100)
+        assert ("30%" in stream.getvalue()) == drawn
+        progress.clear()

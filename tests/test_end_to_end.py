@@ -1,0 +1,100 @@
+"""One real clip, from a portrait and a sentence to an mp4 that does what it was told."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import mdth as package
+from mdth import assets, closed_loop
+from mdth.film import driving_meshes
+from mdth.flow import Clock
+from mdth.media.audio import read_blocks
+from mdth.options import Options
+from mdth.scene import Inputs, gather
+
+FPS = 25
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, portrait_path: Path, short_path: Path, checkpoints
+) -> tuple[Path, dict[str, Any]]:
+    """The mp4 and what `talk` says about it."""
+    path = tmp_path_factory.mktemp("made") / "out.mp4"
+    return path, package.talk(portrait_path, short_path, path, fps=FPS, seed=3)
+
+
+def test_browsers_play_it(made: tuple[Path, dict[str, Any]]) -> None:
+    path, _ = made
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    with av.open(str(path)) as video:
+        (pictures,), (sound,) = video.streams.video, video.streams.audio
+        assert (pictures.codec_context.name, sound.codec_context.name) == ("h264", "aac")
+        assert pictures.codec_context.pix_fmt == "yuv420p"
+        assert (pictures.width, pictures.height) == (512, 600)
+        assert pictures.average_rate == Fraction(FPS)
+        assert sound.rate == 24_000
+        assert "ynthetic" in video.metadata["comment"]
+        assert video.duration / 1e6 == pytest.approx(3.30, abs=1 / FPS)
+        assert sum(1 for _ in video.decode(pictures)) == round(3.30 * FPS)
+
+
+def test_the_sound_is_the_originals(made: tuple[Path, dict[str, Any]], short_path: Path) -> None:
+    given = np.concatenate(list(read_blocks(short_path)))
+    carried = np.concatenate(list(read_blocks(made[0])))[: len(given)]
+    assert len(carried) == pytest.approx(len(given), abs=16_000 / FPS)
+    shared = given[: len(carried)]
+    scores = [np.dot(np.roll(carried, -lag), shared) for lag in range(-40, 41)]
+    assert abs(int(np.argmax(scores)) - 40) <= 1
+    assert carried.std() / shared.std() == pytest.approx(1, abs=0.02)
+
+
+def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Path) -> None:
+    path, returned = made
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record == returned
+    assert record["synthetic"] is True
+    assert record["frames"] == round(3.30 * FPS)
+    assert record["settings"]["seed"] == 3
+    assert record["inputs"]["speech"]["name"] == short_path.name
+    assert len(record["inputs"]["portrait"]["sha256"]) == 64
+    assert set(record["models"]) >= {entry.name for entry in assets.entries()}
+    assert {"prepare", "speech to mesh", "retarget", "paint", "total"} <= set(record["seconds"])
+
+
+def test_the_mouth_does_what_it_was_told(
+    made: tuple[Path, dict[str, Any]], portrait_path: Path, short_path: Path
+) -> None:
+    options = Options(fps=FPS, seed=3)
+    scene = gather(Inputs(portrait_path, short_path), options)
+    driven = np.stack(list(driving_meshes(scene, options, Clock())))
+    tracked, found = closed_loop.tracked_meshes(made[0])
+    assert found.all()
+    told, seen = closed_loop.opening(driven), closed_loop.opening(tracked)
+    assert closed_loop.correlation(told, seen) > 0.95
+    assert closed_loop.best_lag(seen, told)[0] == 0
+    assert told.max() > 0.06
+
+
+def test_a_prepared_portrait_serves_many_speeches(
+    portrait_path: Path, short_path: Path, tmp_path: Path, checkpoints: Path
+) -> None:
+    portrait = package.prepare(portrait_path, max_size=256)
+    outputs = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4")]
+    for output, seed in zip(outputs, (0, 0, 1), strict=True):
+        package.talk(portrait, short_path, output, preview=True, seed=seed)
+    same, again, other = (frames(output) for output in outputs)
+    assert same.shape == (30, 256, 218, 3)
+    assert np.array_equal(same, again)
+    assert not np.array_equal(same, other)
+
+
+def frames(path: Path) -> np.ndarray:
+    with av.open(str(path)) as video:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])

@@ -1,0 +1,72 @@
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from mdth.flow import Clock, ahead
+
+
+def test_ahead_keeps_order_and_all_items() -> None:
+    assert list(ahead(iter(range(100)), depth=7)) == list(range(100))
+    assert list(ahead([], depth=3)) == []
+
+
+def test_ahead_makes_no_more_than_its_depth() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    flow = ahead(items(), depth=5)
+    assert next(flow) == 0
+    time.sleep(0.1)
+    assert len(made) <= 7
+    flow.close()
+
+
+def test_an_error_comes_out_at_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("third")
+
+    flow = ahead(items(), depth=4)
+    assert next(flow) == 1
+    with pytest.raises(ValueError, match="third"):
+        next(flow)
+
+
+def test_closing_ends_the_thread_and_the_source() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    flow = ahead(items(), depth=2)
+    next(flow)
+    flow.close()
+    assert closed.is_set()
+    assert threading.active_count() == before
+
+
+def test_a_stage_inside_another_counts_for_itself() -> None:
+    clock = Clock()
+
+    def slow(items: Iterator[int], pause_s: float) -> Iterator[int]:
+        for item in items:
+            time.sleep(pause_s)
+            yield item
+
+    inner = clock.each("inner", slow(iter(range(5)), 0.02))
+    assert list(clock.each("outer", slow(inner, 0.01))) == list(range(5))
+    seconds = clock.seconds
+    assert seconds["inner"] == pytest.approx(0.10, abs=0.04)
+    assert seconds["outer"] == pytest.approx(0.05, abs=0.04)
+    assert seconds["total"] >= seconds["inner"] + seconds["outer"] - 1e-3

@@ -1,0 +1,188 @@
+"""The seed's two commands on the seed's two trees, on a local store and on a real S3 server."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdth import assets, cli
+from mdth.config import config
+from mdth.errors import MdthError
+from mdth.storage.store import Store
+
+TWIN = "th_test"
+# The trees of the seed's README, storage and local, with the files of a sample twin in them.
+SEED_STORE = {
+    f"raw/{TWIN}/audio/2_speech.wav",
+    f"raw/{TWIN}/image/2_portrait.jpg",
+    f"raw/{TWIN}/video/2_clip.mp4",
+    f"processed/{TWIN}/preprocessed/th/manifest.json",
+    f"processed/{TWIN}/preprocessed/th/audio/original.wav",
+    f"processed/{TWIN}/preprocessed/th/audio/speech.npy",
+    f"processed/{TWIN}/preprocessed/th/image/portrait.npz",
+    f"processed/{TWIN}/preprocessed/th/image/portrait.png",
+    f"processed/{TWIN}/preprocessed/th/video/motion.npz",
+    f"inference/{TWIN}/th/output.json",
+    f"inference/{TWIN}/th/output.mp4",
+}
+SEED_LOCAL = {
+    "warping-common/th/checkpoints/face_landmarker.task",
+    "warping-common/th/checkpoints/moonshine_tiny_en_encoder.ort",
+    f"warping-data/{TWIN}/audio/2_speech.wav",
+    f"warping-data/{TWIN}/image/2_portrait.jpg",
+    f"warping-data/{TWIN}/video/2_clip.mp4",
+    f"warping-processed/{TWIN}/processed/th/manifest.json",
+    f"warping-processed/{TWIN}/processed/th/audio/original.wav",
+    f"warping-processed/{TWIN}/processed/th/audio/speech.npy",
+    f"warping-processed/{TWIN}/processed/th/image/portrait.npz",
+    f"warping-processed/{TWIN}/processed/th/image/portrait.png",
+    f"warping-processed/{TWIN}/processed/th/video/motion.npz",
+    f"warping-serving/{TWIN}/th/output.json",
+    f"warping-serving/{TWIN}/th/output.mp4",
+}
+# What `mdth sample` adds to be skipped.
+DECOYS = {
+    "audio": {".hidden", "0.wav", "1_empty.wav", "10_short.wav"},
+    "image": {".hidden", "0.jpg", "1_empty.jpg", "10_mirrored.png"},
+    "video": {".hidden", "0.mp4", "1_empty.mp4", "10_clip.mp4"},
+}
+
+
+def guarantee(task: str) -> int:
+    return cli.guarantee(f"--model TH --task {task} --twin-id {TWIN} --n-gpus 1".split())
+
+
+def files_below(folder: Path) -> set[str]:
+    return {
+        (Path(at) / name).relative_to(folder).as_posix()
+        for at, _, names in os.walk(folder, followlinks=True)
+        for name in names
+    }
+
+
+@pytest.fixture(scope="module")
+def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The raw folder that `mdth sample` makes, made once."""
+    try:
+        assets.verify()
+    except MdthError as error:
+        pytest.skip(str(error))
+    store = tmp_path_factory.mktemp("sample")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDTH_STORE", str(store))
+        config.cache_clear()
+        assert cli.main(["sample", TWIN]) == 0
+    config.cache_clear()
+    return store / "raw"
+
+
+@pytest.fixture
+def filled(twin_home: Path, sample_raw: Path) -> Path:
+    """A store with the sample input, and an empty home."""
+    shutil.copytree(sample_raw, twin_home / "store/raw")
+    return twin_home
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """The choice rule: the first readable file by natural order of name."""
+    for kind, chosen in (
+        ("audio", "2_speech.wav"),
+        ("image", "2_portrait.jpg"),
+        ("video", "2_clip.mp4"),
+    ):
+        source = manifest["sources"][kind]
+        reasons = {skipped["name"]: skipped["reason"] for skipped in source["skipped"]}
+        assert source["chosen"]["name"] == chosen
+        assert set(reasons) == DECOYS[kind]
+        assert reasons[".hidden"] == "hidden"
+        assert {reason for name, reason in reasons.items() if name.startswith("1_")} == {"empty"}
+        assert all("not a" in reasons[name] for name in reasons if name.startswith("0."))
+        assert all("comes first" in reasons[name] for name in reasons if name.startswith("10"))
+
+
+@pytest.mark.slow
+def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
+    assert guarantee("preprocess") == 0
+    assert guarantee("inference") == 0
+    decoys = {f"raw/{TWIN}/{kind}/{name}" for kind, names in DECOYS.items() for name in names}
+    assert files_below(filled / "store") == SEED_STORE | decoys
+    assert files_below(filled / "home") >= SEED_LOCAL
+    outside_models = {name for name in files_below(filled / "home") if "checkpoints" not in name}
+    assert outside_models == {name for name in SEED_LOCAL if "checkpoints" not in name}
+    prepared = filled / f"store/processed/{TWIN}/preprocessed/th/manifest.json"
+    check_manifest(json.loads(prepared.read_text()))
+    made = json.loads((filled / f"store/inference/{TWIN}/th/output.json").read_text())
+    assert made["synthetic"] is True
+    assert made["frames"] == 312
+    assert made["inputs"]["audio"]["chosen"]["name"] == "2_speech.wav"
+
+
+@pytest.mark.slow
+def test_the_same_on_s3(
+    twin_home: Path, sample_raw: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDTH_STORE", s3_url)
+    config.cache_clear()
+    store = Store(s3_url)
+    for name in files_below(sample_raw):
+        store.upload(sample_raw / name, f"raw/{name}")
+    assert guarantee("preprocess") == 0
+    # Another machine, with nothing but the store, goes on.
+    shutil.rmtree(twin_home / "home/warping-processed")
+    assert guarantee("inference") == 0
+    assert files_below(twin_home / "home") >= SEED_LOCAL
+    assert all(store.exists(name) for name in SEED_STORE)
+    check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
+
+
+def test_nothing_is_computed_twice_and_foreign_data_is_refused(
+    filled: Path, mdth: Callable[..., Any]
+) -> None:
+    (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
+    (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
+    folder = filled / f"home/warping-processed/{TWIN}/processed/th"
+    assert mdth("preprocess", TWIN).code == 0
+    first = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
+    assert "video/motion.npz" not in first
+    again = mdth("preprocess", TWIN, "-v")
+    assert "prepared already" in again.err
+    assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
+    shutil.copytree(folder, filled / "home/warping-processed/other/processed/th")
+    other = mdth("inference", "other")
+    assert other.code == 1
+    assert "prepared for the twin 'th_test'" in other.err
+    with (folder / "image/portrait.npz").open("ab") as file:
+        file.write(b"more")
+    changed = mdth("inference", TWIN)
+    assert changed.code == 1
+    assert "image/portrait.npz" in changed.err
+    assert not (filled / "home/warping-serving").exists()
+    # Other input: the old preparation is no longer the one asked for.
+    (filled / f"store/raw/{TWIN}/audio/2_speech.wav").unlink()
+    assert mdth("preprocess", TWIN).code == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["sources"]["audio"]["chosen"]["name"] == "10_short.wav"
+
+
+def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:
+    for kind in ("audio", "image"):
+        shutil.rmtree(filled / f"store/raw/{TWIN}/{kind}")
+    assert mdth("preprocess", TWIN).code == 0
+    assert mdth("inference", TWIN, "--preview").code == 0
+    made = json.loads((filled / f"home/warping-serving/{TWIN}/th/output.json").read_text())
+    assert (made["frames"], made["width"], made["height"]) == (30, 512, 600)
+
+
+def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Callable[..., Any]) -> None:
+    shutil.rmtree(filled / f"store/raw/{TWIN}/video")
+    for name in ("2_portrait.jpg", "10_mirrored.png"):
+        (filled / f"store/raw/{TWIN}/image" / name).unlink()
+    ended = mdth("preprocess", TWIN)
+    assert ended.code == 1
+    assert "no face" in ended.err
+    assert "not a picture" in ended.err
+    assert not (filled / "store/processed").exists()
