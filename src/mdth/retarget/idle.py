@@ -56,13 +56,13 @@ class Drift:
 
 
 class Blinks:
-    """Irregular blinks, 16 a minute: quick to close, slower to open, 0.2 to 0.33 s long."""
+    """Irregular blinks, 16 a minute: quick to close, slower to open, 0.22 to 0.39 s long."""
 
     SHORTEST_PAUSE_S = 1.0
     MEAN_PAUSE_S = 3.5
     CLOSE_S = (0.08, 0.10)
     HOLD_S = (0.03, 0.05)
-    OPEN_S = (0.12, 0.18)
+    OPEN_S = (0.11, 0.24)
 
     def __init__(self, random: Random) -> None:
         self._random = random
