@@ -75,6 +75,10 @@ def open_media(path: Path) -> Iterator[InputContainer]:
                 metadata_errors="replace",
                 io_open=_refuse_other_files,
             )
+        except av.error.ArgumentError as error:
+            raise UnreadableMedia(
+                f"{path}: a still picture, a playlist or another kind that is no sound or video"
+            ) from error
         except (av.FFmpegError, OSError, ValueError) as error:
             raise UnreadableMedia(
                 f"{path}: not a sound or video file that can be read ({reason(error)})"

@@ -22,6 +22,7 @@ __all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"
 log = logging.getLogger("mdth")
 
 LOWEST_FPS, HIGHEST_FPS, USUAL_FPS = Fraction(1), Fraction(120), Fraction(25)
+OFF_RATE = 0.1  # an average is off by this much at most through a first or last picture
 LARGEST_SIDE_PX = 8192
 # A longer hole between two pictures is a damaged time stamp: the next picture follows at once.
 LONGEST_GAP_S = 30
@@ -101,7 +102,11 @@ def _check_size(width: int, height: int, path: Path) -> None:
 
 
 def _rate(stream: VideoStream) -> Fraction:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+    """The nominal rate if the pictures keep to it on average, else the average."""
+    average, nominal = stream.average_rate, stream.guessed_rate
+    if average and nominal and abs(nominal / average - 1) < OFF_RATE:
+        average = nominal
+    for rate in (average, nominal):
         if rate and LOWEST_FPS <= rate <= HIGHEST_FPS:
             return Fraction(rate)
     return USUAL_FPS

@@ -123,6 +123,8 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
 
     def _complete(self) -> None:
+        if not self.frames_written:
+            raise ValueError("no frame was written")
         try:
             with self._part.open("rb") as file:
                 os.fsync(file.fileno())
@@ -211,7 +213,7 @@ class _PictureTrack:
 
 
 class _SoundTrack:
-    """The sound of a file, encoded a little ahead of the pictures."""
+    """The sound of a file, encoded alongside the pictures."""
 
     def __init__(self, out: OutputContainer, path: Path) -> None:
         info = probe_sound(path)
@@ -228,8 +230,8 @@ class _SoundTrack:
         self.ended = False
 
     def add_until(self, time_s: Fraction) -> None:
-        """Encode whole blocks until the sound reaches `time_s` or ends."""
-        while self.count < time_s * self.rate_hz and self._fill(AAC_BLOCK):
+        """Encode the whole blocks that end by `time_s`."""
+        while self.count + AAC_BLOCK <= time_s * self.rate_hz and self._fill(AAC_BLOCK):
             self._encode(AAC_BLOCK)
 
     def finish(self, length_s: Fraction, *, slack: Fraction) -> None:

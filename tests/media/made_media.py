@@ -1,0 +1,93 @@
+"""Sounds and clips that the tests make, and what is measured in them."""
+
+import wave
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+CLICK_HZ, CLICK_S = 1000, 0.02
+
+
+def clicks(times_s: list[float], *, rate_hz: int, length_s: float) -> np.ndarray:
+    """Silence float32 [n] with bursts of a 1 kHz tone."""
+    sound = np.zeros(round(length_s * rate_hz), np.float32)
+    burst = np.sin(2 * np.pi * CLICK_HZ * np.arange(round(CLICK_S * rate_hz)) / rate_hz)
+    for time in times_s:
+        start = round(time * rate_hz)
+        sound[start : start + len(burst)] = 0.5 * burst
+    return sound
+
+
+def click_offsets_s(sound: np.ndarray, times_s: list[float], *, rate_hz: int) -> list[float]:
+    """How much later than expected each burst is found, by correlation."""
+    burst = clicks([0.0], rate_hz=rate_hz, length_s=CLICK_S)
+    reach = round(0.2 * rate_hz)
+    offsets = []
+    for time in times_s:
+        start = round(time * rate_hz)
+        first = max(0, start - reach)
+        score = np.correlate(sound[first : start + reach + len(burst)], burst, "valid")
+        offsets.append((first + int(np.argmax(score)) - start) / rate_hz)
+    return offsets
+
+
+def make_wav(path: Path, sound: np.ndarray, *, rate_hz: int = 16_000) -> Path:
+    """Write samples float32 [n] or [C,n] as a 16-bit wav."""
+    channels = np.atleast_2d(sound)
+    levels = np.round(np.clip(channels, -1, 1) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(channels))
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(levels.T.tobytes())
+    return path
+
+
+def make_sound(
+    path: Path, sound: np.ndarray, *, codec: str, rate_hz: int, layout: str = "mono"
+) -> Path:
+    """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes."""
+    channels = np.repeat(sound[None], av.AudioLayout(layout).nb_channels, axis=0)
+    frame = av.AudioFrame.from_ndarray(channels, "fltp", layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
+    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", container_options=options) as out:
+        stream = out.add_stream(codec, rate=rate_hz, layout=layout)
+        context = stream.codec_context
+        context.options = {"strict": "-2"}
+        converter = av.AudioResampler(
+            context.format, layout, rate_hz, frame_size=context.frame_size or None
+        )
+        for piece in [*converter.resample(frame), *converter.resample(None)]:
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return path
+
+
+def make_clip(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    times: Iterable[Fraction | float],
+    *,
+    rotation_deg: int = 0,
+    codec: str = "libx264",
+) -> Path:
+    """Encode RGB frames [H,W,3] with any time stamps (s); seen rotated counter-clockwise."""
+    with av.open(str(path), "w") as out:
+        stream = None
+        for rgb, time in zip(frames, times, strict=False):
+            if stream is None:
+                stream = out.add_stream(codec, rate=30, options={"preset": "ultrafast"})
+                stream.height, stream.width = rgb.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = Fraction(1, 90_000)
+                if rotation_deg:
+                    stream.set_display_rotation(rotation_deg)
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+            frame.pts, frame.time_base = round(time * 90_000), Fraction(1, 90_000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path

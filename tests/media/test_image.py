@@ -1,0 +1,222 @@
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth.errors import InputError, MissingInput, UnreadableMedia
+from mdth.media import image as image_module
+from mdth.media.image import BACKGROUND, read_image
+
+WIDTH, HEIGHT = 90, 60
+
+
+def _colours() -> np.ndarray:
+    """A smooth picture [60,90,3] whose corners all differ."""
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.stack([rows * 4, columns * 2, 255 - rows * 2 - columns], -1).astype(np.uint8)
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.fromarray(_colours())
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> float:
+    assert found.shape == expected.shape
+    assert found.dtype == np.uint8
+    assert found.flags.c_contiguous
+    return float(np.abs(found.astype(int) - expected.astype(int)).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "options"),
+    [
+        ("a.png", 0, {}),
+        ("a.bmp", 0, {}),
+        ("a.tiff", 0, {}),
+        ("lzw.tiff", 0, {"compression": "tiff_lzw"}),
+        ("lossless.webp", 0, {"lossless": True}),
+        ("a.webp", 4, {"quality": 95}),
+        ("a.jpg", 3, {"quality": 95}),
+        ("progressive.jpg", 3, {"quality": 95, "progressive": True}),
+    ],
+)
+def test_formats(
+    tmp_path: Path, picture: Image.Image, name: str, most: float, options: dict[str, object]
+) -> None:
+    picture.save(tmp_path / name, **options)
+    assert _error(read_image(tmp_path / name), _colours()) <= most
+    (tmp_path / name).rename(tmp_path / "content.decides")
+    assert _error(read_image(tmp_path / "content.decides"), _colours()) <= most
+
+
+@pytest.mark.parametrize(("mode", "most"), [("P", 12), ("CMYK", 3), ("RGBA", 0), ("RGBX", 3)])
+def test_modes(tmp_path: Path, picture: Image.Image, mode: str, most: float) -> None:
+    converted = (
+        picture.convert("P", palette=Image.Palette.ADAPTIVE)
+        if mode == "P"
+        else picture.convert(mode)
+    )
+    path = tmp_path / ("a.png" if mode in ("P", "RGBA") else "a.tiff")
+    converted.save(path)
+    assert _error(read_image(path), _colours()) <= most
+
+
+@pytest.mark.parametrize("name", ["l.png", "l.jpg", "la.png", "i16.png", "i16.tiff", "f.tiff"])
+def test_grey(tmp_path: Path, picture: Image.Image, name: str) -> None:
+    grey = np.asarray(picture.convert("L"))
+    by_name = {
+        "la": lambda: picture.convert("LA"),
+        "i16": lambda: Image.fromarray(grey.astype(np.uint16) * 257),
+        "f": lambda: Image.fromarray((grey / 255).astype(np.float32)),
+    }
+    by_name.get(name.split(".")[0], lambda: picture.convert("L"))().save(tmp_path / name)
+    assert _error(read_image(tmp_path / name), np.repeat(grey[..., None], 3, -1)) <= 1
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+def test_sixteen_bit_colour(tmp_path: Path, name: str) -> None:
+    cv2.imwrite(str(tmp_path / name), _colours()[..., ::-1].astype(np.uint16) * 257)
+    assert _error(read_image(tmp_path / name), _colours()) == 0
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_alpha_lies_on_grey(tmp_path: Path, picture: Image.Image, name: str) -> None:
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[:, WIDTH // 2 :] = 255
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / name, lossless=True)
+    expected = _colours()
+    expected[:, : WIDTH // 2] = BACKGROUND
+    assert _error(read_image(tmp_path / name), expected) == 0
+
+
+def test_transparent_palette_colour(tmp_path: Path) -> None:
+    indexed = Image.fromarray(np.tile(np.uint8([0, 1]), (4, 4)), "P")
+    indexed.putpalette([255, 0, 0, 0, 255, 0])
+    indexed.save(tmp_path / "a.png", transparency=0)
+    found = read_image(tmp_path / "a.png")
+    assert found[0, 0].tolist() == [BACKGROUND] * 3
+    assert found[0, 1].tolist() == [0, 255, 0]
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(
+    tmp_path: Path, picture: Image.Image, orientation: int, extension: str
+) -> None:
+    stored = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    turned = picture.transpose(stored[orientation]) if orientation in stored else picture
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(tmp_path / f"a.{extension}", exif=exif, quality=95, lossless=True)
+    assert _error(read_image(tmp_path / f"a.{extension}"), _colours()) <= 3
+
+
+def test_odd_sides_become_even(tmp_path: Path, picture: Image.Image) -> None:
+    picture.crop((0, 0, 89, 57)).save(tmp_path / "a.png")
+    assert _error(read_image(tmp_path / "a.png"), _colours()[:56, :88]) == 0
+
+
+def test_scaled_to_max_size(tmp_path: Path, picture: Image.Image) -> None:
+    picture.resize((1801, 1200), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
+    found = read_image(tmp_path / "a.png", max_size=90)
+    assert _error(found, _colours()) < 2
+    assert read_image(tmp_path / "a.png", max_size=701).shape[0] % 2 == 0
+    assert max(read_image(tmp_path / "a.png", max_size=701).shape) <= 701
+
+
+def test_a_colour_profile_is_applied(tmp_path: Path) -> None:
+    # A profile whose red and blue are swapped, made from sRGB's own: visible if it is used.
+    from PIL import ImageCms
+
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    flat = Image.new("RGB", (20, 20), (250, 20, 20))
+    flat.save(tmp_path / "a.png", icc_profile=bytes(profile))
+    red_level, _, blue_level = read_image(tmp_path / "a.png")[0, 0].tolist()
+    assert blue_level > 200 > 60 > red_level
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "half", "header"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff", "a.bmp"])
+def test_what_is_no_picture(tmp_path: Path, picture: Image.Image, name: str, damage: str) -> None:
+    path = tmp_path / name
+    picture.save(path)
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "text": b"Dear reader, this is no picture at all.\n",
+            "empty": b"",
+            "half": content[: len(content) // 2],
+            "header": content[:40],
+        }[damage]
+    )
+    with pytest.raises(UnreadableMedia, match=name):
+        read_image(path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingInput):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(InputError):
+        read_image(tmp_path)
+
+
+def test_too_large_is_an_error_before_it_is_decoded(
+    tmp_path: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture.save(tmp_path / "a.png")
+    monkeypatch.setattr(image_module, "LARGEST_PIXELS", WIDTH * HEIGHT - 1)
+    with pytest.raises(UnreadableMedia, match="90 x 60 px"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_decompression_bomb(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with pytest.raises(UnreadableMedia, match="too large"):
+        read_image(path)
+
+
+def test_a_twelve_thousand_pixel_picture(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.linear_gradient("L").resize((12_000, 3_000)).convert("RGB").save(path, quality=60)
+    tracemalloc.start()
+    found = read_image(path, max_size=1280)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.shape == (320, 1280, 3)
+    assert peak < 30_000_000  # Python's own share; decoded it would be 108 MB
+    assert found[:, 640, 0].astype(int).tolist() == pytest.approx(
+        np.linspace(0, 255, 320).tolist(), abs=3
+    )
+
+
+def test_strips_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.linspace(0, 255, 1030)[:, None, None]
+    Image.fromarray(np.broadcast_to(rows, (1030, 64, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(image_module, "STRIP_ROWS", 16)
+    found = read_image(tmp_path / "a.png", max_size=100)
+    assert np.diff(found[:, 0, 0].astype(int)).min() >= 0
+    assert np.diff(found[:, 0, 0].astype(int)).max() <= 4
