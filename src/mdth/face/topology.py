@@ -82,3 +82,14 @@ MOUTH_TRIANGLES = TRIANGLES[np.isin(TRIANGLES, LIPS_INNER).all(axis=1)]
 EYE_TRIANGLES = TRIANGLES[
     np.isin(TRIANGLES, EYE_LEFT).all(axis=1) | np.isin(TRIANGLES, EYE_RIGHT).all(axis=1)
 ]
+
+
+def _mirror() -> IndexArray:
+    """For each vertex the one on the other side; the canonical face is symmetric."""
+    distance = CANONICAL[:, None] - CANONICAL * np.array([-1, 1, 1], np.float32)
+    face = np.square(distance).sum(-1).argmin(1)
+    # Irises: centre, then the points to the right, above, to the left and below.
+    return np.concatenate([face, [473, 476, 475, 474, 477], [468, 471, 470, 469, 472]])
+
+
+MIRROR = _mirror()
