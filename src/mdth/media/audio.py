@@ -64,19 +64,28 @@ def read_blocks(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Iterator[FloatArra
 
 
 def decode_blocks(
-    path: Path, *, rate_hz: int | None = None, layout: str | None = None
+    path: Path, *, rate_hz: int | None = None, layout: str | None = None, warn: bool = True
 ) -> Iterator[FloatArray]:
     """The file's sound as float32 [C,n] blocks of about 0.5 s.
 
-    rate_hz, layout: the file's own unless given.
+    rate_hz, layout: the file's own unless given. warn: say it when less decodes than there should.
 
     Raises MissingInput, UnreadableMedia.
     """
     with open_media(path) as container:
         stream = _sound_stream(container, path)
         converter = _Converter(rate_hz or stream.rate, layout or stream.layout.name)
-        pieces = _presented(container, stream, path, converter)
-        yield from _regroup(pieces, round(BLOCK_S * converter.rate_hz))
+        damaged: list[str] = []
+        pieces = _presented(container, stream, path, converter, damaged)
+        count = 0
+        for block in _regroup(pieces, round(BLOCK_S * converter.rate_hz)):
+            count += block.shape[1]
+            yield block
+        if not count:
+            why = f" ({damaged[0]})" if damaged else ""
+            raise UnreadableMedia(f"{path}: no sound could be decoded{why}")
+        if warn:
+            _warn(path, count / converter.rate_hz, _declared_s(container, stream), len(damaged))
 
 
 def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
@@ -103,12 +112,15 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
 
 
 def _presented(
-    container: InputContainer, stream: AudioStream, path: Path, converter: "_Converter"
+    container: InputContainer,
+    stream: AudioStream,
+    path: Path,
+    converter: "_Converter",
+    damaged: list[str],
 ) -> Iterator[FloatArray]:
     """Pieces [C,n] that lie end to end from presentation time 0."""
     zero = start_time(container)
     clock = Fraction(0)  # presentation time of the next decoded sample, seconds
-    damaged: list[str] = []
     for frame in _decoded(container, stream, damaged):
         _check_sane(frame.sample_rate, frame.layout.nb_channels, path)
         start = clock
@@ -125,7 +137,6 @@ def _presented(
             yield from converter.feed(part)
             clock += Fraction(part.samples, frame.sample_rate)
     yield from converter.flush()
-    _report(container, stream, path, decoded_s=float(clock), damaged=damaged)
 
 
 def _decoded(
@@ -154,30 +165,16 @@ def _decoded(
                 yield frame
 
 
-def _report(
-    container: InputContainer,
-    stream: AudioStream,
-    path: Path,
-    *,
-    decoded_s: float,
-    damaged: list[str],
-) -> None:
-    """Raise if nothing was decoded; warn once if less was than there should be."""
-    if decoded_s <= 0:
-        why = f" ({damaged[0]})" if damaged else ""
-        raise UnreadableMedia(f"{path}: no sound could be decoded{why}")
-    declared_s = _declared_s(container, stream) or 0.0
-    missing = declared_s - decoded_s > MISSING_S
-    if missing:
+def _warn(path: Path, decoded_s: float, declared_s: float | None, damaged: int) -> None:
+    """Say once how much is used, if it is less than there should be."""
+    if declared_s and declared_s - decoded_s > MISSING_S:
         log.warning(
             "%s: damaged or cut off; using the %.2f s of %.2f s that decode",
-            path,
-            decoded_s,
-            declared_s,
+            *(path, decoded_s, declared_s),
         )
     elif damaged:
         log.warning(
-            "%s: damaged in %d places; using the %.2f s that decode", path, len(damaged), decoded_s
+            "%s: damaged in %d places; using the %.2f s that decode", path, damaged, decoded_s
         )
 
 

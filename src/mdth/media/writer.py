@@ -221,7 +221,8 @@ class _SoundTrack:
         self.rate_hz = info.rate_hz if info.rate_hz in AAC_RATES_HZ else OTHER_RATE_HZ
         self.layout = {1: "mono", 2: "stereo"}.get(info.channels, "stereo")
         channels = min(info.channels, 2)
-        self.blocks = decode_blocks(path, rate_hz=self.rate_hz, layout=self.layout)
+        # What is damaged has been said when the speech was read.
+        self.blocks = decode_blocks(path, rate_hz=self.rate_hz, layout=self.layout, warn=False)
         self.stream = out.add_stream("aac", rate=self.rate_hz, layout=self.layout)
         most = 6144 * self.rate_hz // AAC_BLOCK  # bits a second and channel that AAC allows
         self.stream.bit_rate = channels * min(BITS_PER_CHANNEL, most)

@@ -33,7 +33,7 @@ def prepare_speech(path: Path, folder: Path) -> Speech:
         ) from error
     target.unlink()
     raise SpeechTooShort(
-        f"{path}: the speech lasts {count / SPEECH_RATE_HZ:.2f} s; at least {SHORTEST_S} s are needed"
+        f"{path}: only {count / SPEECH_RATE_HZ:.2f} s of sound; at least {SHORTEST_S} s are needed"
     )
 
 
