@@ -14,6 +14,7 @@ from mdth.errors import SpeechTooShort
 from mdth.flow import Clock, ahead
 from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import Options
+from mdth.preprocess.speech import SHORTEST_S
 
 if TYPE_CHECKING:
     from mdth.retarget.head import HeadState
@@ -24,7 +25,6 @@ log = logging.getLogger("mdth")
 Progress = Callable[[int, int | None], None]
 Record = dict[str, Any]
 
-SHORTEST_S = 0.3
 ENCODER = "moonshine_tiny_en_encoder.ort"
 TRACKER = "face_landmarker.task"
 # Enough to bridge the speech encoder's bursts (one window gives many meshes), small in memory.
@@ -67,13 +67,13 @@ def shoot(
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
         first = next(film)
         with _sink(target, first, scene, options) as sink:
-            for frame in itertools.chain([first], film):
+            for done, frame in enumerate(itertools.chain([first], film), start=1):
                 with clock.stage("wait for encoder"):
                     sink.write(frame)
                 if progress:
-                    progress(sink.frames_written, total)
-    log.info("%d frames in %.1f s", sink.frames_written, clock.seconds["total"])
-    return record.of_film(options, frames=sink.frames_written, shape=first.shape, clock=clock)
+                    progress(done, total)
+    log.info("%d frames in %.1f s", done, clock.seconds["total"])
+    return record.of_film(options, frames=done, shape=first.shape, clock=clock)
 
 
 def _sink(

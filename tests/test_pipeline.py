@@ -1,0 +1,140 @@
+"""Which input gives what, that nothing reads ahead of itself, and what is refused."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mdth as package
+from mdth import closed_loop, devices
+from mdth.artefacts import Portrait
+from mdth.bfv2v.export import Renderer
+from mdth.face import geometry
+from mdth.face.geometry import rotation_from_euler_deg
+from mdth.film import FRAMES_AHEAD, MESHES_AHEAD, Scene, frames
+from mdth.flow import Clock
+from mdth.media.video import VideoWriter, probe_video, read_frames
+from mdth.options import Options
+from mdth.retarget.drive import Driver
+from mdth.retarget.head import REST
+
+
+@pytest.fixture(scope="module")
+def portrait(portrait_path: Path, checkpoints: Path) -> Portrait:
+    return package.prepare(portrait_path, max_size=256)
+
+
+@pytest.fixture(scope="module")
+def clip(
+    tmp_path_factory: pytest.TempPathFactory, portrait_path: Path, short_path: Path, checkpoints
+) -> Path:
+    """A clip of a person who turns and nods, silently: 3.20 s at 25 frames/s, with sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    person = package.prepare(portrait_path)
+    driver, renderer = Driver(person), Renderer(person)
+    with VideoWriter(path, width=512, height=600, fps=25, sound=short_path) as writer:
+        for angle in np.linspace(0, 4 * np.pi, 80):
+            rotation = rotation_from_euler_deg(6 * np.sin(angle), 4 * np.sin(angle / 2), 0)
+            mesh = driver.mesh(np.zeros((478, 3)), REST._replace(rotation=rotation))
+            writer.write(renderer.frame(mesh))
+    return path
+
+
+def test_a_clip_alone_gives_face_sound_and_motion(clip: Path, tmp_path: Path) -> None:
+    made = package.talk(None, None, tmp_path / "out.mp4", video=clip)
+    assert made["frames"] == pytest.approx(3.20 * 30, abs=1)
+    assert list(made["inputs"]) == ["video"]
+    info = probe_video(tmp_path / "out.mp4")
+    assert (info.width, info.height, info.fps) == (512, 600, 30)
+
+
+def test_the_clips_head_moves_the_portrait(
+    clip: Path, portrait_path: Path, short_path: Path, tmp_path: Path
+) -> None:
+    package.talk(portrait_path, short_path, tmp_path / "out.mp4", video=clip, fps=25)
+    package.talk(portrait_path, short_path, tmp_path / "still.mp4", fps=25, still=True)
+    turns = [yaw_pitch(path) for path in (clip, tmp_path / "out.mp4", tmp_path / "still.mp4")]
+    led, made, still = turns
+    count = min(len(led), len(made))
+    for axis in range(2):
+        # The one-euro filter comes a little after the clip. Both videos are tracked with noise.
+        lag, correlation = closed_loop.best_lag(made[:count, axis], led[:count, axis])
+        assert correlation > 0.85
+        assert 0 <= lag <= 5
+    assert still.std(axis=0).max() < made.std(axis=0).max() / 2
+
+
+def yaw_pitch(path: Path) -> np.ndarray:
+    meshes, _ = closed_loop.tracked_meshes(path)
+    return geometry.euler_deg(geometry.head_pose(meshes).rotation)[:, :2]
+
+
+def test_the_first_frame_of_a_long_speech_comes_at_once(
+    portrait: Portrait, short_path: Path
+) -> None:
+    read = []
+
+    def ten_minutes() -> Iterator[np.ndarray]:
+        random = np.random.default_rng(0)
+        for second in range(600):
+            read.append(second)
+            yield random.uniform(-0.1, 0.1, 16_000).astype(np.float32)
+
+    scene = Scene(portrait, ten_minutes(), short_path, 600.0, None)
+    clock = Clock()
+    with closing(frames(scene, Options(), clock)) as film:
+        next(film)
+    seconds = clock.seconds
+    assert seconds["total"] - seconds["load"] < 1.0
+    # Nothing reads further than its queue is long: memory does not grow with the speech.
+    assert len(read) <= (MESHES_AHEAD + FRAMES_AHEAD) / 30 + 5
+
+
+def test_what_is_missing_is_named(portrait: Portrait, short_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    with pytest.raises(package.MissingInput, match="no face"):
+        package.talk(None, short_path, out)
+    with pytest.raises(package.MissingInput, match="no sound"):
+        package.talk(portrait, None, out)
+    with pytest.raises(package.InputError, match="fps 3"):
+        package.talk(portrait, short_path, out, fps=3)
+    with pytest.raises(package.InputError, match="preset"):
+        package.talk(portrait, short_path, out, preset="best")
+    with pytest.raises(package.MdthError, match="is a folder"):
+        (tmp_path / "folder.mp4").mkdir()
+        package.talk(portrait, short_path, tmp_path / "folder.mp4", preview=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+def test_a_preview_is_one_second_with_its_sound(
+    portrait: Portrait, short_path: Path, tmp_path: Path
+) -> None:
+    seen = []
+    package.talk(
+        portrait,
+        short_path,
+        tmp_path / "out.mp4",
+        preview=True,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(number, 30) for number in range(1, 31)]
+    assert len(list(read_frames(tmp_path / "out.mp4"))) == 30
+    assert probe_video(tmp_path / "out.mp4").duration_s == pytest.approx(1.0, abs=0.04)
+
+
+def test_gpus_are_counted_from_the_drivers_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert devices.count_gpus() == 0
+    for few in (0, 1):
+        devices.check(few)
+    listing = tmp_path / "nvidia-smi"
+    listing.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: 1)'\necho 'GPU 1: B (UUID: 2)'\n")
+    listing.chmod(0o755)
+    assert devices.count_gpus() == 2
+    devices.check(2)
+    with pytest.raises(package.DeviceError, match="3 GPUs were asked for, 2 found"):
+        devices.check(3)
