@@ -118,7 +118,11 @@ def _raw_file(path: Path) -> Iterator[BinaryIO]:
 def _preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
     from mdth import pipeline
 
-    print(pipeline.preprocess(parsed.twin_id, n_gpus=parsed.n_gpus, **_choices(parsed)))
+    print(
+        pipeline.preprocess(
+            parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **_choices(parsed)
+        )
+    )
 
 
 def _inference(parsed: argparse.Namespace, progress: Progress) -> None:

@@ -22,12 +22,14 @@ class Progress:
         self._visible = stream.isatty()
         self._start: float | None = None
         self._drawn = 0.0
+        self._done = 0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """`done` frames are made, of `total` where that is known."""
+        """`done` frames are made, of `total` if known; fewer than before start a new count."""
         now = time.monotonic()
-        if self._start is None:
+        if self._start is None or done < self._done:
             self._start = now
+        self._done = done
         spent = now - self._start
         if not self._visible or spent < BAR_AFTER_S or now - self._drawn < REDRAW_S:
             return

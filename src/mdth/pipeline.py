@@ -51,7 +51,7 @@ def talk(
     inputs = Inputs.of(portrait, speech, video)
     target = _checked_target(output, inputs)
     with clock.stage("prepare"):
-        scene = gather(inputs, options)
+        scene = gather(inputs, options, progress)
     made = shoot(scene, target, options, clock=clock, progress=progress)
     made["inputs"] = {kind: record.described(file) for kind, file in inputs.given().items()}
     if isinstance(target, Path):
@@ -59,7 +59,13 @@ def talk(
     return made
 
 
-def preprocess(twin_id: str, *, n_gpus: int = 1, **choices: Unpack[Choices]) -> Path:
+def preprocess(
+    twin_id: str,
+    *,
+    n_gpus: int = 1,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> Path:
     """Prepare a twin: raw files of the store -> portrait, speech and motion, sealed and published.
 
     Gives the local folder. What is prepared already, from the same files, is not computed again.
@@ -77,7 +83,7 @@ def preprocess(twin_id: str, *, n_gpus: int = 1, **choices: Unpack[Choices]) -> 
             prepare_speech(sources.sound, folder / AUDIO)
             find_face(sources.image, sources.video, options).save(folder / IMAGE)
             if sources.video:
-                find_motion(sources.video).save(folder / VIDEO)
+                find_motion(sources.video, progress).save(folder / VIDEO)
             manifest.seal(folder, origin)
     twins.publish_prepared(twin)
     return twin.prepared

@@ -1,18 +1,19 @@
 """Files -> a scene: which of them gives the face, which the sound, which the motion."""
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from mdth import assets
-from mdth.artefacts import Motion, Portrait
+from mdth.artefacts import Frame, Motion, Portrait
 from mdth.errors import MissingInput, UnreadableMedia
-from mdth.film import TRACKER, Scene
+from mdth.film import TRACKER, Progress, Scene
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import read_image
-from mdth.media.video import probe_video, read_frames
+from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import Options
 from mdth.preprocess.motion import prepare_motion
-from mdth.preprocess.portrait import best_frame, prepare_portrait
+from mdth.preprocess.portrait import best_frame, prepare_portrait, shrunk
 
 
 class Inputs(NamedTuple):
@@ -41,7 +42,7 @@ class Inputs(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-def gather(inputs: Inputs, options: Options) -> Scene:
+def gather(inputs: Inputs, options: Options, progress: Progress | None = None) -> Scene:
     """The scene of these files; the clip fills in for a face or a sound that is not given.
 
     Raises InputError: MissingInput when there is no face or no sound among them.
@@ -58,7 +59,7 @@ def gather(inputs: Inputs, options: Options) -> Scene:
         blocks=read_blocks(sound),
         sound=sound,
         duration_s=info.duration_s,
-        motion=find_motion(video) if video and not options.still else None,
+        motion=find_motion(video, progress) if video and not options.still else None,
     )
 
 
@@ -73,13 +74,30 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
     if video is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(video)
-    count = round(info.duration_s * info.fps) if info.duration_s else None
-    return best_frame(read_frames(video), count=count, tracker_model=model, face=options.face)
+    best = best_frame(
+        read_frames(video), count=_count(info), tracker_model=model, face=options.face
+    )
+    return shrunk(best, options.max_size)
 
 
-def find_motion(video: Path) -> Motion:
+def find_motion(video: Path, progress: Progress | None = None) -> Motion:
     """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
-    return prepare_motion(read_frames(video), float(probe_video(video).fps), assets.path(TRACKER))
+    info = probe_video(video)
+    frames = read_frames(video)
+    counted = _counted(frames, _count(info), progress) if progress else frames
+    return prepare_motion(counted, float(info.fps), assets.path(TRACKER))
+
+
+def _count(info: VideoInfo) -> int | None:
+    return round(info.duration_s * info.fps) if info.duration_s else None
+
+
+def _counted(
+    frames: Iterator[Frame], total: int | None, progress: Progress
+) -> Generator[Frame, None, None]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        progress(done, total)
 
 
 def is_picture(path: Path) -> bool:

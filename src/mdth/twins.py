@@ -108,7 +108,7 @@ def _fetch_kind(twin: Twin, kind: str) -> tuple[Choice, Path | None]:
     choice = choose(twin.store.files(stored), readable)
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name != choice.name:
+            if path.is_file() and path.name != choice.name:
                 path.unlink()
     return choice, folder / choice.name if choice.name else None
 

@@ -7,7 +7,13 @@ from PIL import Image
 from mdth.artefacts import Frame
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
-from mdth.preprocess.portrait import best_frame, face_height_px, portrait_score, prepare_portrait
+from mdth.preprocess.portrait import (
+    best_frame,
+    face_height_px,
+    portrait_score,
+    prepare_portrait,
+    shrunk,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,15 @@ def test_the_best_frame_is_the_frontal_one(picture: Image.Image, model: Path) ->
     assert np.array_equal(portrait.image, np.asarray(picture))
     with pytest.raises(NoFaceFound, match="no face in the clip"):
         best_frame(iter(clip[:1]), count=1, tracker_model=model)
+
+
+def test_shrinking_takes_the_mesh_along(picture: Image.Image, model: Path) -> None:
+    portrait = prepare_portrait(np.asarray(picture), tracker_model=model)
+    small = shrunk(portrait, 301)
+    assert small.image.shape == (300, 256, 3)
+    found = prepare_portrait(small.image, tracker_model=model)
+    assert np.abs(small.mesh - found.mesh)[:, :2].mean() < 1.5
+    assert shrunk(portrait, 600) is portrait
 
 
 def test_an_open_mouth_a_closed_eye_and_a_turn_cost_points() -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -83,6 +84,18 @@ def best_frame(
     if best is None:
         raise NoFaceFound("no face in the clip; use one that shows a face from the front")
     return prepare_portrait(_even(best[1]), tracker_model=tracker_model, face=face)
+
+
+def shrunk(portrait: Portrait, max_size: int) -> Portrait:
+    """The portrait with its longer side at most `max_size` px, even sides, and the mesh with it."""
+    height, width = portrait.image.shape[:2]
+    scale = max_size / max(height, width)
+    if scale >= 1:
+        return portrait
+    size = 2 * round(width * scale / 2), 2 * round(height * scale / 2)
+    image = cv2.resize(portrait.image, size, interpolation=cv2.INTER_AREA)
+    factors = np.array([size[0] / width, size[1] / height, scale], np.float32)
+    return Portrait(image.astype(np.uint8), portrait.mesh * factors)
 
 
 def portrait_score(mesh: FloatArray) -> float:
