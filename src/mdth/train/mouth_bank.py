@@ -46,7 +46,7 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         with np.load(folder / "pictures.npz", allow_pickle=False) as arrays:
             self._offsets = arrays["offsets"]
-            self.meshes = arrays["meshes"].astype(np.float64)
+            self.meshes = arrays["meshes"] / 32.0
             self.person = arrays["person"]
             self.part = arrays["part"]
         self._blob = np.memmap(folder / "pictures.bin", np.uint8, "r")

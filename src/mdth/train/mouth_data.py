@@ -32,6 +32,8 @@ Image = npt.NDArray[np.uint8]
 MARGIN = 0.15
 LONGEST_PX = 480
 JPEG_QUALITY = 94
+# Meshes are kept in steps of this part of a pixel.
+MESH_STEPS = 32
 LONDON_TEST_PEOPLE = 10
 GENERATED_TEST = 12
 
@@ -113,7 +115,7 @@ def pack(samples: Iterator[Sample], folder: Path) -> int:
     np.savez_compressed(
         folder / "pictures.npz",
         offsets=np.array(offsets, np.int64),
-        meshes=np.array(meshes),
+        meshes=np.round(np.array(meshes) * MESH_STEPS).astype(np.int16),
         person=np.array(people),
         part=np.array(parts),
     )
