@@ -162,10 +162,20 @@ def test_nothing_is_computed_twice_and_foreign_data_is_refused(
     assert "image/portrait.npz" in changed.err
     assert not (filled / "home/warping-serving").exists()
     # Other input: the old preparation is no longer the one asked for.
+    assert mdth("preprocess", TWIN).code == 0
     (filled / f"store/raw/{TWIN}/audio/2_speech.wav").unlink()
+    stale = mdth("inference", TWIN)
+    assert stale.code == 1
+    assert "audio files changed" in stale.err
+    shutil.copytree(folder, filled / "before")
     assert mdth("preprocess", TWIN).code == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["sources"]["audio"]["chosen"]["name"] == "10_short.wav"
+    shutil.rmtree(folder)
+    shutil.copytree(filled / "before", folder)
+    older = mdth("inference", TWIN)
+    assert older.code == 1
+    assert "the store holds another preparation" in older.err
 
 
 def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:

@@ -103,9 +103,8 @@ def inference(
     devices.check(n_gpus)
     twin, clock = Twin.named(twin_id), Clock()
     with clock.stage("prepare"):
-        folder = twins.bring_prepared(twin)
-        sealed = manifest.read(folder, twin=twin_id)
-        scene = twins.load_scene(folder)
+        sealed = twins.open_prepared(twin)
+        scene = twins.load_scene(twin.prepared)
     options = Options(**{**sealed["settings"], **choices})
     target = twin.tree.serving(twin_id) / OUTPUT
     made = shoot(scene, target, options, clock=clock, progress=progress)

@@ -154,21 +154,45 @@ def replacing(folder: Path) -> Iterator[Path]:
         new.replace(folder)
 
 
-def bring_prepared(twin: Twin) -> Path:
-    """The local folder of prepared data, fetched from the store where it is not there.
+def open_prepared(twin: Twin) -> manifest.Manifest:
+    """The manifest of the local prepared data, fetched from the store where it is not there.
 
-    Raises ArtefactError when neither has it.
+    Raises ArtefactError when neither has it, when it is not what was sealed, when the store holds a
+    newer preparation, or when the twin's input has changed since.
     """
     stored = layout.stored_processed(twin.name)
+    name = f"{stored}/{layout.MANIFEST}"
+    in_store = twin.store.read_json(name) if twin.store.exists(name) else None
     if not twin.prepared.exists():
-        if not twin.store.exists(f"{stored}/{layout.MANIFEST}"):
+        if in_store is None:
             raise ArtefactError(
                 f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
                 f"run: mdth preprocess {twin.name}"
             )
         log.info("fetching the prepared data from the store")
         twin.store.download_folder(stored, twin.prepared)
-    return twin.prepared
+    sealed = manifest.read(twin.prepared, twin=twin.name)
+    if in_store not in (None, sealed):
+        raise ArtefactError(
+            f"{twin.prepared}: the store holds another preparation; run: mdth preprocess "
+            f"{twin.name}, or remove the folder to use the store's"
+        )
+    for kind in layout.KINDS:
+        _check_fresh(twin, kind, sealed["sources"][kind])
+    return sealed
+
+
+def _check_fresh(twin: Twin, kind: str, source: dict[str, Any]) -> None:
+    """Refuse input that changed since it was prepared; input that was taken away is no change."""
+    files = {file.name: file.size for file in twin.store.files(layout.stored_raw(twin.name, kind))}
+    chosen = source["chosen"] or {"name": None, "bytes": 0}
+    names = {skipped["name"] for skipped in source["skipped"]} | {chosen["name"]} - {None}
+    same = set(files) == names and files.get(chosen["name"], 0) == chosen["bytes"]
+    if files and not same:
+        raise ArtefactError(
+            f"{twin.name}: the {kind} files changed since they were prepared; "
+            f"run: mdth preprocess {twin.name}"
+        )
 
 
 def publish_prepared(twin: Twin) -> None:
