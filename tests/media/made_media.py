@@ -50,8 +50,8 @@ def make_sound(
     path: Path, sound: np.ndarray, *, codec: str, rate_hz: int, layout: str = "mono"
 ) -> Path:
     """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes."""
-    channels = np.repeat(sound[None], av.AudioLayout(layout).nb_channels, axis=0)
-    frame = av.AudioFrame.from_ndarray(channels, "fltp", layout)
+    channels = np.repeat(sound, av.AudioLayout(layout).nb_channels)[None]
+    frame = av.AudioFrame.from_ndarray(channels, "flt", layout)
     frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
     options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", container_options=options) as out:

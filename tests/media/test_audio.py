@@ -66,6 +66,14 @@ def test_two_channels_become_their_mean(tmp_path: Path) -> None:
     np.testing.assert_allclose(heard, left / 2, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [3, 8, 24])
+def test_many_channels(tmp_path: Path, channels: int) -> None:
+    sound = clicks([0.5], rate_hz=16_000, length_s=1.0)
+    path = make_wav(tmp_path / "a.wav", np.repeat(sound[None], channels, axis=0))
+    np.testing.assert_allclose(_read(path), sound, atol=1e-4)
+    assert {len(block) for block in decode_blocks(path)} == {channels}
+
+
 def test_blocks_are_short_and_lazy(tmp_path: Path) -> None:
     path = make_wav(tmp_path / "a.wav", clicks([1.0], rate_hz=16_000, length_s=120.0))
     list(read_blocks(path))

@@ -69,7 +69,10 @@ def test_sixty_seconds_stay_in_step(tmp_path: Path, fps: Fraction) -> None:
         (16_000, "mono", (16_000, 1)),
         (8_000, "mono", (8_000, 1)),
         (37_000, "mono", (48_000, 1)),
-        (44_100, "5.1", (44_100, 2)),
+        (44_100, "5.1", (44_100, 6)),
+        (44_100, "5.1(side)", (44_100, 6)),
+        (16_000, "quad", (16_000, 1)),
+        (16_000, "7.1", (16_000, 1)),
     ],
 )
 def test_the_sound_keeps_rate_channels_level_and_time(
@@ -84,8 +87,7 @@ def test_the_sound_keeps_rate_channels_level_and_time(
         assert stream.codec_context.name == "aac"
     heard = np.concatenate(list(read_blocks(path)))
     assert np.abs(click_offsets_s(heard, [0.25, 1.5], rate_hz=16_000)).max() < 0.0002
-    if layout != "5.1":  # mixed down
-        assert np.abs(heard).max() == pytest.approx(0.5, rel=0.05)
+    assert np.abs(heard).max() == pytest.approx(0.5, rel=0.15)
 
 
 def test_sound_of_another_length_is_cut_or_filled(tmp_path: Path) -> None:

@@ -32,16 +32,21 @@ GAP_S = 0.1
 LONGEST_GAP_S = 30.0
 # Less missing than this is rounding of the declared length.
 MISSING_S = 0.3
+PYAV_PLANES = 8  # PyAV 18 crashes on arrays of planar frames of so many channels
 
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What a file says about its sound; `duration_s` is a claim, not a measurement."""
+    """What a file says about its sound; `duration_s` is a claim, not a measurement.
+
+    layout: FFmpeg's name of what the channels are, as "stereo" or "5.1(side)".
+    """
 
     duration_s: float | None
     rate_hz: int
     channels: int
     codec: str
+    layout: str
 
 
 def probe_sound(path: Path) -> SoundInfo:
@@ -49,7 +54,11 @@ def probe_sound(path: Path) -> SoundInfo:
     with open_media(path) as container:
         stream = _sound_stream(container, path)
         return SoundInfo(
-            _declared_s(container, stream), stream.rate, stream.channels, stream.codec_context.name
+            _declared_s(container, stream),
+            stream.rate,
+            stream.channels,
+            stream.codec_context.name,
+            stream.layout.name,
         )
 
 
@@ -74,7 +83,7 @@ def decode_blocks(
     """
     with open_media(path) as container:
         stream = _sound_stream(container, path)
-        converter = _Converter(rate_hz or stream.rate, layout or stream.layout.name)
+        converter = _Converter(rate_hz or stream.rate, layout)
         damaged: list[str] = []
         pieces = _presented(container, stream, path, converter, damaged)
         count = 0
@@ -123,6 +132,7 @@ def _presented(
     clock = Fraction(0)  # presentation time of the next decoded sample, seconds
     for frame in _decoded(container, stream, damaged):
         _check_sane(frame.sample_rate, frame.layout.nb_channels, path)
+        converter.layout = converter.layout or frame.layout.name
         start = clock
         if frame.pts is not None and frame.time_base is not None:
             start = frame.pts * frame.time_base - zero
@@ -179,9 +189,12 @@ def _warn(path: Path, decoded_s: float, declared_s: float | None, damaged: int) 
 
 
 class _Converter:
-    """Decoded frames to float32 [C,n] at one rate and layout, whatever the frames change to."""
+    """Decoded frames to float32 [C,n] at one rate and layout, whatever the frames change to.
 
-    def __init__(self, rate_hz: int, layout: str) -> None:
+    They are interleaved first because of `PYAV_PLANES`.
+    """
+
+    def __init__(self, rate_hz: int, layout: str | None) -> None:
         self.rate_hz = rate_hz
         self.layout = layout
         self.fed = False
@@ -195,7 +208,7 @@ class _Converter:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._input:
             yield from self.flush()
-            self._resampler = AudioResampler("fltp", self.layout, self.rate_hz)
+            self._resampler = AudioResampler("flt", self.layout, self.rate_hz)
             self._input = kind
         frame.pts = None
         assert self._resampler is not None
@@ -211,7 +224,7 @@ class _Converter:
         """Silence up to a presentation time."""
         yield from self.flush()
         missing = round(time_s * self.rate_hz) - self._written
-        if missing > 0:
+        if missing > 0 and self.layout is not None:
             self._written += missing
             channels = av.AudioLayout(self.layout).nb_channels
             yield np.zeros((channels, missing), np.float32)
@@ -219,7 +232,8 @@ class _Converter:
     def _count(self, frames: list[AudioFrame]) -> Iterator[FloatArray]:
         for frame in frames:
             self._written += frame.samples
-            yield cast(FloatArray, frame.to_ndarray())
+            channels = frame.layout.nb_channels
+            yield cast(FloatArray, frame.to_ndarray()).reshape(-1, channels).T
 
 
 def _shown(frame: AudioFrame, stream: AudioStream) -> int:
@@ -237,7 +251,8 @@ def _part(frame: AudioFrame, start: int, stop: int) -> AudioFrame | None:
     """Samples `start` to `stop` of the frame, None if that is nothing."""
     if start >= stop:
         return None
-    if start == 0 and stop == frame.samples:
+    whole = start == 0 and stop == frame.samples
+    if whole or (frame.format.is_planar and frame.layout.nb_channels >= PYAV_PLANES):
         return frame
     step = 1 if frame.format.is_planar else frame.layout.nb_channels
     values = frame.to_ndarray()[:, start * step : stop * step].copy()

@@ -84,7 +84,10 @@ def open_media(path: Path) -> Iterator[InputContainer]:
                 f"{path}: not a sound or video file that can be read ({reason(error)})"
             ) from error
         with container:
-            yield container
+            try:
+                yield container
+            except av.FFmpegError as error:
+                raise UnreadableMedia(f"{path}: cannot be decoded ({reason(error)})") from error
 
 
 def reason(error: Exception) -> str:

@@ -10,36 +10,18 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import av
-import cv2
 import numpy as np
-from av.container import OutputContainer
 
-from mdth.artefacts import FloatArray, Frame
+from mdth.artefacts import Frame
 from mdth.errors import MdthError, StorageError
-from mdth.media.audio import decode_blocks, probe_sound
+from mdth.media.audio import probe_sound
 from mdth.media.container import reason
+from mdth.media.tracks import PictureTrack, SoundTrack
 
 QUEUED_FRAMES = 4
-AAC_RATES_HZ = (
-    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
-    7_350,
-)  # fmt: skip
-AAC_BLOCK = 1024
-OTHER_RATE_HZ = 48_000
-BITS_PER_CHANNEL = 128_000
 _MP4_KEYS = frozenset(
     {"title", "artist", "album", "comment", "description", "copyright", "date", "encoder"}
 )
-# BT.601 chroma in limited range (16 to 240), as cv2 has the luma; cv2's own conversion takes the
-# chroma of one pixel in four where the mean is due.
-_CHROMA = np.array(
-    [
-        [-0.168736 * 224 / 255, -0.331264 * 224 / 255, 0.5 * 224 / 255, 128],
-        [0.5 * 224 / 255, -0.418688 * 224 / 255, -0.081312 * 224 / 255, 128],
-    ],
-    np.float32,
-)
-_BT709, _SMPTE170M, _LIMITED = 1, 6, 1
 
 
 class VideoWriter:
@@ -170,8 +152,8 @@ class VideoWriter:
             str(self._part), "w", format="mp4", container_options={"movflags": flags}
         ) as out:
             out.metadata.update(self.metadata)
-            pictures = _PictureTrack(out, self.size, self.fps, self.options)
-            sound = _SoundTrack(out, self.sound) if self.sound is not None else None
+            pictures = PictureTrack(out, self.size, self.fps, self.options)
+            sound = SoundTrack(out, self.sound) if self.sound is not None else None
             for frame in self._frames():
                 pictures.add(frame)
                 self.frames_written += 1
@@ -182,87 +164,6 @@ class VideoWriter:
             pictures.finish()
             if sound is not None:
                 sound.finish(Fraction(self.frames_written) / self.fps, slack=1 / self.fps)
-
-
-class _PictureTrack:
-    def __init__(
-        self, out: OutputContainer, size: tuple[int, int], fps: Fraction, options: dict[str, str]
-    ) -> None:
-        self.out = out
-        self.stream = out.add_stream("libx264", rate=fps, options=options)
-        self.stream.width, self.stream.height = size
-        self.stream.pix_fmt = "yuv420p"
-        context = self.stream.codec_context
-        context.time_base = 1 / fps
-        context.thread_type = "FRAME"
-        context.color_range = _LIMITED
-        context.colorspace = _SMPTE170M
-        context.color_primaries = context.color_trc = _BT709
-        self.count = 0
-
-    def add(self, rgb: Frame) -> None:
-        frame = av.VideoFrame.from_ndarray(to_yuv420p(rgb), "yuv420p")
-        frame.colorspace, frame.color_range = _SMPTE170M, _LIMITED
-        frame.color_primaries = frame.color_trc = _BT709
-        frame.pts, frame.time_base = self.count, self.stream.codec_context.time_base
-        self.count += 1
-        self.out.mux(self.stream.encode(frame))
-
-    def finish(self) -> None:
-        self.out.mux(self.stream.encode(None))
-
-
-class _SoundTrack:
-    """The sound of a file, encoded alongside the pictures."""
-
-    def __init__(self, out: OutputContainer, path: Path) -> None:
-        info = probe_sound(path)
-        self.out = out
-        self.rate_hz = info.rate_hz if info.rate_hz in AAC_RATES_HZ else OTHER_RATE_HZ
-        self.layout = {1: "mono", 2: "stereo"}.get(info.channels, "stereo")
-        channels = min(info.channels, 2)
-        # What is damaged has been said when the speech was read.
-        self.blocks = decode_blocks(path, rate_hz=self.rate_hz, layout=self.layout, warn=False)
-        self.stream = out.add_stream("aac", rate=self.rate_hz, layout=self.layout)
-        most = 6144 * self.rate_hz // AAC_BLOCK  # bits a second and channel that AAC allows
-        self.stream.bit_rate = channels * min(BITS_PER_CHANNEL, most)
-        self.held: FloatArray = np.zeros((channels, 0), np.float32)
-        self.count = 0
-        self.ended = False
-
-    def add_until(self, time_s: Fraction) -> None:
-        """Encode the whole blocks that end by `time_s`."""
-        while self.count + AAC_BLOCK <= time_s * self.rate_hz and self._fill(AAC_BLOCK):
-            self._encode(AAC_BLOCK)
-
-    def finish(self, length_s: Fraction, *, slack: Fraction) -> None:
-        """Encode the rest, cut or filled to `length_s` if it differs by more than `slack`."""
-        wanted = round(length_s * self.rate_hz)
-        self._fill(wanted - self.count + round(slack * self.rate_hz) + 1)
-        total = self.count + self.held.shape[1]
-        if abs(total - wanted) > slack * self.rate_hz:
-            missing = max(0, wanted - total)
-            self.held = np.pad(self.held, ((0, 0), (0, missing)))[:, : max(0, wanted - self.count)]
-        while self.held.shape[1]:
-            self._encode(min(AAC_BLOCK, self.held.shape[1]))
-        self.out.mux(self.stream.encode(None))
-
-    def _fill(self, samples: int) -> bool:
-        """Hold at least `samples`; False when the sound ends before."""
-        while self.held.shape[1] < samples and not self.ended:
-            block = next(self.blocks, None)
-            self.ended = block is None
-            if block is not None:
-                self.held = np.concatenate([self.held, block], axis=1)
-        return bool(self.held.shape[1] >= samples)
-
-    def _encode(self, samples: int) -> None:
-        block, self.held = self.held[:, :samples], self.held[:, samples:]
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self.layout)
-        frame.sample_rate = self.rate_hz
-        frame.pts, frame.time_base = self.count, Fraction(1, self.rate_hz)
-        self.count += samples
-        self.out.mux(self.stream.encode(frame))
 
 
 class RawWriter:
@@ -288,19 +189,6 @@ class RawWriter:
         except OSError as error:
             raise StorageError(f"raw pictures cannot be written ({reason(error)})") from error
         self.frames_written += 1
-
-
-def to_yuv420p(rgb: Frame) -> Frame:
-    """RGB [H,W,3] as planar limited-range BT.601 [H*3/2,W].
-
-    swscale does the same in 1.6 ms at 512 px and 14 ms at 1280; this takes 0.4 and 2.7 ms.
-    """
-    height, width = rgb.shape[:2]
-    planes: Frame = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
-    half = cv2.resize(rgb, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    chroma = cv2.transform(half, _CHROMA)
-    planes[height:] = np.moveaxis(chroma, 2, 0).reshape(height // 2, width)
-    return planes
 
 
 def _not_written(path: Path, error: Exception) -> StorageError:
