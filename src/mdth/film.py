@@ -27,6 +27,7 @@ Record = dict[str, Any]
 
 ENCODER = "moonshine_tiny_en_encoder.ort"
 TRACKER = "face_landmarker.task"
+SEGMENTER = "selfie_segmentation.tflite"
 # Enough to bridge the speech encoder's bursts (one window gives many meshes), small in memory.
 MESHES_AHEAD = 64
 FRAMES_AHEAD = 4

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from mdth import assets
 from mdth.artefacts import Frame, Motion, Portrait
 from mdth.errors import MissingInput, UnreadableMedia
-from mdth.film import TRACKER, Progress, Scene
+from mdth.film import SEGMENTER, TRACKER, Progress, Scene
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import VideoInfo, probe_video, read_frames
@@ -67,16 +67,14 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
     """The portrait of a picture, else of the clip's best frame. Raises InputError."""
     if isinstance(portrait, Portrait):
         return portrait
-    model = assets.path(TRACKER)
+    models = {"tracker_model": assets.path(TRACKER), "person_model": assets.path(SEGMENTER)}
     if portrait is not None:
         picture = read_image(portrait, max_size=options.max_size)
-        return prepare_portrait(picture, tracker_model=model, face=options.face)
+        return prepare_portrait(picture, face=options.face, **models)
     if video is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(video)
-    best = best_frame(
-        read_frames(video), count=_count(info), tracker_model=model, face=options.face
-    )
+    best = best_frame(read_frames(video), count=_count(info), face=options.face, **models)
     return shrunk(best, options.max_size)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
+from mdth.face.person import PersonSegmenter
 from mdth.face.tracker import FaceTracker
 
 log = logging.getLogger("mdth")
@@ -34,10 +36,13 @@ FRAMES_LOOKED_AT = 60
 FOREHEAD, CHIN = 10, 152
 
 
-def prepare_portrait(image: Frame, *, tracker_model: Path, face: int | None = None) -> Portrait:
+def prepare_portrait(
+    image: Frame, *, tracker_model: Path, person_model: Path | None = None, face: int | None = None
+) -> Portrait:
     """The picture RGB uint8 [H,W,3] and its largest face, or the `face`-th (1 is the leftmost).
 
-    Raises NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
+    Without `person_model` nothing is known about which pixels are the person. Raises NoFaceFound
+    without a face, with fewer than `face`, or with one under 64 px.
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
@@ -59,11 +64,17 @@ def prepare_portrait(image: Frame, *, tracker_model: Path, face: int | None = No
             "the face is turned by %.0f degrees; one seen from the front works best",
             max(abs(yaw), abs(pitch)),
         )
-    return Portrait(image, mesh)
+    person = PersonSegmenter(person_model).mask(image, mesh) if person_model else None
+    return Portrait(image, mesh, person)
 
 
 def best_frame(
-    frames: Iterator[Frame], *, count: int | None, tracker_model: Path, face: int | None = None
+    frames: Iterator[Frame],
+    *,
+    count: int | None,
+    tracker_model: Path,
+    person_model: Path | None = None,
+    face: int | None = None,
 ) -> Portrait:
     """The frame of a clip whose face is most frontal, eyes open and mouth shut.
 
@@ -83,7 +94,10 @@ def best_frame(
                 best = score, frame, mesh
     if best is None:
         raise NoFaceFound("no face in the clip; use one that shows a face from the front")
-    return prepare_portrait(_even(best[1]), tracker_model=tracker_model, face=face)
+    picture = _even(best[1])
+    return prepare_portrait(
+        picture, tracker_model=tracker_model, person_model=person_model, face=face
+    )
 
 
 def shrunk(portrait: Portrait, max_size: int) -> Portrait:
@@ -95,7 +109,12 @@ def shrunk(portrait: Portrait, max_size: int) -> Portrait:
     size = 2 * round(width * scale / 2), 2 * round(height * scale / 2)
     image = cv2.resize(portrait.image, size, interpolation=cv2.INTER_AREA)
     factors = np.array([size[0] / width, size[1] / height, scale], np.float32)
-    return Portrait(image.astype(np.uint8), portrait.mesh * factors)
+    person = portrait.person
+    if person is not None:
+        person = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
+    return replace(
+        portrait, image=image.astype(np.uint8), mesh=portrait.mesh * factors, person=person
+    )
 
 
 def portrait_score(mesh: FloatArray) -> float:
