@@ -2,8 +2,11 @@ import errno
 import json
 import os
 import shutil
+import socket
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,9 @@ def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None
     with pytest.raises(StorageError, match=r"raw/t/none\.wav"):
         store.download("raw/t/none.wav", tmp_path / "none.wav")
     assert not (tmp_path / "none.wav").exists()
+    with pytest.raises(StorageError, match="nothing is there"):
+        store.download_folder("processed/none", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
@@ -158,6 +164,35 @@ def test_an_unreachable_server_is_given_up_soon(
     with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
         Store(s3_url).files("raw/t/audio")
     assert time.monotonic() - start < 20
+
+
+def test_a_server_that_never_answers_is_given_up(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "READ_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
+            Store(s3_url).files("raw/t/audio")
+    assert time.monotonic() - start < 15
+
+
+def test_a_server_that_is_no_store(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotFound(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), NotFound)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(StorageError, match="Not Found"):
+        Store(s3_url).files("raw/t/audio")
+    server.shutdown()
+    server.server_close()
 
 
 def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

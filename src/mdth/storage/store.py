@@ -58,7 +58,7 @@ class Store:
             try:
                 found = self._files.ls(self._full(folder), detail=True, refresh=True)
             except (FileNotFoundError, NotADirectoryError) as error:
-                if _is_missing_bucket(error):
+                if _is_answer(error):
                     raise
                 return []
             names = ((PurePosixPath(info["name"]).name, info) for info in found)
@@ -104,15 +104,18 @@ class Store:
 
     def download_folder(self, folder: str, target: Path) -> Path:
         """Copy a folder and all below it to `target`, replacing what is there when complete."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as scratch:
-            new, old = Path(scratch, "new"), Path(scratch, "old")
-            new.mkdir()
-            for path in self._below(folder):
-                self.download(f"{folder}/{path}", new / path)
-            if target.exists():
-                target.replace(old)
-            new.replace(target)
+        paths = self._below(folder)
+        if not paths:
+            raise StorageError(f"{self.url}/{folder}: nothing is there; check MDTH_STORE")
+        with self._talking(folder):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as scratch:
+                new, old = Path(scratch, "new"), Path(scratch, "old")
+                for path in paths:
+                    self.download(f"{folder}/{path}", new / path)
+                if target.exists():
+                    target.replace(old)
+                new.replace(target)
         return target
 
     def upload(self, source: Path, path: str) -> None:
@@ -205,9 +208,9 @@ def _failures() -> tuple[type[Exception], ...]:
     return (OSError, botocore.BotoCoreError, botocore.ClientError)
 
 
-def _is_missing_bucket(error: BaseException) -> bool:
-    answer = getattr(error.__cause__, "response", None) or {}
-    return bool(answer.get("Error", {}).get("Code") == "NoSuchBucket")
+def _is_answer(error: BaseException) -> bool:
+    """Whether a server said "not found" itself: for a listing that means there is no bucket."""
+    return hasattr(error.__cause__, "response")
 
 
 def _hint(error: Exception) -> str:
