@@ -80,10 +80,11 @@ make_environment() {
         "$python" -m venv --clear .venv
     fi
     echo "installing the package ($1); the first time takes a few minutes"
-    local package=.
-    [ "$1" = core ] || package=".[$1]"
+    # Of what training needs, onnx and scipy are light enough for every run of the tests.
+    local packages=(-e .)
+    [ "$1" = core ] || packages=(-e ".[$1]" onnx scipy)
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -c constraints.txt -e "$package"
+        -c constraints.txt "${packages[@]}"
     [ "$1" = core ] || install_torch
     stamp >".venv/mdth-$1"
 }
@@ -92,7 +93,7 @@ make_environment() {
 # several GB. Without it the tests of the training code are skipped and say so.
 install_torch() {
     if .venv/bin/python -m pip install --quiet --no-index --no-deps "$TORCH" 2>/dev/null; then
-        .venv/bin/python -m pip install --quiet -c constraints.txt "$TORCH" onnx scipy
+        .venv/bin/python -m pip install --quiet -c constraints.txt "$TORCH"
     else
         echo "no local build of $TORCH: tests of the training code will be skipped"
     fi

@@ -10,7 +10,7 @@ import mdth
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
     {"errors", "config", "artefacts", "__init__"},
-    {"media", "face", "assets", "devices", "flow", "options"},
+    {"media", "face", "assets", "devices", "flow", "networks", "options"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage"},
     {"film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"},
     {"cli", "console", "__main__"},
