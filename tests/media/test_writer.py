@@ -254,8 +254,8 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
 
 def test_the_caller_waits_when_the_encoder_is_slow(tmp_path: Path) -> None:
     sizes = []
-    with VideoWriter(tmp_path / "a.mp4", width=640, height=640, fps=30, sound=None) as writer:
-        for frame in _noise(30, 640):
+    with VideoWriter(tmp_path / "a.mp4", width=320, height=320, fps=30, sound=None) as writer:
+        for frame in _noise(30, 320):
             writer.write(frame)
             sizes.append(writer._queue.qsize())
     assert max(sizes) <= 4

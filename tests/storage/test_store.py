@@ -111,14 +111,16 @@ def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_json_that_is_none(store: Store, tmp_path: Path, content: str) -> None:
+def test_json_that_is_none(tmp_path: Path, content: str) -> None:
+    store = Store(str(tmp_path / "store"))
     store.upload(_folder(tmp_path / "in", {"m.json": content}) / "m.json", "m.json")
     with pytest.raises(ArtefactError, match="JSON"):
         store.read_json("m.json")
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../b", "/etc/passwd", ""])
-def test_no_path_leaves_the_store(store: Store, tmp_path: Path, path: str) -> None:
+def test_no_path_leaves_the_store(tmp_path: Path, path: str) -> None:
+    store = Store(str(tmp_path))
     with pytest.raises(StorageError, match="inside"):
         store.download(path, tmp_path / "x")
 
