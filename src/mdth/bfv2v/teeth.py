@@ -45,7 +45,7 @@ def tooth_row(sizes: tuple[tuple[float, float], ...], per_eye: float, *, bend: f
         # Biting edges are round at the corners, more at the outer one.
         corner = 0.16 * width * np.abs(across) ** 4
         above = y[:, None] - (rise + corner)[None]
-        inside = (0.45 + 0.55 * smoothstep((1 - np.abs(across)) * width / 2 / soft + 0.5))[None]
+        inside = (0.62 + 0.38 * smoothstep((1 - np.abs(across)) * width / 2 / soft + 0.5))[None]
         tooth = inside * smoothstep(above / soft + 0.5)
         neck = smoothstep((above - height * (1 - 0.12 * across**2)[None]) / (2 * soft) + 0.5)
         belly = 1 - 0.22 * across**2
