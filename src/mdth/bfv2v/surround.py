@@ -1,12 +1,15 @@
 """The field around the face: where hair, neck and background go when head and jaw move.
 
-The whole head, hair and neck included, follows the head's rigid motion, and the skin beside the
-face what the face outline does; both fade out before the shoulders and the picture's border.
+The whole head, hair and hat included, follows the head's rigid motion, and the skin beside the
+face what the face outline does; both fade out before the shoulders. Where the person is not known
+from the background (`Portrait.person`), the head is an ellipse that fades into it.
 """
 
 import cv2
 import numpy as np
 
+from mdth.artefacts import Portrait
+from mdth.bfv2v.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at
 from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample, smoothstep
 from mdth.face import geometry, topology
 
@@ -18,6 +21,11 @@ HEAD_FADE = 0.7
 SKIN_REACH = 0.4
 BORDER_FADE = 0.35
 FIXED_POINT_STEPS = 4
+# With a known person: how far outside of it anything can come, and how far to the side of the eyes
+# it is looked for, eye distances.
+PERSON_REACH, PERSON_HALF_WIDTH = 0.6, 3.0
+# Where the skull hinges on the neck, in the face frame.
+NECK = (0.0, 1.3, 0.9)
 
 
 class Surround:
@@ -27,11 +35,15 @@ class Surround:
     cell over the picture's right and lower border.
     """
 
-    def __init__(self, mesh: FloatArray, size: tuple[int, int], step: int) -> None:
+    def __init__(self, portrait: Portrait, step: int) -> None:
+        mesh = portrait.mesh.astype(np.float64)
+        height, width = portrait.image.shape[:2]
         self._mesh = mesh
         self._eye = float(geometry.eye_distance(mesh))
         self.step = step
-        self.region = self._find_region(size)
+        self.known = portrait.person is not None and bool((portrait.person > 0.5).any())
+        low, high = self._person_box(portrait) if self.known else self._head_box()
+        self.region = self._whole_cells(low, high, (width, height))
         x0, y0, x1, y1 = self.region
         self._first = np.array([x0, y0], np.float32) + (step - 1) / 2
         xs = np.arange(x0, x1, step) + (step - 1) / 2
@@ -40,19 +52,64 @@ class Surround:
         oval = mesh[topology.FACE_OVAL]
         nearness = 1 / (np.square(nodes[:, :, None] - oval[:, :2]).sum(-1) + 1e-3) ** 1.5
         nearness /= nearness.sum(-1, keepdims=True)
-        still = self._stillness(nodes, size)
         reach = np.exp(-np.square(self._outside(xs, ys) / SKIN_REACH))
+        still: FloatArray
+        if self.known:
+            hinge = Hinge.of(portrait, nodes, step)
+            still = self._held_at_the_edge(portrait, nodes) * self._near(portrait, hinge, nodes)
+            self._turn, self._shift = hinge.turn * still, hinge.shift * still
+            reach = reach * hinge.turn
+        else:
+            still = self._stillness(nodes, (width, height))
+            self._turn = self._shift = self._head_weight(nodes) * still
         self._skin = nearness * (reach * still)[..., None]
-        self._head = self._head_weight(nodes) * still
         self._nodes = np.concatenate([nodes, (nearness @ oval[:, 2])[..., None]], -1)
+        self._neck = geometry.to_picture(np.array([[NECK]]), geometry.head_pose(mesh[None]))[0, 0]
 
-    def _find_region(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    def _person_box(self, portrait: Portrait) -> tuple[FloatArray, FloatArray]:
+        """Corners [2], [2] px around all of the person that can move."""
+        middle = self._mesh[list(topology.OUTER_EYE_CORNERS), 0].mean()
+        bottom = self._mesh[CHIN, 1] + BODY_BELOW_CHIN * self._eye
+        rows, columns = np.nonzero(np.asarray(portrait.person)[: max(1, int(bottom))] > 0.02)
+        near = np.abs(columns - middle) < PERSON_HALF_WIDTH * self._eye
+        reach = PERSON_REACH * self._eye
+        low = np.array([columns[near].min(), rows[near].min()]) - reach
+        return low, np.array([columns[near].max() + reach, bottom + reach])
+
+    def _near(self, portrait: Portrait, hinge: Hinge, nodes: FloatArray) -> FloatArray:
+        """1 where something of the person can come, 0 elsewhere [H,W]: there is nothing to warp."""
+        person = np.asarray(portrait.person) > 0.02
+        cells = max(1, round(PERSON_REACH * self._eye / self.step))
+        moves = (hinge.shift > 0.01) & at(person, nodes)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * cells + 1, 2 * cells + 1))
+        return np.asarray(cv2.dilate(moves.astype(np.uint8), disc), float)
+
+    def _held_at_the_edge(self, portrait: Portrait, nodes: FloatArray) -> FloatArray:
+        """0 where the region's edge cuts the person (not the upper edge), 1 away from it [H,W]."""
+        height, width = portrait.image.shape[:2]
+        x0, y0, x1, y1 = self.region
+        x1, y1 = min(x1, width), min(y1, height)
+        edge = np.zeros((height, width), bool)
+        edge[y1 - 1, x0:x1] = True
+        edge[y0:y1, [x0, x1 - 1]] = True
+        cut = edge & (np.asarray(portrait.person) > 0.3)
+        if not cut.any():
+            return np.ones(nodes.shape[:2])
+        distance = cv2.distanceTransform(np.asarray(~cut, np.uint8), cv2.DIST_L2, 5)
+        return smoothstep((at(distance, nodes) - self.step) / (BORDER_FADE * self._eye))
+
+    def _head_box(self) -> tuple[FloatArray, FloatArray]:
+        """Corners [2], [2] px around a head of usual size."""
         middle = self._mesh[list(topology.OUTER_EYE_CORNERS), :2].mean(0)
         reach = self._eye * (1 + HEAD_FADE)
         # A rolled head needs more width; a frame may lean by a quarter of its height.
         half_width = HEAD_HALF_WIDTH + 0.25 * HEAD_UP
         low = middle - reach * np.array([half_width, HEAD_UP])
-        high = middle + reach * np.array([half_width, HEAD_DOWN + 0.25 * HEAD_HALF_WIDTH])
+        return low, middle + reach * np.array([half_width, HEAD_DOWN + 0.25 * HEAD_HALF_WIDTH])
+
+    def _whole_cells(
+        self, low: FloatArray, high: FloatArray, size: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
         x0, y0 = (int(v) for v in np.maximum(low, 0))
         cells_x = int(np.ceil((min(high[0], size[0]) - x0) / self.step))
         cells_y = int(np.ceil((min(high[1], size[1]) - y0) / self.step))
@@ -88,9 +145,11 @@ class Surround:
     def field(self, driving: FloatArray, rigid: Rigid) -> Grid:
         """What to add to a cell's place to get its source, [H,W,2] px."""
         oval = topology.FACE_OVAL
-        moved = rigid.apply(self._nodes)[..., :2] - self._nodes[..., :2]
+        shifted = rigid.apply(self._neck)[:2] - self._neck[:2]
+        turned = rigid.apply(self._nodes)[..., :2] - self._nodes[..., :2] - shifted
         own = driving[oval, :2] - rigid.apply(self._mesh[oval])[:, :2]
-        forward = (moved * self._head[..., None] + self._skin @ own).astype(np.float32)
+        head = turned * self._turn[..., None] + shifted * self._shift[..., None]
+        forward = (head + self._skin @ own).astype(np.float32)
         target = self._nodes[..., :2].astype(np.float32)
         source = target
         for _ in range(FIXED_POINT_STEPS):

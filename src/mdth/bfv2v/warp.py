@@ -1,4 +1,4 @@
-"""Where each pixel of a frame comes from in the portrait.
+"""Where each pixel of a frame comes from in the portrait, and the frame made from it.
 
 The face follows its triangles, what is around it the field of `surround`; the outermost rings of
 triangles blend from one to the other, so that no seam can appear.
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import Portrait
 from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample
+from mdth.bfv2v.person import Layers, lay
 from mdth.bfv2v.surround import Surround
 from mdth.bfv2v.triangles import FaceTriangles
 from mdth.face import geometry, topology
@@ -43,12 +44,18 @@ class Warp:
         face_width = float(np.ptp(mesh[topology.FACE_OVAL, 0]))
         self._cell = max(1, round(face_width / FACE_CELLS))
         ratio = max(1, round(float(geometry.eye_distance(mesh)) / OUTER_CELLS / self._cell))
-        height, width = portrait.image.shape[:2]
-        self._surround = Surround(mesh, (width, height), self._cell * ratio)
+        self._surround = Surround(portrait, self._cell * ratio)
         self._triangles = FaceTriangles(mesh)
         x0, y0, x1, y1 = self._surround.region
         places = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
         self._places = np.stack(places, -1).astype(np.float32)
+        height, width = portrait.image.shape[:2]
+        inside = x0, y0, min(x1, width), min(y1, height)
+        self._layers = Layers.of(portrait, inside) if self._surround.known else None
+        # What rests is laid together in the same way as what moves, so that no frame's edge shows.
+        self._resting = portrait.image.copy()
+        if self._layers:
+            self._resting[y0 : inside[3], x0 : inside[2]] = self._layers.resting()
 
     def field(self, driving: FloatArray, rigid: Rigid) -> Field:
         """The map for a driving mesh [478,3] px, over the part of the picture that moves."""
@@ -85,14 +92,21 @@ class Warp:
         shift = field.shift[: y1 - y0, : x1 - x0]
         left, top = x0 - self._surround.region[0], y0 - self._surround.region[1]
         places = self._places[top : top + y1 - y0, left : left + x1 - x0] + shift
-        frame = self._image.copy()
-        frame[y0:y1, x0:x1] = sample(self._image, places, cv2.INTER_LINEAR)
+        frame = self._resting.copy()
+        layers = self._layers
+        if layers is not None:
+            places -= np.array(layers.origin, np.float32)
+        picture = self._image if layers is None else layers.person
+        warped = sample(picture, places, cv2.INTER_LINEAR)
         # In the face linear sampling is seen to soften; around it cubic costs three times as much.
         low = np.clip(np.floor(driving[:, :2].min(0)).astype(int), [x0, y0], [x1, y1])
         high = np.clip(np.ceil(driving[:, :2].max(0)).astype(int), low, [x1, y1])
-        face = places[low[1] - y0 : high[1] - y0, low[0] - x0 : high[0] - x0]
-        if face.size:
-            frame[low[1] : high[1], low[0] : high[0]] = sample(self._image, face, cv2.INTER_CUBIC)
+        box = np.s_[low[1] - y0 : high[1] - y0, low[0] - x0 : high[0] - x0]
+        if places[box].size:
+            warped[box] = sample(picture, places[box], cv2.INTER_CUBIC)
+        if layers is not None:
+            warped = lay(warped, layers.behind[top : top + y1 - y0, left : left + x1 - x0])
+        frame[y0:y1, x0:x1] = warped
         return frame
 
 
