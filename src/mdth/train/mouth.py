@@ -29,14 +29,16 @@ from mdth.train.mouth_network import Critic, MouthNetwork
 log = logging.getLogger("mdth")
 
 # Share of each batch by set: one man has nearly all the video, many people the stills.
-SHARES = {"s1": 0.4, "london": 0.3, "generated": 0.3}
+SHARES = {"s1": 0.35, "london": 0.25, "generated": 0.2, "opened": 0.2}
 REPEATS = {"s1": 1, "london": 24, "generated": 40}
 LARGE_REPEATS = {"london": 4, "generated": 5}
+# Stills opened wide, whose inside nobody has seen: they keep to the drawing.
+OPENED, LARGE_OPENED = 3000, 300
 BATCH, LARGE_BATCH = 96, 16
 # Every so many steps a batch of large cut-outs.
 LARGE_EVERY = 6
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
-GRADIENT, MATCHING, ADVERSARIAL = 1.0, 0.5, 0.03
+GRADIENT, MATCHING, ADVERSARIAL = 1.0, 1.0, 0.06
 # The critic joins after this share of the time.
 CRITIC_FROM = 0.2
 AVERAGE = 0.999
@@ -49,12 +51,18 @@ class Banks:
         self._samples = {name: torch.from_numpy(s).to(device) for name, s in samples.items()}
 
     def draw(self, count: int) -> Tensor:
-        """A batch [count,18,h,w], float32, with its light changed at random."""
+        """A batch [about count,18,h,w], float32, with its light changed at random.
+
+        The set `opened` comes last; `real` says how many samples are before it.
+        """
         shares = {name: SHARES[name] for name in self._samples}
         total = sum(shares.values())
-        parts = []
-        for name, samples in self._samples.items():
+        self.real = count
+        parts: list[Tensor] = []
+        for name, samples in sorted(self._samples.items(), key=lambda item: item[0] == "opened"):
             number = max(1, round(count * shares[name] / total))
+            if name == "opened":
+                self.real = sum(len(part) for part in parts)
             parts.append(samples[torch.randint(len(samples), (number,), device=samples.device)])
         return relight(jitter(torch.cat(parts).float()))
 
@@ -79,10 +87,14 @@ def relight(batch: Tensor) -> Tensor:
     gain = torch.empty(count, 1, 1, 1, device=device).uniform_(0.7, 1.25)
     tint = torch.empty(count, 3, 1, 1, device=device).uniform_(0.93, 1.07)
     bend = torch.empty(count, 1, 1, 1, device=device).uniform_(0.85, 1.15)
+    # Some cross-talk between the channels: one man's camera must not be known by its colours.
+    mix = torch.eye(3, device=device) + torch.empty(count, 3, 3, device=device).uniform_(-0.1, 0.1)
+    mix = mix / mix.sum(2, keepdim=True)
     out = batch.clone()
     for start in (0, 4, 11, 15):
         colour = (batch[:, start : start + 3] + 1).clamp(1e-3, 2) / 2
-        out[:, start : start + 3] = (colour**bend * gain * tint).clamp(0, 1) * 2 - 1
+        colour = torch.einsum("bij,bjhw->bihw", mix, colour**bend) * gain * tint
+        out[:, start : start + 3] = colour.clamp(0, 1) * 2 - 1
     return out
 
 
@@ -124,8 +136,11 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
         self.steps = 0
 
-    def step(self, batch: Tensor, *, progress: float) -> dict[str, float]:
-        """One step on samples [B,18,h,w]; progress 0..1 sets rates and the critic's entry."""
+    def step(self, batch: Tensor, *, real: int, progress: float) -> dict[str, float]:
+        """One step on samples [B,18,h,w]; progress 0..1 sets rates and the critic's entry.
+
+        The critic compares the first `real` samples, those that have a true picture.
+        """
         rate = min(1.0, (self.steps + 1) / 200) * max(0.02, 0.5 * (1 + np.cos(np.pi * progress)))
         for group, top in (
             (self.optimiser, LEARNING_RATE),
@@ -139,12 +154,12 @@ class Trainer:
         loss = colour + GRADIENT * edges
         seen = {"colour": float(colour.detach()), "edges": float(edges.detach())}
         if progress > CRITIC_FROM:
-            fake = torch.cat([mask * painted + (1 - mask) * true, mask], 1)
-            real = torch.cat([true, mask], 1)
-            seen["critic"] = self._teach_critic(fake.detach(), real)
+            fake = torch.cat([mask * painted + (1 - mask) * true, mask], 1)[:real]
+            shown = torch.cat([true, mask], 1)[:real]
+            seen["critic"] = self._teach_critic(fake.detach(), shown)
             features, score = self.critic(fake)
             with torch.no_grad():
-                wanted, _ = self.critic(real)
+                wanted, _ = self.critic(shown)
             matching = sum(functional.l1_loss(a, b) for a, b in zip(features, wanted, strict=True))
             loss = loss + MATCHING * matching - ADVERSARIAL * score.mean()
         self.optimiser.zero_grad(set_to_none=True)
@@ -258,6 +273,10 @@ def banks(
         }
 
     train = {"small": made(REPEATS, SIZES[0]), "large": made(LARGE_REPEATS, SIZES[1])}
+    random = np.random.default_rng(0)
+    for name, count, size in (("small", OPENED, SIZES[0]), ("large", LARGE_OPENED, SIZES[1])):
+        opened = Pictures(folder).opened(random, min(count, limit or count))
+        train[name]["opened"] = bank(folder, opened, size=size, workers=workers)
     tests = dict.fromkeys(("s1_test", "london_test", "generated_test"), 1)
     return train, made(tests, SIZES[0])
 
@@ -268,8 +287,9 @@ def rounds(trainer: Trainer, train: dict[str, Banks], seconds: float) -> Iterato
     while (now := time.monotonic()) - start < seconds:
         progress = (now - start) / seconds
         large = trainer.steps % LARGE_EVERY == 0
-        batch = train["large"].draw(LARGE_BATCH) if large else train["small"].draw(BATCH)
-        seen = trainer.step(batch, progress=progress)
+        source = train["large" if large else "small"]
+        batch = source.draw(LARGE_BATCH if large else BATCH)
+        seen = trainer.step(batch, real=source.real, progress=progress)
         if now - reported > 30:
             reported = now
             log.info("%4.0f s step %d %s", now - start, trainer.steps, seen)

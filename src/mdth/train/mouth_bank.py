@@ -22,22 +22,31 @@ from mdth.bfv2v.cavity import Cavity, View
 from mdth.bfv2v.motion import rigid_motion
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
+from mdth.retarget.drive import Driver
+from mdth.retarget.head import REST
 
 FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
 MIN_OPENING = 0.02
-# Pictures are shrunk at random down to this share, and to no smaller an eye distance, px.
-SHRINK, MIN_EYE = 0.4, 55.0
+# This share of the pictures is shrunk, at random down to a size, to no smaller an eye distance, px.
+SHRINK, SHRUNK_SHARE, MIN_EYE = 0.4, 0.5, 55.0
+# Lips at least this far apart, eye distances, no still shows; see `Pictures.opened`.
+WIDE = 0.07
 CHUNK = 16
 
 
 class Pair(NamedTuple):
-    """Indices of a true picture and its source, and the set they are of."""
+    """Indices of a true picture and its source, and the set they are of.
+
+    In the set `opened` there is no true picture: S is opened as far as T's lips are, relative to
+    the picture `rest` of T's person, and the drawn inside is what to paint.
+    """
 
     true: int
     source: int
     part: str
+    rest: int = -1
 
 
 class Pictures:
@@ -63,6 +72,20 @@ class Pictures:
         for true in np.flatnonzero(opening > MIN_OPENING):
             for source in np.flatnonzero(self.person == self.person[true]):
                 yield Pair(int(true), int(source), str(self.part[true]))
+
+    def opened(self, random: np.random.Generator, count: int) -> list[Pair]:
+        """Stills, each opened like a random wide open frame of the clips."""
+        opening = geometry.lip_opening(self.meshes) / geometry.eye_distance(self.meshes)
+        wide = np.flatnonzero((self.part == "s1") & (opening > WIDE))
+        stills = np.flatnonzero((self.part == "london") | (self.part == "generated"))
+        pairs = []
+        for true, source in zip(
+            random.choice(wide, count), random.choice(stills, count), strict=True
+        ):
+            same = np.flatnonzero(self.person == self.person[true])
+            rest = same[opening[same].argmin()]
+            pairs.append(Pair(int(true), int(source), "opened", int(rest)))
+        return pairs
 
 
 def scaled(portrait: Portrait, eye_distance: float) -> Portrait:
@@ -110,6 +133,26 @@ def make(true: Portrait, source: Portrait, *, same: bool, size: tuple[int, int])
     return np.concatenate([planes, target.transpose(2, 0, 1) / 127.5 - 1]).astype(np.float16)
 
 
+def make_opened(
+    source: Portrait, true: Portrait, rest: Portrait, *, size: tuple[int, int]
+) -> FloatArray:
+    """The same for a still opened like T: what to paint is the drawing."""
+    faces = []
+    for portrait in (true, rest):
+        meshes = portrait.mesh[None]
+        face = geometry.to_face(meshes, geometry.head_pose(meshes))[0]
+        faces.append(face / geometry.eye_distance(face))
+    mesh = Driver(source).mesh(faces[0] - faces[1], REST).astype(np.float64)
+    cavity = Cavity(source)
+    rigid = rigid_motion(np.asarray(source.mesh, np.float64), mesh)
+    bones = cavity.bones(mesh, rigid)
+    seen = conditions.look(cavity, bones, mesh, size)
+    warp = Warp(source)
+    around = conditions.cut_out(warp.apply(warp.field(mesh, rigid), mesh), seen.view)
+    planes = conditions.conditions(cavity, bones, seen, around)
+    return np.concatenate([planes, planes[4:7]]).astype(np.float16)
+
+
 def mirrored(portrait: Portrait) -> Portrait:
     """The portrait as in a mirror; the mesh's vertices change sides."""
     width = portrait.image.shape[1]
@@ -125,13 +168,18 @@ def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
     pictures = Pictures(folder)
     samples = []
     for pair in pairs:
-        true, source = pictures.portrait(pair.true), pictures.portrait(pair.source)
+        chosen = [pictures.portrait(i) for i in (pair.true, pair.source, pair.rest) if i >= 0]
         if random.random() < 0.5:
-            true, source = mirrored(true), mirrored(source)
-        own = min(float(geometry.eye_distance(p.mesh)) for p in (true, source))
-        unit = own * np.exp(random.uniform(np.log(SHRINK), 0)) if size == SIZE else own
-        true, source = scaled(true, max(unit, MIN_EYE)), scaled(source, max(unit, MIN_EYE))
-        samples.append(make(true, source, same=pair.true == pair.source, size=size))
+            chosen = [mirrored(portrait) for portrait in chosen]
+        of = chosen[1:2] if pair.part == "opened" else chosen
+        own = min(float(geometry.eye_distance(portrait.mesh)) for portrait in of)
+        shrink = size == SIZE and random.random() < SHRUNK_SHARE
+        unit = max(own * (random.uniform(SHRINK, 1) if shrink else 1), MIN_EYE)
+        if pair.part == "opened":
+            samples.append(make_opened(scaled(chosen[1], unit), chosen[0], chosen[2], size=size))
+        else:
+            true, source = (scaled(portrait, unit) for portrait in chosen)
+            samples.append(make(true, source, same=pair.true == pair.source, size=size))
     return np.stack(samples)
 
 
