@@ -16,9 +16,13 @@ from mdth.faceformer.windows import (
 )
 
 FEATURES = 288
-MEL_BANDS = 32
-MEL_WINDOW = 512
+MEL_BANDS = 40
+MEL_WINDOW = 400
+MEL_FFT = 512
 MEL_FLOOR = 1e-5
+# Two spectra for each feature frame, 12 ms apart: lips close and burst open within one frame.
+MEL_CENTRES = (CENTRE_SAMPLES - FRAME_SAMPLES // 4, CENTRE_SAMPLES + FRAME_SAMPLES // 4)
+INPUTS = FEATURES + len(MEL_CENTRES) * MEL_BANDS
 
 
 class SpeechEncoder:
@@ -50,29 +54,30 @@ class SpeechEncoder:
         return found
 
     def hear(self, window: FloatArray) -> FloatArray:
-        """Features and log-mel side by side, float32 [T, 288 + 32], of a levelled window."""
+        """Features and log-mel side by side, float32 [T, 288 + 80], of a levelled window."""
         return np.concatenate([self.features(window), log_mel(window)], axis=1)
 
 
 @cache
 def _mel_filters() -> FloatArray:
-    """Triangular filters [257, 32] from 60 Hz to 7.6 kHz, equally spaced in mel."""
+    """Triangular filters [257, 40] from 60 Hz to 7.6 kHz, equally spaced in mel."""
     low, high = (2595 * np.log10(1 + f / 700) for f in (60.0, 7600.0))
     corners = 700 * (10 ** (np.linspace(low, high, MEL_BANDS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(MEL_WINDOW, 1 / SAMPLE_RATE_HZ)[:, None]
+    bins = np.fft.rfftfreq(MEL_FFT, 1 / SAMPLE_RATE_HZ)[:, None]
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]
     rising = (bins - left) / (centre - left)
     falling = (right - bins) / (right - centre)
-    filters: FloatArray = np.clip(np.minimum(rising, falling), 0, None)
-    return filters / filters.sum(axis=0)
+    filters = np.clip(np.minimum(rising, falling), 0, None)
+    return np.asarray(filters / np.maximum(filters.sum(axis=0), 1e-9), np.float32)
 
 
 def log_mel(window: FloatArray) -> FloatArray:
-    """Log energies float32 [T,32] of a levelled window, centred as the features are."""
+    """Log energies float32 [T, 2 * 40] of a levelled window, two spectra around each centre."""
     frames = (len(window) - TAIL_SAMPLES) // FRAME_SAMPLES
-    first = CENTRE_SAMPLES - MEL_WINDOW // 2
-    at = first + FRAME_SAMPLES * np.arange(frames)[:, None] + np.arange(MEL_WINDOW)
-    spectrum = np.fft.rfft(window[at] * np.hanning(MEL_WINDOW), axis=1)
-    power = np.square(np.abs(spectrum)) / MEL_WINDOW
-    mel: FloatArray = np.log10(power @ _mel_filters() + MEL_FLOOR).astype(np.float32)
-    return mel
+    first = np.array(MEL_CENTRES) - MEL_WINDOW // 2
+    begins = first + FRAME_SAMPLES * np.arange(frames)[:, None]
+    pieces = window[begins[..., None] + np.arange(MEL_WINDOW)] * np.hanning(MEL_WINDOW)
+    spectrum = np.fft.rfft(pieces, n=MEL_FFT)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) / MEL_WINDOW
+    mel = np.log10(power @ _mel_filters() + MEL_FLOOR)
+    return mel.reshape(frames, -1).astype(np.float32)

@@ -26,7 +26,7 @@ TAIL_SAMPLES = 512
 # The sample in the middle of what the first feature frame of a window sees.
 CENTRE_SAMPLES = 448
 
-# A window is scaled so that its loudest block has this RMS; the floor keeps the faintest hiss faint.
+# A window's loudest block is scaled to this RMS; the floor keeps the faintest hiss faint.
 LEVEL_RMS = 0.2
 LEVEL_BLOCK = 1536
 LEVEL_FLOOR_RMS = 1e-3
