@@ -5,9 +5,9 @@ import pytest
 
 from mdth.artefacts import Motion
 from mdth.face import topology
-from mdth.face.geometry import euler_deg, rotation_from_euler_deg
+from mdth.face.geometry import NECK, euler_deg, rotation_from_euler_deg
 from mdth.retarget import clip, eyes
-from mdth.retarget.head import NECK, from_clip
+from mdth.retarget.head import from_clip
 
 
 def made_motion(fps=25.0, seconds=8.0, euler=None, translation=None, upper=None):

@@ -7,11 +7,11 @@ import pytest
 from mdth import assets
 from mdth.artefacts import Portrait
 from mdth.face import geometry, topology
-from mdth.face.geometry import rotation_from_euler_deg
+from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.face.tracker import FaceTracker
 from mdth.media.image import read_image
 from mdth.retarget.drive import Driver
-from mdth.retarget.head import NECK, REST, generated
+from mdth.retarget.head import REST, generated
 
 SILENCE = np.zeros((478, 3))
 MOUTH = np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER])

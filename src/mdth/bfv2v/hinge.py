@@ -33,11 +33,12 @@ class Hinge:
     """Weights 0..1 [h,w] at the cells of a field.
 
     turn: for turning about the neck, short, so that a collar rests. shift: for movements of the
-    neck itself, longer, since those are larger there.
+    neck itself, longer, since those are larger there. clothes: bool [h,w], by their colour.
     """
 
     turn: FloatArray
     shift: FloatArray
+    clothes: Mask
 
     @classmethod
     def of(cls, portrait: Portrait, nodes: FloatArray, step: int) -> Self:
@@ -50,11 +51,13 @@ class Hinge:
         body = below_chin > BODY_BELOW_CHIN
         clothes = _clothes(portrait, head=head, body=body & at(mask, nodes), nodes=nodes)
         gap = _distance(head) * step / unit
-        clothes &= (gap > CLOTHES_BELOW_CHIN) & (below_chin > 0)
+        resting = clothes & (gap > CLOTHES_BELOW_CHIN) & (below_chin > 0)
         to_head = _distance(head)
-        to_rest = _distance((body | clothes) & ~head)
+        to_rest = _distance((body | resting) & ~head)
         to_body = _distance(body & ~head)
-        return cls(_between(to_rest, to_head), _between(to_body, to_head))
+        return cls(
+            _between(to_rest, to_head), _between(to_body, to_head), clothes & (below_chin > 0)
+        )
 
 
 def _head(mesh: FloatArray, nodes: FloatArray, unit: float) -> Mask:

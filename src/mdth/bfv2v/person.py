@@ -160,12 +160,13 @@ def _trust(
     outside = cv2.distanceTransform(np.asarray(mask <= LEAST, np.uint8), cv2.DIST_L2, 5)
     mixed = _mixture(picture, near, behind)[..., None]
     off = np.asarray(picture - behind - mixed * (near - behind), np.float32)
-    unlike = np.asarray(np.square(off).sum(-1), float)
+    unlike = np.square(off).sum(-1)
     usual = 4 * _variance(picture, surely, unit) + 9 * NOISE**2
     by_colour = smoothstep(np.asarray(unlike / usual - 1, float))
     busy = np.sqrt(_variance(picture, (outside > 0).astype(np.float32), unit))
-    by_texture = smoothstep((busy - BUSY[0]) / (BUSY[1] - BUSY[0])) * (outside > 0)
-    trust: FloatArray = np.maximum(smoothstep(outside / (OUTER * unit)), by_colour)
+    by_texture = smoothstep((busy - BUSY[0]) / (BUSY[1] - BUSY[0])) * np.asarray(outside > 0)
+    far = np.asarray(outside, float) / (OUTER * unit)
+    trust: FloatArray = np.maximum(smoothstep(far), by_colour)
     return np.maximum(trust, by_texture)
 
 

@@ -21,11 +21,11 @@ HEAD_FADE = 0.7
 SKIN_REACH = 0.4
 BORDER_FADE = 0.35
 FIXED_POINT_STEPS = 4
+# The mesh without its irises.
+FACE_VERTICES = 468
 # With a known person: how far outside of it anything can come, and how far to the side of the eyes
 # it is looked for, eye distances.
 PERSON_REACH, PERSON_HALF_WIDTH = 0.6, 3.0
-# Where the skull hinges on the neck, in the face frame.
-NECK = (0.0, 1.3, 0.9)
 
 
 class Surround:
@@ -63,8 +63,20 @@ class Surround:
             still = self._stillness(nodes, (width, height))
             self._turn = self._shift = self._head_weight(nodes) * still
         self._skin = nearness * (reach * still)[..., None]
-        self._nodes = np.concatenate([nodes, (nearness @ oval[:, 2])[..., None]], -1)
-        self._neck = geometry.to_picture(np.array([[NECK]]), geometry.head_pose(mesh[None]))[0, 0]
+        depth = self._depth(nodes)
+        self._nodes = np.concatenate([nodes, depth[..., None]], -1)
+        self._neck = geometry.to_picture(geometry.NECK[None, None], geometry.head_pose(mesh[None]))[
+            0, 0
+        ]
+
+    def _depth(self, nodes: FloatArray) -> FloatArray:
+        """Depth of the nearest part of the face [H,W] px, smooth, its own inside the face."""
+        face = self._mesh[:FACE_VERTICES]
+        depth = np.empty(nodes.shape[:2])
+        for row, places in enumerate(nodes):
+            near = 1 / (np.square(places[:, None] - face[:, :2]).sum(-1) + 1e-3) ** 4
+            depth[row] = near @ face[:, 2] / near.sum(-1)
+        return depth
 
     def _person_box(self, portrait: Portrait) -> tuple[FloatArray, FloatArray]:
         """Corners [2], [2] px around all of the person that can move."""

@@ -15,12 +15,13 @@ from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample
 from mdth.bfv2v.person import Layers, lay
 from mdth.bfv2v.surround import Surround
 from mdth.bfv2v.triangles import FaceTriangles
+from mdth.bfv2v.unfold import unfold
 from mdth.face import geometry, topology
 
 # Cells of the face field: about this many across the face, never finer than a pixel.
 FACE_CELLS = 110
 # Cells of the field around the face, per eye distance.
-OUTER_CELLS = 8
+OUTER_CELLS = 14
 # Sampling works in 32nds of a pixel: less than this moves nothing.
 STILL_PX = 1 / 64
 
@@ -51,11 +52,11 @@ class Warp:
         self._places = np.stack(places, -1).astype(np.float32)
         height, width = portrait.image.shape[:2]
         inside = x0, y0, min(x1, width), min(y1, height)
-        self._layers = Layers.of(portrait, inside) if self._surround.known else None
+        self.layers = Layers.of(portrait, inside) if self._surround.known else None
         # What rests is laid together in the same way as what moves, so that no frame's edge shows.
         self._resting = portrait.image.copy()
-        if self._layers:
-            self._resting[y0 : inside[3], x0 : inside[2]] = self._layers.resting()
+        if self.layers:
+            self._resting[y0 : inside[3], x0 : inside[2]] = self.layers.resting()
 
     def field(self, driving: FloatArray, rigid: Rigid) -> Field:
         """The map for a driving mesh [478,3] px, over the part of the picture that moves."""
@@ -68,6 +69,7 @@ class Warp:
         cell = self._cell
         shift = _resize(coarse, (width // cell, height // cell))
         self._triangles.draw(shift, driving, rigid, origin=origin, cell=cell)
+        shift = unfold(shift, driving, origin=origin, cell=cell)
         return Field(_resize(shift, (width, height)), (int(origin[0]), int(origin[1])))
 
     def _moving(
@@ -93,7 +95,7 @@ class Warp:
         left, top = x0 - self._surround.region[0], y0 - self._surround.region[1]
         places = self._places[top : top + y1 - y0, left : left + x1 - x0] + shift
         frame = self._resting.copy()
-        layers = self._layers
+        layers = self.layers
         if layers is not None:
             places -= np.array(layers.origin, np.float32)
         picture = self._image if layers is None else layers.person

@@ -16,6 +16,8 @@ FloatArray = npt.NDArray[np.floating]
 
 # From the camera to the face in eye distances, about 75 cm: how a size change becomes a z movement.
 VIEW_DISTANCE = 8.0
+# Where the skull hinges on the neck: face frame, eye distances from between the eyes.
+NECK = np.array([0.0, 1.3, 0.9])
 
 
 class Pose(NamedTuple):

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from mdth.artefacts import Portrait
 from mdth.face import geometry
 from mdth.retarget import eyes, mouth
-from mdth.retarget.head import NECK, HeadState
+from mdth.retarget.head import HeadState
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -43,7 +43,7 @@ class Driver:
     ) -> npt.NDArray[np.float32]:
         """Face frame -> picture, turned about the neck in front of the portrait's own pose."""
         own: FloatArray = face @ self._rotation.T
-        neck = NECK @ self._rotation.T
+        neck = geometry.NECK @ self._rotation.T
         turned: FloatArray = (own - neck) @ rotation.T + neck
         turned[:, :2] += translation[:2]
         nearer = geometry.VIEW_DISTANCE / (geometry.VIEW_DISTANCE + translation[2])

@@ -7,16 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Motion
-from mdth.face.geometry import rotation_from_euler_deg
+from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.retarget.clip import bounce, clip_track
 from mdth.retarget.eyes import BROWS
 from mdth.retarget.idle import Accents, Blinks, Drift, Glances
 from mdth.retarget.mouth import smoothstep
 
 FloatArray = npt.NDArray[np.floating]
-
-# Where the skull hinges on the neck: face frame, eye distances from between the eyes.
-NECK = np.array([0.0, 1.3, 0.9])
 
 # Generated motion: standard deviations of yaw, pitch, roll (degrees) and x, y, z (eye distances).
 DRIFT = np.array([1.5, 1.0, 0.8, 0.008, 0.006, 0.01])

@@ -1,0 +1,60 @@
+"""A field that never shows a place twice: where it is about to fold, it is smoothed.
+
+A cheek or a nostril that turns out of sight is hidden in life; a picture has only one layer there,
+so it is squeezed instead.
+"""
+
+import cv2
+import numpy as np
+
+from mdth.bfv2v.motion import FloatArray, Grid
+from mdth.face import topology
+
+# Area that is left to a cell: the smoothing sets in below the second, and is full at the first.
+FULL, BEGIN = 0.05, 0.15
+# Cells over which is smoothed, pass by pass.
+WIDTHS = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
+# Lips and lids fold on purpose: what lies behind them is painted.
+HOLES = (topology.LIPS_OUTER, topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16])
+
+
+def unfold(field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int) -> Grid:
+    """The field [H,W,2] px, on cells of `cell` px, changed in place: no folds but lips and lids.
+
+    origin: x, y px of the field's corner. driving: [478,3] px.
+    """
+    folding = _folding(field, cell)
+    if not folding.any():
+        return field
+    kept = np.ones(field.shape[:2], np.float32)
+    for hole in HOLES:
+        outline = (driving[hole, :2] - origin) / cell
+        cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
+    for width in WIDTHS:
+        rows, columns = np.nonzero(folding * kept)
+        if not len(rows):
+            break
+        room = 3 * int(np.ceil(width)) + 1
+        top, left = max(0, rows.min() - room), max(0, columns.min() - room)
+        box = np.s_[top : rows.max() + room + 1, left : columns.max() + room + 1]
+        field[box] = _smoothed(field[box], folding[box], kept[box], width)
+        folding[box] = _folding(field[box], cell)
+    return field
+
+
+def _smoothed(field: Grid, folding: Grid, kept: Grid, width: float) -> Grid:
+    """The field smoothed over `width` cells where it folds, its edge as it was."""
+    size = 2 * int(np.ceil(width)) + 1
+    around = cv2.dilate(folding * kept, np.ones((size, size), np.uint8))
+    share = cv2.GaussianBlur(around, (0, 0), width / 2) * kept
+    smooth = cv2.GaussianBlur(field, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(field + share[..., None] * (smooth - field), np.float32)
+
+
+def _folding(field: Grid, cell: int) -> Grid:
+    """How near each cell is to a fold, 0..1 [H,W]: by the area its four neighbours span."""
+    x = np.diff(field, axis=1)[:-1] / np.float32(cell)
+    y = np.diff(field, axis=0)[:, :-1] / np.float32(cell)
+    area = (1 + x[..., 0]) * (1 + y[..., 1]) - x[..., 1] * y[..., 0]
+    near = np.clip((BEGIN - area) / (BEGIN - FULL), 0, 1)
+    return np.pad(near, ((0, 1), (0, 1)))
