@@ -12,11 +12,11 @@ from typing import Any
 from mdth import __version__, assets
 from mdth.artefacts import Portrait
 from mdth.flow import Clock
+from mdth.networks import WEIGHTS
 from mdth.options import Options
 
 FORMAT = 1
 LIBRARIES = ("numpy", "onnxruntime", "mediapipe", "opencv-contrib-python", "av", "pillow")
-WEIGHTS = Path(__file__).with_name("weights")
 # What every output's own metadata says.
 SYNTHETIC = {
     "comment": f"Synthetic: the speech in this video was put into a portrait by mdth {__version__}",

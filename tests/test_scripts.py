@@ -1,0 +1,46 @@
+"""What the scripts do on machines that lack something."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def shell(code: str) -> "subprocess.CompletedProcess[str]":
+    """Run bash code with the scripts' functions at hand."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"source scripts/lib.sh\n{code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("script", ["demo", "test", "check", "bench", "lib.sh"])
+def test_the_scripts_are_bash(script: str) -> None:
+    subprocess.run(["bash", "-n", str(ROOT / "scripts" / script)], check=True)
+
+
+def test_missing_libraries_end_with_the_line_to_run() -> None:
+    ended = shell("id() { echo 1000; }; SYSTEM_LIBRARIES=libnowhere.so.9; need_libraries python3")
+    assert ended.returncode == 1
+    assert "libnowhere.so.9" in ended.stderr
+    assert ended.stderr.rstrip().endswith(
+        "sudo apt-get update && sudo apt-get install -y libegl1 libgles2 libgl1 libglib2.0-0"
+    )
+
+
+def test_a_python_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
+    for name, body in (("python3.11", "exit 127"), ("python3.12", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    assert shell(f"PATH={tmp_path}:$PATH; find_python").stdout.strip() == "python3.12"
+
+
+def test_without_a_python_it_says_which(tmp_path: Path) -> None:
+    ended = shell(f"PATH={tmp_path}; find_python")
+    assert ended.returncode == 1
+    assert "Python 3.11 or 3.12" in ended.stderr
