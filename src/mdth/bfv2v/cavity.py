@@ -148,7 +148,7 @@ def _shadow(mask: Layer, unit: float) -> Layer:
     drop = np.array([[1, 0, 0], [0, 1, 0.03 * unit]], np.float32)
     below = cv2.warpAffine(deep, drop, (mask.shape[1], mask.shape[0]))
     lit = np.asarray(0.5 * deep + 0.5 * below)
-    return np.asarray(0.5 + 0.5 * smoothstep(lit / 0.75), np.float32)
+    return np.asarray(0.12 + 0.88 * smoothstep(lit / 0.95), np.float32)
 
 
 def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:

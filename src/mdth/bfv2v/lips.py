@@ -48,8 +48,13 @@ class Cover(NamedTuple):
     open: Layer
 
 
-def cover(outline: FloatArray, size: tuple[int, int], soft_px: float) -> Cover:
-    """Fill a closed line [N,2] px on (width, height); it runs from its left corner over the top."""
+def cover(
+    outline: FloatArray, size: tuple[int, int], soft_px: float, closed_px: float = CLOSED_PX
+) -> Cover:
+    """Fill a closed line [N,2] px on (width, height); it runs from its left corner over the top.
+
+    Columns begin to close where top and bottom are nearer than `closed_px`.
+    """
     mask = np.zeros((size[1], size[0]), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     blurred = cv2.GaussianBlur(mask, (0, 0), soft_px).astype(np.float32) / 255
@@ -57,7 +62,7 @@ def cover(outline: FloatArray, size: tuple[int, int], soft_px: float) -> Cover:
     top, bottom = outline[: turn + 1], np.concatenate([outline[turn:], outline[:1]])[::-1]
     columns = np.arange(size[0], dtype=float)
     gap: FloatArray = _heights(columns, bottom) - _heights(columns, top)
-    opened = smoothstep(gap / CLOSED_PX).astype(np.float32)
+    opened = smoothstep(gap / max(closed_px, CLOSED_PX)).astype(np.float32)
     return Cover(np.asarray(blurred, np.float32), opened)
 
 

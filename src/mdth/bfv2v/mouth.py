@@ -12,6 +12,8 @@ from mdth.bfv2v.motion import FloatArray, Rigid
 MARGIN = 0.1
 # The line between closed lips, relative to the lips' inner colour.
 LIP_LINE = 0.5
+# Lips nearer than this, eye distances, show their dark line rather than teeth.
+NARROW = 0.035
 
 
 class MouthPainter:
@@ -30,7 +32,7 @@ class MouthPainter:
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
-        filled = cover(outline - low, size, max(0.7, 0.008 * unit))
+        filled = cover(outline - low, size, max(0.7, 0.008 * unit), NARROW * unit)
         view = View(np.concatenate([np.eye(2), -low[:, None]], 1), size)
         bones = self._cavity.bones(driving, rigid)
         inside = self._cavity.draw(bones, filled.inside, view)

@@ -33,7 +33,7 @@ SHARES = {"s1": 0.35, "london": 0.25, "generated": 0.2, "opened": 0.2}
 REPEATS = {"s1": 1, "london": 24, "generated": 40}
 LARGE_REPEATS = {"london": 4, "generated": 5}
 # Stills opened wide, whose inside nobody has seen: they keep to the drawing.
-OPENED, LARGE_OPENED = 3000, 300
+OPENED, LARGE_OPENED = 1500, 150
 BATCH, LARGE_BATCH = 96, 16
 # Every so many steps a batch of large cut-outs.
 LARGE_EVERY = 6

@@ -1,6 +1,6 @@
 """Measure the painted mouth against real ones.
 
-    python -m mdth.train.mouth_measure ../shared/data work/mouth
+    python -m mdth.train.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx
 
 Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
 frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mdth import assets
+from mdth import assets, networks
 from mdth.artefacts import Portrait
 from mdth.bfv2v import conditions
 from mdth.bfv2v.cavity import Cavity, View
 from mdth.bfv2v.motion import rigid_motion
-from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
@@ -40,6 +39,18 @@ WAYS = ("painted", "drawn", "copied")
 TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick")
 # Cut-outs of the real mouth and each way, and the inside of the lips.
 Shown = tuple[dict[str, FloatArray], FloatArray]
+
+
+class MouthNetwork:
+    """A trained mouth network on one CPU thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = networks.session(path.read_bytes())
+
+    def paint(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Conditions [15,h,w] (see `bfv2v.conditions`) -> colours RGB float32 0..255 [h,w,3]."""
+        (inside,) = self._session.run(None, {"conditions": planes[None]})
+        return np.asarray((inside[0].transpose(1, 2, 0) + 1) * 127.5, np.float32)
 
 
 class Source:
@@ -168,10 +179,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
     parser.add_argument("pictures", type=Path, help="made by mdth.train.mouth_data")
+    parser.add_argument("network", type=Path, help="mouth.onnx, made by mdth.train.mouth")
     parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    network = MouthNetwork()
+    network = MouthNetwork(args.network)
     clips = sorted((args.data / "grid" / "s1").glob("*.mp4"))
     sets = {
         "grid/others": measure_clips(
