@@ -352,6 +352,20 @@ def test_raw_frames_to_a_pipe(
     assert process.returncode == 0
 
 
+def test_a_raw_file_is_complete_or_as_it_was(
+    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path, bad_files: Path
+) -> None:
+    raw = tmp_path / "frames.rgb"
+    raw.write_bytes(b"before")
+    arguments = ["--raw", "-o", raw, "--preview", "--max-size", 256]
+    refused(mdth("talk", bad_files / "text.jpg", short_path, *arguments), "not a picture")
+    assert raw.read_bytes() == b"before"
+    ended = mdth("talk", portrait_path, short_path, *arguments)
+    assert ended.code == 0
+    assert raw.stat().st_size == 30 * 256 * 218 * 3
+    assert list(tmp_path.iterdir()) == [raw]
+
+
 @pytest.mark.slow
 def test_the_reader_of_a_pipe_may_leave(
     portrait_path: Path, short_path: Path, checkpoints: Path

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import errno
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +17,14 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from mdth.console import Progress, quiet_libraries, start_logging
-from mdth.errors import MdthError
+from mdth.errors import InputError, MdthError
 from mdth.options import PRESETS, Options
 
 log = logging.getLogger("mdth")
 
 Command = Callable[[argparse.Namespace, Progress], None]
 STDOUT = "-"
+NOW = "(default: %(default)s)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--n-gpus", type=_count, default=1, metavar="N")
     parsed = parser.parse_args(arguments)
     return _run(
-        _parser().parse_args([parsed.task, parsed.twin_id, "--n-gpus", str(parsed.n_gpus), "-v"])
+        _parser().parse_args([parsed.task, f"--n-gpus={parsed.n_gpus}", "-v", "--", parsed.twin_id])
     )
 
 
@@ -94,6 +96,8 @@ def _talk(parsed: argparse.Namespace, progress: Progress) -> None:
         )
 
     if parsed.output == STDOUT:
+        if sys.stdout.isatty():
+            raise InputError("raw frames are not for a terminal; send them on: mdth talk ... | ...")
         make(sys.stdout.buffer)
     elif parsed.raw:
         with _raw_file(Path(parsed.output)) as file:
@@ -105,14 +109,18 @@ def _talk(parsed: argparse.Namespace, progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _raw_file(path: Path) -> Iterator[BinaryIO]:
-    """A pipe or file for raw frames; a file that was not finished is removed."""
-    with path.open("wb") as file:
-        try:
+    """A pipe that is there, or a file that gets its name when it is complete."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as pipe:
+            yield pipe
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
             yield file
-        except BaseException:
-            if path.is_file():
-                path.unlink()
-            raise
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
@@ -231,16 +239,24 @@ def _add_twin(parser: argparse.ArgumentParser) -> None:
 def _add_portrait_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--face", type=int, metavar="N", help="which face, 1 is the leftmost")
     parser.add_argument(
-        "--max-size", type=int, default=Options.max_size, metavar="PX", help="longest side"
+        "--max-size", type=int, default=Options.max_size, metavar="PX", help=f"longest side {NOW}"
     )
 
 
 def _add_film_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fps", type=int, default=Options.fps)
-    parser.add_argument("--seed", type=int, default=Options.seed, help="of the generated motion")
+    parser.add_argument("--fps", type=int, default=Options.fps, help=f"frames a second {NOW}")
+    parser.add_argument(
+        "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
+    )
     parser.add_argument("--still", action="store_true", help="no head motion and no blinks")
     parser.add_argument(
-        "--crf", type=int, default=Options.crf, help="quality: 0 lossless .. 51, now %(default)s"
+        "--crf", type=int, default=Options.crf, help=f"quality, 0 lossless to 51 {NOW}"
     )
-    parser.add_argument("--preset", choices=PRESETS, default=Options.preset, metavar="PRESET")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=Options.preset,
+        metavar="PRESET",
+        help=f"x264's effort, {PRESETS[0]} to {PRESETS[-1]} {NOW}",
+    )
     parser.add_argument("--preview", action="store_true", help="only the first second")
