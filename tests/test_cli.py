@@ -111,7 +111,10 @@ def test_version_and_assets(mdth: Command, checkpoints: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--fps", 0), ("--fps", 1000), ("--max-size", 10), ("--crf", 52), ("--face", 0)],
+    [
+        *[("--fps", 0), ("--fps", 1000), ("--max-size", 10), ("--crf", 52), ("--face", 0)],
+        *[("--mouth", -1), ("--motion", 3), ("--blink", "nan")],
+    ],
 )
 def test_numbers_out_of_range(mdth: Command, tmp_path: Path, option: str, value: int) -> None:
     refused(mdth("talk", "a.jpg", "b.wav", "-o", tmp_path / "c.mp4", option, value), str(value))

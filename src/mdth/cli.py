@@ -249,6 +249,18 @@ def _add_film_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
     )
     parser.add_argument("--still", action="store_true", help="no head motion and no blinks")
+    for name, what in (
+        ("mouth", "how much the lips move"),
+        ("motion", "how much the head moves"),
+        ("blink", "how often the eyes blink"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            default=getattr(Options, name),
+            metavar="X",
+            help=f"{what}: 0 not .. 2 twice as usual, now %(default)s",
+        )
     parser.add_argument(
         "--crf", type=int, default=Options.crf, help=f"quality, 0 lossless to 51 {NOW}"
     )

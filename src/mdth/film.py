@@ -122,7 +122,7 @@ def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[Flo
 
     with clock.stage("load"):
         speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
-        driver = Driver(scene.portrait)
+        driver = Driver(scene.portrait, amplitude=options.mouth)
     blocks = clock.each("read speech", _usable(scene.blocks, options.limit_s))
     for_mesh, for_energy = itertools.tee(blocks)
     offsets = clock.each("speech to mesh", speech_to_mesh.stream(for_mesh, options.fps))
@@ -140,9 +140,10 @@ def _heads(
 
     if options.still:
         return head.still()
+    fps, amount, blink_rate = options.fps, options.motion, options.blink
     if motion is not None:
-        return head.from_clip(motion, fps=options.fps)
-    return head.generated(levels, fps=options.fps, seed=options.seed)
+        return head.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
+    return head.generated(levels, fps=fps, seed=options.seed, amount=amount, blink_rate=blink_rate)
 
 
 def _usable(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:

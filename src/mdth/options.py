@@ -6,6 +6,8 @@ from typing import TypedDict
 from mdth.errors import InputError
 
 PREVIEW_S = 1.0
+# More than this much of the usual mouth or head motion is more than the renderer can show.
+MOST = 2
 PRESETS = (
     "ultrafast",
     "superfast",
@@ -25,7 +27,8 @@ class Options:
 
     fps: frames a second. max_size: longest side of the picture in px; larger ones are shrunk.
     face: which face of the picture, 1 is the leftmost, None the largest. seed: of the generated
-    head motion and blinks; still turns those off. crf, preset: x264's quality (0 lossless .. 51)
+    head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
+    head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality (0 lossless .. 51)
     and effort. preview: only the first second.
     """
 
@@ -34,6 +37,9 @@ class Options:
     face: int | None = None
     seed: int = 0
     still: bool = False
+    mouth: float = 1.0
+    motion: float = 1.0
+    blink: float = 1.0
     crf: int = 18
     preset: str = "veryfast"
     preview: bool = False
@@ -45,6 +51,10 @@ class Options:
         _within("crf", self.crf, 0, 51)
         if self.face is not None:
             _within("face", self.face, 1, 1000)
+        for name in ("mouth", "motion", "blink"):
+            amount = getattr(self, name)
+            if not 0 <= amount <= MOST:
+                raise InputError(f"{name} {amount}: give a number from 0 to {MOST}")
         if self.preset not in PRESETS:
             raise InputError(f"preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
 
@@ -62,6 +72,9 @@ class Choices(TypedDict, total=False):
     face: int | None
     seed: int
     still: bool
+    mouth: float
+    motion: float
+    blink: float
     crf: int
     preset: str
     preview: bool

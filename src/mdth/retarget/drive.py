@@ -14,10 +14,14 @@ FloatArray = npt.NDArray[np.floating]
 class Driver:
     """Turns speech offsets and head states into meshes of one portrait.
 
-    neutral: [478,3] px, the portrait's mesh with its mouth shut and its smile relaxed.
+    amplitude: of the mouth, 1 as spoken, 0 shut. neutral: [478,3] px, the portrait's mesh with its
+    mouth shut and its smile relaxed. The brows of a person with glasses rest, and blinks move the
+    lids alone: glasses stay as they are.
     """
 
-    def __init__(self, portrait: Portrait) -> None:
+    def __init__(self, portrait: Portrait, *, amplitude: float = 1.0) -> None:
+        self._amplitude = amplitude
+        self._glasses = portrait.glasses > 0.5
         meshes: FloatArray = np.asarray(portrait.mesh, np.float64)[None]
         pose = geometry.head_pose(meshes)
         self._scale = float(pose.scale[0])
@@ -31,11 +35,15 @@ class Driver:
 
         The speech moves mouth, jaw and cheeks only; eyes, brows and pose are the head's.
         """
-        face: FloatArray = self._face + mouth.SPEECH_WEIGHTS[:, None] * offsets
-        face = mouth.touch_lips(face)
-        face = face + eyes.move_brows(head.brows)
-        face = face + eyes.move_gaze(face, head.gaze_deg, head.closed)
-        face = face + eyes.move_lids(face, head.closed)
+        spoken = self._amplitude * mouth.SPEECH_WEIGHTS[:, None]
+        face: FloatArray = mouth.touch_lips(self._face + spoken * offsets)
+        if not self._glasses:
+            face = face + eyes.move_brows(head.brows)
+        moved = eyes.move_gaze(face, head.gaze_deg, head.closed)
+        moved += eyes.move_lids(face + moved, head.closed)
+        if self._glasses:
+            moved[eyes.UNDER_GLASSES] = 0
+        face = face + moved
         return self._place(face, head.rotation, head.translation)
 
     def _place(

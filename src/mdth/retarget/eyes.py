@@ -38,6 +38,8 @@ EYES = (
     _rows(topology.EYE_LEFT, topology.LIDS_LEFT),
     _rows(np.roll(topology.EYE_RIGHT[::-1], -7), topology.LIDS_RIGHT),
 )
+# The second ring of skin, where the rims of glasses are.
+UNDER_GLASSES = np.concatenate([rows[2] for rows in EYES])
 _TOP = np.arange(1, 8)
 _BOTTOM = 16 - _TOP
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import Motion
 from mdth.face.geometry import NECK, rotation_from_euler_deg
-from mdth.retarget.clip import bounce, clip_track
+from mdth.retarget.clip import EULER_LIMIT_DEG, TRANSLATION_LIMITS, bounce, clip_track
 from mdth.retarget.eyes import BROWS
 from mdth.retarget.idle import Accents, Blinks, Drift, Glances
 from mdth.retarget.mouth import smoothstep
@@ -52,15 +52,18 @@ def still() -> Iterator[HeadState]:
         yield REST
 
 
-def generated(energy: Iterable[float], *, fps: float, seed: int) -> Iterator[HeadState]:
+def generated(
+    energy: Iterable[float], *, fps: float, seed: int, amount: float = 1.0, blink_rate: float = 1.0
+) -> Iterator[HeadState]:
     """Natural small motion for a speech, one state for each value of `energy`.
 
     energy: level in dB of each frame's sound (see `retarget.energy.loudness`); a frame's state
     uses only values up to its own. The first state is the portrait's own pose; in silence the head
     calms down. Blinks, glances and drift depend on the seed and time alone, not on fps or sound.
+    amount: of the head's motion. blink_rate: relative to the usual one. 0 turns either off.
     """
     randoms = [np.random.default_rng([seed, part]) for part in range(4)]
-    drift, blinks = Drift(DRIFT, randoms[0]), Blinks(randoms[1])
+    drift, blinks = Drift(DRIFT, randoms[0]), Blinks(randoms[1], rate=blink_rate)
     glances, accents = Glances(randoms[2]), Accents(randoms[3], fps=fps)
     for frame, level in enumerate(energy):
         time_s = frame / fps
@@ -69,7 +72,7 @@ def generated(energy: Iterable[float], *, fps: float, seed: int) -> Iterator[Hea
         lively = QUIET_SHARE + (1 - QUIET_SHARE) * accents.activity
         moved = drift.at(time_s) * lively * smoothstep(time_s / START_S)
         moved[1] += nod
-        yaw, pitch, roll, *translation = LIMITS * np.tanh(moved / LIMITS)
+        yaw, pitch, roll, *translation = amount * LIMITS * np.tanh(moved / LIMITS)
         # Eyes stay on what they look at while the head turns.
         gaze = glances.at(time_s) - np.array([yaw, pitch])
         brows = np.zeros((len(BROWS), 3))
@@ -83,12 +86,15 @@ def generated(energy: Iterable[float], *, fps: float, seed: int) -> Iterator[Hea
         )
 
 
-def from_clip(motion: Motion, *, fps: float) -> Iterator[HeadState]:
+def from_clip(
+    motion: Motion, *, fps: float, amount: float = 1.0, blink_rate: float = 1.0
+) -> Iterator[HeadState]:
     """A clip's head, eyes and brows, forwards and backwards for ever, `fps` states a second.
 
     Relative to the clip's mean, smoothed, limited (see `retarget.clip`), and resampled from the
     clip's rate. The first state is the portrait's own; the clip takes over in half a second,
-    because it may start far from its mean.
+    because it may start far from its mean. amount: of the head's motion, which keeps its limits.
+    blink_rate: 0 keeps the eyes open; a clip's blinks are else its own.
     """
     track = clip_track(motion, NECK)
     length = len(track.closed)
@@ -101,5 +107,9 @@ def from_clip(motion: Motion, *, fps: float) -> Iterator[HeadState]:
         euler, translation, closed, gaze, brows = (
             taken * (part[now] + (position - index) * (part[then] - part[now])) for part in track
         )
+        euler = np.clip(amount * euler, -EULER_LIMIT_DEG, EULER_LIMIT_DEG)
+        translation = np.clip(amount * translation, -TRANSLATION_LIMITS, TRANSLATION_LIMITS)
+        if not blink_rate:
+            closed = np.minimum(closed, 0)
         yield HeadState(rotation_from_euler_deg(*euler), translation, closed, gaze, brows)
         frame += 1

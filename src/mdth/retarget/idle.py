@@ -56,7 +56,10 @@ class Drift:
 
 
 class Blinks:
-    """Irregular blinks, 16 a minute: quick to close, slower to open, 0.22 to 0.39 s long."""
+    """Irregular blinks, 16 a minute: quick to close, slower to open, 0.22 to 0.39 s long.
+
+    rate: how many more or fewer of them; pauses change, a blink keeps its length. 0: none.
+    """
 
     SHORTEST_PAUSE_S = 1.0
     MEAN_PAUSE_S = 3.5
@@ -64,14 +67,15 @@ class Blinks:
     HOLD_S = (0.03, 0.05)
     OPEN_S = (0.11, 0.24)
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, rate: float = 1.0) -> None:
         self._random = random
+        self._slower = 1 / rate if rate else math.inf
         self._end = 0.0
         self._plan()
 
     def _plan(self) -> None:
         pause = self._random.gamma(2.0, (self.MEAN_PAUSE_S - self.SHORTEST_PAUSE_S) / 2)
-        self._start = self._end + self.SHORTEST_PAUSE_S + pause
+        self._start = self._end + (self.SHORTEST_PAUSE_S + pause) * self._slower
         self._shut = self._start + self._random.uniform(*self.CLOSE_S)
         self._reopen = self._shut + self._random.uniform(*self.HOLD_S)
         self._end = self._reopen + self._random.uniform(*self.OPEN_S)
