@@ -1,0 +1,71 @@
+"""Training samples of the mouth network: what is hidden is hidden, and mirrors mirror."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth import assets
+from mdth.artefacts import Portrait
+from mdth.bfv2v.conditions import CHANNELS, SIZES
+from mdth.face import geometry, topology
+from mdth.face.tracker import FaceTracker
+from mdth.train.mouth_bank import bring, make, mirrored, scaled
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    with Image.open(path) as file:
+        image = np.asarray(file.convert("RGB"))
+    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+        return Portrait(image, tracker.faces(image)[0].astype(float))
+
+
+def opened(portrait: Portrait) -> Portrait:
+    """The same picture, whose mesh says that the lower lip is lower."""
+    mesh = portrait.mesh.copy()
+    mesh[topology.LIPS_INNER[11:], 1] += 0.1 * float(geometry.eye_distance(mesh))
+    return Portrait(portrait.image, mesh)
+
+
+def test_a_sample_hides_the_inside_and_shows_it_as_the_aim(portrait: Portrait) -> None:
+    true = opened(portrait)
+    sample = make(true, true, same=True, size=SIZES[0]).astype(float)
+    assert sample.shape == (CHANNELS + 3, SIZES[0][1], SIZES[0][0])
+    assert np.isfinite(sample).all()
+    inside = sample[3] > 0.99
+    assert inside.sum() > 100
+    around, aim = sample[:3, inside], sample[CHANNELS:, inside]
+    assert around.std(axis=1).max() < 0.02, "one colour stands for the inside"
+    assert aim.std(axis=1).min() > 0.05, "the true inside has its own"
+    outside = sample[3] < 0.001
+    assert np.abs(sample[:3] - sample[CHANNELS:])[:, outside].mean() < 0.02
+
+
+def test_mirrored_twice_is_the_portrait(portrait: Portrait) -> None:
+    once = mirrored(portrait)
+    assert once.mesh[33, 0] < once.mesh[263, 0], "left stays left"
+    twice = mirrored(once)
+    assert np.array_equal(twice.image, portrait.image)
+    assert np.allclose(twice.mesh, portrait.mesh)
+
+
+def test_scaled_keeps_points_on_their_pixels(portrait: Portrait) -> None:
+    small = scaled(portrait, 55.0)
+    assert float(geometry.eye_distance(small.mesh)) == pytest.approx(55.0, rel=0.01)
+    ratio = small.image.shape[1] / portrait.image.shape[1]
+    assert small.mesh[4, 0] + 0.5 == pytest.approx((portrait.mesh[4, 0] + 0.5) * ratio)
+
+
+def test_bring_undoes_a_plane_similarity(portrait: Portrait) -> None:
+    turn = np.deg2rad(10)
+    matrix = 0.7 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    mesh = portrait.mesh.copy()
+    mesh[:, :2] = mesh[:, :2] @ matrix.T + [5, -8]
+    mesh[:, 2] *= 0.7
+    found, back = bring(Portrait(portrait.image, mesh), portrait)
+    assert np.allclose(found, portrait.mesh, atol=1e-6)
+    assert np.allclose(back[:, :2] @ matrix, np.eye(2), atol=1e-9)
