@@ -25,6 +25,12 @@ def test_angles_between_rotations() -> None:
     assert closed_loop.angles_deg(turned, straight) == pytest.approx([0, 3, 20], abs=1e-4)
 
 
+def test_the_constant_turn_between_two_tracks() -> None:
+    track = np.stack([rotation_from_euler_deg(yaw, yaw / 2, 0) for yaw in range(8)])
+    turn = rotation_from_euler_deg(2, -3, 1)
+    assert closed_loop.constant_turn(turn @ track, track) == pytest.approx(turn, abs=1e-9)
+
+
 def test_a_delayed_speech_starts_half_a_second_later(short_path: Path, tmp_path: Path) -> None:
     given = np.concatenate(list(read_blocks(short_path)))
     late = np.concatenate(list(read_blocks(closed_loop.delayed(short_path, tmp_path / "late.wav"))))
