@@ -33,7 +33,7 @@ class Result(NamedTuple):
     opening: correlation of tracked and driven lip opening at lag 0. lag: frames at which it is
     largest, positive when the video is late. pose_deg: mean angle between tracked and driven head.
     moving_deg: the same without the part that never changes, which is the tracker's: it reads a
-    smile that was shut as another pitch, of up to 3 degrees, in a still picture too. delay_s: how
+    smile that was shut as another pitch, by up to 4 degrees, in a still picture too. delay_s: how
     much later the mouth moves when the sound starts 0.5 s later.
     """
 
