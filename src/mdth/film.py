@@ -17,6 +17,7 @@ from mdth.options import Options
 from mdth.preprocess.speech import SHORTEST_S
 
 if TYPE_CHECKING:
+    from mdth.bfv2v.export import Renderer
     from mdth.retarget.head import HeadState
 
 log = logging.getLogger("mdth")
@@ -102,16 +103,30 @@ def frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, Non
     One thread reads the speech and makes the meshes, another paints; the caller's own encodes.
     Raises SpeechTooShort, UnreadableMedia, CheckpointError.
     """
-    from mdth.bfv2v.export import Renderer
-
     driving = ahead(driving_meshes(scene, options, clock), depth=MESHES_AHEAD)
-    with clock.stage("load"):
-        renderer = Renderer(scene.portrait)
-    painted = map(renderer.frame, clock.each("wait for meshes", driving))
     try:
+        with clock.stage("load"):
+            renderer = _take_renderer(scene.portrait)
+        painted = map(renderer.frame, clock.each("wait for meshes", driving))
         yield from ahead(clock.each("paint", painted), depth=FRAMES_AHEAD)
+        _idle[:] = [renderer]
     finally:
         driving.close()
+
+
+# The renderer of the last portrait, while nobody uses it: making one of a large portrait takes
+# seconds, and a portrait may have many speeches.
+_idle: "list[Renderer]" = []
+
+
+def _take_renderer(portrait: Portrait) -> "Renderer":
+    from mdth.bfv2v.export import Renderer
+
+    try:
+        renderer = _idle.pop()
+    except IndexError:
+        return Renderer(portrait)
+    return renderer if renderer.portrait is portrait else Renderer(portrait)
 
 
 def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[FloatArray]:
