@@ -11,9 +11,9 @@ import numpy.typing as npt
 from mdth.bfv2v.motion import FloatArray, Grid, sample, smoothstep
 
 # How far under the outline the background is mirrored, eye distances; it fades out from half of it.
-STRIP = 0.4
+STRIP = 0.28
 # What is mirrored comes from no further than this beside the outline, eye distances.
-REACH = 0.1
+REACH = 0.13
 # The places that are mirrored, and what they differ by from a smooth fill, are evened out.
 EVEN = 0.05
 # Pyramid levels lose this much of what they do not know.

@@ -22,7 +22,7 @@ HEAD_BELOW_EYES = 0.75
 HEAD_HALF_WIDTH = 2.0
 # The body rests from here on below the chin, where clothes are told apart from skin and hair by
 # their colour from the first height on; all in eye distances.
-CLOTHES_BELOW_CHIN, BODY_BELOW_CHIN = 0.3, 1.05
+CLOTHES_BELOW_CHIN, BODY_BELOW_CHIN = 0.18, 1.05
 # Colours in bins of this many levels; clothes are what the body has this much more of.
 BIN = 16
 CLEARLY = 3.0

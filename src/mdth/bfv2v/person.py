@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import Portrait
 from mdth.bfv2v import background
+from mdth.bfv2v.hinge import BODY_BELOW_CHIN, CHIN
 from mdth.bfv2v.motion import FloatArray, Grid, smoothstep
 from mdth.face import geometry
 
@@ -21,10 +22,13 @@ INNER, OUTER = 0.05, 0.14
 # Colours closer than this (of 255), or than twice what they vary by nearby, decide nothing.
 NOISE = 12.0
 NEARBY = 0.15
+NOT_NEARER = 0.25
 # A background that varies by this much, of 255, begins to hide what is left of hair, and hides it.
 BUSY = (15.0, 40.0)
 # Less of the person than this in a pixel is nothing.
 LEAST = 0.04
+# Above the resting body the layers part over this, eye distances.
+REST_FADE = 0.3
 # How much of a head that the upper edge cuts is made up, eye distances.
 ABOVE = 0.7
 
@@ -59,6 +63,9 @@ class Layers:
         colours = _own_colours(picture, cover, near, behind)
         trust = _trust(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
         behind = behind + (trust * (1 - cover))[..., None] * (picture - behind)
+        rests = _resting_rows(portrait, region)[:, None]
+        cover = np.asarray(cover + rests * (1 - cover), np.float32)
+        colours = np.asarray(colours + rests[..., None] * (picture - colours), np.float32)
         person = _bytes(np.concatenate([colours, 255 * cover[..., None]], -1))
         above = round(ABOVE * unit) if y0 == 0 and (cover[0] > 0.3).any() else 0
         if above:
@@ -73,6 +80,13 @@ class Layers:
     def resting(self) -> Image:
         """Both laid together as they are in the portrait, RGB uint8 [h,w,3]."""
         return lay(self.person[self.above :], self.behind)
+
+
+def _resting_rows(portrait: Portrait, region: Region) -> FloatArray:
+    """1 for the rows where nothing ever moves, and the picture stays in one piece [h]."""
+    unit = float(geometry.eye_distance(portrait.mesh))
+    below_chin = (np.arange(region[1], region[3]) - float(portrait.mesh[CHIN, 1])) / unit
+    return smoothstep((below_chin - BODY_BELOW_CHIN) / REST_FADE + 1)
 
 
 def _crown(person: Image, rows: int) -> Image:
@@ -164,10 +178,12 @@ def _trust(
     usual = 4 * _variance(picture, surely, unit) + 9 * NOISE**2
     by_colour = smoothstep(np.asarray(unlike / usual - 1, float))
     busy = np.sqrt(_variance(picture, (outside > 0).astype(np.float32), unit))
-    by_texture = smoothstep((busy - BUSY[0]) / (BUSY[1] - BUSY[0])) * np.asarray(outside > 0)
+    by_texture = smoothstep((busy - BUSY[0]) / (BUSY[1] - BUSY[0]))
+    # The mask may be this much too small; nothing so near is trusted.
     far = np.asarray(outside, float) / (OUTER * unit)
-    trust: FloatArray = np.maximum(smoothstep(far), by_colour)
-    return np.maximum(trust, by_texture)
+    clear = smoothstep(far / NOT_NEARER - 1)
+    trust: FloatArray = np.maximum(smoothstep(far), clear * np.maximum(by_colour, by_texture))
+    return trust
 
 
 def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
@@ -188,8 +204,8 @@ def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
 def _own_colours(picture: Grid, cover: Grid, near: Grid, behind: Grid) -> Grid:
     """The person's colours with the background taken out, carried on where there is little."""
     alpha = cover[..., None]
-    freed = (picture - (1 - alpha) * behind) / np.maximum(alpha, 0.2)
-    share = smoothstep((alpha - 0.2) / 0.6)
+    freed = (picture - (1 - alpha) * behind) / np.maximum(alpha, 0.1)
+    share = smoothstep((alpha - 0.1) / 0.4)
     return np.asarray(np.clip(near + share * (freed - near), 0, 255), np.float32)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
+from mdth.face.glasses import likelihood
 from mdth.face.person import PersonSegmenter
 from mdth.face.tracker import FaceTracker
 
@@ -65,7 +66,7 @@ def prepare_portrait(
             max(abs(yaw), abs(pitch)),
         )
     person = PersonSegmenter(person_model).mask(image, mesh) if person_model else None
-    return Portrait(image, mesh, person)
+    return Portrait(image, mesh, person, likelihood(image, mesh))
 
 
 def best_frame(

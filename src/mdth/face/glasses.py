@@ -1,0 +1,77 @@
+"""Whether a face wears glasses: the directions of edges around the eyes, weighed.
+
+The weights (`glasses.npz`, card in `glasses.json`) are made by `mdth.train.glasses`.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mdth.face import geometry, topology
+
+Image = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.floating]
+
+# The patch around the eyes: this many px per eye distance, and the eyes' place in it.
+UNIT, SIZE, EYES_AT = 120, (200, 160), (100, 80)
+# Edges are counted by direction in square cells; the rows of cells that glasses can reach.
+CELL, DIRECTIONS, ROWS = 10, 8, slice(2, 14)
+# No block of cells counts for more than this, and flat skin for little.
+MOST, FLAT = 0.5, 4.0
+WEIGHTS = Path(__file__).with_name("glasses.npz")
+
+
+def likelihood(picture: Image, mesh: FloatArray) -> float:
+    """How likely the face `mesh` [478,3] px of an RGB picture wears glasses, 0..1."""
+    weights, bias = _weights()
+    score = float(features(patch(picture, mesh)[0]) @ weights + bias)
+    return float(1 / (1 + np.exp(-score)))
+
+
+@cache
+def _weights() -> tuple[FloatArray, float]:
+    with np.load(WEIGHTS, allow_pickle=False) as file:
+        return file["weights"].astype(np.float64), float(file["bias"])
+
+
+def patch(picture: Image, mesh: FloatArray) -> tuple[Image, FloatArray]:
+    """The face's eyes upright at a fixed size, RGB [160,200,3], and the mesh [478,2] in it."""
+    shrink = min(1.0, UNIT / float(geometry.eye_distance(mesh)))
+    if shrink < 1:
+        picture = np.asarray(
+            cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    places = np.asarray(mesh[:, :2], np.float64) * shrink
+    left, right = (places[v] for v in topology.OUTER_EYE_CORNERS)
+    along = (right - left) / np.linalg.norm(right - left)
+    scale = UNIT / float(np.linalg.norm(right - left))
+    turn = scale * np.array([along, [-along[1], along[0]]])
+    shift = np.array(EYES_AT) - turn @ (left + right) / 2
+    matrix = np.concatenate([turn, shift[:, None]], 1)
+    upright = cv2.warpAffine(picture, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(upright, np.uint8), places @ turn.T + shift
+
+
+def features(eyes: Image) -> FloatArray:
+    """Histograms of edge directions of a patch, [1920].
+
+    Dalal, Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
+    """
+    grey = cv2.GaussianBlur(cv2.cvtColor(eyes, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
+    x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    strength = np.hypot(x, y)
+    direction = (np.arctan2(y, x) % np.pi) / np.pi * DIRECTIONS
+    first = np.floor(direction)
+    share = direction - first
+    cells = []
+    for k in range(DIRECTIONS):
+        here = (first % DIRECTIONS == k) * (1 - share) + ((first + 1) % DIRECTIONS == k) * share
+        size = (SIZE[0] // CELL, SIZE[1] // CELL)
+        cells.append(cv2.resize(strength * here, size, interpolation=cv2.INTER_AREA))
+    counts = np.stack(cells)
+    block = cv2.boxFilter(np.square(counts).sum(0), -1, (3, 3))
+    weighed: FloatArray = np.minimum(counts / np.sqrt(block + FLAT), MOST)
+    return weighed[:, ROWS].ravel()

@@ -1,0 +1,47 @@
+"""Who wears glasses."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth.face import glasses
+from mdth.face.tracker import FaceTracker
+from mdth.train.glasses import draw_glasses
+
+
+@pytest.fixture(scope="module")
+def wearer(portrait_path: Path, checkpoints: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The demo portrait: a woman with dark-rimmed glasses, and her mesh."""
+    with Image.open(portrait_path) as file:
+        picture = np.asarray(file.convert("RGB"))
+    with FaceTracker(checkpoints / "face_landmarker.task") as tracker:
+        return picture, tracker.faces(picture)[0]
+
+
+def test_real_glasses_are_seen(wearer: tuple[np.ndarray, np.ndarray]) -> None:
+    assert glasses.likelihood(*wearer) > 0.8
+
+
+def test_at_any_size(wearer: tuple[np.ndarray, np.ndarray]) -> None:
+    picture, mesh = wearer
+    large = np.asarray(Image.fromarray(picture).resize((1024, 1200)))
+    assert glasses.likelihood(large, mesh * 2) > 0.8
+
+
+def test_bare_skin_has_none_until_they_are_drawn(wearer: tuple[np.ndarray, np.ndarray]) -> None:
+    _, places = glasses.patch(*wearer)
+    skin = np.full((glasses.SIZE[1], glasses.SIZE[0], 3), (200, 160, 140), np.uint8)
+    weights, bias = glasses._weights()
+    drawn = draw_glasses(skin, places, np.random.default_rng(1))
+    bare, worn = (float(glasses.features(p) @ weights + bias) for p in (skin, drawn))
+    assert worn > bare + 1
+
+
+def test_the_card_is_of_these_weights() -> None:
+    card = json.loads(glasses.WEIGHTS.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(glasses.WEIGHTS.read_bytes()).hexdigest()
+    assert "CC BY 4.0" in card["data"][0]
