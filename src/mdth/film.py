@@ -103,15 +103,14 @@ def frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, Non
     One thread reads the speech and makes the meshes, another paints; the caller's own encodes.
     Raises SpeechTooShort, UnreadableMedia, CheckpointError.
     """
-    driving = ahead(driving_meshes(scene, options, clock), depth=MESHES_AHEAD)
-    try:
+    with closing(ahead(driving_meshes(scene, options, clock), depth=MESHES_AHEAD)) as driving:
         with clock.stage("load"):
             renderer = _take_renderer(scene.portrait)
         painted = map(renderer.frame, clock.each("wait for meshes", driving))
-        yield from ahead(clock.each("paint", painted), depth=FRAMES_AHEAD)
-        _idle[:] = [renderer]
-    finally:
-        driving.close()
+        try:
+            yield from ahead(clock.each("paint", painted), depth=FRAMES_AHEAD)
+        finally:
+            _idle[:] = [renderer]
 
 
 # The renderer of the last portrait, while nobody uses it: making one of a large portrait takes

@@ -28,8 +28,8 @@ class Options:
     fps: frames a second. max_size: longest side of the picture in px; larger ones are shrunk.
     face: which face of the picture, 1 is the leftmost, None the largest. seed: of the generated
     head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
-    head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality (0 lossless .. 51)
-    and effort. preview: only the first second.
+    head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality
+    (0 lossless .. 51) and effort. preview: only the first second.
     """
 
     fps: int = 30
