@@ -39,6 +39,18 @@ def fill(colours: Grid, known: Grid) -> Grid:
     return np.asarray(held + (1 - known[..., None]) * wide, np.float32)
 
 
+def blur(values: Grid, size_px: float) -> Grid:
+    """The values [H,W,...] smoothed over `size_px`; wide blurs work on a smaller picture."""
+    shrink = int(max(1, size_px / 3))
+    height, width = values.shape[:2]
+    if shrink == 1 or min(height, width) < 4 * shrink:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), size_px), np.float32)
+    small = (width // shrink, height // shrink)
+    less = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(less, (0, 0), size_px / shrink)
+    return np.asarray(cv2.resize(smooth, (width, height)), np.float32)
+
+
 def plate(picture: Grid, background: npt.NDArray[np.bool_], unit: float) -> Grid:
     """The background behind a person, float32 [H,W,3].
 
@@ -51,7 +63,7 @@ def plate(picture: Grid, background: npt.NDArray[np.bool_], unit: float) -> Grid
     mirrored = sample(picture, places, cv2.INTER_LINEAR)
     seen = sample(background.astype(np.float32), places, cv2.INTER_LINEAR)
     strip_share = seen * (1 - smoothstep(2 * depth / (STRIP * unit) - 1))
-    share = cv2.GaussianBlur(strip_share.astype(np.float32), (0, 0), max(1.0, EVEN * unit))
+    share = blur(strip_share.astype(np.float32), max(1.0, EVEN * unit))
     strip = smooth + share[..., None] * (mirrored - smooth)
     return np.where(background[..., None], picture, strip).astype(np.float32)
 
@@ -67,7 +79,7 @@ def _mirrored(background: npt.NDArray[np.bool_], unit: float) -> tuple[Grid, Flo
     nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
     here = np.stack(np.meshgrid(*(np.arange(n) for n in hidden.shape[::-1])), -1)
     # Even steps along the outline, so that its bays and corners do not tear the mirror image.
-    beside = cv2.GaussianBlur(nearest[labels], (0, 0), max(1.0, EVEN * unit))
+    beside = blur(nearest[labels], max(1.0, EVEN * unit))
     inwards = here - beside
     reach_px = REACH * unit
     shorter = reach_px * -np.expm1(-depth / reach_px) / np.maximum(depth, 1)

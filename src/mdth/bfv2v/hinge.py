@@ -33,7 +33,7 @@ class Hinge:
     """Weights 0..1 [h,w] at the cells of a field.
 
     turn: for turning about the neck, short, so that a collar rests. shift: for movements of the
-    neck itself, longer, since those are larger there. clothes: bool [h,w], by their colour.
+    neck itself, longer, since those are larger there. clothes: bool [h,w], those that rest.
     """
 
     turn: FloatArray
@@ -55,9 +55,7 @@ class Hinge:
         to_head = _distance(head)
         to_rest = _distance((body | resting) & ~head)
         to_body = _distance(body & ~head)
-        return cls(
-            _between(to_rest, to_head), _between(to_body, to_head), clothes & (below_chin > 0)
-        )
+        return cls(_between(to_rest, to_head), _between(to_body, to_head), resting)
 
 
 def _head(mesh: FloatArray, nodes: FloatArray, unit: float) -> Mask:
