@@ -1,0 +1,1 @@
+"""The FLAME head model: its files, its vertices, its landmarks."""

@@ -1,0 +1,142 @@
+"""FLAME: shape, expression and pose -> vertices, for many frames at once.
+
+Li, Bolkart, Black, Li, Romero, "Learning a model of facial shape and expression from 4D scans",
+SIGGRAPH Asia 2017; skinning as in Loper et al., "SMPL", SIGGRAPH Asia 2015, equations 2 to 10.
+Model space: metres, y up, x to the person's left, z forwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+IndexArray = npt.NDArray[np.intp]
+
+# Of the shape directions the first 300 are identity, the rest expression.
+IDENTITY_SHAPES = 300
+# Frames skinned at once: their blended transforms take 12 numbers for each vertex.
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Flame:
+    """The model. V vertices, F triangles, J joints, S shape directions.
+
+    template: [V,3] m. triangles: [F,3]. shapes: [V,3,S]. pose_correctives: [V,3,9*(J-1)].
+    regressor: [J,V], joints from vertices. weights: [V,J]. parents: [J], -1 for the root.
+    """
+
+    template: FloatArray
+    triangles: IndexArray
+    shapes: FloatArray
+    pose_correctives: FloatArray
+    regressor: FloatArray
+    weights: FloatArray
+    parents: IndexArray
+
+    def vertices(
+        self,
+        *,
+        pose: npt.ArrayLike,
+        translation: npt.ArrayLike = (0.0, 0.0, 0.0),
+        templates: FloatArray | None = None,
+        identity: npt.ArrayLike = (),
+        expression: npt.ArrayLike = (),
+    ) -> FloatArray:
+        """Posed vertices [T,V,3] m; T is the longest of what is given, one entry serves all frames.
+
+        pose: [3*J] or [T,3*J], axis times angle of each joint. translation: [3] or [T,3] m.
+        templates: [V,3] or [T,V,3] m, in place of the model's own. identity: [n] or [T,n], n up to
+        300. expression: the same, for the directions after the 300th.
+        """
+        shaped = self._shaped(templates, identity, expression)
+        rotations = rotation_matrices(_rows(pose).reshape(-1, len(self.parents), 3))
+        moves = _rows(translation)
+        frames = max(len(shaped), len(rotations), len(moves))
+        for part in (shaped, rotations, moves):
+            if len(part) not in (1, frames):
+                raise ValueError(f"{len(part)} frames beside {frames}")
+        posed = np.empty((frames, *self.template.shape))
+        for start in range(0, frames, CHUNK):
+            some = slice(start, start + CHUNK)
+            skinned = self._skinned(_part(shaped, some), _part(rotations, some))
+            posed[some] = skinned + _part(moves, some)[:, None]
+        return posed
+
+    def _shaped(
+        self, templates: FloatArray | None, identity: npt.ArrayLike, expression: npt.ArrayLike
+    ) -> FloatArray:
+        shaped = self.template if templates is None else np.asarray(templates, np.float64)
+        shaped = shaped.reshape(-1, *self.template.shape)
+        for weights, first in ((identity, 0), (expression, IDENTITY_SHAPES)):
+            rows = _rows(weights)
+            if rows.size:
+                directions = self.shapes[:, :, first : first + rows.shape[1]]
+                shaped = shaped + np.einsum("vcs,ts->tvc", directions, rows, optimize=True)
+        return shaped
+
+    def _skinned(self, shaped: FloatArray, rotations: FloatArray) -> FloatArray:
+        joints = np.einsum("jv,tvc->tjc", self.regressor, shaped, optimize=True)
+        bends = (rotations[:, 1:] - np.eye(3)).reshape(len(rotations), -1)
+        bent = shaped + np.einsum("vcp,tp->tvc", self.pose_correctives, bends, optimize=True)
+        turns, shifts = chain(rotations, joints, self.parents)
+        # Transforms of the joints, blended for each vertex: [t,v,3,3] and [t,v,3].
+        turn = np.einsum("vj,tjab->tvab", self.weights, turns, optimize=True)
+        shift = np.einsum("vj,tja->tva", self.weights, shifts, optimize=True)
+        skinned: FloatArray = np.einsum("tvab,tvb->tva", turn, bent) + shift
+        return skinned
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Points on a surface. triangle: [L], which one; corners: [L,3], weights of its corners."""
+
+    triangle: IndexArray
+    corners: FloatArray
+
+    def points(self, vertices: FloatArray, triangles: IndexArray) -> FloatArray:
+        """The points [T,L,3] on meshes [T,V,3]."""
+        found: FloatArray = np.einsum(
+            "tlkc,lk->tlc", vertices[:, triangles[self.triangle]], self.corners
+        )
+        return found
+
+
+def rotation_matrices(axis_angles: FloatArray) -> FloatArray:
+    """Rodrigues' formula: rotations [...,3,3] of axis times angle [...,3], radians."""
+    angle = np.linalg.norm(axis_angles, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(np.asarray(axis_angles, np.float64), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    # sin(a)/a and (1 - cos(a))/a^2, both smooth at 0.
+    first = np.sinc(angle / np.pi)
+    second = np.square(np.sinc(angle / (2 * np.pi))) / 2
+    rotations: FloatArray = np.eye(3) + first * cross + second * (cross @ cross)
+    return rotations
+
+
+def chain(
+    rotations: FloatArray, joints: FloatArray, parents: IndexArray
+) -> tuple[FloatArray, FloatArray]:
+    """Where each joint takes a point at rest: turns [T,J,3,3] and shifts [T,J,3].
+
+    rotations: [T,J,3,3], each against its parent. joints: [T,J,3], at rest.
+    """
+    frames = max(len(rotations), len(joints))
+    turns = np.empty((frames, len(parents), 3, 3))
+    places = np.empty((frames, len(parents), 3))
+    turns[:, 0], places[:, 0] = rotations[:, 0], joints[:, 0]
+    for joint, parent in enumerate(parents[1:], start=1):
+        turns[:, joint] = turns[:, parent] @ rotations[:, joint]
+        arm = joints[:, joint] - joints[:, parent]
+        places[:, joint] = places[:, parent] + np.einsum("tab,tb->ta", turns[:, parent], arm)
+    return turns, places - np.einsum("tjab,tjb->tja", turns, joints)
+
+
+def _rows(values: npt.ArrayLike) -> FloatArray:
+    return np.atleast_2d(np.asarray(values, np.float64))
+
+
+def _part(rows: FloatArray, some: slice) -> FloatArray:
+    return rows if len(rows) == 1 else rows[some]

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+from flame_stand_in import write_official
+
+from mdth.faceformer.flame.files import read_embedding, read_model
+from mdth.faceformer.flame.model import Embedding, Flame
+
+
+@pytest.fixture(scope="session")
+def flame_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in's files as FLAME publishes them."""
+    folder = tmp_path_factory.mktemp("flame")
+    write_official(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flame(flame_folder: Path) -> Flame:
+    return read_model(flame_folder / "generic_model.pkl")
+
+
+@pytest.fixture(scope="session")
+def embedding(flame_folder: Path) -> Embedding:
+    return read_embedding(flame_folder / "flame_static_embedding.pkl")

@@ -1,0 +1,186 @@
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flame_stand_in import SHAPES, TRIANGLES, VERTICES, arrays
+from flame_stand_in import embedding as made_embedding
+
+from mdth.errors import CheckpointError
+from mdth.faceformer.flame import files
+from mdth.faceformer.flame.model import Embedding, Flame, chain, rotation_matrices
+
+
+def quarter(axis: int) -> np.ndarray:
+    """Axis-angle of 90 degrees about an axis."""
+    return np.eye(3)[axis] * np.pi / 2
+
+
+def test_rotations_by_hand() -> None:
+    about_z = rotation_matrices(quarter(2))
+    np.testing.assert_allclose(about_z, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
+    many = rotation_matrices(np.random.default_rng(0).normal(size=(7, 5, 3)))
+    np.testing.assert_allclose(
+        many @ many.swapaxes(-1, -2), np.tile(np.eye(3), (7, 5, 1, 1)), atol=1e-14
+    )
+    np.testing.assert_allclose(np.linalg.det(many), 1)
+    np.testing.assert_allclose(rotation_matrices(np.full(3, 1e-9))[2, 1], 1e-9)
+    np.testing.assert_array_equal(rotation_matrices(np.zeros(3)), np.eye(3))
+
+
+def arm() -> Flame:
+    """A stick along x: root at 0, elbow at 1, vertices at 0.5, 1 (half and half) and 2."""
+    return Flame(
+        template=np.array([[0.5, 0, 0], [1, 0, 0], [2, 0, 0], [0, 0, 0]], float),
+        triangles=np.array([[0, 1, 2]]),
+        shapes=np.zeros((4, 3, 1)),
+        pose_correctives=np.zeros((4, 3, 9)),
+        regressor=np.array([[0, 0, 0, 1.0], [0, 1.0, 0, 0]]),
+        weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float),
+        parents=np.array([-1, 0]),
+    )
+
+
+def test_two_joints_by_hand() -> None:
+    bent = arm().vertices(pose=[*np.zeros(3), *quarter(2)])
+    np.testing.assert_allclose(bent[0], [[0.5, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]], atol=1e-15)
+    # Shoulder and elbow by 90 degrees: up to (0, 1, 0), then back to (-1, 1, 0).
+    both = arm().vertices(pose=[*quarter(2), *quarter(2)], translation=[0, 0, 5])
+    np.testing.assert_allclose(both[0], [[0, 0.5, 5], [0, 1, 5], [-1, 1, 5], [0, 0, 5]], atol=1e-15)
+
+
+def test_chain_by_hand() -> None:
+    rotations = rotation_matrices(np.array([[[0, 0, 0], quarter(2), quarter(0)]]))
+    joints = np.array([[[0, 0, 0], [1, 0, 0], [2, 0, 0]]], float)
+    turns, shifts = chain(rotations, joints, np.array([-1, 0, 1]))
+    at_tip = turns[0, 2] @ [2, 0, 1] + shifts[0, 2]
+    # One up from the second joint; the third turns z to -y, which the second turned to x.
+    np.testing.assert_allclose(at_tip, [2, 1, 0], atol=1e-15)
+
+
+def test_pose_correctives_by_hand() -> None:
+    model = arm()
+    model.pose_correctives[2, 1, 3] = 0.25
+    bent = model.vertices(pose=[*np.zeros(3), *quarter(2)])
+    # Entry 3 of R - 1 is R[1, 0] = 1: the tip is lifted by 0.25 before it is turned to -x.
+    np.testing.assert_allclose(bent[0, 2], [0.75, 1, 0], atol=1e-15)
+
+
+def test_at_rest_it_is_the_template(flame: Flame) -> None:
+    np.testing.assert_allclose(flame.vertices(pose=np.zeros(15))[0], flame.template, atol=1e-12)
+
+
+def test_the_root_turns_everything(flame: Flame) -> None:
+    pose = np.zeros(15)
+    pose[:3] = [0.3, -0.5, 0.2]
+    turned = flame.vertices(pose=pose, translation=[1, 2, 3])[0] - [1, 2, 3]
+    root = flame.regressor[0] @ flame.template
+    expected = (flame.template - root) @ rotation_matrices(pose[:3]).T + root
+    np.testing.assert_allclose(turned, expected, atol=1e-12)
+
+
+def test_many_frames_are_each_frame(flame: Flame) -> None:
+    random = np.random.default_rng(0)
+    poses = random.normal(0, 0.3, (40, 15))
+    templates = flame.template + random.normal(0, 1e-3, (40, *flame.template.shape))
+    together = flame.vertices(pose=poses, templates=templates)
+    for frame in (0, 33, 39):
+        alone = flame.vertices(pose=poses[frame], templates=templates[frame])
+        np.testing.assert_allclose(together[frame], alone[0], atol=1e-12)
+    with pytest.raises(ValueError, match="frames"):
+        flame.vertices(pose=poses[:3], templates=templates)
+
+
+def test_expression_follows_identity(flame: Flame) -> None:
+    moved = flame.vertices(pose=np.zeros(15), identity=[2.0], expression=[0, 3.0])[0]
+    expected = flame.template + 2 * flame.shapes[..., 0] + 3 * flame.shapes[..., 301]
+    np.testing.assert_allclose(moved, expected, atol=1e-12)
+
+
+def test_sizes_are_flames(flame: Flame) -> None:
+    assert flame.template.shape == (VERTICES, 3) and flame.triangles.shape == (TRIANGLES, 3)
+    assert flame.shapes.shape == (VERTICES, 3, SHAPES)
+    np.testing.assert_array_equal(flame.parents, [-1, 0, 1, 1, 1])
+
+
+def test_landmarks_lie_in_their_triangles(flame: Flame, embedding: Embedding) -> None:
+    vertices = flame.vertices(pose=np.zeros((2, 15)))
+    points = embedding.points(vertices, flame.triangles)
+    assert points.shape == (2, 51, 3)
+    a, b, c = flame.template[flame.triangles[embedding.triangle[7]]]
+    weights = embedding.corners[7]
+    np.testing.assert_allclose(points[0, 7], weights[0] * a + weights[1] * b + weights[2] * c)
+
+
+def test_converted_once(flame_folder: Path, flame: Flame, tmp_path: Path) -> None:
+    npz = flame_folder / "generic_model.npz"
+    assert npz.is_file() and (flame_folder / "flame_static_embedding.npz").is_file()
+    written = npz.stat().st_mtime_ns
+    again = files.read_model(flame_folder / "generic_model.pkl")
+    np.testing.assert_array_equal(again.template, flame.template)
+    assert npz.stat().st_mtime_ns == written
+    moved = shutil.copy(npz, tmp_path)
+    np.testing.assert_array_equal(files.read_model(Path(moved)).weights, flame.weights)
+    np.testing.assert_allclose(flame.regressor, arrays()["J_regressor"].toarray())
+
+
+def test_another_pickle_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "flame_static_embedding.pkl"
+    marks = made_embedding(arrays())
+    for shift in (0, 1):
+        marks["lmk_face_idx"] = marks["lmk_face_idx"] + np.uint32(shift)
+        path.write_bytes(pickle.dumps(marks, 2))
+        np.testing.assert_array_equal(files.read_embedding(path).triangle, marks["lmk_face_idx"])
+
+
+def test_foreign_and_damaged_files(flame_folder: Path, tmp_path: Path) -> None:
+    whole = (flame_folder / "generic_model.pkl").read_bytes()
+    cut = tmp_path / "generic_model.pkl"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        files.read_model(cut)
+    foreign = tmp_path / "foreign.pkl"
+    foreign.write_bytes(pickle.dumps({"v_template": np.zeros((3, 3))}, 2))
+    with pytest.raises(CheckpointError, match=r"foreign\.pkl: no f, shapedirs"):
+        files.read_model(foreign)
+    small = tmp_path / "small.pkl"
+    small.write_bytes(pickle.dumps({**arrays(), "weights": np.zeros((7, 5))}, 2))
+    with pytest.raises(CheckpointError, match="weights"):
+        files.read_model(small)
+    broken = tmp_path / "generic_model.npz"
+    broken.write_bytes((flame_folder / "generic_model.npz").read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        files.read_model(broken)
+    with pytest.raises(CheckpointError, match="none"):
+        files.read_model(tmp_path / "none.pkl")
+
+
+def test_placement(tmp_path: Path) -> None:
+    path = tmp_path / "params.npy"
+    path.write_bytes(pickle.dumps({"pose": np.arange(15.0)[None], "trans": np.ones(3)}, 2))
+    pose, translation = files.read_placement(path)
+    np.testing.assert_array_equal(pose, np.arange(15))
+    np.testing.assert_array_equal(translation, np.ones(3))
+    path.write_bytes(pickle.dumps({"pose": np.arange(4.0)}, 2))
+    with pytest.raises(CheckpointError, match="params"):
+        files.read_placement(path)
+
+
+def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
+    lbs = pytest.importorskip("smplx.lbs")
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    pose = random.normal(0, 0.3, (3, 15))
+    betas = random.normal(0, 1, (3, SHAPES))
+    tensors = [
+        torch.from_numpy(np.array(array))
+        for array in (
+            *(betas, pose, np.tile(flame.template, (3, 1, 1)), flame.shapes),
+            flame.pose_correctives.reshape(-1, 36).T,
+            *(flame.regressor, flame.parents, flame.weights),
+        )
+    ]
+    expected, _ = lbs.lbs(*tensors)
+    found = flame.vertices(pose=pose, identity=betas[:, :300], expression=betas[:, 300:])
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
