@@ -94,10 +94,9 @@ def speed(picture: Path, speech: Path, folder: Path) -> None:
 
 def stages(picture: Path, speech: Path) -> None:
     """Seconds of each stage for the whole speech, one after the other on one thread each."""
-    from mdth.faceformer.export import SpeechToMesh
-
     import mdth
     from mdth import assets, film
+    from mdth.faceformer.export import SpeechToMesh
     from mdth.flow import Clock
     from mdth.media.video import VideoWriter
     from mdth.options import Options
