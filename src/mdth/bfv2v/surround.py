@@ -7,6 +7,7 @@ from the background (`Portrait.person`), the head is an ellipse that fades into 
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import Portrait
 from mdth.bfv2v.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at
@@ -32,7 +33,7 @@ class Surround:
     """Backward fields around one portrait's face, on square cells of `step` pixels.
 
     region: the rectangle in which anything can move, whole cells, x0 y0 x1 y1 px; it may reach a
-    cell over the picture's right and lower border.
+    cell over the picture's right and lower border. near: bool [H,W], the cells that matter.
     """
 
     def __init__(self, portrait: Portrait, step: int) -> None:
@@ -56,12 +57,14 @@ class Surround:
         still: FloatArray
         if self.known:
             hinge = Hinge.of(portrait, nodes, step)
-            still = self._held_at_the_edge(portrait, nodes) * self._near(portrait, hinge, nodes)
+            still = self._held_at_the_edge(portrait, nodes)
             self._turn, self._shift = hinge.turn * still, hinge.shift * still
+            self.near = self._near(portrait, hinge, nodes)
             reach = reach * hinge.turn
         else:
             still = self._stillness(nodes, (width, height))
             self._turn = self._shift = self._head_weight(nodes) * still
+            self.near = np.ones(nodes.shape[:2], bool)
         self._skin = nearness * (reach * still)[..., None]
         depth = self._depth(nodes)
         self._nodes = np.concatenate([nodes, depth[..., None]], -1)
@@ -88,13 +91,13 @@ class Surround:
         low = np.array([columns[near].min(), rows[near].min()]) - reach
         return low, np.array([columns[near].max() + reach, bottom + reach])
 
-    def _near(self, portrait: Portrait, hinge: Hinge, nodes: FloatArray) -> FloatArray:
-        """1 where something of the person can come, 0 elsewhere [H,W]: there is nothing to warp."""
+    def _near(self, portrait: Portrait, hinge: Hinge, nodes: FloatArray) -> npt.NDArray[np.bool_]:
+        """Where something of the person can come [H,W]; elsewhere there is nothing to warp."""
         person = np.asarray(portrait.person) > 0.02
         cells = max(1, round(PERSON_REACH * self._eye / self.step))
         moves = (hinge.shift > 0.01) & at(person, nodes)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * cells + 1, 2 * cells + 1))
-        return np.asarray(cv2.dilate(moves.astype(np.uint8), disc), float)
+        return np.asarray(cv2.dilate(moves.astype(np.uint8), disc) > 0)
 
     def _held_at_the_edge(self, portrait: Portrait, nodes: FloatArray) -> FloatArray:
         """0 where the region's edge cuts the person (not the upper edge), 1 away from it [H,W]."""

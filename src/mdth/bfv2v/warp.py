@@ -77,7 +77,7 @@ class Warp:
     ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
         """First and last coarse cell (x, y) of what moves: the face, and where the field does."""
         rows, columns = coarse.shape[:2]
-        moves = np.abs(coarse).max(-1) > STILL_PX
+        moves = (np.abs(coarse).max(-1) > STILL_PX) & self._surround.near
         corners = (driving[:, :2] - self._surround.region[:2]) / self._surround.step
         x = [*np.flatnonzero(moves.any(0)), *corners[:, 0]]
         y = [*np.flatnonzero(moves.any(1)), *corners[:, 1]]
