@@ -1,6 +1,5 @@
 """Speech -> mesh: a sound at 16 kHz becomes one face of offsets for each video frame."""
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from mdth.faceformer.windows import (
     SAMPLE_RATE_HZ,
     FloatArray,
     WindowScheme,
-    frame_position,
-    interpolate,
     level,
 )
 
@@ -26,55 +23,65 @@ class SpeechToMesh:
     the same frames: see `mdth.faceformer.windows` for the scheme.
     """
 
-    def __init__(self, encoder: Path, *, threads: int = 1) -> None:
-        """Load the speech encoder from its file and the shipped decoder. Raises CheckpointError."""
+    def __init__(
+        self, encoder: Path, *, scheme: WindowScheme | None = None, threads: int = 1
+    ) -> None:
+        """Load the speech encoder from its file and the shipped decoder. Raises CheckpointError.
+
+        scheme: another one with windows of the same length, to compare (default: the decoder's).
+        """
         self._encoder = SpeechEncoder(encoder, threads=threads)
         self._decoder = Decoder()
+        self.scheme = scheme or self._decoder.scheme
+        if self.scheme.frames != self._decoder.scheme.frames:
+            raise ValueError(f"{self.scheme}: the decoder needs {self._decoder.scheme.frames}")
 
     @property
     def look_ahead_s(self) -> float:
         """A frame comes out at most so many seconds of sound after its own time."""
-        return self._decoder.scheme.look_ahead_s
+        return self.scheme.look_ahead_s
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
         """One offsets frame for each video frame of a sound that comes in blocks of any size.
 
         Frame i is what the lips do at i / fps seconds; round(duration * fps) frames, at least 1.
         """
-        scheme = self._decoder.scheme
-        sound = SoundBuffer(scheme.start(scheme.first_window()))
-        curve = CoefficientCurve(scheme)
+        first = self.scheme.last_window(0.0) - 1
+        sound = SoundBuffer(self.scheme.start(first))
+        heard = HeardWindows(first)
         frame = 0
         for block in blocks:
             sound.append(block)
-            while self._hear_next(sound, curve):
-                while curve.reaches(frame / fps):
-                    yield self._offsets(curve, frame / fps)
+            while self._hear_next(sound, heard):
+                while self._knows(heard, frame / fps):
+                    yield self._offsets(heard, frame / fps)
                     frame += 1
         count = max(1, round(sound.end / SAMPLE_RATE_HZ * fps))
         sound.finish()
         while frame < count:
-            while not curve.reaches(frame / fps):
-                self._hear_next(sound, curve)
-            yield self._offsets(curve, frame / fps)
+            while not self._knows(heard, frame / fps):
+                self._hear_next(sound, heard)
+            yield self._offsets(heard, frame / fps)
             frame += 1
 
     def mesh_sequence(self, samples: FloatArray, fps: float) -> MeshSequence:
         """All offsets [T,478,3] of a sound float32 [N] at 16 kHz."""
         return MeshSequence(np.stack(list(self.stream([samples], fps))), fps)
 
-    def _hear_next(self, sound: "SoundBuffer", curve: "CoefficientCurve") -> bool:
-        """Decode the curve's next window if its sound is there; whether it was."""
-        scheme = self._decoder.scheme
-        start = scheme.start(curve.next_window)
-        if not sound.holds(start + scheme.samples):
+    def _hear_next(self, sound: "SoundBuffer", heard: "HeardWindows") -> bool:
+        """Decode the next window if its sound is there; whether it was."""
+        start = self.scheme.start(heard.next_window)
+        if not sound.holds(start + self.scheme.samples):
             return False
-        window = level(sound.take(start, scheme.samples))
-        curve.append(self._decoder.coefficients(self._encoder.hear(window))[scheme.zone()])
+        window = level(sound.take(start, self.scheme.samples))
+        heard.append(self._decoder.coefficients(self._encoder.hear(window)))
         return True
 
-    def _offsets(self, curve: "CoefficientCurve", time_s: float) -> FloatArray:
-        coefficients = curve.at(time_s).astype(np.float32)
+    def _knows(self, heard: "HeardWindows", time_s: float) -> bool:
+        return self.scheme.last_window(time_s) < heard.next_window
+
+    def _offsets(self, heard: "HeardWindows", time_s: float) -> FloatArray:
+        coefficients = self.scheme.blend(time_s, heard.before, heard.last).astype(np.float32)
         offsets: FloatArray = np.tensordot(coefficients, self._decoder.basis, axes=1)
         return offsets
 
@@ -114,34 +121,16 @@ class SoundBuffer:
         return np.pad(taken, (0, count - len(taken)))
 
 
-class CoefficientCurve:
-    """Cross-faded coefficients on the feature grid; only what is still needed is kept."""
+class HeardWindows:
+    """The coefficients [T,K] of the two latest windows."""
 
-    def __init__(self, scheme: WindowScheme) -> None:
-        self._scheme = scheme
-        self._weights = scheme.weights()[:, None]
-        self.next_window = scheme.first_window()
-        self._first = self.next_window * scheme.hop
-        self._rows: FloatArray = np.zeros((0, 0), np.float32)
+    def __init__(self, first: int) -> None:
+        """`first`: the number of the first window that will come."""
+        self.next_window = first
+        self.before: FloatArray = np.zeros((0, 0), np.float32)
+        self.last: FloatArray = np.zeros((0, 0), np.float32)
 
-    def append(self, zone: FloatArray) -> None:
-        """Add the emitted rows [hop + overlap, K] of the next window."""
-        scheme = self._scheme
-        faded = zone * self._weights
-        if not self._rows.size:
-            self._rows = np.zeros((scheme.overlap, zone.shape[1]), np.float32)
-        grown = np.concatenate([self._rows, np.zeros((scheme.hop, zone.shape[1]), np.float32)])
-        grown[-len(faded) :] += faded
-        spare = max(0, len(grown) - 2 * (scheme.hop + scheme.overlap) - 4)
-        self._rows = grown[spare:]
-        self._first += spare
+    def append(self, rows: FloatArray) -> None:
+        """The next window's coefficients; the oldest are forgotten."""
+        self.before, self.last = self.last, rows
         self.next_window += 1
-
-    def reaches(self, time_s: float) -> bool:
-        """Whether the curve is final around a time: two frames of the grid past it."""
-        complete = self._first + len(self._rows) - self._scheme.overlap
-        return bool(self._rows.size) and math.floor(frame_position(time_s)) + 2 < complete
-
-    def at(self, time_s: float) -> FloatArray:
-        """The coefficients [K] at a time."""
-        return interpolate(self._rows, frame_position(time_s), self._first)

@@ -4,11 +4,12 @@ The speech encoder is bidirectional and its features change with the window it i
 windows lie on one absolute grid: window n of a sound depends on the sound alone, never on how the
 sound arrived. The unit is a feature frame, 384 samples at 16 kHz (24 ms).
 
-    frames of window n:   past | fade in, overlap | alone | fade out, overlap | ahead
-    it emits the frames   n * hop ... n * hop + hop + overlap - 1
+    frames of window n:   past | fade in, one hop | fade out, one hop | ahead
 
-Each frame in an overlap is the linear cross-fade of two windows. What lies before the start and
-after the end of the sound is digital silence.
+Every moment is the linear cross-fade of the two windows whose fades hold it. A hop is not a whole
+number of frames: neighbours then hear the sound at different phases of the frame grid, and what
+depends on the phase fades out. What lies before the start and after the end of the sound is digital
+silence.
 """
 
 import math
@@ -34,21 +35,20 @@ LEVEL_FLOOR_RMS = 1e-3
 
 @dataclass(frozen=True)
 class WindowScheme:
-    """Past, hop, overlap and look-ahead of a window, in feature frames of 24 ms."""
+    """Past, hop and look-ahead of a window, in feature frames; the hop in steps of a sample."""
 
     past: int
-    hop: int
-    overlap: int
+    hop: float
     ahead: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap <= self.hop or self.past < 0 or self.ahead < 0:
-            raise ValueError(f"{self}: overlap must lie in 0..hop, past and ahead above 0")
+        if self.past < 1 or self.hop <= 0 or self.ahead < 2:
+            raise ValueError(f"{self}: past from 1, hop above 0, ahead from 2")
 
     @property
     def frames(self) -> int:
         """Feature frames of a window."""
-        return self.past + self.hop + self.overlap + self.ahead
+        return self.past + math.ceil(2 * self.hop) + self.ahead
 
     @property
     def samples(self) -> int:
@@ -56,38 +56,36 @@ class WindowScheme:
         return self.frames * FRAME_SAMPLES + TAIL_SAMPLES
 
     @property
-    def look_ahead_s(self) -> float:
-        """A video frame at time t is final once the sound up to t + this many seconds is there.
+    def hop_samples(self) -> int:
+        """Samples from a window to the next."""
+        return round(self.hop * FRAME_SAMPLES)
 
-        The worst frame needs, for its cubic interpolation, the feature frame two after its own
-        place, and that one opens a window.
-        """
-        reach = (2 + self.hop + self.overlap + self.ahead) * FRAME_SAMPLES
+    @property
+    def look_ahead_s(self) -> float:
+        """A video frame at time t is final once the sound up to t + this many seconds is there."""
+        reach = (self.frames - self.past) * FRAME_SAMPLES
         return (reach + TAIL_SAMPLES - CENTRE_SAMPLES) / SAMPLE_RATE_HZ
 
     def start(self, window: int) -> int:
         """First sample of a window; negative ones lie before the sound."""
-        return (window * self.hop - self.past) * FRAME_SAMPLES
+        return window * self.hop_samples - self.past * FRAME_SAMPLES
 
-    def first_window(self) -> int:
-        """The first window whose frames matter for a video frame at time 0."""
-        first_frame = math.floor(frame_position(0.0)) - 1
-        return math.floor((first_frame - self.overlap) / self.hop)
+    def last_window(self, time_s: float) -> int:
+        """The later of the two windows that a time of the sound is made of."""
+        return math.floor((time_s * SAMPLE_RATE_HZ - CENTRE_SAMPLES) / self.hop_samples)
 
-    def zone(self) -> slice:
-        """The frames of a window that it emits."""
-        return slice(self.past, self.past + self.hop + self.overlap)
+    def blend(self, time_s: float, before: FloatArray, last: FloatArray) -> FloatArray:
+        """What two neighbouring windows, rows [T,...] each, say of a time of the sound.
 
-    def weights(self) -> FloatArray:
-        """Cross-fade weights [hop + overlap] of the emitted frames."""
-        rise = (np.arange(self.overlap) + 0.5) / max(self.overlap, 1)
-        alone = np.ones(self.hop - self.overlap)
-        return np.concatenate([rise, alone, rise[::-1]]).astype(np.float32)
-
-
-def frame_position(time_s: float) -> float:
-    """The place of a time of the sound on the feature grid: frame j has the place j."""
-    return (time_s * SAMPLE_RATE_HZ - CENTRE_SAMPLES) / FRAME_SAMPLES
+        last: the rows of window `last_window(time_s)`; before: those of the one before it.
+        """
+        place = time_s * SAMPLE_RATE_HZ - CENTRE_SAMPLES
+        window = self.last_window(time_s)
+        part = place / self.hop_samples - window
+        late = (place - self.start(window)) / FRAME_SAMPLES
+        early = (place - self.start(window - 1)) / FRAME_SAMPLES
+        mixed: FloatArray = part * interpolate(last, late) + (1 - part) * interpolate(before, early)
+        return mixed
 
 
 def level(window: FloatArray) -> FloatArray:
@@ -100,10 +98,10 @@ def level(window: FloatArray) -> FloatArray:
     return scaled
 
 
-def interpolate(values: FloatArray, position: float, first: int) -> FloatArray:
-    """Catmull-Rom between rows of `values` [T,...]; row 0 has the place `first` on the grid."""
-    index = math.floor(position)
-    x = position - index
+def interpolate(rows: FloatArray, place: float) -> FloatArray:
+    """Catmull-Rom between rows [T,...] at a place, 1 <= place < T - 2."""
+    index = math.floor(place)
+    x = place - index
     taps = np.array(
         [
             -0.5 * x + x**2 - 0.5 * x**3,
@@ -112,6 +110,5 @@ def interpolate(values: FloatArray, position: float, first: int) -> FloatArray:
             0.5 * (x**3 - x**2),
         ]
     )
-    rows = values[index - 1 - first : index + 3 - first]
-    mixed: FloatArray = np.tensordot(taps, rows, axes=1)
+    mixed: FloatArray = np.tensordot(taps, rows[index - 1 : index + 3], axes=1)
     return mixed
