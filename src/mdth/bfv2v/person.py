@@ -58,10 +58,10 @@ class Layers:
         nothing = ~_grown(mask > LEAST, OUTER * unit)
         behind = background.plate(picture, nothing, unit)
         near = background.fill(picture, surely)
-        cover = _cover(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
-        cover[nothing] = 0
-        colours = _own_colours(picture, cover, near, behind)
         trust = _trust(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
+        cover = _cover(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
+        cover = np.asarray(cover * (1 - trust) * ~nothing, np.float32)
+        colours = _own_colours(picture, cover, near, behind)
         behind = behind + (trust * (1 - cover))[..., None] * (picture - behind)
         rests = _resting_rows(portrait, region)[:, None]
         cover = np.asarray(cover + rests * (1 - cover), np.float32)

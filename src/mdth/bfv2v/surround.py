@@ -77,7 +77,7 @@ class Surround:
         face = self._mesh[:FACE_VERTICES]
         depth = np.empty(nodes.shape[:2])
         for row, places in enumerate(nodes):
-            near = 1 / (np.square(places[:, None] - face[:, :2]).sum(-1) + 1e-3) ** 4
+            near = 1 / (np.square(places[:, None] - face[:, :2]).sum(-1) + 1e-3) ** 3
             depth[row] = near @ face[:, 2] / near.sum(-1)
         return depth
 

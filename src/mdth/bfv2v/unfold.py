@@ -11,7 +11,7 @@ from mdth.bfv2v.motion import FloatArray, Grid
 from mdth.face import topology
 
 # Area that is left to a cell: the smoothing sets in below the second, and is full at the first.
-FULL, BEGIN = 0.05, 0.15
+FULL, BEGIN = 0.08, 0.2
 # Cells over which is smoothed, pass by pass.
 WIDTHS = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
 # Lips and lids fold on purpose: what lies behind them is painted.
