@@ -27,6 +27,8 @@ FloatArray = npt.NDArray[np.floating]
 COMPONENTS = 32
 FPS = 25.0
 LIP_WEIGHT = 3.0
+# Lips no further apart (eye distances) count as shut.
+SHUT_GAP = 0.015
 # Words of GRID that begin with shut lips, and the letter that ends with them.
 CLOSED_STARTS = {"bin", "blue", "by", "place", "please", "b", "p"}
 CLOSED_ENDS = {"m"}
@@ -101,7 +103,7 @@ def neutral_face(faces: FloatArray, gaps: FloatArray, loudness: FloatArray) -> F
     A person who never rests with shut lips in what is there gets the mean of the smallest gaps.
     """
     quiet = loudness <= np.quantile(loudness, 0.35)
-    shut = gaps <= min(np.quantile(gaps[quiet], 0.5), np.quantile(gaps, 0.25))
+    shut = gaps <= min(np.quantile(gaps[quiet], 0.5), SHUT_GAP)
     chosen = quiet & shut
     if chosen.sum() < 3:
         chosen = gaps <= np.quantile(gaps, 0.1)
@@ -112,8 +114,8 @@ def neutral_face(faces: FloatArray, gaps: FloatArray, loudness: FloatArray) -> F
 def principal_components(offsets: FloatArray, weight: FloatArray) -> FloatArray:
     """Basis [K,478,3] of offsets [T,478,3], orthonormal after weighting the vertices."""
     rows = (offsets * weight[:, None]).reshape(len(offsets), -1)
-    _, _, axes = np.linalg.svd(rows.T.astype(np.float64) @ rows.astype(np.float64))
-    keep = axes[:COMPONENTS].reshape(COMPONENTS, -1, 3)
+    _, axes = np.linalg.eigh(rows.T.astype(np.float64) @ rows.astype(np.float64))
+    keep = axes.T[: -COMPONENTS - 1 : -1].reshape(COMPONENTS, -1, 3)
     basis: FloatArray = keep / np.maximum(weight, 1e-9)[:, None]
     return np.where(weight[:, None] > 0, basis, 0)
 

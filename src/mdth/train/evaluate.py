@@ -37,17 +37,7 @@ TRACKER, ENCODER = "face_landmarker.task", "moonshine_tiny_en_encoder.ort"
 BASELINE_RANGE_DB = 35.0
 CLOSING_PHONES = {"B", "P", "M"}
 # Hop, frames ahead.
-TRADE_OFF = (
-    (1.5, 2),
-    (2.5, 2),
-    (3.5, 3),
-    (2.5, 5),
-    (4.5, 5),
-    (6.5, 2),
-    (6.5, 5),
-    (4.5, 9),
-    (6.5, 11),
-)
+TRADE_OFF = ((1.5, 2), (2.5, 2), (3.5, 3), (2.5, 5), (4.5, 5), (6.5, 2), (6.5, 5), (6.5, 11))
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def load_clips(clips: Path, tracks: Path, names: list[str], *, one_person: bool)
     else:
         parts = zip(stacked, gaps, loud, strict=True)
         neutrals = np.stack([neutral_face(f, g, db) for f, g, db in parts])
-    sounds = [sound.astype(np.float32) / 32768 for sound in raw]
+    sounds: list[FloatArray] = [sound.astype(np.float32) / 32768 for sound in raw]
     return Clips(kept, sounds, neutrals, gaps, widths, np.zeros((0, 2)))
 
 
@@ -134,7 +124,8 @@ def report_scores(model: SpeechToMesh, sets: dict[str, Clips], card: dict[str, A
         log.info("\n%s: %d clips", name, len(clips.names))
         log.info("%-46s opening [95 %%]         width [95 %%]           spread  lag", "")
         baseline = loudness_mouth(clips)
-        log.info(line("loudness", score(baseline, baseline, clips.gaps, clips.gaps)))
+        loud = score(baseline, baseline, clips.gaps, clips.widths)
+        log.info(line("loudness (as the opening and as the width)", loud))
         for label, scores in card["variants"].items():
             log.info(line(label, scores[name]))
         gaps, widths = predict(model, clips)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from mdth.train.bank import SCHEME
 from mdth.train.dataset import Faces
@@ -46,26 +47,52 @@ ABOUT: dict[str, Any] = {
         "python -m mdth.train.bank work/dataset/s1 work/bank/s1.npz --held-out",
         "python -m mdth.train.bank work/dataset/others work/bank/others.npz",
         "python -m mdth.train.features work/dataset/s1 work/windows --sessions 600",
-        "python -m mdth.train.faceformer work/dataset/s1 work/windows work/runs/conv "
+        "python -m mdth.train.features work/dataset/s1 work/dubbed --sessions 450 --seed 10000 "
+        "--dubbed work/dub  # run b alone: work/windows work/dubbed",
+        "python -m mdth.train.faceformer work/dataset/s1 work/windows work/runs/a "
         "--bank s1=work/dataset/s1,work/bank/s1.npz "
         "--bank others=work/dataset/others,work/bank/others.npz",
-        "python -m mdth.train.export_onnx work/runs/conv work/dataset/s1 src/mdth/weights",
+        "python -m mdth.train.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b",
     ],
 }
 
 
-def add_basis(model: Path, basis: FloatArray) -> None:
-    """Put the basis [K,1434] into an ONNX file as a second output."""
+class MeanDecoder(nn.Module):
+    """The mean of some decoders."""
+
+    def __init__(self, decoders: list[LipDecoder]) -> None:
+        super().__init__()
+        self.decoders = nn.ModuleList(decoders)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Coefficients [1,T,K]."""
+        return torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
+
+
+def finish(model: Path, basis: FloatArray) -> None:
+    """Add the basis [K,1434] to an ONNX file as a second output, and keep large weights as halves.
+
+    onnxruntime casts them back once, when it loads the file.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
-    graph = onnx.load(str(model))
-    graph.graph.initializer.append(numpy_helper.from_array(basis, "components"))
-    graph.graph.node.append(helper.make_node("Identity", ["components"], ["basis"]))
+    whole = onnx.load(str(model))
+    graph = whole.graph
+    graph.initializer.append(numpy_helper.from_array(basis, "components"))
+    graph.node.append(helper.make_node("Identity", ["components"], ["basis"]))
     shape = helper.make_tensor_value_info("basis", onnx.TensorProto.FLOAT, basis.shape)
-    graph.graph.output.append(shape)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, str(model))
+    graph.output.append(shape)
+    for weights in list(graph.initializer):
+        array = numpy_helper.to_array(weights)
+        if array.dtype != np.float32 or array.size < 1000:
+            continue
+        name = weights.name
+        weights.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
+        cast = helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+        graph.node.insert(0, cast)
+    onnx.checker.check_model(whole)
+    onnx.save(whole, str(model))
 
 
 def load_run(folder: Path) -> tuple[LipDecoder, dict[str, Any]]:
@@ -83,30 +110,34 @@ def scores_of(run: Path) -> dict[str, Any]:
     return scores
 
 
-def export(run: Path, dataset: Path, output: Path, variants: dict[str, Path]) -> Path:
+def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Path]) -> Path:
     """Write `faceformer.onnx` and `faceformer.json`; the path of the first."""
-    decoder, notes = load_run(run)
+    loaded = [load_run(run) for run in runs]
+    config = loaded[0][0].config
     faces = Faces.load(dataset)
     basis = faces.basis.astype(np.float32)
-    inputs = decoder.config.features + decoder.config.mel
+    inputs = config.features + config.mel
     target = output / "faceformer.onnx"
     torch.onnx.export(
-        decoder,
+        MeanDecoder([decoder for decoder, _ in loaded]).eval(),
         (torch.zeros(1, SCHEME.frames, inputs),),
         str(target),
         input_names=["heard"],
         output_names=["coefficients"],
         dynamo=False,
     )
-    add_basis(target, basis.reshape(len(basis), -1))
-    scheme = asdict(SCHEME)
+    finish(target, basis.reshape(len(basis), -1))
     card = {
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "bytes": target.stat().st_size,
         **ABOUT,
-        "config": {"window_scheme": scheme, "inputs": inputs, "decoder": notes["config"]},
-        "train": notes["train"],
-        "scores": scores_of(run),
+        "config": {
+            "window_scheme": asdict(SCHEME),
+            "inputs": inputs,
+            "decoders": [notes["config"] for _, notes in loaded],
+        },
+        "train": [notes["train"] for _, notes in loaded],
+        "scores_of_each": [notes["scores"] for _, notes in loaded],
         "variants": {label: scores_of(folder) for label, folder in variants.items()},
         "held_out": faces.names[faces.held_out].tolist(),
     }
@@ -119,15 +150,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m mdth.train.export_onnx", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", type=Path)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--variant", action="append", default=[], metavar="LABEL=RUN")
     given = parser.parse_args(arguments)
     pairs = [entry.rpartition("=") for entry in given.variant]
     variants = {label: Path(folder) for label, _, folder in pairs}
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    export(given.run, given.dataset, given.output, variants)
+    export(given.dataset, given.output, given.runs, variants)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ def train_decoder(
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
     network.scale.data = variance.sqrt()
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=ema(train.average))
+    mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
+    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)
     learnt = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learnt, lr=train.rate, weight_decay=train.decay)
     network.train()

@@ -62,7 +62,8 @@ def _move_envelope(spectrum: Tensor, factor: float) -> Tensor:
     high = (low + 1).clamp(max=bins - 1)
     part = (at - low)[:, None]
     moved = envelope[:, low] * (1 - part) + envelope[:, high] * part
-    return spectrum * (moved - envelope).clamp(-6, 4).exp()
+    changed: Tensor = spectrum * (moved - envelope).clamp(-6, 4).exp()
+    return changed
 
 
 def _stretch(spectrum: Tensor, factor: float) -> Tensor:
@@ -90,7 +91,8 @@ def _resample(sounds: Tensor, length: int) -> Tensor:
     kept = spectrum[:, :bins]
     if kept.shape[1] < bins:
         kept = torch.nn.functional.pad(kept, (0, bins - kept.shape[1]))
-    return torch.fft.irfft(kept, n=length, dim=1) * (length / sounds.shape[1])
+    resampled: Tensor = torch.fft.irfft(kept, n=length, dim=1) * (length / sounds.shape[1])
+    return resampled
 
 
 def colour(sound: Tensor, rng: np.random.Generator) -> Tensor:
@@ -112,7 +114,8 @@ def colour(sound: Tensor, rng: np.random.Generator) -> Tensor:
     coloured = spectrum * gain
     if rng.random() < 0.5:
         coloured = coloured * torch.fft.rfft(room(rng).to(sound.device), n=count)
-    return torch.fft.irfft(coloured, n=count)
+    heard: Tensor = torch.fft.irfft(coloured, n=count)
+    return heard
 
 
 def room(rng: np.random.Generator) -> Tensor:
