@@ -22,8 +22,6 @@ HEAD_FADE = 0.7
 SKIN_REACH = 0.4
 BORDER_FADE = 0.35
 FIXED_POINT_STEPS = 4
-# The mesh without its irises.
-FACE_VERTICES = 468
 # With a known person: how far outside of it anything can come, and how far to the side of the eyes
 # it is looked for, eye distances.
 PERSON_REACH, PERSON_HALF_WIDTH = 0.6, 3.0
@@ -66,20 +64,12 @@ class Surround:
             self._turn = self._shift = self._head_weight(nodes) * still
             self.near = np.ones(nodes.shape[:2], bool)
         self._skin = nearness * (reach * still)[..., None]
-        depth = self._depth(nodes)
+        # The outline's depth, smooth: with the face's own, hair that hangs beside it ripples.
+        depth = nearness @ oval[:, 2]
         self._nodes = np.concatenate([nodes, depth[..., None]], -1)
         self._neck = geometry.to_picture(geometry.NECK[None, None], geometry.head_pose(mesh[None]))[
             0, 0
         ]
-
-    def _depth(self, nodes: FloatArray) -> FloatArray:
-        """Depth of the nearest part of the face [H,W] px, smooth, its own inside the face."""
-        face = self._mesh[:FACE_VERTICES]
-        depth = np.empty(nodes.shape[:2])
-        for row, places in enumerate(nodes):
-            near = 1 / (np.square(places[:, None] - face[:, :2]).sum(-1) + 1e-3) ** 3
-            depth[row] = near @ face[:, 2] / near.sum(-1)
-        return depth
 
     def _person_box(self, portrait: Portrait) -> tuple[FloatArray, FloatArray]:
         """Corners [2], [2] px around all of the person that can move."""
