@@ -71,9 +71,10 @@ class FaceTriangles:
         edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(1)
         height = np.where(self._two_sided, np.abs(area), area) / (edges + 1e-9)
         ids = np.full((size[1], size[0]), -1, np.int16)
-        sixteenths = np.round(corners * 16).astype(np.int32)
-        for i in np.flatnonzero(height > MIN_HEIGHT).tolist():
-            cv2.fillConvexPoly(ids, sixteenths[i], i, cv2.LINE_8, 4)
+        drawn = np.flatnonzero(height > MIN_HEIGHT)
+        sixteenths = np.round(corners[drawn] * 16).astype(np.int32)
+        for number, triangle in zip(drawn.tolist(), sixteenths, strict=True):
+            cv2.fillConvexPoly(ids, triangle, number, cv2.LINE_8, 4)
         return ids.ravel()
 
 
