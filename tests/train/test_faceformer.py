@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from mdth.face import topology  # noqa: E402
 from mdth.faceformer.decoder import Decoder  # noqa: E402
 from mdth.faceformer.speech_encoder import INPUTS  # noqa: E402
-from mdth.train import features, voices  # noqa: E402
+from mdth.train import sessions, voices  # noqa: E402
 from mdth.train.bank import SCHEME  # noqa: E402
 from mdth.train.dataset import (  # noqa: E402
     Faces,
@@ -89,11 +89,11 @@ def test_a_higher_voice_is_higher() -> None:
 def test_joined_utterances_keep_their_faces_at_their_times() -> None:
     times = np.arange(75) / 25
     rows = np.ones((75, 4), np.float32)
-    spoken = features.Utterance(np.ones(48_000, np.float32) * 0.1, times, rows, np.array([1.0]))
-    session = features.join([spoken, spoken], np.random.default_rng(2))
+    spoken = sessions.Utterance(np.ones(48_000, np.float32) * 0.1, times, rows, np.array([1.0]))
+    session = sessions.join([spoken, spoken], np.random.default_rng(2))
     start_s = session.closures - 1.0
     for begin_s in start_s:
-        middle = int((begin_s + 1.5) * features.DENSE_HZ)
+        middle = int((begin_s + 1.5) * sessions.DENSE_HZ)
         assert session.coefficients[middle] == pytest.approx(np.ones(4), abs=1e-5)
 
 
