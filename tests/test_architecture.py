@@ -11,8 +11,11 @@ SOURCE = Path(mdth.__file__).parent
 LAYERS = [
     {"errors", "config", "artefacts", "__init__"},
     {"media", "face", "assets", "devices", "flow", "networks", "options", "restricted_pickle"},
-    {"preprocess", "faceformer", "retarget", "bfv2v", "storage"},
-    {"film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"},
+    {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
+    {
+        *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
+        "spoken_mesh",
+    },
     {"cli", "console", "__main__"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -1,0 +1,1 @@
+"""Moving meshes for other programs: npz, glTF, USD and ARKit blendshapes."""
