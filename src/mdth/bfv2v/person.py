@@ -38,8 +38,8 @@ class Layers:
     """One portrait in two layers over a region x0 y0 x1 y1 px of its picture.
 
     behind: the background, RGB uint8 [h,w,3]. person: RGBA uint8 [above+h,w,4], the person's own
-    colours, carried on past the outline, and how much of each pixel is the person; it has `above`
-    more rows at the top, where the picture cuts the head.
+    colours times how much of each pixel is the person, and that; it has `above` more rows at the
+    top, where the picture cuts the head.
     """
 
     region: Region
@@ -70,7 +70,7 @@ class Layers:
         above = round(ABOVE * unit) if y0 == 0 and (cover[0] > 0.3).any() else 0
         if above:
             person = np.concatenate([_crown(person, above), person])
-        return cls(region, person, _bytes(behind), above)
+        return cls(region, _premultiplied(person), _bytes(behind), above)
 
     @property
     def origin(self) -> tuple[int, int]:
@@ -121,11 +121,17 @@ def _run_around(line: npt.NDArray[np.bool_], place: int) -> tuple[int, int]:
 
 
 def lay(person: Image, behind: Image) -> Image:
-    """The person, RGBA uint8 [h,w,4], over what is behind, RGB uint8 [h,w,3]."""
+    """The person, RGBA uint8 [h,w,4] premultiplied, over what is behind, RGB uint8 [h,w,3]."""
+    rest = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(person, 3)), cv2.COLOR_GRAY2RGB)
+    back = cv2.multiply(behind, rest, scale=1 / 255)
+    return np.asarray(cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), back), np.uint8)
+
+
+def _premultiplied(person: Image) -> Image:
+    """Colours times cover, RGBA uint8 [h,w,4]."""
     cover = cv2.cvtColor(cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
-    front = cv2.multiply(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), cover, scale=1 / 255)
-    back = cv2.multiply(behind, 255 - cover, scale=1 / 255)
-    return np.asarray(cv2.add(front, back), np.uint8)
+    colours = cv2.multiply(person[..., :3], cover, scale=1 / 255)
+    return np.dstack([colours, person[..., 3:]])
 
 
 def _grown(mask: npt.NDArray[np.bool_], by_px: float) -> npt.NDArray[np.bool_]:

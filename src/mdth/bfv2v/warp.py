@@ -53,6 +53,8 @@ class Warp:
         height, width = portrait.image.shape[:2]
         inside = x0, y0, min(x1, width), min(y1, height)
         self.layers = Layers.of(portrait, inside) if self._surround.known else None
+        if self.layers:
+            self._places -= np.array(self.layers.origin, np.float32)
         # What rests is laid together in the same way as what moves, so that no frame's edge shows.
         self._resting = portrait.image.copy()
         if self.layers:
@@ -96,8 +98,6 @@ class Warp:
         places = self._places[top : top + y1 - y0, left : left + x1 - x0] + shift
         frame = self._resting.copy()
         layers = self.layers
-        if layers is not None:
-            places -= np.array(layers.origin, np.float32)
         picture = self._image if layers is None else layers.person
         warped = sample(picture, places, cv2.INTER_LINEAR)
         # In the face linear sampling is seen to soften; around it cubic costs three times as much.
