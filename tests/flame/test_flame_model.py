@@ -113,6 +113,25 @@ def test_landmarks_lie_in_their_triangles(flame: Flame, embedding: Embedding) ->
     np.testing.assert_allclose(points[0, 7], weights[0] * a + weights[1] * b + weights[2] * c)
 
 
+def test_landmarks_alone_are_those_of_the_whole_mesh(flame: Flame, embedding: Embedding) -> None:
+    random = np.random.default_rng(0)
+    templates = flame.template + random.normal(0, 1e-3, (35, *flame.template.shape))
+    given = {"pose": random.normal(0, 0.3, 15), "translation": [0, 0, 1], "templates": templates}
+    whole = embedding.points(flame.vertices(**given), flame.triangles)
+    np.testing.assert_allclose(flame.landmarks(embedding, **given), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_plain_arrays_too(sparse: bool, tmp_path: Path) -> None:
+    """As FLAME 2023 and files people saved again without chumpy."""
+    model = arrays()
+    regressor = model["J_regressor"]
+    path = tmp_path / "flame2023.pkl"
+    given = {**model, "J_regressor": regressor if sparse else regressor.toarray()}
+    path.write_bytes(pickle.dumps(given, 4))
+    np.testing.assert_allclose(files.read_model(path).regressor, regressor.toarray())
+
+
 def test_converted_once(flame_folder: Path, flame: Flame, tmp_path: Path) -> None:
     npz = flame_folder / "generic_model.npz"
     assert npz.is_file() and (flame_folder / "flame_static_embedding.npz").is_file()

@@ -1,7 +1,9 @@
 import collections
 import os
 import pickle
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,30 @@ def test_sparse_becomes_dense(kind: str, name: str) -> None:
     matrix = getattr(sparse, f"{kind}_{name}")(dense)
     found = restricted_pickle.loads(pickle.dumps({"m": matrix}, 2))
     np.testing.assert_array_equal(found["m"], dense)
+
+
+class Ch:
+    """Like chumpy's objects in a file: a value or a choice of another's, among other things."""
+
+    def __init__(self, **state: Any) -> None:
+        self.__dict__ = {**state, "_dirty_vars": {"x"}, "_itr": None}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_chumpy(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chumpy = {name: types.ModuleType(name) for name in ("chumpy.ch", "chumpy.reordering")}
+    monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
+    for (path, module), name in zip(chumpy.items(), ("Ch", "Select"), strict=True):
+        kind = type(name, (Ch,), {"__module__": path, "__qualname__": name})
+        setattr(module, name, kind)
+        monkeypatch.setitem(sys.modules, path, module)
+    whole = chumpy["chumpy.ch"].Ch(x=np.asfortranarray(np.arange(12.0).reshape(4, 3)))
+    part = chumpy["chumpy.reordering"].Select(
+        a=whole, idxs=np.array([0, 1, 3, 4]), preferred_shape=(2, 2)
+    )
+    found = restricted_pickle.loads(pickle.dumps({"whole": whole, "part": part}, protocol))
+    np.testing.assert_array_equal(found["whole"], np.arange(12.0).reshape(4, 3))
+    np.testing.assert_array_equal(found["part"], [[0, 1], [3, 4]])
 
 
 def test_parameters_in_a_numpy_file(tmp_path: Path) -> None:

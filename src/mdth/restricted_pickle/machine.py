@@ -133,6 +133,9 @@ _ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "NEWFALSE": lambda machine, _: machine.push(False),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
+    # Sets hold nothing we look for; as lists they need no hashing.
+    "EMPTY_SET": lambda machine, _: machine.push([]),
+    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "DICT": Machine.dict_since_mark,
     "LIST": lambda machine, _: machine.push(machine.since_mark()),

@@ -109,6 +109,15 @@ class _Chumpy(Thing):
         raise ValueError("a chumpy object without a value")
 
 
+class _ChumpySelection(Thing):
+    """Entries of another chumpy object."""
+
+    def value(self) -> Any:
+        chosen = _array(self.state["a"]).ravel()[_array(self.state["idxs"])]
+        shape = self.state.get("preferred_shape")
+        return chosen if shape is None else chosen.reshape(plain(shape))
+
+
 class _Sparse(Thing):
     def value(self) -> Array:
         state = self.state
@@ -207,6 +216,7 @@ _MEANINGS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encoded,
     "chumpy.ch.Ch": _Chumpy,
     "chumpy.Ch": _Chumpy,
+    "chumpy.reordering.Select": _ChumpySelection,
     "scipy.sparse.csc": _Columns,
     "scipy.sparse.csr": _Rows,
     "scipy.sparse.coo": _Coordinates,

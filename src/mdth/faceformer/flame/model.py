@@ -43,12 +43,14 @@ class Flame:
         templates: FloatArray | None = None,
         identity: npt.ArrayLike = (),
         expression: npt.ArrayLike = (),
+        only: IndexArray | None = None,
     ) -> FloatArray:
         """Posed vertices [T,V,3] m; T is the longest of what is given, one entry serves all frames.
 
         pose: [3*J] or [T,3*J], axis times angle of each joint. translation: [3] or [T,3] m.
         templates: [V,3] or [T,V,3] m, in place of the model's own. identity: [n] or [T,n], n up to
-        300. expression: the same, for the directions after the 300th.
+        300. expression: the same, for the directions after the 300th. only: [n], these vertices
+        alone, [T,n,3].
         """
         shaped = self._shaped(templates, identity, expression)
         rotations = rotation_matrices(_rows(pose).reshape(-1, len(self.parents), 3))
@@ -57,10 +59,11 @@ class Flame:
         for part in (shaped, rotations, moves):
             if len(part) not in (1, frames):
                 raise ValueError(f"{len(part)} frames beside {frames}")
-        posed = np.empty((frames, *self.template.shape))
+        kept = np.arange(len(self.template)) if only is None else only
+        posed = np.empty((frames, len(kept), 3))
         for start in range(0, frames, CHUNK):
             some = slice(start, start + CHUNK)
-            skinned = self._skinned(_part(shaped, some), _part(rotations, some))
+            skinned = self._skinned(_part(shaped, some), _part(rotations, some), kept)
             posed[some] = skinned + _part(moves, some)[:, None]
         return posed
 
@@ -76,14 +79,29 @@ class Flame:
                 shaped = shaped + np.einsum("vcs,ts->tvc", directions, rows, optimize=True)
         return shaped
 
-    def _skinned(self, shaped: FloatArray, rotations: FloatArray) -> FloatArray:
+    def landmarks(
+        self,
+        embedding: "Embedding",
+        *,
+        pose: npt.ArrayLike,
+        translation: npt.ArrayLike = (0.0, 0.0, 0.0),
+        templates: FloatArray | None = None,
+    ) -> FloatArray:
+        """Posed landmarks [T,L,3] m; only the corners of their triangles are posed."""
+        corners, place = np.unique(self.triangles[embedding.triangle], return_inverse=True)
+        posed = self.vertices(pose=pose, translation=translation, templates=templates, only=corners)
+        return embedding.blend(posed[:, place.reshape(-1, 3)])
+
+    def _skinned(self, shaped: FloatArray, rotations: FloatArray, kept: IndexArray) -> FloatArray:
         joints = np.einsum("jv,tvc->tjc", self.regressor, shaped, optimize=True)
         bends = (rotations[:, 1:] - np.eye(3)).reshape(len(rotations), -1)
-        bent = shaped + np.einsum("vcp,tp->tvc", self.pose_correctives, bends, optimize=True)
+        correctives = self.pose_correctives[kept]
+        bent = shaped[:, kept] + np.einsum("vcp,tp->tvc", correctives, bends, optimize=True)
         turns, shifts = chain(rotations, joints, self.parents)
         # Transforms of the joints, blended for each vertex: [t,v,3,3] and [t,v,3].
-        turn = np.einsum("vj,tjab->tvab", self.weights, turns, optimize=True)
-        shift = np.einsum("vj,tja->tva", self.weights, shifts, optimize=True)
+        weights = self.weights[kept]
+        turn = np.einsum("vj,tjab->tvab", weights, turns, optimize=True)
+        shift = np.einsum("vj,tja->tva", weights, shifts, optimize=True)
         skinned: FloatArray = np.einsum("tvab,tvb->tva", turn, bent) + shift
         return skinned
 
@@ -97,9 +115,11 @@ class Embedding:
 
     def points(self, vertices: FloatArray, triangles: IndexArray) -> FloatArray:
         """The points [T,L,3] on meshes [T,V,3]."""
-        found: FloatArray = np.einsum(
-            "tlkc,lk->tlc", vertices[:, triangles[self.triangle]], self.corners
-        )
+        return self.blend(vertices[:, triangles[self.triangle]])
+
+    def blend(self, corners: FloatArray) -> FloatArray:
+        """The points [T,L,3] of the corners [T,L,3,3] of their triangles."""
+        found: FloatArray = np.einsum("tlkc,lk->tlc", corners, self.corners)
         return found
 
 
