@@ -1,0 +1,181 @@
+"""Speed against a plain re-computation of every step, and deviation of windows from a whole clip.
+
+python -m mdth.faceformer.seed.bench speed --seconds 10 60
+python -m mdth.faceformer.seed.bench steps
+python -m mdth.faceformer.seed.bench deviation --seconds 60
+
+Full size, random weights. GPU rows appear where torch finds a GPU.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdth.faceformer.seed import made_up, plain
+from mdth.faceformer.seed.config import DATASETS, Config
+from mdth.faceformer.seed.decoder import Decoder
+from mdth.faceformer.seed.network import Network
+from mdth.faceformer.seed.predictor import FaceFormer
+from mdth.faceformer.seed.windows import LONG, STREAM
+
+log = logging.getLogger("mdth")
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock, and of all processors together: the second bears a busy machine."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def speed(config: Config, seconds: list[float], *, every: int = 1) -> None:
+    """A clip, plain and kept; the encoder is in both, and is also shown alone.
+
+    every: measure the plain steps in such strides and take the ones between as costing the same.
+    """
+    network = made_up.network(config)
+    for device in devices():
+        network = network.to(device)
+        for duration_s in seconds:
+            sound = made_up.sound(duration_s)
+            sound = (sound - sound.mean()) / (sound.var(correction=0) + 1e-7).sqrt()
+            encoder, decoder = plain_cost(network, sound.to(device), every=every)
+            kept = kept_cost(network, sound)
+            log.info("%s, %s, %.0f s of sound:", device, config.dataset, duration_s)
+            for index, clock in enumerate(Cost._fields):
+                whole = encoder[index] + decoder[index]
+                log.info(
+                    "  %-6s plain %.2f (encoder %.2f, decoder %.2f), kept %.2f: %.1fx",
+                    clock, whole, encoder[index], decoder[index], kept[index], whole / kept[index],
+                )  # fmt: skip
+
+
+@torch.inference_mode()
+def plain_cost(network: Network, sound: Tensor, *, every: int) -> tuple[Cost, Cost]:
+    """Encoder and decoder of the plain way for a sound [N] on the network's device."""
+    memory = plain.speech(network, sound)[None]
+    encoder = cost(lambda: plain.speech(network, sound), str(sound.device))
+    tokens = network.config.tokens_per_frame
+    frames = memory.shape[1] // tokens
+    masks = {
+        "own": plain.past_mask(network, frames),
+        "crossed": plain.aligned_mask(frames, tokens).to(sound.device),
+    }
+    total = Cost(0.0, 0.0)
+    for frame in range((every + 1) // 2, frames + 1, every):
+        inputs = torch.randn(1, frame, network.config.width, device=sound.device)
+
+        def one(inputs: Tensor = inputs) -> None:
+            network.vertice_map(plain.step(network, inputs, memory, **masks)[:, -1:])
+
+        found = cost(one, str(sound.device))
+        total = Cost(total.wall_s + found.wall_s * every, total.cpu_s + found.cpu_s * every)
+    return encoder, total
+
+
+def kept_cost(network: Network, sound: Tensor) -> Cost:
+    """The public way, from samples to meshes in the main memory."""
+    model = FaceFormer(network)
+    samples, device = sound.cpu().numpy(), str(network.vertice_map_r.bias.device)
+    template = np.zeros((network.config.vertices, 3), np.float32)
+    model.vertices(samples[: len(samples) // 4], template, 0, normalised=True)
+    return cost(lambda: model.vertices(samples, template, 0, normalised=True), device)
+
+
+def steps(config: Config, at: tuple[int, ...] = (10, 1_000, 10_000)) -> list[float]:
+    """Seconds of one step, its mesh included, at so many frames; the least of 50."""
+    network = made_up.network(config)
+    found = [step_s(network, done) for done in at]
+    for done, step in zip(at, found, strict=True):
+        log.info("step %6d: %.3f ms, %.2f times the first", done, 1e3 * step, step / found[0])
+    return found
+
+
+@torch.inference_mode()
+def step_s(network: Network, done: int, *, repeats: int = 50) -> float:
+    """Seconds of the step after `done` frames: hidden state and mesh of one frame."""
+    width, tokens = network.config.width, network.config.tokens_per_frame
+    device = network.vertice_map_r.bias.device
+    decoder = Decoder(network, 0)
+    decoder.frames(torch.randn(done * tokens, width, device=device))
+    least = float("inf")
+    for _ in range(repeats):
+        speech = torch.randn(tokens, width, device=device)
+        start = time.perf_counter()
+        network.vertice_map_r(decoder.frames(speech))
+        _wait(str(device))
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def deviation(config: Config, duration_s: float) -> dict[str, float]:
+    """How far windows and streams are from the whole clip, over the meshes' own motion.
+
+    Root mean square of the difference, divided by that of the whole clip's motion around its mean.
+    """
+    model = FaceFormer(made_up.network(config))
+    sound = made_up.sound(duration_s).numpy()
+    template = np.zeros((config.vertices, 3), np.float32)
+    whole = model.vertices(sound, template, 0, whole_clip_s=duration_s + 1)
+    motion = float(np.sqrt(np.mean((whole - whole.mean(axis=0)) ** 2)))
+    found = {}
+    ways: dict[str, Callable[[], np.ndarray]] = {
+        f"long file ({LONG})": lambda: model.vertices(sound, template, 0, whole_clip_s=0),
+        f"stream ({STREAM})": lambda: np.stack(list(model.stream([sound], template, 0))),
+    }
+    for way, run in ways.items():
+        difference = run() - whole
+        found[way] = float(np.sqrt(np.mean(difference**2))) / motion
+        log.info(
+            "%s, %.0f s: RMS %.4f of the motion, largest %.4f of it",
+            way, duration_s, found[way], float(np.abs(difference).max()) / motion,
+        )  # fmt: skip
+    return found
+
+
+def devices() -> list[str]:
+    """What torch can run on here."""
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def cost(run: Callable[[], object], device: str) -> Cost:
+    """What one run costs."""
+    _wait(device)
+    wall, processor = time.perf_counter(), time.process_time()
+    run()
+    _wait(device)
+    return Cost(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """The command line; see the top of this file."""
+    parser = argparse.ArgumentParser(prog="python -m mdth.faceformer.seed.bench")
+    parser.add_argument("what", choices=["speed", "steps", "deviation"])
+    parser.add_argument("--dataset", choices=list(DATASETS), default="vocaset")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0])
+    parser.add_argument("--every", type=int, default=1, help="measure one plain step in so many")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = DATASETS[given.dataset]
+    log.info("torch %s, %d threads, %s", torch.__version__, torch.get_num_threads(), devices())
+    if given.what == "speed":
+        speed(config, given.seconds, every=given.every)
+    elif given.what == "steps":
+        steps(config)
+    else:
+        deviation(config, max(given.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Full-size networks with random weights and made-up sound: for measurements that need no owner."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.faceformer.seed.config import Config
+from mdth.faceformer.seed.network import Network
+
+
+def network(config: Config, *, seed: int = 0) -> Network:
+    """A network whose every layer passes on about as much as it gets, ready to infer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = Network(config)
+        for module in made.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                fan_in = module.weight[0].numel()
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
+    return made.requires_grad_(False).eval()
+
+
+def sound(duration_s: float, *, seed: int = 0) -> Tensor:
+    """Noise that swells like syllables, four a second, with pauses: float32 [N], 16 kHz."""
+    generator = torch.Generator().manual_seed(seed)
+    count = round(duration_s * SPEECH_RATE_HZ)
+    time_s = torch.arange(count) / SPEECH_RATE_HZ
+    syllables = torch.sin(2 * math.pi * 2.0 * time_s).square()
+    sentences = (torch.sin(2 * math.pi * time_s / 7) > -0.8).float()
+    hiss = torch.randn(count, generator=generator)
+    hum = torch.sin(2 * math.pi * 130 * time_s + 3 * torch.sin(2 * math.pi * time_s))
+    return 0.1 * syllables * sentences * (hum + 0.3 * hiss) + 0.001 * hiss

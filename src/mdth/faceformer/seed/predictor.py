@@ -1,0 +1,167 @@
+"""Speech -> a mesh per frame, with a published FaceFormer checkpoint.
+
+model = FaceFormer.load(Path("vocaset.pth"), dataset="vocaset")
+vertices = model.vertices(samples, template, "FaceTalk_170725_00137_TA")
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
+from mdth.errors import InputError, SpeechTooShort
+from mdth.faceformer.seed.checkpoint import load_network
+from mdth.faceformer.seed.config import DATASETS, Config
+from mdth.faceformer.seed.decoder import Decoder
+from mdth.faceformer.seed.encoder import feature_count
+from mdth.faceformer.seed.network import Network
+from mdth.faceformer.seed.statistics import SoundStatistics
+from mdth.faceformer.seed.windows import LONG, STREAM, WindowedEncoder, Windows
+
+WHOLE_CLIP_S = 120.0
+"""Up to this length the encoder sees the clip at once, as in training; above, in windows."""
+SHORTEST_S = 0.3
+
+Vertices = npt.NDArray[np.float32]
+
+
+class FaceFormer:
+    """A network and what is kept between calls: nothing. Safe to use for many clips.
+
+    Meshes are float32 [V,3] in the template's frame and unit (metres for VOCASET).
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.config = network.config
+
+    @classmethod
+    def load(
+        cls, path: Path, dataset: str | Config = "vocaset", *, device: str | torch.device = "cpu"
+    ) -> Self:
+        """The network of a published checkpoint.
+
+        dataset: "vocaset", "biwi", or other sizes. Raises CheckpointError if the file is missing,
+        damaged or not this network's, InputError for an unknown data set.
+        """
+        config = dataset if isinstance(dataset, Config) else DATASETS.get(dataset)
+        if config is None:
+            raise InputError(f"no data set {dataset!r}; there are {', '.join(DATASETS)}")
+        return cls(load_network(path, config).to(device))
+
+    @property
+    def fps(self) -> int:
+        """Meshes per second."""
+        return self.config.fps
+
+    def subject(self, name: int | str) -> int:
+        """The column of a training subject, by number or by name. Raises InputError."""
+        known = self.config.names[: self.config.subjects]
+        if isinstance(name, str) and name in known:
+            return known.index(name)
+        if isinstance(name, int) and 0 <= name < self.config.subjects:
+            return name
+        raise InputError(
+            f"no subject {name!r}; use 0 to {self.config.subjects - 1}"
+            + (f" or one of {', '.join(known)}" if known else "")
+        )
+
+    @torch.inference_mode()
+    def vertices(
+        self,
+        samples: FloatArray,
+        template: FloatArray,
+        subject: int | str,
+        *,
+        normalised: bool = False,
+        whole_clip_s: float = WHOLE_CLIP_S,
+    ) -> Vertices:
+        """A mesh per frame, [T,V,3], for speech [N], mono, 16 kHz.
+
+        template: [V,3], the person's neutral face. subject: whose way of speaking.
+        normalised: the samples have zero mean and unit variance already.
+        Above `whole_clip_s` the encoder works in windows (`windows.LONG`) with the whole clip's
+        statistics. Raises InputError for wrong shapes, SpeechTooShort under 0.3 s.
+        """
+        speaker, start = self.subject(subject), self._template(template)
+        sound = self._sound(samples)
+        if len(sound) < SHORTEST_S * SPEECH_RATE_HZ:
+            raise SpeechTooShort(f"{len(sound) / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
+        decoder = Decoder(self.network, speaker)
+        count = self.config.frames(feature_count(len(sound)))
+        meshes = torch.empty(count, start.numel(), device=start.device)
+        done, out = 0, self.network.vertice_map_r
+        for speech in self._speech(sound, normalised=normalised, whole_clip_s=whole_clip_s):
+            hidden = decoder.frames(speech)
+            torch.addmm(
+                start + out.bias, hidden, out.weight.T, out=meshes[done : done + len(hidden)]
+            )
+            done += len(hidden)
+        return meshes.view(count, -1, 3).cpu().numpy()
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        blocks: Iterable[FloatArray],
+        template: FloatArray,
+        subject: int | str,
+        *,
+        windows: Windows = STREAM,
+    ) -> Iterator[Vertices]:
+        """Meshes [V,3], each at most `windows.look_ahead_s` after its sound (1.0 s by default).
+
+        blocks: float [n], mono, 16 kHz, one after the other, of any lengths; their cutting changes
+        nothing. The encoder sees windows and running statistics, see `windows`.
+        Raises InputError for wrong shapes, SpeechTooShort if the sound ends before 0.3 s.
+        """
+        speaker, start = self.subject(subject), self._template(template)
+        encoder, decoder = WindowedEncoder(self.network, windows), Decoder(self.network, speaker)
+        heard = 0
+        for samples in blocks:
+            sound = self._sound(samples)
+            heard += len(sound)
+            for speech in encoder.hear(sound):
+                yield from self._meshes(decoder, speech, start)
+        if heard < SHORTEST_S * SPEECH_RATE_HZ:
+            raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
+        for speech in encoder.finish():
+            yield from self._meshes(decoder, speech, start)
+
+    def _speech(self, sound: Tensor, *, normalised: bool, whole_clip_s: float) -> Iterator[Tensor]:
+        """What the decoder attends to, in one piece or in windows."""
+        statistics = SoundStatistics.of(sound, normalised=normalised)
+        if len(sound) <= whole_clip_s * SPEECH_RATE_HZ:
+            features = self.network.audio_encoder.feature_extractor(sound, statistics)
+            yield self.network.speech(self.network.aligned(features))
+            return
+        encoder = WindowedEncoder(
+            self.network, LONG, statistics=statistics, features=feature_count(len(sound))
+        )
+        yield from encoder.hear(sound)
+        yield from encoder.finish()
+
+    def _meshes(self, decoder: Decoder, speech: Tensor, start: Tensor) -> Iterator[Vertices]:
+        hidden = decoder.frames(speech)
+        meshes = self.network.vertice_map_r(hidden) + start
+        yield from meshes.view(len(hidden), -1, 3).cpu().numpy()
+
+    def _sound(self, samples: FloatArray) -> Tensor:
+        if samples.ndim != 1:
+            raise InputError(f"sound of shape {samples.shape}; give mono samples [N] at 16 kHz")
+        device = self.network.vertice_map_r.bias.device
+        return torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(device)
+
+    def _template(self, template: FloatArray) -> Tensor:
+        """The template as one row [V*3] on the network's device."""
+        if template.shape != (self.config.vertices, 3):
+            raise InputError(
+                f"template of shape {template.shape}; this checkpoint has {self.config.vertices} "
+                "vertices: give [V,3]"
+            )
+        flat = np.array(template, np.float32).reshape(-1)
+        return torch.from_numpy(flat).to(self.network.vertice_map_r.bias.device)
