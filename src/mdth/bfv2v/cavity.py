@@ -19,7 +19,7 @@ from mdth.face import geometry, topology
 # Chin vertices that follow the jaw bone but not the lips.
 JAW = (18, 200, 199, 175, 152, 148, 377)
 # Biting edges and the tongue's tip from the line of the closed lips, eye distances.
-UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.03, 0.016, 0.16
+UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.03, 0.006, 0.15
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
 
@@ -102,7 +102,7 @@ class Cavity:
         tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
         _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
         lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
-        _blend(colours, self._tooth_colours(lower) * 0.6, lower[..., 3] * 0.9)
+        _blend(colours, self._tooth_colours(lower) * 0.55, lower[..., 3] * 0.9)
         if self.own_teeth:
             own, alpha = self.own(bones, view)
             _blend(colours, own, alpha)
