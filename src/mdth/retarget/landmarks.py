@@ -61,23 +61,42 @@ def _matrix() -> FloatArray:
 
 
 def _along(outline: npt.NDArray[np.intp], marks: npt.NDArray[np.intp]) -> FloatArray:
-    """[20,51]: each vertex of a closed outline between the two landmarks beside it.
+    """[20,51]: each vertex of a closed lip outline on a smooth curve through the landmarks.
 
-    The place along the outline is taken from left to right, so that facing vertices of the upper
-    and the lower lip get the same shares and meet where the landmarks do.
+    The place along it is taken from left to right, so that facing vertices of the upper and the
+    lower lip get the same shares and meet where the landmarks do.
     """
     matrix = np.zeros((len(outline), len(LANDMARKS)))
-    places = {int(vertex): place for place, vertex in enumerate(outline)}
-    stops = [places[int(LANDMARKS[mark])] for mark in marks]
     across = _across(outline)
-    ends = [*zip(marks, stops, strict=True), (marks[0], len(outline))]
-    for (first, start), (second, end) in zip(ends[:-1], ends[1:], strict=True):
-        for place in range(start, end):
-            low, here, high = across[start], across[place], across[end % len(outline)]
-            share = (here - low) / (high - low)
-            matrix[place, first] += 1 - share
-            matrix[place, second] += share
+    half = len(outline) // 2
+    corner = len(marks) // 2
+    backwards = -np.arange(half + 1) % len(outline)
+    back_marks = np.concatenate([marks[:1], marks[: corner - 1 : -1]])
+    for places, through in ((np.arange(half + 1), marks[: corner + 1]), (backwards, back_marks)):
+        knots = across[[int(np.flatnonzero(outline == LANDMARKS[mark])[0]) for mark in through]]
+        matrix[np.ix_(places, through)] = _spline(knots, across[places])
     return matrix
+
+
+def _spline(knots: FloatArray, at: FloatArray) -> FloatArray:
+    """[len(at), K]: values of the natural cubic spline from its values at the knots [K]."""
+    count, steps = len(knots), np.diff(knots)
+    left, right = np.zeros((count, count)), np.zeros((count, count))
+    left[0, 0] = left[-1, -1] = 1
+    for knot in range(1, count - 1):
+        before, after = steps[knot - 1 : knot + 1]
+        left[knot, knot - 1 : knot + 2] = before, 2 * (before + after), after
+        right[knot, knot - 1 : knot + 2] = 6 / before, -6 / before - 6 / after, 6 / after
+    bends = np.linalg.solve(left, right)
+    piece = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, count - 2)
+    step = steps[piece][:, None]
+    high = (at[:, None] - knots[piece][:, None]) / step
+    low = 1 - high
+    one = np.eye(count)
+    line = low * one[piece] + high * one[piece + 1]
+    bend = (low**3 - low) * bends[piece] + (high**3 - high) * bends[piece + 1]
+    values: FloatArray = line + bend * step**2 / 6
+    return values
 
 
 def _across(outline: npt.NDArray[np.intp]) -> FloatArray:
