@@ -24,7 +24,8 @@ SPEECH_RATE_HZ = 16_000
 class Speech:
     """A spoken sound: what the model hears, and the file the video will carry.
 
-    samples: float32 [N], mono, 16 kHz, full scale 1.0, at the original's level; may be a memory map.
+    samples: float32 [N], mono, 16 kHz, full scale 1.0, at the original's level; may be a memory
+    map.
     original: the file whose sound goes into the video, in its own rate and channels.
     """
 
@@ -107,9 +108,10 @@ class Portrait:
 class Motion:
     """What a clip's head, eyes and brows do: one entry per frame, found or not.
 
-    fps: the clip's own rate. found: bool [T]. rotation: [T,3,3], head rotation in the picture frame.
+    fps: the clip's own rate. found: bool [T]. rotation: [T,3,3], head in the picture frame.
     translation: [T,3], head position in eye distances, relative to the clip's mean.
-    upper: [T,U,3], offsets of `topology.UPPER_FACE` from the clip's mean, face frame, eye distances.
+    upper: [T,U,3], offsets of `topology.UPPER_FACE` from the clip's mean, face frame, eye
+    distances.
     Frames without a face repeat the nearest found values.
     """
 

@@ -1,6 +1,6 @@
 """Whether a face wears glasses: the directions of edges around the eyes, weighed.
 
-The weights (`glasses.npz`, card in `glasses.json`) are made by `mdth.train.glasses`.
+The weights (`weights/glasses.npz`, card beside it) are made by `mdth.train.glasses`.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ UNIT, SIZE, EYES_AT = 120, (200, 160), (100, 80)
 CELL, DIRECTIONS, ROWS = 10, 8, slice(2, 14)
 # No block of cells counts for more than this, and flat skin for little.
 MOST, FLAT = 0.5, 4.0
-WEIGHTS = Path(__file__).with_name("glasses.npz")
+WEIGHTS = Path(__file__).parents[1] / "weights" / "glasses.npz"
 
 
 def likelihood(picture: Image, mesh: FloatArray) -> float:

@@ -103,7 +103,7 @@ def neutral_face(faces: FloatArray, gaps: FloatArray, loudness: FloatArray) -> F
     A person who never rests with shut lips in what is there gets the mean of the smallest gaps.
     """
     quiet = loudness <= np.quantile(loudness, 0.35)
-    shut = gaps <= min(np.quantile(gaps[quiet], 0.5), SHUT_GAP)
+    shut = gaps <= min(float(np.quantile(gaps[quiet], 0.5)), SHUT_GAP)
     chosen = quiet & shut
     if chosen.sum() < 3:
         chosen = gaps <= np.quantile(gaps, 0.1)

