@@ -1,0 +1,133 @@
+"""Speech -> the 478-vertex face, by the seed's FaceFormer and FLAME instead of our own decoder."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.errors import CheckpointError
+from mdth.faceformer.flame.files import read_embedding, read_model, read_placement
+from mdth.faceformer.flame.model import Embedding, Flame
+from mdth.faceformer.flame.ply import read_vertices
+from mdth.retarget.landmarks import flame_to_face
+
+if TYPE_CHECKING:
+    from mdth.faceformer.seed.predictor import FaceFormer
+
+FloatArray = npt.NDArray[np.floating]
+
+# The seed speaks as this training subject, on its template.
+SUBJECT = "FaceTalk_170725_00137_TA"
+
+
+class Head(NamedTuple):
+    """FLAME, its 51 landmarks, and where the seed puts it.
+
+    template: [V,3] m, the subject's neutral face. pose: [15]. translation: [3] m.
+    """
+
+    flame: Flame
+    embedding: Embedding
+    template: FloatArray
+    pose: FloatArray
+    translation: FloatArray
+
+    def landmarks(self, meshes: FloatArray) -> FloatArray:
+        """The landmarks [T,51,3] m of unposed meshes [T,V,3], posed."""
+        return self.flame.landmarks(
+            self.embedding, pose=self.pose, translation=self.translation, templates=meshes
+        )
+
+
+class FlameSpeech:
+    """Offsets float32 [478,3] like `mdth.faceformer.export.SpeechToMesh`, which it can replace.
+
+    The landmarks' way from the template's is carried over; the template's lips are shut.
+    """
+
+    def __init__(
+        self, faceformer: "FaceFormer", head: Head, *, subject: int | str = SUBJECT
+    ) -> None:
+        """Raises CheckpointError if template and model differ in size."""
+        if head.template.shape != head.flame.template.shape:
+            raise CheckpointError(
+                f"a template of {len(head.template)} vertices for a FLAME of "
+                f"{len(head.flame.template)}"
+            )
+        self._faceformer = faceformer
+        self._head = head
+        self._subject = subject
+        self._neutral = head.landmarks(head.template[None])
+
+    @classmethod
+    def load(cls, common: Path) -> Self:
+        """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
+        from mdth.faceformer.seed.predictor import FaceFormer
+
+        files = common / "checkpoints/faceformer"
+        head = Head(
+            read_model(common / "flame/generic_model.pkl"),
+            read_embedding(common / "flame/flame_static_embedding.pkl"),
+            read_vertices(files / f"{SUBJECT}.ply"),
+            *read_placement(files / "params.npy"),
+        )
+        return cls(FaceFormer.load(files / "vocaset.pth"), head)
+
+    def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
+        """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.
+
+        Up to 120 s the encoder hears all of it at once, as published; longer sound in windows.
+        round(duration * fps) frames, at least 1. Raises SpeechTooShort under 0.3 s.
+        """
+        heard = 0
+
+        def counted() -> Iterator[FloatArray]:
+            nonlocal heard
+            for block in blocks:
+                heard += len(block)
+                yield block
+
+        last: FloatArray = np.zeros((478, 3))
+        made = 0
+        for last in self._resampled(self._meshes(counted()), fps):
+            yield last.astype(np.float32)
+            made += 1
+        for _ in range(made, max(1, round(heard / SPEECH_RATE_HZ * fps))):
+            yield last.astype(np.float32)
+
+    def _meshes(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        """Meshes [V,3] at FaceFormer's rate."""
+        from mdth.faceformer.seed.predictor import WHOLE_CLIP_S
+
+        template, held, heard = self._head.template.astype(np.float32), [], 0
+        for block in blocks:
+            held.append(block)
+            heard += len(block)
+            if heard > WHOLE_CLIP_S * SPEECH_RATE_HZ:
+                sound = itertools.chain(held, blocks)
+                yield from self._faceformer.stream(sound, template, self._subject)
+                return
+        whole = np.concatenate([*held, np.zeros(0, np.float32)])
+        yield from self._faceformer.vertices(whole, template, self._subject)
+
+    def _resampled(self, meshes: Iterator[FloatArray], fps: float) -> Iterator[FloatArray]:
+        """Offsets [478,3] at the video's rate, on straight lines between FaceFormer's frames."""
+        rate = self._faceformer.fps
+        frame = 0
+        before = None
+        for place, mesh in enumerate(meshes):
+            now = self._offsets(mesh)
+            before = now if before is None else before
+            while frame * rate / fps <= place:
+                yield before + (now - before) * (frame * rate / fps - place + 1)
+                frame += 1
+            before = now
+
+    def _offsets(self, mesh: FloatArray) -> FloatArray:
+        marks = self._head.landmarks(mesh[None])
+        offsets: FloatArray = flame_to_face(marks - self._neutral, self._neutral[0])[0]
+        return offsets

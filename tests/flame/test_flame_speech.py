@@ -1,0 +1,106 @@
+"""From speech over FaceFormer and FLAME to the 478-vertex face."""
+
+import dataclasses
+import itertools
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdth.errors import CheckpointError, SpeechTooShort
+from mdth.faceformer.flame.model import Embedding, Flame
+from mdth.faceformer.flame.ply import read_vertices
+from mdth.flame_speech import FlameSpeech, Head
+
+SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def head(flame: Flame, embedding: Embedding) -> Head:
+    return Head(flame, embedding, flame.template * 1.01, np.full(15, 0.05), np.full(3, 0.1))
+
+
+@pytest.fixture(scope="module")
+def speech(head: Head) -> FlameSpeech:
+    pytest.importorskip("torch")
+    from mdth.faceformer.seed import made_up
+    from mdth.faceformer.seed.config import VOCASET, EncoderConfig
+    from mdth.faceformer.seed.predictor import FaceFormer
+
+    tiny = EncoderConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+    )
+    network = made_up.network(dataclasses.replace(VOCASET, encoder=tiny))
+    network.vertice_map_r.weight.mul_(1e-3)
+    network.vertice_map_r.bias.zero_()
+    return FlameSpeech(FaceFormer(network), head)
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60])
+def test_a_frame_for_each_of_the_video(speech: FlameSpeech, fps: int) -> None:
+    frames = list(speech.stream([SOUND], fps))
+    assert len(frames) == round(len(SOUND) / 16_000 * fps)
+    assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
+    moved = np.abs(np.diff(frames, axis=0)).max(axis=(1, 2))
+    assert moved[: len(moved) // 2].max() > 0, "something is said"
+
+
+def test_blocks_change_nothing(speech: FlameSpeech) -> None:
+    whole = list(speech.stream([SOUND], 25))
+    cut = list(speech.stream(np.array_split(SOUND, 7), 25))
+    np.testing.assert_array_equal(whole, cut)
+
+
+def test_rates_are_the_same_curve(speech: FlameSpeech) -> None:
+    """Every second frame at 60 is FaceFormer's own at 30, the others lie halfway between."""
+    slow = np.array(list(speech.stream([SOUND], 30)))
+    fast = np.array(list(speech.stream([SOUND], 60)))[: 2 * len(slow) - 4]
+    np.testing.assert_allclose(fast[::2], slow[: len(fast[::2])], atol=1e-6)
+    between = (slow[: len(fast[1::2])] + slow[1 : len(fast[1::2]) + 1]) / 2
+    np.testing.assert_allclose(fast[1::2], between, atol=1e-6)
+
+
+def test_too_short(speech: FlameSpeech) -> None:
+    with pytest.raises(SpeechTooShort):
+        list(itertools.islice(speech.stream([SOUND[:2000]], 25), 1))
+
+
+def test_a_template_of_another_model(head: Head) -> None:
+    with pytest.raises(CheckpointError, match="vertices"):
+        FlameSpeech(None, head._replace(template=np.zeros((7, 3))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply(kind: str, tmp_path: Path) -> None:
+    vertices = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    header = (
+        f"ply\nformat {kind} 1.0\ncomment made\nelement vertex 4\nproperty float x\n"
+        "property float y\nproperty float z\nproperty uchar red\n"
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    order = ">" if "big" in kind else "<"
+    rows = [(*vertex.tolist(), 7) for vertex in vertices]
+    if kind == "ascii":
+        body = "".join(" ".join(map(str, row)) + "\n" for row in rows).encode() + b"3 0 1 2\n"
+    else:
+        body = b"".join(struct.pack(f"{order}fffB", *row) for row in rows)
+        body += struct.pack(f"{order}B3i", 3, 0, 1, 2)
+    path = tmp_path / "template.ply"
+    path.write_bytes(header.encode() + body)
+    np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
+    path.write_bytes((header.encode() + body)[: len(header) + 20])
+    with pytest.raises(CheckpointError, match="ply"):
+        read_vertices(path)
+
+
+def test_no_files(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(CheckpointError, match="generic_model"):
+        FlameSpeech.load(tmp_path)
