@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from mdth.console import Progress, quiet_libraries, start_logging
 from mdth.errors import InputError, MdthError
-from mdth.options import PRESETS, Options
+from mdth.options import MESH_ENGINES, PRESETS, Options
 
 log = logging.getLogger("mdth")
 
@@ -123,6 +123,14 @@ def _raw_file(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
+def _mesh(parsed: argparse.Namespace, progress: Progress) -> None:
+    from mdth import spoken_mesh
+
+    options = Options(**_choices(parsed))
+    spoken_mesh.write(parsed.speech, parsed.output, portrait=parsed.portrait, options=options)
+    print(parsed.output)
+
+
 def _preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
     from mdth import pipeline
 
@@ -204,6 +212,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_portrait_options(talk)
     _add_film_options(talk)
 
+    mesh = _command(commands, "mesh", _mesh, "speech -> a moving face for other programs")
+    mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
+    mesh.add_argument(
+        *("-o", "--output"),
+        type=Path,
+        required=True,
+        help="anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them",
+    )
+    mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
+    _add_speech_options(mesh)
+
     preprocess = _command(commands, "preprocess", _preprocess, "a twin's raw files -> prepared")
     _add_twin(preprocess)
     _add_portrait_options(preprocess)
@@ -243,24 +262,35 @@ def _add_portrait_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_film_options(parser: argparse.ArgumentParser) -> None:
+def _add_speech_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=int, default=Options.fps, help=f"frames a second {NOW}")
+    parser.add_argument(
+        "--engine-mesh",
+        choices=MESH_ENGINES,
+        default=Options.engine_mesh,
+        help=f"what moves the mouth; flame needs the seed's checkpoints {NOW}",
+    )
+    _add_amount(parser, "mouth", "how much the lips move")
+
+
+def _add_amount(parser: argparse.ArgumentParser, name: str, what: str) -> None:
+    parser.add_argument(
+        f"--{name}",
+        type=float,
+        default=getattr(Options, name),
+        metavar="X",
+        help=f"{what}: 0 not .. 2 twice as usual, now %(default)s",
+    )
+
+
+def _add_film_options(parser: argparse.ArgumentParser) -> None:
+    _add_speech_options(parser)
     parser.add_argument(
         "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
     )
     parser.add_argument("--still", action="store_true", help="no head motion and no blinks")
-    for name, what in (
-        ("mouth", "how much the lips move"),
-        ("motion", "how much the head moves"),
-        ("blink", "how often the eyes blink"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=float,
-            default=getattr(Options, name),
-            metavar="X",
-            help=f"{what}: 0 not .. 2 twice as usual, now %(default)s",
-        )
+    _add_amount(parser, "motion", "how much the head moves")
+    _add_amount(parser, "blink", "how often the eyes blink")
     parser.add_argument(
         "--crf", type=int, default=Options.crf, help=f"quality, 0 lossless to 51 {NOW}"
     )

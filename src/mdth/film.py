@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mdth import assets, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
+from mdth.config import config
 from mdth.errors import SpeechTooShort
 from mdth.flow import Clock, ahead
 from mdth.media.video import RawWriter, VideoWriter
@@ -18,6 +19,8 @@ from mdth.preprocess.speech import SHORTEST_S
 
 if TYPE_CHECKING:
     from mdth.bfv2v.export import Renderer
+    from mdth.faceformer.export import SpeechToMesh
+    from mdth.flame_speech import FlameSpeech
     from mdth.retarget.head import HeadState
 
 log = logging.getLogger("mdth")
@@ -130,12 +133,11 @@ def _take_renderer(portrait: Portrait) -> "Renderer":
 
 def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[FloatArray]:
     """The meshes [478,3] px that the frames follow."""
-    from mdth.faceformer.export import SpeechToMesh
     from mdth.retarget import energy
     from mdth.retarget.drive import Driver
 
     with clock.stage("load"):
-        speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+        speech_to_mesh = take_engine(options)
         driver = Driver(scene.portrait, amplitude=options.mouth)
     blocks = clock.each("read speech", _usable(scene.blocks, options.limit_s))
     for_mesh, for_energy = itertools.tee(blocks)
@@ -145,6 +147,17 @@ def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[Flo
     )
     heads = _heads(scene.motion, levels, options)
     yield from clock.each("retarget", map(driver.mesh, offsets, heads))
+
+
+def take_engine(options: Options) -> "SpeechToMesh | FlameSpeech":
+    """What turns the speech into offsets of the face. Raises CheckpointError, MissingDependency."""
+    if options.engine_mesh == "flame":
+        from mdth.flame_speech import FlameSpeech
+
+        return FlameSpeech.load((config().home / assets.FOLDER).parent)
+    from mdth.faceformer.export import SpeechToMesh
+
+    return SpeechToMesh(assets.path(ENCODER))
 
 
 def _heads(

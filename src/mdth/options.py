@@ -21,6 +21,10 @@ PRESETS = (
 )
 
 
+# Who moves the mouth: our own decoder, or the seed's FaceFormer and FLAME from its checkpoints.
+MESH_ENGINES = ("embedded", "flame")
+
+
 @dataclass(frozen=True)
 class Options:
     """The choices of one video. Raises InputError where a value cannot work.
@@ -29,7 +33,8 @@ class Options:
     face: which face of the picture, 1 is the leftmost, None the largest. seed: of the generated
     head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
     head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality
-    (0 lossless .. 51) and effort. preview: only the first second.
+    (0 lossless .. 51) and effort. preview: only the first second. engine_mesh: "embedded", or
+    "flame" for the seed's FaceFormer and FLAME, whose files its owner has.
     """
 
     fps: int = 30
@@ -43,6 +48,7 @@ class Options:
     crf: int = 18
     preset: str = "veryfast"
     preview: bool = False
+    engine_mesh: str = "embedded"
 
     def __post_init__(self) -> None:
         """Refuse what no later step could use."""
@@ -55,6 +61,10 @@ class Options:
             amount = getattr(self, name)
             if not 0 <= amount <= MOST:
                 raise InputError(f"{name} {amount}: give a number from 0 to {MOST}")
+        if self.engine_mesh not in MESH_ENGINES:
+            raise InputError(
+                f"mesh engine {self.engine_mesh!r}: choose one of {', '.join(MESH_ENGINES)}"
+            )
         if self.preset not in PRESETS:
             raise InputError(f"preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
 
@@ -78,6 +88,7 @@ class Choices(TypedDict, total=False):
     crf: int
     preset: str
     preview: bool
+    engine_mesh: str
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

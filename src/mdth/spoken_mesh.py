@@ -10,7 +10,7 @@ from mdth import assets
 from mdth.artefacts import SPEECH_RATE_HZ, MeshSequence
 from mdth.errors import SpeechTooShort
 from mdth.face import geometry, topology
-from mdth.film import ENCODER, TRACKER
+from mdth.film import TRACKER, take_engine
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.mesh_export.export import check_target, export
 from mdth.options import Options
@@ -35,7 +35,8 @@ def write(
     """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
 
     Lips, jaw and cheeks move; eyes and head rest. portrait: whose face (default: MediaPipe's
-    canonical one). Of the options, fps, mouth and face count. Raises InputError, CheckpointError.
+    canonical one). Of the options, fps, mouth, face and engine_mesh count. Raises InputError,
+    CheckpointError.
     """
     options = options or Options()
     check_target(output)
@@ -76,7 +77,6 @@ def _face_of(portrait: Path, options: Options) -> FloatArray:
 
 def _spoken(speech: Path, rest: FloatArray, options: Options) -> Iterator[npt.NDArray[np.float32]]:
     """Offsets [478,3] of each frame from the resting face."""
-    from mdth.faceformer.export import SpeechToMesh
     from mdth.retarget import mouth
 
     heard = 0
@@ -88,7 +88,7 @@ def _spoken(speech: Path, rest: FloatArray, options: Options) -> Iterator[npt.ND
             yield block
 
     follow = options.mouth * mouth.SPEECH_WEIGHTS[:, None]
-    for offsets in SpeechToMesh(assets.path(ENCODER)).stream(counted(), options.fps):
+    for offsets in take_engine(options).stream(counted(), options.fps):
         yield (mouth.touch_lips(rest + follow * offsets) - rest).astype(np.float32)
     if heard < SHORTEST_S * SPEECH_RATE_HZ:
         raise SpeechTooShort(f"{speech}: under {SHORTEST_S} s of sound")

@@ -2,8 +2,11 @@
 
 import dataclasses
 import itertools
+import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ import pytest
 from mdth.errors import CheckpointError, SpeechTooShort
 from mdth.faceformer.flame.model import Embedding, Flame
 from mdth.faceformer.flame.ply import read_vertices
-from mdth.flame_speech import FlameSpeech, Head
+from mdth.flame_speech import SUBJECT, FlameSpeech, Head
+
+if TYPE_CHECKING:
+    from mdth.faceformer.seed.predictor import FaceFormer
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
 
@@ -22,7 +28,8 @@ def head(flame: Flame, embedding: Embedding) -> Head:
 
 
 @pytest.fixture(scope="module")
-def speech(head: Head) -> FlameSpeech:
+def faceformer() -> "FaceFormer":
+    """Random weights, a tiny encoder, FLAME's number of vertices."""
     pytest.importorskip("torch")
     from mdth.faceformer.seed import made_up
     from mdth.faceformer.seed.config import VOCASET, EncoderConfig
@@ -40,7 +47,12 @@ def speech(head: Head) -> FlameSpeech:
     network = made_up.network(dataclasses.replace(VOCASET, encoder=tiny))
     network.vertice_map_r.weight.mul_(1e-3)
     network.vertice_map_r.bias.zero_()
-    return FlameSpeech(FaceFormer(network), head)
+    return FaceFormer(network)
+
+
+@pytest.fixture(scope="module")
+def speech(faceformer: "FaceFormer", head: Head) -> FlameSpeech:
+    return FlameSpeech(faceformer, head)
 
 
 @pytest.mark.parametrize("fps", [25, 30, 60])
@@ -98,6 +110,46 @@ def test_ply(kind: str, tmp_path: Path) -> None:
     path.write_bytes((header.encode() + body)[: len(header) + 20])
     with pytest.raises(CheckpointError, match="ply"):
         read_vertices(path)
+
+
+def write_ply(path: Path, vertices: np.ndarray) -> None:
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n"
+    header += "property float x\nproperty float y\nproperty float z\nend_header\n"
+    path.write_bytes(header.encode() + vertices.astype("<f4").tobytes())
+
+
+def test_the_seeds_folder_from_the_command_line(
+    mdth: Callable[..., Any],
+    twin_home: Path,
+    flame_folder: Path,
+    flame: Flame,
+    faceformer: "FaceFormer",
+    short_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All files in their places but the 380 MB of FaceFormer, which a tiny one stands for."""
+    from mdth.faceformer.seed import predictor
+
+    common = twin_home / "home/warping-common/th"
+    embedded = (common / "checkpoints").resolve()
+    (common / "checkpoints").unlink()
+    files = common / "checkpoints/faceformer"
+    files.mkdir(parents=True)
+    (common / "checkpoints/face_landmarker.task").symlink_to(embedded / "face_landmarker.task")
+    (common / "flame").symlink_to(flame_folder)
+    write_ply(files / f"{SUBJECT}.ply", flame.template)
+    placed = {"pose": np.full(15, 0.02), "trans": np.zeros(3)}
+    (files / "params.npy").write_bytes(pickle.dumps(placed, 2))
+    asked = []
+    load = staticmethod(lambda path: asked.append(path) or faceformer)
+    monkeypatch.setattr(predictor.FaceFormer, "load", load)
+    out = twin_home / "anim.npz"
+    ended = mdth("mesh", short_path, "-o", out, "--engine-mesh", "flame", "--fps", 25)
+    assert ended.code == 0, ended.err
+    assert asked == [files / "vocaset.pth"]
+    with np.load(out) as file:
+        assert file["vertices"].shape == (82, 478, 3)
+        assert np.ptp(file["vertices"], axis=0).max() > 1e-5
 
 
 def test_no_files(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""`mdth mesh`, and a talking video whose mouth the seed moves."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdth.mesh_export.preview import read_glb
+
+Command = Callable[..., Any]
+
+
+def test_mesh(mdth: Command, short_path: Path, twin_home: Path) -> None:
+    out = twin_home / "anim.glb"
+    ended = mdth("mesh", short_path, "-o", out, "--fps", 20)
+    assert ended.code == 0, ended.err
+    assert ended.out == f"{out}\n"
+    assert read_glb(out).offsets.shape == (66, 478, 3)
+
+
+def test_arkit_weights(mdth: Command, short_path: Path, twin_home: Path) -> None:
+    ended = mdth("mesh", short_path, "-o", twin_home / "anim.csv", "--fps", 10)
+    assert ended.code == 0, ended.err
+    assert (twin_home / "anim.csv").read_text("utf-8").count("\n") == 34
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "anim.fbx"], "no mesh format"),
+        (["-o", "none/anim.glb"], "no such folder"),
+        (["-o", "anim.glb", "--fps", "1000"], "fps 1000"),
+        (["-o", "anim.glb", "--engine-mesh", "flame"], "generic_model.pkl"),
+    ],
+)
+def test_refused(
+    mdth: Command,
+    short_path: Path,
+    twin_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(twin_home)
+    ended = mdth("mesh", short_path, *arguments)
+    assert ended.code == 1 and words in ended.err and len(ended.err.splitlines()) == 1
+    assert not list(twin_home.glob("*anim*"))
+
+
+def test_talk_without_the_seeds_files(
+    mdth: Command, portrait_path: Path, short_path: Path, twin_home: Path
+) -> None:
+    arguments = ("-o", twin_home / "a.mp4", "--engine-mesh", "flame", "--max-size", 256)
+    ended = mdth("talk", portrait_path, short_path, *arguments)
+    assert ended.code == 1 and "generic_model.pkl" in ended.err
+    assert not (twin_home / "a.mp4").exists()
