@@ -66,8 +66,6 @@ class FlameSpeech:
     @classmethod
     def load(cls, common: Path) -> Self:
         """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
-        from mdth.faceformer.seed.predictor import FaceFormer
-
         files = common / "checkpoints/faceformer"
         head = Head(
             read_model(common / "flame/generic_model.pkl"),
@@ -75,6 +73,8 @@ class FlameSpeech:
             read_vertices(files / f"{SUBJECT}.ply"),
             *read_placement(files / "params.npy"),
         )
+        from mdth.faceformer.seed.predictor import FaceFormer
+
         return cls(FaceFormer.load(files / "vocaset.pth"), head)
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:

@@ -153,6 +153,5 @@ def test_the_seeds_folder_from_the_command_line(
 
 
 def test_no_files(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     with pytest.raises(CheckpointError, match="generic_model"):
         FlameSpeech.load(tmp_path)
