@@ -99,6 +99,27 @@ def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
     assert float((found - whole).std() / whole.std()) < 0.05
 
 
+def test_a_known_length_puts_frames_where_the_whole_clip_has_them(reference, model) -> None:
+    clip = reference.clips["short"]
+    blocks = cut(clip.samples, 999)
+    found = list(model.stream(blocks, clip.template, clip.subject, length=len(clip.samples)))
+    wide = Windows(past_s=9.0, hop_s=9.0, ahead_s=9.0)
+    near = list(
+        model.stream(blocks, clip.template, clip.subject, length=len(clip.samples), windows=wide)
+    )
+    assert np.abs(near - clip.vertices).max() < 1e-5
+    assert np.abs(found - clip.vertices).max() < 0.05
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99, 1.5])
+def test_a_wrong_length_loses_no_frame(share: float, reference, model) -> None:
+    clip = reference.clips["short"]
+    length = int(share * len(clip.samples))
+    found = list(model.stream(cut(clip.samples, 999), clip.template, 0, length=length))
+    assert len(found) == len(clip.vertices)
+    assert np.isfinite(found).all()
+
+
 def test_running_statistics_are_those_of_all_sound_so_far() -> None:
     sound = made_up.sound(3.0)
     parts = SoundStatistics()

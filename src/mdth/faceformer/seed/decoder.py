@@ -18,9 +18,6 @@ from torch.nn import functional
 from mdth.faceformer.seed.network import HEADS, Network, past_bias, positions
 
 FIRST_CAPACITY = 1024
-LONG_PAST = 4096
-"""Frames from which on a step on the CPU is worth more than one thread: below, the threads' waiting
-for each other costs more than they save (on a busy machine 20 ms instead of 0.13 ms a step)."""
 
 
 class Decoder:
@@ -50,7 +47,7 @@ class Decoder:
         """
         seen = self._crossed(speech)
         hidden = torch.empty(len(speech) // self.tokens_per_frame, self.width, device=speech.device)
-        with _threads(torch.get_num_threads() if self.done >= LONG_PAST else 1):
+        with _one_thread():
             for index in range(len(hidden)):
                 hidden[index] = self._next(seen, index)
         return hidden
@@ -126,10 +123,14 @@ class Crossed:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads for torch on the CPU inside the block."""
+def _one_thread() -> Iterator[None]:
+    """One thread for torch on the CPU inside the block.
+
+    A step is twenty small products: threads that wait for each other cost more than they save, on
+    a busy machine 20 ms a step instead of 0.13 ms.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

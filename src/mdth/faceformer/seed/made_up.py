@@ -11,14 +11,16 @@ from mdth.faceformer.seed.network import Network
 
 
 def network(config: Config, *, seed: int = 0) -> Network:
-    """A network whose every layer passes on about as much as it gets, ready to infer."""
+    """A network before training, ready to infer: wav2vec2's rules, torch's for the rest."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = Network(config)
-        for module in made.modules():
-            if isinstance(module, nn.Conv1d | nn.Linear):
-                fan_in = module.weight[0].numel()
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
+        for module in made.audio_encoder.modules():
+            if isinstance(module, nn.Conv1d):
+                nn.init.kaiming_normal_(module.weight)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
     return made.requires_grad_(False).eval()
 
 

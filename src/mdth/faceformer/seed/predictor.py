@@ -112,15 +112,19 @@ class FaceFormer:
         subject: int | str,
         *,
         windows: Windows = STREAM,
+        length: int | None = None,
     ) -> Iterator[Vertices]:
         """Meshes [V,3], each at most `windows.look_ahead_s` after its sound (1.0 s by default).
 
         blocks: float [n], mono, 16 kHz, one after the other, of any lengths; their cutting changes
         nothing. The encoder sees windows and running statistics, see `windows`.
+        length: samples in all, if known; then VOCASET's frames lie where the whole clip puts them.
         Raises InputError for wrong shapes, SpeechTooShort if the sound ends before 0.3 s.
         """
         speaker, start = self.subject(subject), self._template(template)
-        encoder, decoder = WindowedEncoder(self.network, windows), Decoder(self.network, speaker)
+        features = None if length is None else feature_count(length)
+        encoder = WindowedEncoder(self.network, windows, features=features)
+        decoder = Decoder(self.network, speaker)
         heard = 0
         for samples in blocks:
             sound = self._sound(samples)

@@ -40,7 +40,7 @@ class Windows:
         return self.hop_s + self.ahead_s
 
 
-STREAM = Windows(past_s=4.0, hop_s=0.4, ahead_s=0.6)
+STREAM = Windows(past_s=3.0, hop_s=0.6, ahead_s=0.4)
 LONG = Windows(past_s=20.0, hop_s=40.0, ahead_s=20.0)
 
 
@@ -84,7 +84,9 @@ class WindowedEncoder:
 
     def finish(self) -> Iterator[Tensor]:
         """The windows left when the sound has ended."""
-        features = feature_count(self.sound_start + len(self.sound))
+        end = self.sound_start + len(self.sound)
+        self._gather(end)
+        features = feature_count(end)
         frames = self.config.frames(features)
         self._advance(features)
         while self.windows_done * self.hop < frames:
@@ -102,14 +104,18 @@ class WindowedEncoder:
         if needed <= first:
             return
         end = sample_count(needed)
-        if self.known is None:
-            self.statistics.hear(self.sound[self.heard - self.sound_start : end - self.sound_start])
-            self.heard = end
+        self._gather(end)
         piece = self.sound[first * HOP - self.sound_start : end - self.sound_start]
         extractor = self.network.audio_encoder.feature_extractor
         self.features = torch.cat([self.features, extractor(piece, self.statistics)])
         self.sound = self.sound[needed * HOP - self.sound_start :].clone()
         self.sound_start = needed * HOP
+
+    def _gather(self, end: int) -> None:
+        """Running statistics up to the sample `end`; none are gathered where they are known."""
+        if self.known is None and end > self.heard:
+            self.statistics.hear(self.sound[self.heard - self.sound_start : end - self.sound_start])
+            self.heard = end
 
     def _window(self, *, end: int | None) -> Tensor:
         """The next window's own tokens; `end` is the clip's number of frames, if it has ended."""
@@ -132,8 +138,9 @@ class WindowedEncoder:
         left = place.floor()
         weight = (place - left).float().to(self.features.device)[:, None]
         index = left.long().to(self.features.device) - self.features_start
-        after = (index + 1).clamp_max(len(self.features) - 1)
-        return torch.lerp(self.features[index], self.features[after], weight)
+        last = len(self.features) - 1
+        before, after = index.clamp_max(last), (index + 1).clamp_max(last)
+        return torch.lerp(self.features[before], self.features[after], weight)
 
     def _forget(self, token: int) -> None:
         """Drop the features before a token that no window reads any more."""
