@@ -298,6 +298,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
     pytest.fail("it does not come")
 
 
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_nothing(
@@ -306,7 +311,9 @@ def test_an_interrupt_leaves_nothing(
     speech = sound(tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120))
     folder = tmp_path / "out"
     folder.mkdir()
-    process = start("talk", portrait_path, speech, "-o", folder / "out.mp4")
+    process = start(
+        "talk", portrait_path, speech, "-o", folder / "out.mp4", preexec_fn=hear_interrupts
+    )
     wait_for(lambda: any(path.stat().st_size > 1000 for path in folder.iterdir()))
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
