@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mdth.flow import Clock, ahead
+from mdth.flow import Clock, ahead, side_by_side
 
 
 def test_ahead_keeps_order_and_all_items() -> None:
@@ -70,3 +70,43 @@ def test_a_stage_inside_another_counts_for_itself() -> None:
     assert seconds["inner"] == pytest.approx(0.10, abs=0.04)
     assert seconds["outer"] == pytest.approx(0.05, abs=0.04)
     assert seconds["total"] >= seconds["inner"] + seconds["outer"] - 1e-3
+
+
+def test_side_by_side_keeps_order_whichever_is_done_first() -> None:
+    def slow_when_even(number: int) -> int:
+        time.sleep(0.002 * (number % 2 == 0))
+        return number * number
+
+    made = side_by_side(slow_when_even, range(50), workers=3, depth=4)
+    assert list(made) == [number * number for number in range(50)]
+
+
+def test_side_by_side_runs_no_further_ahead_than_its_depth_and_closes_its_items() -> None:
+    taken: list[int] = []
+    ended = []
+
+    def items() -> Iterator[int]:
+        try:
+            for number in range(1000):
+                taken.append(number)
+                yield number
+        finally:
+            ended.append(True)
+
+    flow = side_by_side(lambda number: number, items(), workers=2, depth=3)
+    assert next(flow) == 0
+    assert len(taken) <= 4
+    flow.close()
+    assert ended == [True]
+
+
+def test_an_error_side_by_side_comes_at_its_place() -> None:
+    def refuse_three(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    flow = side_by_side(refuse_three, range(10), workers=2, depth=4)
+    assert [next(flow) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(flow)

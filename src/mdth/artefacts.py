@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +96,7 @@ class Portrait:
                 person = np.asarray(mask.convert("L"), np.float32) / 255
             with np.load(folder / "portrait.npz", allow_pickle=False) as arrays:
                 mesh, glasses = arrays["mesh"], float(arrays["glasses"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ArtefactError(f"{folder}: not a prepared portrait ({error})") from error
         if mesh.shape != (478, 3):
             raise ArtefactError(f"{folder}: the mesh is {mesh.shape}, not (478, 3)")
@@ -145,7 +146,7 @@ class Motion:
                     arrays["translation"],
                     arrays["upper"],
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ArtefactError(f"{folder}: not a prepared motion ({error})") from error
 
 
@@ -169,5 +170,5 @@ class MeshSequence:
         try:
             with np.load(folder / "mesh.npz", allow_pickle=False) as arrays:
                 return cls(arrays["offsets"], float(arrays["fps"]))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ArtefactError(f"{folder}: not a mesh sequence ({error})") from error

@@ -12,7 +12,7 @@ from mdth import assets, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
 from mdth.config import config
 from mdth.errors import SpeechTooShort
-from mdth.flow import Clock, ahead
+from mdth.flow import Clock, ahead, side_by_side
 from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import Options
 from mdth.preprocess.speech import SHORTEST_S
@@ -35,6 +35,8 @@ SEGMENTER = "selfie_segmentation.tflite"
 # Enough to bridge the speech encoder's bursts (one window gives many meshes), small in memory.
 MESHES_AHEAD = 64
 FRAMES_AHEAD = 4
+# Painting is most of the work, and one thread of it would leave the second core idle.
+PAINTERS = 2
 
 
 @dataclass(frozen=True)
@@ -103,16 +105,27 @@ def _sink(
 def frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:
     """The video's frames, RGB uint8 [H,W,3], in order.
 
-    One thread reads the speech and makes the meshes, another paints; the caller's own encodes.
+    One thread reads the speech and makes the meshes, PAINTERS paint; the caller's own encodes.
     Raises SpeechTooShort, UnreadableMedia, CheckpointError.
     """
+    import cv2
+
     with closing(ahead(driving_meshes(scene, options, clock), depth=MESHES_AHEAD)) as driving:
         with clock.stage("load"):
             renderer = _take_renderer(scene.portrait)
-        painted = map(renderer.frame, clock.each("wait for meshes", driving))
+
+        def paint(mesh: FloatArray) -> Frame:
+            with clock.stage("paint"):
+                return renderer.frame(mesh)
+
+        meshes = clock.each("wait for meshes", driving)
+        # The painters fill the cores; OpenCV's own threads would only stand in their way.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         try:
-            yield from ahead(clock.each("paint", painted), depth=FRAMES_AHEAD)
+            yield from side_by_side(paint, meshes, workers=PAINTERS, depth=FRAMES_AHEAD)
         finally:
+            cv2.setNumThreads(threads)
             _idle[:] = [renderer]
 
 

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class _End:
@@ -32,6 +33,28 @@ def ahead(items: Iterable[Item], *, depth: int) -> Generator[Item, None, None]:
             yield item
     finally:
         worker.shutdown(cancel_futures=True)
+        close(iterator)
+
+
+def side_by_side(
+    function: Callable[[Item], Made], items: Iterable[Item], *, workers: int, depth: int
+) -> Generator[Made, None, None]:
+    """`map` in several threads: the same results in the same order, up to `depth` ahead.
+
+    The items are taken by the caller's own thread. An error comes out at its place.
+    """
+    iterator = iter(items)
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in iterator:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
         close(iterator)
 
 

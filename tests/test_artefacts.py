@@ -1,0 +1,79 @@
+"""What one stage saves the next loads as it was; damage is an ArtefactError."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+from mdth.errors import ArtefactError
+
+
+def portrait() -> Portrait:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 255, (64, 48, 3), np.uint8)
+    person = np.round(random.uniform(0, 1, (64, 48)) * 255) / 255
+    return Portrait(
+        image, random.uniform(0, 48, (478, 3)).astype(np.float32), person.astype(np.float32)
+    )
+
+
+def motion() -> Motion:
+    random = np.random.default_rng(1)
+    return Motion(
+        29.97,
+        np.array([True, False, True]),
+        random.normal(size=(3, 3, 3)).astype(np.float32),
+        random.normal(size=(3, 3)).astype(np.float32),
+        random.normal(size=(3, 126, 3)).astype(np.float32),
+    )
+
+
+def test_a_portrait_comes_back(tmp_path: Path) -> None:
+    portrait().save(tmp_path)
+    loaded = Portrait.load(tmp_path)
+    assert np.array_equal(loaded.image, portrait().image)
+    assert np.array_equal(loaded.mesh, portrait().mesh)
+    assert np.allclose(loaded.person, portrait().person, atol=1e-6)
+
+
+def test_a_motion_comes_back(tmp_path: Path) -> None:
+    motion().save(tmp_path)
+    loaded = Motion.load(tmp_path)
+    assert loaded.fps == 29.97
+    for name in ("found", "rotation", "translation", "upper"):
+        assert np.array_equal(getattr(loaded, name), getattr(motion(), name))
+
+
+def test_a_speech_comes_back_and_stays_on_disk(tmp_path: Path) -> None:
+    original = tmp_path / "Said.WAV"
+    original.write_bytes(b"RIFF")
+    samples = np.linspace(-1, 1, 16_000, dtype=np.float32)
+    Speech(samples, original).save(tmp_path / "audio")
+    loaded = Speech.load(tmp_path / "audio")
+    assert isinstance(loaded.samples, np.memmap)
+    assert np.array_equal(loaded.samples, samples)
+    assert loaded.duration_s == 1.0
+    assert loaded.original.read_bytes() == b"RIFF"
+
+
+@pytest.mark.parametrize("kind", [Portrait, Motion, MeshSequence, Speech])
+def test_nothing_there_is_an_artefact_error(tmp_path: Path, kind: type) -> None:
+    with pytest.raises(ArtefactError):
+        kind.load(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_a_cut_off_file_is_an_artefact_error(tmp_path: Path, keep: int) -> None:
+    motion().save(tmp_path)
+    file = tmp_path / "motion.npz"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ArtefactError):
+        Motion.load(tmp_path)
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "speech.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (tmp_path / "original.wav").write_bytes(b"RIFF")
+    with pytest.raises(ArtefactError):
+        Speech.load(tmp_path)
