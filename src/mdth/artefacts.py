@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.floating]
 Frame = npt.NDArray[np.uint8]
 
 SPEECH_RATE_HZ = 16_000
+# What reading a file that is missing, cut off or not ours can raise.
+DAMAGE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Speech:
         originals = sorted(folder.glob("original*"))
         try:
             samples = np.load(folder / "speech.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except DAMAGE as error:
             raise ArtefactError(
                 f"{folder}: no usable speech.npy ({error}); preprocess again"
             ) from error
@@ -96,7 +98,7 @@ class Portrait:
                 person = np.asarray(mask.convert("L"), np.float32) / 255
             with np.load(folder / "portrait.npz", allow_pickle=False) as arrays:
                 mesh, glasses = arrays["mesh"], float(arrays["glasses"])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except DAMAGE as error:
             raise ArtefactError(f"{folder}: not a prepared portrait ({error})") from error
         if mesh.shape != (478, 3):
             raise ArtefactError(f"{folder}: the mesh is {mesh.shape}, not (478, 3)")
@@ -146,7 +148,7 @@ class Motion:
                     arrays["translation"],
                     arrays["upper"],
                 )
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except DAMAGE as error:
             raise ArtefactError(f"{folder}: not a prepared motion ({error})") from error
 
 
@@ -170,5 +172,5 @@ class MeshSequence:
         try:
             with np.load(folder / "mesh.npz", allow_pickle=False) as arrays:
                 return cls(arrays["offsets"], float(arrays["fps"]))
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except DAMAGE as error:
             raise ArtefactError(f"{folder}: not a mesh sequence ({error})") from error
