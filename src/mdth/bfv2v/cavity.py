@@ -13,8 +13,9 @@ from mdth.artefacts import Portrait
 from mdth.bfv2v import teeth
 from mdth.bfv2v.light import measure_light
 from mdth.bfv2v.lips import Layer, cover, lip_outline
-from mdth.bfv2v.motion import FloatArray, Rigid, smoothstep
+from mdth.bfv2v.motion import FloatArray, Rigid
 from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
 
 # Chin vertices that follow the jaw bone but not the lips.
 JAW = (18, 200, 199, 175, 152, 148, 377)

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Portrait
-from mdth.bfv2v.motion import AnyArray, FloatArray, Grid, smoothstep
+from mdth.bfv2v.motion import AnyArray, FloatArray, Grid
 from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
 
 Mask = npt.NDArray[np.bool_]
 

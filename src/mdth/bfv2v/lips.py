@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.bfv2v.motion import FloatArray, smoothstep
+from mdth.bfv2v.motion import FloatArray
 from mdth.face import topology
+from mdth.face.smoothing import smoothstep
 
 Layer = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

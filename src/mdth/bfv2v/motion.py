@@ -14,13 +14,6 @@ Grid = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]
 
 
-def smoothstep(value: FloatArray) -> FloatArray:
-    """0 below 0, 1 above 1, smooth between."""
-    clipped = np.clip(value, 0.0, 1.0)
-    eased: FloatArray = clipped * clipped * (3 - 2 * clipped)
-    return eased
-
-
 def sample(picture: AnyArray, places: FloatArray, kind: int) -> AnyArray:
     """The picture's values [h,w,...] at places [h,w,2] px; beyond its border the border's."""
     places = places.astype(np.float32, copy=False)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from mdth.artefacts import Portrait
 from mdth.bfv2v import background
 from mdth.bfv2v.hinge import BODY_BELOW_CHIN, CHIN
-from mdth.bfv2v.motion import FloatArray, Grid, smoothstep
+from mdth.bfv2v.motion import FloatArray, Grid
 from mdth.face import geometry
+from mdth.face.smoothing import smoothstep
 
 Image = npt.NDArray[np.uint8]
 Region = tuple[int, int, int, int]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from mdth.artefacts import Portrait
 from mdth.bfv2v.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at
-from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample, smoothstep
+from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample
 from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
 
 # The head with its hair, in eye distances from the middle of the outer eye corners: an ellipse in
 # the face frame that moves as one, and how much further (relative to it) the motion fades to 0.

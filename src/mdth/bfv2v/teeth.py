@@ -7,7 +7,7 @@ from the front, so that the rows narrow to the sides where the arch turns away.
 import numpy as np
 import numpy.typing as npt
 
-from mdth.bfv2v.motion import smoothstep
+from mdth.face.smoothing import smoothstep
 
 Texture = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.floating]

@@ -1,4 +1,4 @@
-"""The one-euro filter: steady when still, quick when moving.
+"""Smooth steps, and the one-euro filter: steady when still, quick when moving.
 
 Casiez, Roussel, Vogel, "1 Euro filter: a simple speed-based low-pass filter for noisy input in
 interactive systems", CHI 2012.
@@ -10,6 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating]
+
+
+def smoothstep(value: npt.ArrayLike) -> FloatArray:
+    """0 below 0, 1 above 1, a smooth cubic between; single precision stays single."""
+    clipped = np.clip(value, 0.0, 1.0)
+    eased: FloatArray = np.asarray(clipped * clipped * (3 - 2 * clipped))
+    return eased
 
 
 class OneEuro:

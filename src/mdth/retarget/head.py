@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from mdth.artefacts import Motion
 from mdth.face.geometry import NECK, rotation_from_euler_deg
+from mdth.face.smoothing import smoothstep
 from mdth.retarget.clip import EULER_LIMIT_DEG, TRANSLATION_LIMITS, bounce, clip_track
 from mdth.retarget.eyes import BROWS
 from mdth.retarget.idle import Accents, Blinks, Drift, Glances
-from mdth.retarget.mouth import smoothstep
 
 FloatArray = npt.NDArray[np.floating]
 

@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from mdth.retarget.mouth import smoothstep
+from mdth.face.smoothing import smoothstep
 
 FloatArray = npt.NDArray[np.floating]
 Random = np.random.Generator

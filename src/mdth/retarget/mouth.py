@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.face import topology
+from mdth.face.smoothing import smoothstep
 from mdth.retarget.spread import spread
 
 FloatArray = npt.NDArray[np.floating]
@@ -55,13 +56,6 @@ _UPPER, _LOWER = topology.LIP_PAIRS.T
 _CORNER_SKIN = np.array([62, 292])
 _OUTER_LOWER = topology.LIPS_OUTER[:10:-1]
 _LIPS = np.concatenate([_UPPER, _LOWER, topology.MOUTH_CORNERS])
-
-
-def smoothstep(x: npt.ArrayLike) -> FloatArray:
-    """0 below 0, 1 above 1, a smooth cubic between."""
-    clipped = np.clip(np.asarray(x, np.float64), 0, 1)
-    step: FloatArray = clipped * clipped * (3 - 2 * clipped)
-    return step
 
 
 def _weights() -> FloatArray:
