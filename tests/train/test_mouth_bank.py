@@ -9,10 +9,10 @@ from PIL import Image
 
 from mdth import assets
 from mdth.artefacts import Portrait
-from mdth.bfv2v.conditions import CHANNELS, SIZES
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker
 from mdth.train.mouth_bank import bring, make, mirrored, scaled
+from mdth.train.mouth_conditions import CHANNELS, SIZES
 
 
 @pytest.fixture(scope="module")

@@ -150,6 +150,26 @@ def closure_times(words: Path, names: list[str]) -> FloatArray:
     return np.array(found, np.float64).reshape(-1, 2)
 
 
+def read_clips(
+    clips: Path, tracks: Path
+) -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+    """Names, faces [N,T,478,3] and sounds [N,samples] of the tracked clips of the usual length.
+
+    Longer ones are cut to the median number of frames, shorter ones left out.
+    """
+    sources = {clip.stem: clip for clip in sorted(clips.iterdir()) if clip.is_file()}
+    files = [f for f in sorted(tracks.glob("*.npy")) if f.stem in sources]
+    all_faces = [np.load(f) for f in files]
+    frames = int(np.median([len(f) for f in all_faces]))
+    kept = [i for i, f in enumerate(all_faces) if len(f) >= frames]
+    names = [files[i].stem for i in kept]
+    sounds = np.zeros((len(names), round(frames / FPS * SAMPLE_RATE_HZ)), np.int16)
+    for row, name in zip(sounds, names, strict=True):
+        sound = read_sound(sources[name])[: len(row)]
+        row[: len(sound)] = sound
+    return names, np.stack([all_faces[i][:frames] for i in kept]), sounds
+
+
 def build(
     clips: Path,
     tracks: Path,
@@ -161,20 +181,9 @@ def build(
 ) -> None:
     """Write the training set of a folder of clips and their tracks."""
     output.mkdir(parents=True, exist_ok=True)
-    sources = {clip.stem: clip for clip in sorted(clips.iterdir()) if clip.is_file()}
-    files = [f for f in sorted(tracks.glob("*.npy")) if f.stem in sources]
-    all_faces = [np.load(f) for f in files]
-    frames = int(np.median([len(f) for f in all_faces]))
-    kept = [i for i, f in enumerate(all_faces) if len(f) >= frames]
-    names = [files[i].stem for i in kept]
-    faces = np.stack([all_faces[i][:frames] for i in kept])
-    samples = round(frames / FPS * SAMPLE_RATE_HZ)
-    sounds = np.zeros((len(names), samples), np.int16)
-    for row, name in zip(sounds, names, strict=True):
-        sound = read_sound(sources[name])[:samples]
-        row[: len(sound)] = sound
+    names, faces, sounds = read_clips(clips, tracks)
+    frames = faces.shape[1]
     np.save(output / "sounds.npy", sounds)
-
     gaps, widths = geometry.lip_opening(faces), geometry.mouth_width(faces)
     loudness = np.stack([loudness_db(sound, frames) for sound in sounds])
     groups = [[i] for i in range(len(names))] if person_per_clip else [list(range(len(names)))]

@@ -17,13 +17,13 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.artefacts import Portrait
-from mdth.bfv2v import conditions
 from mdth.bfv2v.cavity import Cavity, View
 from mdth.bfv2v.motion import rigid_motion
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
 from mdth.retarget.drive import Driver
 from mdth.retarget.head import REST
+from mdth.train import mouth_conditions as conditions
 
 FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
@@ -34,6 +34,8 @@ SHRINK, SHRUNK_SHARE, MIN_EYE = 0.4, 0.5, 55.0
 # Lips at least this far apart, eye distances, no still shows; see `Pictures.opened`.
 WIDE = 0.07
 CHUNK = 16
+# Meshes are packed in steps of this part of a pixel.
+MESH_STEPS = 32
 
 
 class Pair(NamedTuple):
@@ -55,7 +57,7 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         with np.load(folder / "pictures.npz", allow_pickle=False) as arrays:
             self._offsets = arrays["offsets"]
-            self.meshes = arrays["meshes"] / 32.0
+            self.meshes = arrays["meshes"] / MESH_STEPS
             self.person = arrays["person"]
             self.part = arrays["part"]
         self._blob = np.memmap(folder / "pictures.bin", np.uint8, "r")

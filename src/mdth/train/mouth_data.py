@@ -22,6 +22,7 @@ from PIL import Image as PillowImage
 from mdth import assets
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
+from mdth.train.mouth_bank import MESH_STEPS
 from mdth.train.tracks import read_pictures
 
 log = logging.getLogger("mdth")
@@ -32,8 +33,6 @@ Image = npt.NDArray[np.uint8]
 MARGIN = 0.15
 LONGEST_PX = 480
 JPEG_QUALITY = 94
-# Meshes are kept in steps of this part of a pixel.
-MESH_STEPS = 32
 LONDON_TEST_PEOPLE = 10
 GENERATED_TEST = 12
 

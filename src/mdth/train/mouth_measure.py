@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 from mdth import assets, networks
 from mdth.artefacts import Portrait
-from mdth.bfv2v import conditions
 from mdth.bfv2v.cavity import Cavity, View
 from mdth.bfv2v.motion import rigid_motion
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from mdth.train import image_metrics as metrics
+from mdth.train import mouth_conditions as conditions
 from mdth.train.mouth_bank import MIN_OPENING, Pictures, bring
 from mdth.train.tracks import read_pictures
 
@@ -48,7 +48,7 @@ class MouthNetwork:
         self._session = networks.session(path.read_bytes())
 
     def paint(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Conditions [15,h,w] (see `bfv2v.conditions`) -> colours RGB float32 0..255 [h,w,3]."""
+        """Conditions [15,h,w] (see `mouth_conditions`) -> colours RGB float32 0..255 [h,w,3]."""
         (inside,) = self._session.run(None, {"conditions": planes[None]})
         return np.asarray((inside[0].transpose(1, 2, 0) + 1) * 127.5, np.float32)
 

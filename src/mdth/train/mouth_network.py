@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from mdth.bfv2v.conditions import CHANNELS
+from mdth.train.mouth_conditions import CHANNELS
 
 
 class Residual(nn.Module):
