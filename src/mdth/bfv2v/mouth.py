@@ -11,9 +11,9 @@ from mdth.bfv2v.motion import FloatArray, Rigid
 # Room around the lips, eye distances.
 MARGIN = 0.1
 # The line between closed lips, relative to the lips' inner colour.
-LIP_LINE = 0.5
+LIP_LINE = 0.75
 # Lips nearer than this, eye distances, show their dark line rather than teeth.
-NARROW = 0.035
+NARROW = 0.045
 
 
 class MouthPainter:
