@@ -1,12 +1,15 @@
-"""A step costs about the same however much came before it, and less than computing all again."""
+"""A step does the same operations however much came before it; none computes the past again."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
-from mdth.faceformer.seed import bench, made_up, plain  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
+from mdth.faceformer.seed import made_up, plain  # noqa: E402
 from mdth.faceformer.seed.config import BIWI, VOCASET, EncoderConfig  # noqa: E402
 from mdth.faceformer.seed.decoder import Decoder  # noqa: E402
 
@@ -41,7 +44,33 @@ def test_keys_outgrow_their_first_room(network, monkeypatch: pytest.MonkeyPatch)
     assert torch.allclose(found, expected, atol=1e-6)
 
 
-def test_step_10000_costs_at_most_twice_step_10() -> None:
-    network = made_up.network(dataclasses.replace(VOCASET, encoder=SMALL))
-    early, late = bench.steps(network.config, at=(10, 10_000))
-    assert late <= 2 * early
+class Counted(TorchDispatchMode):
+    """Every operation inside the block, and the numbers in the largest result of any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self.largest = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        found = operation(*args, **(kwargs or {}))
+        self.calls[str(operation)] += 1
+        given = {x.untyped_storage().data_ptr() for x in args if isinstance(x, torch.Tensor)}
+        if isinstance(found, torch.Tensor) and found.untyped_storage().data_ptr() not in given:
+            self.largest = max(self.largest, found.numel())
+        return found
+
+
+def test_a_late_step_does_what_an_early_one_does(network) -> None:
+    """Beyond one score per head and past frame, nothing grows; seconds: `bench steps`."""
+    tokens, width = network.config.tokens_per_frame, network.config.width
+    steps = {}
+    with torch.inference_mode():
+        decoder = Decoder(network, 0)
+        for done in (10, 2_000):
+            decoder.frames(torch.randn((done - decoder.done) * tokens, width))
+            speech = torch.randn(tokens, width)
+            with Counted() as steps[done]:
+                decoder.frames(speech)
+    assert steps[10].calls == steps[2_000].calls
+    assert steps[2_000].largest <= max(4 * 2_001, 4 * width)

@@ -128,7 +128,7 @@ def test_memo_bombs_cost_no_time() -> None:
     for bad in (doubled + b".", key_bomb, b"\x80\x02Nr\xff\xff\xff\xffh\x00."):
         with pytest.raises(CheckpointError):
             restricted_pickle.loads(bad)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 60  # opened up they would take years
 
 
 def test_false_sizes() -> None:

@@ -165,7 +165,7 @@ def test_an_unreachable_server_is_given_up_soon(
     start = time.monotonic()
     with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
         Store(s3_url).files("raw/t/audio")
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_a_server_that_never_answers_is_given_up(
@@ -177,7 +177,7 @@ def test_a_server_that_never_answers_is_given_up(
         start = time.monotonic()
         with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
             Store(s3_url).files("raw/t/audio")
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
 
 
 def test_a_server_that_is_no_store(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
