@@ -1,0 +1,135 @@
+"""What can be written on the command line."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mdth.cli import commands
+from mdth.console import Progress
+from mdth.options import MESH_ENGINES, PRESETS, Options
+
+Command = Callable[[argparse.Namespace, Progress], None]
+NOW = "(default: %(default)s)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments; the parsed namespace has the call as `command`."""
+    root = argparse.ArgumentParser(
+        prog="mdth", description="A portrait and a speech become a talking video, on a CPU."
+    )
+    table = root.add_subparsers(metavar="COMMAND", required=True)
+
+    talk = _command(table, "talk", commands.talk, "files -> talking video")
+    talk.add_argument("portrait", nargs="?", type=Path, help="a picture with a face")
+    talk.add_argument("speech", nargs="?", type=Path, help="any sound, or a video with sound")
+    talk.add_argument("-o", "--output", required=True, help="out.mp4; - for raw frames to stdout")
+    talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
+    talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
+    _add_portrait_options(talk)
+    _add_film_options(talk)
+
+    mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
+    mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
+    mesh.add_argument(
+        *("-o", "--output"),
+        type=Path,
+        required=True,
+        help="anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them",
+    )
+    mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
+    _add_speech_options(mesh)
+
+    preprocess = _command(
+        table, "preprocess", commands.preprocess, "a twin's raw files -> prepared"
+    )
+    _add_twin(preprocess)
+    _add_portrait_options(preprocess)
+    inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
+    _add_twin(inference)
+    _add_film_options(inference)
+    sample = _command(
+        table, "sample", commands.sample, "put sample input into the store's raw folder"
+    )
+    sample.add_argument("twin_id", metavar="TWIN")
+
+    assets = _command(table, "assets", commands.assets, "outside files: fetch, verify, list")
+    assets.add_argument("action", choices=["fetch", "verify", "list"])
+    loop = _command(
+        table, "closed-loop", commands.closed_loop, "track written videos again; a table"
+    )
+    loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")
+    loop.add_argument("--speech", type=Path, required=True)
+    _command(table, "version", commands.version, "this version and its libraries'")
+    return root
+
+
+def _command(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_twin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("twin_id", metavar="TWIN")
+    parser.add_argument(
+        "--n-gpus", type=count, default=1, metavar="N", help="workers; 0 and 1 run anywhere"
+    )
+
+
+def _add_portrait_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--face", type=int, metavar="N", help="which face, 1 is the leftmost")
+    parser.add_argument(
+        "--max-size", type=int, default=Options.max_size, metavar="PX", help=f"longest side {NOW}"
+    )
+
+
+def _add_speech_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fps", type=int, default=Options.fps, help=f"frames a second {NOW}")
+    parser.add_argument(
+        "--engine-mesh",
+        choices=MESH_ENGINES,
+        default=Options.engine_mesh,
+        help=f"what moves the mouth; flame needs the seed's checkpoints {NOW}",
+    )
+    _add_amount(parser, "mouth", "how much the lips move")
+
+
+def _add_amount(parser: argparse.ArgumentParser, name: str, what: str) -> None:
+    parser.add_argument(
+        f"--{name}",
+        type=float,
+        default=getattr(Options, name),
+        metavar="X",
+        help=f"{what}: 0 not .. 2 twice as usual, now %(default)s",
+    )
+
+
+def _add_film_options(parser: argparse.ArgumentParser) -> None:
+    _add_speech_options(parser)
+    parser.add_argument(
+        "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
+    )
+    parser.add_argument("--still", action="store_true", help="no head motion and no blinks")
+    _add_amount(parser, "motion", "how much the head moves")
+    _add_amount(parser, "blink", "how often the eyes blink")
+    parser.add_argument(
+        "--crf", type=int, default=Options.crf, help=f"quality, 0 lossless to 51 {NOW}"
+    )
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=Options.preset,
+        metavar="PRESET",
+        help=f"x264's effort, {PRESETS[0]} to {PRESETS[-1]} {NOW}",
+    )
+    parser.add_argument("--preview", action="store_true", help="only the first second")
+
+
+def count(text: str) -> int:
+    """A number of things, 0 or more. Raises ValueError."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number

@@ -1,0 +1,131 @@
+"""One call for each command. Nothing heavy is imported before a command runs."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mdth.console import Progress
+from mdth.errors import InputError
+from mdth.options import Options
+
+STDOUT = "-"
+
+
+def talk(parsed: argparse.Namespace, progress: Progress) -> None:
+    """Files -> talking video."""
+    from mdth import pipeline, scene
+
+    portrait, speech = parsed.portrait, parsed.speech
+    if portrait and not speech and not scene.is_picture(portrait):
+        portrait, speech = None, portrait
+
+    def make(output: Path | BinaryIO) -> None:
+        pipeline.talk(
+            portrait, speech, output, video=parsed.video, progress=progress, **_choices(parsed)
+        )
+
+    if parsed.output == STDOUT:
+        if sys.stdout.isatty():
+            raise InputError("raw frames are not for a terminal; send them on: mdth talk ... | ...")
+        make(sys.stdout.buffer)
+    elif parsed.raw:
+        with _raw_file(Path(parsed.output)) as file:
+            make(file)
+    else:
+        make(Path(parsed.output))
+        print(parsed.output)
+
+
+@contextlib.contextmanager
+def _raw_file(path: Path) -> Iterator[BinaryIO]:
+    """A pipe that is there, or a file that gets its name when it is complete."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as pipe:
+            yield pipe
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A speech -> a moving face for other programs."""
+    from mdth import spoken_mesh
+
+    options = Options(**_choices(parsed))
+    spoken_mesh.write(parsed.speech, parsed.output, portrait=parsed.portrait, options=options)
+    print(parsed.output)
+
+
+def preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A twin's raw files -> prepared."""
+    from mdth import pipeline
+
+    print(
+        pipeline.preprocess(
+            parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **_choices(parsed)
+        )
+    )
+
+
+def inference(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A prepared twin -> talking video."""
+    from mdth import pipeline
+
+    print(
+        pipeline.inference(
+            parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **_choices(parsed)
+        )
+    )
+
+
+def sample(parsed: argparse.Namespace, progress: Progress) -> None:
+    """Sample input -> the store's raw folder."""
+    from mdth import sample
+
+    for name in sample.put(parsed.twin_id, progress=progress):
+        print(name)
+
+
+def assets(parsed: argparse.Namespace, progress: Progress) -> None:
+    """Outside files: fetch, verify, list."""
+    from mdth import assets
+
+    if parsed.action == "fetch":
+        assets.fetch()
+    if parsed.action in ("fetch", "verify"):
+        assets.verify()
+    for entry in assets.entries():
+        print(f"{entry.name}  {entry.size}  {entry.sha256}  {entry.licence}")
+
+
+def closed_loop(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A table of what trackers see in the videos made."""
+    from mdth import closed_loop
+
+    print(closed_loop.HEADER, flush=True)
+    for portrait in parsed.portraits:
+        print(closed_loop.measure(portrait, parsed.speech), flush=True)
+
+
+def version(parsed: argparse.Namespace, progress: Progress) -> None:
+    """Our version and its libraries'."""
+    from mdth import record
+
+    for name, number in record.versions().items():
+        print(f"{name} {number}")
+
+
+def _choices(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The options given on the command line, by the names `Options` has."""
+    given = vars(parsed)
+    return {field.name: given[field.name] for field in fields(Options) if field.name in given}
