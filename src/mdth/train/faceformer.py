@@ -145,9 +145,14 @@ def loss_of(
 
 
 def train_decoder(
-    config: DecoderConfig, train: TrainConfig, windows: Windows, faces: Faces
+    config: DecoderConfig,
+    train: TrainConfig,
+    windows: Windows,
+    faces: Faces,
+    *,
+    begin: dict[str, Tensor] | None = None,
 ) -> LipDecoder:
-    """A decoder trained on windows; the weights are a running average."""
+    """A decoder trained on windows, from the weights `begin` on; a running average of weights."""
     device = windows.features.device
     torch.manual_seed(train.seed)
     network = LipDecoder(config).to(device)
@@ -155,6 +160,8 @@ def train_decoder(
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
     network.scale.data = variance.sqrt()
+    if begin is not None:
+        network.load_state_dict(begin)
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
     mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)
@@ -254,6 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("windows", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
     parser.add_argument("--bank", action="append", default=[], metavar="NAME=DATASET,FILE")
+    parser.add_argument("--begin", type=Path, metavar="RUN", help="go on from this run's weights")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a field of DecoderConfig or TrainConfig")  # fmt: skip
@@ -261,7 +269,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config, train = configure(given.set)
     windows = Windows.load(given.windows, torch.device(given.device))
-    network = train_decoder(config, train, windows, Faces.load(given.dataset))
+    begin = given.begin and torch.load(given.begin / "decoder.pt", weights_only=True)
+    network = train_decoder(config, train, windows, Faces.load(given.dataset), begin=begin)
     scores = {
         name: score_bank(network, bank, faces)
         for name, (faces, bank) in load_banks(given.bank).items()

@@ -1,6 +1,7 @@
 """Windows of random sessions of speech, cut and encoded as in service.
 
     python -m mdth.train.features work/dataset/s1 work/windows --sessions 600 --workers 2
+    python -m mdth.train.features work/dataset/s1 work/windows_spoken --spoken work/spoken ...
 
 Windows start at any sample, in pairs that lie close to each other, so that training can ask both
 for the same lips.
@@ -73,12 +74,13 @@ class FeatureJob:
     encoder: Path
     frames: int
     dubbed: Path | None
+    spoken: Path | None
     plain: bool
 
 
 def _work(job: FeatureJob, seeds: list[int], stop_at: float) -> int:
     torch.set_num_threads(1)
-    library = Library(job.dataset, job.dubbed)
+    library = Library(job.dataset, job.dubbed, job.spoken)
     encoder = SpeechEncoder(job.encoder)
     count = 0
     for seed in seeds:
@@ -114,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
     parser.add_argument("--dubbed", type=Path, help="folder of dubbed clips with index.json")
+    parser.add_argument("--spoken", type=Path, help="folder of spoken sentences, these alone")
     parser.add_argument("--frames", type=int, default=SCHEME.frames)
     parser.add_argument("--sessions", type=int, default=1200)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
@@ -127,7 +130,10 @@ def main(arguments: list[str] | None = None) -> None:
         from mdth import assets
 
         encoder = assets.path("moonshine_tiny_en_encoder.ort")
-    job = FeatureJob(given.dataset, given.output, encoder, given.frames, given.dubbed, given.plain)
+    job = FeatureJob(
+        given.dataset, given.output, encoder, given.frames,
+        given.dubbed, given.spoken, given.plain,
+    )  # fmt: skip
     make_windows(
         job, sessions=given.sessions, workers=given.workers,
         seed=given.seed, seconds=given.seconds,

@@ -129,19 +129,39 @@ def phonemes_of(text: str, dictionary: dict[str, Any]) -> str:
 
 
 def _look_up(word: str, dictionary: dict[str, Any]) -> str:
-    """The dictionary's sounds of a word, also of a plural or third person; empty if unknown."""
+    """The dictionary's sounds of a word, also of one with -s, -ed or -ing; empty if unknown."""
     lower = word.lower()
     entry = WEAK.get(lower) or dictionary.get(lower) or dictionary.get(word)
     if isinstance(entry, dict):
         entry = entry["DEFAULT"]
-    if entry or not lower.endswith("s"):
-        return str(entry or "")
-    stem = _look_up(lower[:-1], dictionary)
-    if not stem:
-        return ""
-    if stem[-1] in "szʃʒʧʤ":
-        return stem + "ᵻz"
-    return stem + ("s" if stem[-1] in "ptkfθ" else "z")
+    if entry:
+        return str(entry)
+    for ending in ("s", "ed", "ing"):
+        stems = _stems(lower, ending) if lower.endswith(ending) else []
+        found = next(filter(None, (_look_up(stem, dictionary) for stem in stems)), "")
+        if found:
+            return found + _ending_sounds(found[-1], ending)
+    return ""
+
+
+def _stems(word: str, ending: str) -> list[str]:
+    """What a word may be without its ending; hoped is of hope, and hopped of hop."""
+    stem = word.removesuffix(ending)
+    if len(stem) < 2:
+        return []
+    if ending == "s":
+        return [stem]
+    doubled = [stem[:-1]] if stem[-1] == stem[-2] else []
+    return [f"{stem}e", stem, *doubled]
+
+
+def _ending_sounds(last: str, ending: str) -> str:
+    """How -s, -ed or -ing sounds after a word's last sound."""
+    if ending == "ing":
+        return "ɪŋ"
+    if ending == "s":
+        return "ᵻz" if last in "szʃʒʧʤ" else "s" if last in "ptkfθ" else "z"
+    return "ᵻd" if last in "td" else "t" if last in "pkfθsʃʧ" else "d"
 
 
 def write_wav(path: Path, samples: npt.NDArray[np.floating], rate_hz: int) -> None:

@@ -19,6 +19,7 @@ from mdth.train.dataset import FPS, Faces
 FloatArray = npt.NDArray[np.floating]
 
 CLIPS_PER_SESSION = 8
+SENTENCES_PER_SESSION = 5
 DENSE_HZ = 1000
 SILENT_SESSIONS = 0.1
 DUBBED_SESSIONS = 0.4
@@ -48,15 +49,22 @@ class Session:
 
 
 class Library:
-    """The utterances sessions are made of: a training set's own, and dubbed ones where given."""
+    """The utterances sessions are made of.
 
-    def __init__(self, dataset: Path, dubbed: Path | None = None) -> None:
+    A training set's own, dubbed ones (`mdth.train.dub`) and spoken ones (`mdth.train.spoken`) where
+    their folders are given.
+    """
+
+    def __init__(
+        self, dataset: Path, dubbed: Path | None = None, spoken: Path | None = None
+    ) -> None:
         self.faces = Faces.load(dataset)
         self._sounds = np.load(dataset / "sounds.npy", mmap_mode="r")
         self.clips = np.flatnonzero(~self.faces.held_out)
         self._closures = self._tracked_closures()
         self.dubbed = self._read_dubbed(dubbed) if dubbed else []
         self._dubbed_folder = dubbed
+        self.spoken = sorted(spoken.glob("train_*.npz")) if spoken else []
 
     def _tracked_closures(self) -> list[FloatArray]:
         """For each clip the times of the smallest tracked gaps at its p, b and m."""
@@ -89,12 +97,24 @@ class Library:
     def dub(self, index: int) -> Utterance:
         """A clip's words by a synthetic voice, the faces moved to its times."""
         name, clip, dub_s, clip_s = self.dubbed[index]
-        with wave.open(str(Path(str(self._dubbed_folder)) / name)) as file:
-            sound = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
+        sound = read_wav(Path(str(self._dubbed_folder)) / name)
         times = np.interp(np.arange(self.faces.gaps.shape[1]) / FPS, clip_s, dub_s)
         times = times + 1e-4 * np.arange(len(times))
         closures = np.interp(self._closures[clip], clip_s, dub_s)
         return Utterance(sound, times, self.faces.coefficients[clip], closures)
+
+
+def read_spoken(labels: Path) -> Utterance:
+    """One of `mdth.train.spoken`'s sentences: its npz, with the sound beside it."""
+    with np.load(labels, allow_pickle=False) as arrays:
+        found = [arrays[name] for name in ("times", "coefficients", "closures")]
+    return Utterance(read_wav(labels.with_suffix(".wav")), *found)
+
+
+def read_wav(path: Path) -> FloatArray:
+    """Samples float32 [N] of one of our own 16-bit mono files at 16 kHz."""
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
 
 
 def speak(utterance: Utterance, voice: voices.Voice) -> Utterance:
@@ -178,7 +198,11 @@ def make_session(library: Library, rng: np.random.Generator, *, plain: bool = Fa
     """One random session; `plain` keeps the recorded voice, room and level (an ablation)."""
     if rng.random() < SILENT_SESSIONS and not plain:
         return silent_session(library.faces.coefficients.shape[2], rng)
-    if library.dubbed and rng.random() < DUBBED_SESSIONS and not plain:
+    if library.spoken:
+        chosen = rng.choice(len(library.spoken), SENTENCES_PER_SESSION)
+        utterances = [read_spoken(library.spoken[int(i)]) for i in chosen]
+        voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))
+    elif library.dubbed and rng.random() < DUBBED_SESSIONS and not plain:
         chosen = rng.choice(len(library.dubbed), CLIPS_PER_SESSION)
         utterances = [library.dub(int(i)) for i in chosen]
         voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))
