@@ -19,13 +19,20 @@ from av.container import InputContainer
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import UnreadableMedia
-from mdth.media.container import open_media, reason, start_time
+from mdth.media.container import check_codec, open_media, reason, start_time
+from mdth.media.kinds import SOUND_CODECS
+from mdth.media.limits import (
+    HIGHEST_RATE_HZ,
+    LOWEST_RATE_HZ,
+    MOST_CHANNELS,
+    MOST_DAMAGED_PACKETS,
+    THREADS,
+    Growth,
+)
 
 log = logging.getLogger("mdth")
 
 BLOCK_S = 0.5
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
-MOST_CHANNELS = 64
 # Time stamps jitter by less than this in sound files; more is a real hole or overlap.
 GAP_S = 0.1
 # A longer hole is a damaged time stamp: the sound goes on without it.
@@ -83,7 +90,8 @@ def decode_blocks(
     """
     with open_media(path) as container:
         stream = _sound_stream(container, path)
-        converter = _Converter(rate_hz or stream.rate, layout)
+        growth = Growth(path, path.stat().st_size)
+        converter = _Converter(rate_hz or stream.rate, layout, growth)
         damaged: list[str] = []
         pieces = _presented(container, stream, path, converter, damaged)
         count = 0
@@ -101,9 +109,9 @@ def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
     if not container.streams.audio:
         raise UnreadableMedia(f"{path}: there is no sound in it")
     stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        raise UnreadableMedia(f"{path}: its sound is in a format this FFmpeg cannot decode")
+    check_codec(stream, SOUND_CODECS, path)
     _check_sane(stream.rate, stream.channels, path)
+    stream.codec_context.thread_count = THREADS
     return stream
 
 
@@ -164,7 +172,7 @@ def _decoded(
             return
         except av.error.InvalidDataError as error:
             damaged.append(reason(error))
-            if len(damaged) > 10_000:
+            if len(damaged) > MOST_DAMAGED_PACKETS:
                 return
             continue
         except (av.FFmpegError, OSError) as error:
@@ -194,9 +202,10 @@ class _Converter:
     They are interleaved first because of `PYAV_PLANES`.
     """
 
-    def __init__(self, rate_hz: int, layout: str | None) -> None:
+    def __init__(self, rate_hz: int, layout: str | None, growth: Growth) -> None:
         self.rate_hz = rate_hz
         self.layout = layout
+        self.growth = growth
         self.fed = False
         self._written = 0
         self._resampler: AudioResampler | None = None
@@ -205,6 +214,8 @@ class _Converter:
     def feed(self, frame: AudioFrame) -> Iterator[FloatArray]:
         """Convert one frame; its time stamp is not looked at."""
         self.fed = True
+        channels = frame.layout.nb_channels
+        self.growth.add(frame.samples, channels=channels, rate_hz=frame.sample_rate)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._input:
             yield from self.flush()
@@ -227,6 +238,7 @@ class _Converter:
         if missing > 0 and self.layout is not None:
             self._written += missing
             channels = av.AudioLayout(self.layout).nb_channels
+            self.growth.add(missing, channels=channels, rate_hz=self.rate_hz)
             yield np.zeros((channels, missing), np.float32)
 
     def _count(self, frames: list[AudioFrame]) -> Iterator[FloatArray]:

@@ -1,24 +1,27 @@
 """Opening sound and video files safely: by content, and without touching any other file."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from mdth.errors import MissingInput, UnreadableMedia
+from mdth.media.kinds import FORMATS, codec_list
+from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_STREAMS
 
-# They read other files or addresses, capture devices, show text as pictures, or are still pictures.
-_REFUSED = frozenset(
-    "alias_pix alsa avisynth brender_pix concat concatf dash dvbtxt fbdev ffmetadata hls idcin "
-    "image2 image2pipe imf jack kmsgrab lavfi mpjpeg oss pulse rtp rtsp sap sdp tty txd "
-    "vapoursynth video4linux2 v4l2 vobsub webm_dash_manifest x11grab xbin bin adf idf ico".split()
-)
+_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "codec_whitelist": codec_list(),
+    "protocol_whitelist": "file",
+    "max_streams": str(MOST_STREAMS + 1),
+    "max_pixels": str(LARGEST_CLIP_PIXELS),
+    "threads": "1",
+}
 
 
 class _Unnamed:
@@ -29,12 +32,6 @@ class _Unnamed:
         self.read = file.read
         self.seek = file.seek
         self.tell = file.tell
-
-
-@cache
-def _allowed_formats() -> str:
-    names = {name for entry in av.formats_available for name in entry.split(",")}
-    return ",".join(sorted(name for name in names - _REFUSED if not name.endswith("_pipe")))
 
 
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -68,10 +65,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             container = av.open(
                 _Unnamed(file),
                 "r",
-                container_options={
-                    "format_whitelist": _allowed_formats(),
-                    "protocol_whitelist": "file",
-                },
+                options=_OPTIONS,
                 metadata_errors="replace",
                 io_open=_refuse_other_files,
             )
@@ -85,9 +79,25 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             ) from error
         with container:
             try:
+                _check_streams(container, path)
                 yield container
             except av.FFmpegError as error:
                 raise UnreadableMedia(f"{path}: cannot be decoded ({reason(error)})") from error
+
+
+def _check_streams(container: InputContainer, path: Path) -> None:
+    if len(container.streams) > MOST_STREAMS:
+        raise UnreadableMedia(
+            f"{path}: more than {MOST_STREAMS} streams, which no recording has; it is damaged"
+        )
+
+
+def check_codec(stream: Stream, known: Collection[str], path: Path) -> None:
+    """Raise UnreadableMedia for a codec that is not `known` or has no decoder here."""
+    context = stream.codec_context
+    if context is None or context.name not in known:
+        name = "a format" if context is None else f"the format {context.name}, which is"
+        raise UnreadableMedia(f"{path}: its {stream.type} is in {name} not read here; convert it")
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import mmap
+import re
 import warnings
 from pathlib import Path
 
@@ -11,14 +13,22 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from mdth.artefacts import FloatArray, Frame
 from mdth.errors import UnreadableMedia
 from mdth.media.container import check_file
+from mdth.media.limits import (
+    LARGEST_PICTURE_BYTES,
+    LARGEST_PIXELS,
+    LARGEST_PIXELS_OF,
+    MOST_JPEG_SCANS,
+)
 
 log = logging.getLogger("mdth")
 
+# No SVG, PDF, EPS or WMF: those are programs or name other files.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-LARGEST_PIXELS = 160_000_000  # 12,000 x 12,000 and some; decoded it takes 640 MB
 BACKGROUND = 128  # what lies behind a transparent picture
 STRIP_ROWS = 256
 
+# Where a JPEG's compressed values end: at any marker but a stuffed byte, a fill byte, a restart.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,6 +49,11 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
     for a picture that is cut off, since half a face is no use.
     """
     check_file(path)
+    if path.stat().st_size > LARGEST_PICTURE_BYTES:
+        raise UnreadableMedia(
+            f"{path}: a picture file of more than {LARGEST_PICTURE_BYTES // 1_000_000} MB; "
+            "save it again as jpeg or png"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; ours is an error
@@ -49,15 +64,18 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
             f"{path}: not a picture that can be read; use png, jpeg, webp, bmp or tiff"
         ) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "") from error
+        raise _too_large(path, "", LARGEST_PIXELS) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableMedia(f"{path}: the picture is damaged or cut off ({error})") from error
 
 
 def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     width, height = image.size
-    if width * height > LARGEST_PIXELS:
-        raise _too_large(path, f"{width} x {height} px, ")
+    most = LARGEST_PIXELS_OF.get(image.format or "", LARGEST_PIXELS)
+    if width * height > most:
+        raise _too_large(path, f"{width} x {height} px, ", most)
+    if image.format in ("JPEG", "MPO") and _jpeg_scans(path) > MOST_JPEG_SCANS:
+        raise UnreadableMedia(f"{path}: more than {MOST_JPEG_SCANS} scans; save the jpeg again")
     image.draft(None, (2 * max_size, 2 * max_size))  # JPEG decodes straight to a smaller size
     image.load()
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
@@ -75,9 +93,22 @@ def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     return np.ascontiguousarray(picture[: picture.shape[0] & ~1, : picture.shape[1] & ~1])
 
 
-def _too_large(path: Path, size: str) -> UnreadableMedia:
+def _jpeg_scans(path: Path) -> int:
+    """How many scans the first picture of a JPEG has, no more than one too many counted."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at, scans = 2, 0
+        while scans <= MOST_JPEG_SCANS and (found := _MARKER.search(content, at)):
+            kind = found[0][1]
+            if kind == 0xD9:
+                break
+            at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+            scans += kind == 0xDA
+    return scans
+
+
+def _too_large(path: Path, size: str, most: int) -> UnreadableMedia:
     return UnreadableMedia(
-        f"{path}: the picture is too large ({size}at most {LARGEST_PIXELS // 1_000_000} million "
+        f"{path}: the picture is too large ({size}at most {most // 1_000_000} million "
         "pixels); scale it down"
     )
 

@@ -14,16 +14,27 @@ from av.video.stream import VideoStream
 
 from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
-from mdth.media.container import is_cover, open_media, reason, start_time
+from mdth.media.container import check_codec, is_cover, open_media, reason, start_time
+from mdth.media.kinds import CLIP_CODECS
+from mdth.media.limits import (
+    HIGHEST_FPS,
+    LARGEST_CLIP_PIXELS,
+    LARGEST_FRAME_BYTES,
+    LARGEST_SIDE_PX,
+    LONGEST_CLIP_S,
+    LOWEST_FPS,
+    MOST_DAMAGED_PACKETS,
+    SMALLEST_SIDE_PX,
+    THREADS,
+)
 from mdth.media.writer import RawWriter, VideoWriter
 
 __all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"]
 
 log = logging.getLogger("mdth")
 
-LOWEST_FPS, HIGHEST_FPS, USUAL_FPS = Fraction(1), Fraction(120), Fraction(25)
+USUAL_FPS = Fraction(25)
 OFF_RATE = 0.1  # an average is off by this much at most through a first or last picture
-LARGEST_SIDE_PX = 8192
 # A longer hole between two pictures is a damaged time stamp: the next picture follows at once.
 LONGEST_GAP_S = 30
 MISSING_S = 0.5
@@ -73,6 +84,10 @@ def read_frames(path: Path) -> Iterator[Frame]:
             for _ in range(times):
                 assert picture is not None
                 count += 1
+                if count > LONGEST_CLIP_S * fps:
+                    raise UnreadableMedia(
+                        f"{path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
+                    )
                 yield picture
         if not count:
             why = f" ({damaged[0]})" if damaged else ""
@@ -86,18 +101,36 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
-        if not is_cover(stream.disposition) and stream.codec_context is not None:
-            stream.thread_type = "AUTO"
+        if not is_cover(stream.disposition):
+            check_codec(stream, CLIP_CODECS, path)
             _check_size(stream.width, stream.height, path)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = THREADS
+            stream.codec_context.options = {"max_pixels": str(LARGEST_CLIP_PIXELS)}
             return stream
     raise UnreadableMedia(f"{path}: there is no video in it")
 
 
 def _check_size(width: int, height: int, path: Path) -> None:
-    if not (2 <= width <= LARGEST_SIDE_PX and 2 <= height <= LARGEST_SIDE_PX):
+    sides = (width, height)
+    if min(sides) < SMALLEST_SIDE_PX or max(sides) > LARGEST_SIDE_PX:
         raise UnreadableMedia(
             f"{path}: pictures of {width} x {height} px cannot be used; "
-            f"a side has 2 to {LARGEST_SIDE_PX} px"
+            f"a side has {SMALLEST_SIDE_PX} to {LARGEST_SIDE_PX} px"
+        )
+    if width * height > LARGEST_CLIP_PIXELS:
+        raise UnreadableMedia(
+            f"{path}: pictures of {width} x {height} px are too large "
+            f"(at most {LARGEST_CLIP_PIXELS // 1_000_000} million pixels); scale the clip down"
+        )
+
+
+def _check_frame(frame: VideoFrame, path: Path) -> None:
+    _check_size(frame.width, frame.height, path)
+    if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
+        raise UnreadableMedia(
+            f"{path}: pictures of {frame.width} x {frame.height} px as {frame.format.name} are too "
+            "large; scale the clip down"
         )
 
 
@@ -122,7 +155,7 @@ def _decoded(
     container: InputContainer, stream: VideoStream, path: Path, damaged: list[str]
 ) -> Iterator[VideoFrame]:
     packets = container.demux(stream)
-    while len(damaged) < 10_000:
+    while len(damaged) < MOST_DAMAGED_PACKETS:
         try:
             frames = next(packets).decode()
         except (StopIteration, av.error.EOFError):
@@ -135,7 +168,7 @@ def _decoded(
             return
         for frame in frames:
             if isinstance(frame, VideoFrame):
-                _check_size(frame.width, frame.height, path)
+                _check_frame(frame, path)
                 yield frame
 
 
