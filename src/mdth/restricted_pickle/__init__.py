@@ -10,19 +10,19 @@ from typing import Any
 
 from mdth.errors import CheckpointError
 from mdth.restricted_pickle.machine import Machine
-from mdth.restricted_pickle.objects import plain
+from mdth.restricted_pickle.objects import Nested, plain
 
 MAX_BYTES = 1 << 30
 MAX_ENTRIES = 64
 
 
-def load(path: Path) -> Any:
+def load(path: Path, *, nested: bool = False) -> Any:
     """The pickled object of a file: plain values, dicts, lists and arrays.
 
     A `.npy` that holds one pickled object is read too. Arrays, also sparse ones and those inside
     chumpy's objects, come out as numpy arrays if they are the object itself or the values of its
-    dict. Raises CheckpointError: missing, too large, cut short, not a pickle, or a name in it that
-    no model file needs.
+    dict; with `nested` also deeper, in dicts of any size. Raises CheckpointError: missing, too
+    large, cut short, not a pickle, or a name in it that no model file needs.
     """
     try:
         size = path.stat().st_size
@@ -32,15 +32,17 @@ def load(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
-        return loads(content)
+        return loads(content, nested=nested)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def loads(content: bytes) -> Any:
+def loads(content: bytes, *, nested: bool = False) -> Any:
     """Like `load`, from bytes."""
     try:
         found = Machine().run(_without_npy_header(content))
+        if nested:
+            return Nested(2 * len(content)).plain(found)
         if isinstance(found, dict):
             if len(found) > MAX_ENTRIES:
                 raise ValueError(f"{len(found)} entries")

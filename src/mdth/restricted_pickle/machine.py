@@ -6,7 +6,8 @@ from typing import Any
 
 from mdth.restricted_pickle.objects import Name, Thing, dict_key
 
-MAX_OPCODES = 1_000_000
+MAX_OPCODES = 4_000_000
+"""VOCASET's table of 123,000 frames takes up to ten each."""
 
 
 class Machine:

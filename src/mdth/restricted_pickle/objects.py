@@ -169,6 +169,35 @@ def plain(value: Any) -> Any:
     return value.plain if isinstance(value, Thing) else value
 
 
+class Nested:
+    """Like `plain`, for all that dicts, lists and tuples hold; what is shared is made once.
+
+    most_bytes: of all arrays together; a file that repeats one array's bytes needs no more of them.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._made: dict[int, Any] = {}
+
+    def plain(self, value: Any) -> Any:
+        """The value in plain terms. Raises ValueError above `most_bytes`."""
+        if id(value) not in self._made:
+            self._made[id(value)] = self._make(value)
+        return self._made[id(value)]
+
+    def _make(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.plain(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(entry) for entry in value]
+        found = plain(value)
+        if isinstance(found, np.ndarray):
+            self._left -= found.nbytes
+            if self._left < 0:
+                raise ValueError("more in its arrays than in the file")
+        return found
+
+
 def _array(value: Any) -> Array:
     found = plain(value)
     if not isinstance(found, np.ndarray):
