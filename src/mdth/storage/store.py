@@ -53,6 +53,20 @@ class Store:
 
     def files(self, folder: str) -> list[Candidate]:
         """The files directly in a folder, in natural order; none if there is no such folder."""
+        found = self._listing(folder)
+        return in_order(
+            Candidate(name, int(info["size"] or 0))
+            for name, info in found.items()
+            if info["type"] == "file"
+        )
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders directly in a folder, sorted; none if it is not there."""
+        found = self._listing(folder)
+        return sorted(name for name, info in found.items() if info["type"] == "directory")
+
+    def _listing(self, folder: str) -> dict[str, Any]:
+        """What is directly in a folder, by name; nothing if there is no such folder."""
         with self._talking(folder):
             self._check_root()
             try:
@@ -60,13 +74,9 @@ class Store:
             except (FileNotFoundError, NotADirectoryError) as error:
                 if _is_answer(error):
                     raise
-                return []
-            names = ((PurePosixPath(info["name"]).name, info) for info in found)
-            return in_order(
-                Candidate(name, int(info["size"] or 0))
-                for name, info in names
-                if info["type"] == "file" and name
-            )
+                return {}
+        names = ((PurePosixPath(info["name"]).name, info) for info in found)
+        return {name: info for name, info in names if name}
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder of that name."""
