@@ -1,0 +1,1 @@
+"""A picture and a clip, prepared as the seed's networks expect them."""

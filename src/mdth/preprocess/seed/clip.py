@@ -1,0 +1,127 @@
+"""A clip -> what its face does, 30 frames a second: one entry per frame, found or not.
+
+The clip is read twice: tracked, to know the square around the whole track, then cut and measured.
+No more than a batch of crops is held.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import FloatArray, Frame
+from mdth.errors import NoFaceFound
+from mdth.face import landmarks68
+from mdth.face.crop import Crop, around
+from mdth.face.tracker import track
+from mdth.preprocess.seed.fit import Fitter
+from mdth.preprocess.seed.landmarks import Marks
+from mdth.preprocess.seed.still import HeadRotations
+from mdth.seed_artefacts import FPS, Faces, SeedClip
+
+log = logging.getLogger("mdth")
+
+# Crops that the head-pose network sees at once.
+BATCH = 32
+# Reads the clip's frames from the start, RGB uint8 [H,W,3].
+Reader = Callable[[], Iterator[Frame]]
+# A crop and the mesh [478,3] px in it.
+Face = tuple[Frame, FloatArray]
+
+
+class Track(NamedTuple):
+    """meshes: float32 [T,478,3] px, the last found one where found [T] is not; crop of them all."""
+
+    meshes: npt.NDArray[np.float32]
+    found: npt.NDArray[np.bool_]
+    crop: Crop
+
+
+def prepare_clip(
+    read: Reader, fps: float, fitter: Fitter, rotations: HeadRotations, marks: Marks, *, model: Path
+) -> SeedClip:
+    """read: opens the clip, called twice. fps: its rate. model: of the face tracker.
+
+    Frames without a face are filled in between the found ones. Raises NoFaceFound.
+    """
+    tracked = follow(at_rate(read(), fps, FPS), model)
+    fits, turned = [], []
+    for some in _batches(_cut(at_rate(read(), fps, FPS), tracked), BATCH):
+        turned.append(rotations(np.stack([picture for picture, _ in some])))
+        fits += [fitter.fit(marks.read(*face), landmarks68.irises(face[1])) for face in some]
+    landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
+    faces = Faces(landmarks, modelview, screen, np.concatenate(turned))
+    return SeedClip(filled(faces, tracked.found), tracked.found)
+
+
+def _batches(faces: Iterator[Face], size: int) -> Iterator[list[Face]]:
+    while some := list(itertools.islice(faces, size)):
+        yield some
+
+
+def _cut(frames: Iterator[Frame], tracked: Track) -> Iterator[Face]:
+    """Of each frame with a face the crop and the mesh in it."""
+    for frame, mesh, found in zip(frames, tracked.meshes, tracked.found, strict=True):
+        if found:
+            yield tracked.crop.cut(frame), tracked.crop.points(mesh.astype(np.float64))
+
+
+def follow(frames: Iterator[Frame], model: Path) -> Track:
+    """The face in each frame, and the square around all of it. Raises NoFaceFound."""
+    meshes: list[npt.NDArray[np.float32]] = []
+    found: list[bool] = []
+    nothing = np.zeros((478, 3), np.float32)
+    for mesh in track(frames, model, fps=FPS):
+        found.append(mesh is not None)
+        meshes.append(nothing if mesh is None else mesh)
+    if not any(found):
+        raise NoFaceFound(
+            f"no face in the clip's {len(found)} frames; use a clip that shows one from the front"
+        )
+    if not all(found):
+        log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
+    stacked, is_found = np.stack(meshes), np.array(found)
+    faces = stacked[is_found, :, :2]
+    return Track(stacked, is_found, around(faces.min(axis=(0, 1)), faces.max(axis=(0, 1))))
+
+
+def at_rate(frames: Iterable[Frame], fps: float, rate: float) -> Iterator[Frame]:
+    """Frames at `rate` a second: the one nearest in time, half way the later one."""
+    made, frame = 0, None
+    for index, frame in enumerate(frames):
+        # The next picture k / rate belongs to this one until half way to the one after it.
+        while made * fps < (index + 0.5) * rate:
+            made += 1
+            yield frame
+
+
+def filled(faces: Faces, found: npt.NDArray[np.bool_]) -> Faces:
+    """Faces of the found frames -> of all frames [T]: between two found ones on straight lines."""
+    at, frames = np.flatnonzero(found), np.arange(len(found))
+    place = np.clip(np.interp(frames, at, np.arange(len(at))), 0, len(at) - 1)
+    before = np.floor(place).astype(np.intp)
+    after = np.minimum(before + 1, len(at) - 1)
+    share = place - before
+
+    def between(track: FloatArray) -> FloatArray:
+        weight = share.reshape(-1, *[1] * (track.ndim - 1))
+        mixed: FloatArray = track[before] + weight * (track[after] - track[before])
+        return mixed
+
+    modelview = between(faces.modelview)
+    modelview[:, :3, :3] = _nearest_rotations(modelview[:, :3, :3])
+    rotation = _nearest_rotations(between(faces.rotation))
+    return Faces(between(faces.landmarks), modelview, between(faces.screen), rotation)
+
+
+def _nearest_rotations(matrices: FloatArray) -> FloatArray:
+    """The rotations [T,3,3] nearest to matrices [T,3,3], least squares."""
+    u, _, vt = np.linalg.svd(matrices)
+    turn = np.ones((len(matrices), 3))
+    turn[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotations: FloatArray = (u * turn[:, None, :]) @ vt
+    return rotations

@@ -1,0 +1,70 @@
+"""Who reads the 68 landmarks: our mesh, or face-alignment where it is installed with weights.
+
+Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D face alignment problem?", ICCV
+2017. Nothing is fetched: without its weights in torch's cache the mesh is read.
+"""
+
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import FloatArray, Frame
+from mdth.face import landmarks68
+
+log = logging.getLogger("mdth")
+
+MESH, NETWORK = "mesh", "face-alignment"
+NETWORK_WEIGHTS = "2DFAN4-cd938726ad.zip"
+# The detector's box that the network was trained with reaches this far over the landmarks' own,
+# as shares of its size: left, top, right, bottom.
+BOX_ROOM = np.array([-0.05, -0.25, 0.05, 0.05])
+
+
+class Marks(NamedTuple):
+    """name: who reads them. read: landmarks [68,2+] px of a picture and its mesh [478,3] px."""
+
+    name: str
+    read: Callable[[Frame, FloatArray], FloatArray]
+
+
+def reader(device: str = "cpu") -> Marks:
+    """The best reader that is installed, said in the log."""
+    if find_spec("face_alignment") is None or not weights().is_file():
+        return Marks(MESH, lambda picture, mesh: landmarks68.from_mesh(mesh))
+    log.info("68 landmarks by face-alignment")
+    return Marks(NETWORK, _network(device))
+
+
+def weights() -> Path:
+    """Where face-alignment keeps its network."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / NETWORK_WEIGHTS
+
+
+def _network(device: str) -> Callable[[Frame, FloatArray], FloatArray]:
+    import face_alignment
+
+    # Boxes are given, so that no detector is needed: "folder" is the one without weights.
+    network = face_alignment.FaceAlignment(
+        face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder"
+    )
+
+    def read(picture: Frame, mesh: FloatArray) -> FloatArray:
+        found = network.get_landmarks_from_image(picture, detected_faces=[box(mesh)])
+        return np.asarray(found[0] if found else landmarks68.from_mesh(mesh), np.float64)
+
+    return read
+
+
+def box(mesh: FloatArray) -> npt.NDArray[np.floating]:
+    """Left, top, right, bottom px and a sure score: what a detector would say of a mesh."""
+    points = landmarks68.from_mesh(mesh)[:, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = BOX_ROOM * np.tile(high - low, 2)
+    return np.append(np.concatenate([low, high]) + room, 1.0)
