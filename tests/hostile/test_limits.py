@@ -1,0 +1,351 @@
+"""Files that claim, hold or unfold to too much end in an error of ours, in bounded memory."""
+
+import logging
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hostile_files import atom, rebuilt
+from made_media import make_clip, make_sound, make_wav
+from PIL import Image
+
+from mdth.errors import UnreadableMedia
+from mdth.media import audio, image, limits, video
+from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.image import read_image
+from mdth.media.video import probe_video, read_frames
+
+GREY = np.full((32, 32, 3), 99, np.uint8)
+
+
+def tone(seconds: float, rate_hz: int = 16_000) -> np.ndarray:
+    return (0.3 * np.sin(np.arange(round(rate_hz * seconds)) / 10)).astype(np.float32)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def png(path: Path, size: tuple[int, int], *extra: bytes, colour: int = 2) -> Path:
+    """A PNG header and pixels for one row, with more chunks between them."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1 + 3 * size[0])))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + b"".join(extra) + pixels + chunk(b"IEND", b""))
+    return path
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize(
+    "size", [(2**31 - 1, 2**31 - 1), (2**31 - 1, 1), (1, 2**31 - 1), (0, 0), (60_000, 60_000)]
+)
+def test_a_png_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = png(tmp_path / "a.png", (1, 1))
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", *size)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UnreadableMedia):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+        [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000)))],
+        [chunk(b"tEXt", b"a\0" + bytes(900_000))] * 80,
+        [chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+    ],
+    ids=["zTXt", "iTXt", "tEXt", "iCCP"],
+)
+def test_a_png_whose_texts_unfold(tmp_path: Path, extra: list[bytes]) -> None:
+    path = png(tmp_path / "a.png", (1, 1), *extra)
+    before = _peak()
+    try:
+        read_image(path)
+    except UnreadableMedia as error:
+        assert "a.png" in str(error)
+    assert _peak() - before < 150_000_000
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_of_a_thousand_frames_one_is_decoded(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [Image.new("RGB", (40, 40), (shade % 256, shade // 256, 9)) for shade in range(1000)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
+    seen = []
+
+    def count(picture: Image.Image, *rest: object) -> object:
+        seen.append(picture.tell())
+        return once(picture, *rest)
+
+    once = Image.Image.seek
+    monkeypatch.setattr(Image.Image, "seek", count)
+    assert read_image(tmp_path / name).shape == (40, 40, 3)
+    assert seen == []
+
+
+def test_a_jpeg_of_a_thousand_scans(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 64), 60).convert("RGB").save(path, progressive=True)
+    content = path.read_bytes()
+    last = content.rindex(b"\xff\xda")
+    scan = content[last:-2]
+    path.write_bytes(content[:last] + scan * limits.MOST_JPEG_SCANS + b"\xff\xd9")
+    with pytest.raises(UnreadableMedia, match="scans"):
+        read_image(path)
+    path.write_bytes(content + b"\xff\xda\0\2" * 1000)  # after the picture: a phone's clip, say
+    assert read_image(path).shape == (64, 64, 3)
+
+
+def test_a_picture_file_of_a_gigabyte(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", (1, 1))
+    with path.open("r+b") as file:
+        file.truncate(limits.LARGEST_PICTURE_BYTES + 1)  # sparse: takes no room
+    with pytest.raises(UnreadableMedia, match="700 MB"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("number_type", range(14))
+@pytest.mark.parametrize("value", [0, 9, 2**31, 2**32 - 1])
+def test_an_exif_orientation_of_any_kind(tmp_path: Path, number_type: int, value: int) -> None:
+    entry = struct.pack(">HHHII", 1, 0x0112, number_type, 1, value)
+    exif = b"Exif\0\0MM\0\x2a\0\0\0\x08" + entry + bytes(4)
+    Image.new("RGB", (40, 60)).save(tmp_path / "a.webp", exif=exif)
+    assert read_image(tmp_path / "a.webp").shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("count", [0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF])
+def test_an_exif_of_endless_entries(tmp_path: Path, count: int) -> None:
+    entry = struct.pack(">HHII", 0x0112, 3, count, 8)
+    exif = b"Exif\0\0MM\0\x2a\0\0\0\x08" + struct.pack(">H", 0xFFFF) + entry * 5000
+    Image.new("RGB", (40, 60)).save(tmp_path / "a.webp", exif=exif)
+    assert read_image(tmp_path / "a.webp").shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PDF", "EPS", "ICO", "TGA", "PCX", "XBM"])
+def test_kinds_that_are_not_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    mode = "1" if kind == "XBM" else "RGB"
+    Image.new(mode, (64, 64)).save(path, kind)
+    with pytest.raises(UnreadableMedia, match="png, jpeg"):
+        read_image(path)
+
+
+# Sound and clips.
+
+
+def test_a_small_sound_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_sound(tmp_path / "a.flac", 0 * tone(600), codec="flac", rate_hz=16_000)
+    assert sum(map(len, read_blocks(path))) == 600 * 16_000
+    monkeypatch.setattr(limits, "MOST_VALUES", 1_000_000)
+    monkeypatch.setattr(limits, "VALUES_PER_BYTE", 10)
+    with pytest.raises(UnreadableMedia, match="unfold"):
+        list(read_blocks(path))
+
+
+def test_an_hour_of_silence_in_the_smallest_form(tmp_path: Path) -> None:
+    """What unfolds most of what people make stays far below the limit."""
+    path = make_sound(tmp_path / "a.ogg", 0 * tone(120, 48_000), codec="libopus", rate_hz=48_000)
+    unfolded = 120 * 48_000 / path.stat().st_size
+    assert unfolded * 3 < limits.VALUES_PER_BYTE
+    assert limits.LONGEST_SOUND_S >= 3600
+
+
+def test_a_sound_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LONGEST_SOUND_S", 2)
+    with pytest.raises(UnreadableMedia, match="longer than"):
+        list(read_blocks(make_wav(tmp_path / "a.wav", tone(3))))
+
+
+def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LONGEST_SOUND_S", 200)
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for number in range(10):
+            packet = av.Packet(bytes(320))
+            packet.stream, packet.time_base = stream, Fraction(1)
+            packet.pts = packet.dts = 29 * number
+            out.mux(packet)
+    with pytest.raises(UnreadableMedia, match="longer than"):
+        list(read_blocks(path))
+
+
+def test_many_streams(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        streams = [
+            out.add_stream("pcm_u8", rate=8_000, layout="mono")
+            for _ in range(limits.MOST_STREAMS + 1)
+        ]
+        for stream in streams:
+            packet = av.Packet(bytes(800))
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1), 0, 0
+            out.mux(packet)
+    with pytest.raises(UnreadableMedia):
+        probe_sound(path)
+
+
+def test_codecs_that_no_recorder_writes(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", [GREY] * 3, [0, 0.04, 0.08], codec="asv1")
+    with pytest.raises(UnreadableMedia, match="asv1"):
+        probe_video(path)
+
+
+def _header_patched(path: Path, kind: bytes, at: int, value: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    place = content.index(kind) + 4 + at
+    content[place : place + len(value)] = value
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (65_535, 2), (2, 65_535), (1, 1)])
+def test_a_clip_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Raw pictures: the container alone says how large they are."""
+    path = make_clip(tmp_path / "a.avi", [GREY] * 3, [0, 0.04, 0.08], codec="rawvideo")
+    content = path.read_bytes()
+    at = content.index(b"strf") + 8
+    path.write_bytes(content[: at + 4] + struct.pack("<ii", *size) + content[at + 12 :])
+    with pytest.raises(UnreadableMedia):
+        list(read_frames(path))
+
+
+def test_frames_too_heavy_to_hold_twenty_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", [GREY] * 3, [0, 0.04, 0.08])
+    monkeypatch.setattr(video, "LARGEST_FRAME_BYTES", 32 * 32)
+    with pytest.raises(UnreadableMedia, match="too large"):
+        probe_video(path)
+
+
+def test_a_size_that_changes_within_the_clip(tmp_path: Path) -> None:
+    small = make_clip(tmp_path / "a.ts", [GREY] * 10, [k / 25 for k in range(10)])
+    large_frame = np.full((96, 128, 3), 200, np.uint8)
+    large = make_clip(tmp_path / "b.ts", [large_frame] * 10, [(10 + k) / 25 for k in range(10)])
+    joined = tmp_path / "c.ts"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    frames = list(read_frames(joined))
+    assert {frame.shape for frame in frames} == {(32, 32, 3)}
+    assert len(frames) > 15
+    assert frames[0].mean() < 110 < 190 < frames[-1].mean()
+
+
+def test_a_clip_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip(tmp_path / "a.mkv", [GREY] * 5, [20.0 * k for k in range(5)])
+    monkeypatch.setattr(video, "LONGEST_CLIP_S", 60)
+    with pytest.raises(UnreadableMedia, match="longer than"):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize("units", [0, 1, 2**32 - 1])
+def test_absurd_clocks(tmp_path: Path, units: int, caplog: pytest.LogCaptureFixture) -> None:
+    """No time at all in a second, or four billion of them."""
+    path = make_clip(tmp_path / "a.mp4", [GREY] * 5, [k / 25 for k in range(5)])
+    _header_patched(path, b"mdhd", 12, struct.pack(">I", units))
+    with caplog.at_level(logging.CRITICAL, "mdth"):
+        try:
+            assert 1 <= len(list(read_frames(path))) < 20_000
+        except UnreadableMedia as error:
+            assert "a.mp4" in str(error)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**31 - 1, 2**32 - 1])
+def test_a_length_that_is_a_lie(tmp_path: Path, length: int) -> None:
+    path = make_clip(tmp_path / "a.mp4", [GREY] * 5, [k / 25 for k in range(5)])
+    plain = len(list(read_frames(path)))
+    for kind, place in ((b"mdhd", 16), (b"mvhd", 16), (b"tkhd", 20)):
+        _header_patched(path, kind, place, struct.pack(">I", length))
+    assert len(list(read_frames(path))) <= plain + 1
+
+
+def test_nested_boxes(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", [GREY] * 5, [k / 25 for k in range(5)])
+    body = b""
+    for _ in range(3000):
+        body = atom(b"udta", body)
+    content = rebuilt(path.read_bytes(), {})
+    path.write_bytes(content + body)
+    try:
+        assert list(read_frames(path))
+    except UnreadableMedia:
+        return
+
+
+def test_an_attachment_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        out.add_attachment("../../evil.sh", "application/x-sh", b"#!/bin/sh\necho no\n")
+        packet = av.Packet(bytes(32_000))
+        packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1), 0, 0
+        out.mux(packet)
+    assert sum(map(len, read_blocks(path))) == 16_000
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mkv"]
+
+
+@pytest.mark.parametrize("rate_hz", [limits.LOWEST_RATE_HZ, 7_919, limits.HIGHEST_RATE_HZ])
+def test_rates_at_both_ends(tmp_path: Path, rate_hz: int) -> None:
+    path = make_wav(tmp_path / "a.wav", tone(1, rate_hz), rate_hz=rate_hz)
+    assert sum(map(len, read_blocks(path))) == pytest.approx(16_000, abs=40)
+
+
+# The largest pictures and clips that are let through, decoded in a process with 2 GB.
+
+UNDER_2_GB = """
+import resource, sys
+from pathlib import Path
+from mdth.media.image import read_image
+from mdth.media.video import read_frames
+resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
+path = Path(sys.argv[1])
+print(read_image(path).shape if path.suffix != ".mkv" else sum(1 for _ in read_frames(path)))
+"""
+
+
+def _in_2_gb(path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", UNDER_2_GB, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_the_largest_picture_fits_into_2_gb(tmp_path: Path, name: str) -> None:
+    most = limits.LARGEST_PIXELS_OF.get("WEBP" if name == "a.webp" else "", limits.LARGEST_PIXELS)
+    side = int(most**0.5)
+    mode = "RGB" if name == "a.jpg" else "RGBA"
+    options = {"lossless": True, "quality": 0, "method": 0} if name == "a.webp" else {}
+    Image.new(mode, (side, side)).save(tmp_path / name, **options)
+    assert _in_2_gb(tmp_path / name) == "(1280, 1280, 3)"
+
+
+@pytest.mark.slow
+def test_the_largest_clip_fits_into_2_gb(tmp_path: Path) -> None:
+    frame = np.full((4320, 8192, 3), 99, np.uint8)
+    path = make_clip(tmp_path / "a.mkv", [frame] * 4, [k / 25 for k in range(4)])
+    assert int(_in_2_gb(path)) >= 4
+
+
+def test_the_limits_are_the_ones_in_use() -> None:
+    assert audio.HIGHEST_RATE_HZ is limits.HIGHEST_RATE_HZ
+    assert image.LARGEST_PIXELS is limits.LARGEST_PIXELS
+    assert video.LARGEST_CLIP_PIXELS is limits.LARGEST_CLIP_PIXELS
