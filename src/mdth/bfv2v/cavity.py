@@ -4,6 +4,7 @@ The upper teeth belong to the skull and the lower ones with the tongue to the ja
 with the lips. A portrait that shows its own upper teeth keeps them.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -21,6 +22,14 @@ from mdth.face.smoothing import smoothstep
 JAW = (18, 200, 199, 175, 152, 148, 377)
 # Biting edges and the tongue's tip from the line of the closed lips, eye distances.
 UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.03, 0.006, 0.15
+# How far the teeth go with the chin: its skin is pulled along by the lips.
+JAW_SHARE = 0.8
+# A camera's own softness, px of the picture: nothing drawn is sharper.
+SOFT_PX = 0.8
+# Width of the lips' shadow, eye distances; its share on own teeth.
+SHADOW, OWN_SHADE = 0.035, 0.4
+# Light on the lower row, and how much of it comes from tongue and lips.
+LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
 
@@ -61,7 +70,9 @@ class Cavity:
         self.light = measure_light(portrait)
         self._scale = float(np.clip(1.5 * self.eye_distance, 60, 480))
         self._upper = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
-        self._lower = teeth.tooth_row(teeth.LOWER_TEETH, self._scale, bend=0.015)
+        self._lower = teeth.tooth_row(
+            teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4
+        )
         self._tongue = teeth.tongue(self._scale)
         left, right = (mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
         self.along = (right - left) / np.linalg.norm(right - left)
@@ -78,7 +89,10 @@ class Cavity:
         self.own_teeth = gap > OWN_TEETH_GAP
         # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
         self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
-        self._own_mask = self._own_teeth_mask() if self.own_teeth else np.zeros((1, 1), np.float32)
+        self._own_mask = np.zeros((1, 1), np.float32)
+        if self.own_teeth:
+            self._own_mask = self._own_teeth_mask()
+            self.light = replace(self.light, tooth=self._own_tooth_colour())
 
     def _own_teeth_mask(self) -> Layer:
         """Where the portrait looks into its own mouth, 0..1."""
@@ -87,35 +101,60 @@ class Cavity:
         inside = cover(lip_outline(self._mesh), (width, height), soft).inside
         return np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
 
+    def _own_tooth_colour(self) -> FloatArray:
+        """Colour of the brightest third of what the portrait shows of its mouth, RGB [3].
+
+        It may be all dark or all tongue: then teeth are as bright as other faces' are at least.
+        """
+        seen = self._image[self._own_mask > 0.8].astype(float)
+        tooth = self.light.tooth
+        if len(seen) < 12:
+            return tooth
+        level = seen.mean(1)
+        bright = np.median(seen[level >= np.quantile(level, 0.67)], axis=0)
+        share = smoothstep((bright.mean() / tooth.mean() - 0.5) / 0.2)
+        return np.asarray(tooth + share * (bright - tooth))
+
     def bones(self, driving: FloatArray, rigid: Rigid) -> Bones:
         """Where skull and jaw are in a driving mesh [478,3] px."""
         skull = rigid.plane(self.stomion)
         jaw = skull.copy()
         chin = driving[list(JAW), :2] - rigid.apply(self._mesh[list(JAW)])[:, :2]
-        jaw[:, 2] += chin.mean(0) + skull[:, :2] @ self._jaw_rest
+        jaw[:, 2] += JAW_SHARE * chin.mean(0) + skull[:, :2] @ self._jaw_rest
         return Bones(skull, jaw)
 
     def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
         """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
+        colours = self._behind(bones, view)
+        soft = SOFT_PX * view.scale
+        if soft > 0.4:
+            colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), soft))
+        unit = self.eye_distance * view.scale
+        middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
+        x = (np.arange(view.size[0]) - middle[0]) / unit
+        colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
+        shadow = _shadow(mask, unit)[..., None]
+        colours *= shadow
+        if self.own_teeth:
+            # Its own light is in the picture; only lips that come nearer than there shade more.
+            own, alpha = self.own(bones, view)
+            _blend(colours, own * (1 - OWN_SHADE + OWN_SHADE * shadow), alpha)
+        return colours
+
+    def _behind(self, bones: Bones, view: View) -> Layer:
+        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3]."""
         light = self.light
         colours = np.empty((view.size[1], view.size[0], 3), np.float32)
         colours[:] = light.dark
         tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
         _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
         lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
-        _blend(colours, self._tooth_colours(lower) * 0.55, lower[..., 3] * 0.9)
-        if self.own_teeth:
-            own, alpha = self.own(bones, view)
-            _blend(colours, own, alpha)
-        else:
+        warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * light.flesh
+        _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
+        if not self.own_teeth:
             top = UPPER_EDGE - teeth.HEIGHT
             upper = self._lay(self._upper, top, view.of(bones.skull), view.size)
             _blend(colours, self._tooth_colours(upper), upper[..., 3])
-        unit = self.eye_distance * view.scale
-        middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
-        x = (np.arange(view.size[0]) - middle[0]) / unit
-        colours *= np.clip(1 + light.slope * x, 0.6, 1.3)[None, :, None]
-        colours *= _shadow(mask, unit)[..., None]
         return colours
 
     def own(self, bones: Bones, view: View) -> tuple[FloatArray, FloatArray]:
@@ -144,12 +183,17 @@ class Cavity:
 
 
 def _shadow(mask: Layer, unit: float) -> Layer:
-    """Lips throw shadow: darker at the rim, most under the upper lip; unit: px per eye distance."""
-    deep = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.035 * unit))
-    drop = np.array([[1, 0, 0], [0, 1, 0.03 * unit]], np.float32)
+    """Lips throw shadow: darker at the rim, most under the upper lip; unit: px per eye distance.
+
+    Near lips throw a narrower one, or a smile's teeth would be grey.
+    """
+    gap = float((mask > 0.5).sum(0).max())
+    wide = min(SHADOW * unit, 0.2 * gap)
+    deep = cv2.GaussianBlur(mask, (0, 0), max(0.8, wide))
+    drop = np.array([[1, 0, 0], [0, 1, 0.8 * wide]], np.float32)
     below = cv2.warpAffine(deep, drop, (mask.shape[1], mask.shape[0]))
     lit = np.asarray(0.5 * deep + 0.5 * below)
-    return np.asarray(0.12 + 0.88 * smoothstep(lit / 0.95), np.float32)
+    return np.asarray(0.15 + 0.85 * smoothstep(lit / 0.95), np.float32)
 
 
 def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:

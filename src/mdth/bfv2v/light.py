@@ -40,7 +40,7 @@ def measure_light(portrait: Portrait) -> Light:
     white = _eye_white(portrait)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
     bright = np.clip(white.mean(), max(1.3 * level, 150), max(1.5 * level, 205))
-    tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.05, 1.0, 0.9])
+    tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * np.array([0.85, 0.62, 0.62])
     return Light(np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)

@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.floating]
 
 # Width and height of the teeth from the middle outwards, eye distances, foreshortened by the arch.
 UPPER_TEETH = ((0.092, 0.116), (0.070, 0.102), (0.066, 0.112), (0.046, 0.092), (0.034, 0.082))
-LOWER_TEETH = ((0.056, 0.090), (0.060, 0.090), (0.060, 0.096), (0.046, 0.080), (0.034, 0.076))
+LOWER_TEETH = ((0.056, 0.072), (0.060, 0.072), (0.060, 0.076), (0.046, 0.064), (0.034, 0.060))
 HALF_WIDTH = 0.36
 HEIGHT = 0.2
 
@@ -27,11 +27,19 @@ def _row(per_eye: float) -> tuple[FloatArray, FloatArray]:
     return x, y
 
 
-def tooth_row(sizes: tuple[tuple[float, float], ...], per_eye: float, *, bend: float) -> Texture:
+def tooth_row(
+    sizes: tuple[tuple[float, float], ...],
+    per_eye: float,
+    *,
+    bend: float,
+    between: float = 0.38,
+    fade: float = 0.0,
+) -> Texture:
     """One row as [H,W,4]: brightness, redness (gum 1), relief, cover, each 0..1.
 
     y runs from the biting edge (0) to the gum; per_eye: px per eye distance. bend lifts the row's
-    ends, eye distances at x = HALF_WIDTH.
+    ends, eye distances at x = HALF_WIDTH. between: how much darker it is between two teeth. fade:
+    how much darker at the gum, where the lip keeps the light out.
     """
     x, y = _row(per_eye)
     soft = 1.2 / per_eye
@@ -45,7 +53,8 @@ def tooth_row(sizes: tuple[tuple[float, float], ...], per_eye: float, *, bend: f
         # Biting edges are round at the corners, more at the outer one.
         corner = 0.16 * width * np.abs(across) ** 4
         above = y[:, None] - (rise + corner)[None]
-        inside = (0.62 + 0.38 * smoothstep((1 - np.abs(across)) * width / 2 / soft + 0.5))[None]
+        middle = smoothstep((1 - np.abs(across)) * width / 2 / soft + 0.5)
+        inside = (1 - between * (1 - middle))[None]
         tooth = inside * smoothstep(above / soft + 0.5)
         neck = smoothstep((above - height * (1 - 0.12 * across**2)[None]) / (2 * soft) + 0.5)
         belly = 1 - 0.22 * across**2
@@ -55,10 +64,11 @@ def tooth_row(sizes: tuple[tuple[float, float], ...], per_eye: float, *, bend: f
         gum = np.where(near, np.maximum(gum, neck * tooth), gum)
         cover = np.maximum(cover, tooth * near)
         left += width
-    back = 1 - 0.8 * smoothstep((np.abs(x) / left - 0.25) / 0.85)
+    back = 1 - 0.65 * smoothstep((np.abs(x) / left - 0.25) / 0.85)
     cover *= smoothstep((left - np.abs(x)) / 0.03)[None]
     gaps = smoothstep(y / 0.02)[:, None] * (np.abs(x) < left)[None]
     cover = np.maximum(cover, 0.9 * gaps * smoothstep((y[:, None] - rise[None]) / 0.03))
+    bright *= 1 - fade * smoothstep(y / 0.08)[:, None]
     return np.stack([bright * back, gum, bright, cover], -1).astype(np.float32)
 
 
