@@ -1,9 +1,11 @@
 """What the stages hand to each other: frozen, saved to a folder and loaded from one.
 
-Only plain formats are written: npz and npy without pickles, PNG, and the user's own sound.
+Only plain formats are written: npz and npy without pickles, PNG, and the user's own sound. Files
+that were renamed since (see `mdth.manifest`) are loaded by a table: the name `save` gave -> path.
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,10 +19,23 @@ from mdth.errors import ArtefactError
 
 FloatArray = npt.NDArray[np.floating]
 Frame = npt.NDArray[np.uint8]
+Files = Mapping[str, Path]
 
 SPEECH_RATE_HZ = 16_000
 # What reading a file that is missing, cut off or not ours can raise.
 DAMAGE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+
+
+def _listed(saved: Path | Files) -> Files:
+    """The files of a folder by their names; a table is one already."""
+    if not isinstance(saved, Path):
+        return saved
+    return {path.name: path for path in saved.iterdir()} if saved.is_dir() else {}
+
+
+def _place(saved: Path | Files) -> Path:
+    """The folder, to be named in an error."""
+    return saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
 
 
 @dataclass(frozen=True)
@@ -49,17 +64,18 @@ class Speech:
             shutil.copyfile(self.original, target)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote; the samples stay on disk. Raises ArtefactError."""
-        originals = sorted(folder.glob("original*"))
         try:
-            samples = np.load(folder / "speech.npy", mmap_mode="r", allow_pickle=False)
+            files = _listed(saved)
+            samples = np.load(files["speech.npy"], mmap_mode="r", allow_pickle=False)
         except DAMAGE as error:
             raise ArtefactError(
-                f"{folder}: no usable speech.npy ({error}); preprocess again"
+                f"{_place(saved)}: no usable speech.npy ({error}); preprocess again"
             ) from error
+        originals = sorted(path for name, path in files.items() if name.startswith("original"))
         if not originals or samples.ndim != 1 or samples.dtype != np.float32:
-            raise ArtefactError(f"{folder}: not a prepared speech; preprocess again")
+            raise ArtefactError(f"{_place(saved)}: not a prepared speech; preprocess again")
         return cls(samples, originals[0])
 
 
@@ -89,21 +105,22 @@ class Portrait:
         np.savez_compressed(folder / "portrait.npz", mesh=mesh, glasses=glasses)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with PillowImage.open(folder / "portrait.png") as picture:
+            files = _listed(saved)
+            with PillowImage.open(files["portrait.png"]) as picture:
                 image = np.asarray(picture.convert("RGB"))
-            with PillowImage.open(folder / "person.png") as mask:
+            with PillowImage.open(files["person.png"]) as mask:
                 person = np.asarray(mask.convert("L"), np.float32) / 255
-            with np.load(folder / "portrait.npz", allow_pickle=False) as arrays:
+            with np.load(files["portrait.npz"], allow_pickle=False) as arrays:
                 mesh, glasses = arrays["mesh"], float(arrays["glasses"])
         except DAMAGE as error:
-            raise ArtefactError(f"{folder}: not a prepared portrait ({error})") from error
+            raise ArtefactError(f"{_place(saved)}: not a prepared portrait ({error})") from error
         if mesh.shape != (478, 3):
-            raise ArtefactError(f"{folder}: the mesh is {mesh.shape}, not (478, 3)")
+            raise ArtefactError(f"{_place(saved)}: the mesh is {mesh.shape}, not (478, 3)")
         if person.shape != image.shape[:2]:
-            raise ArtefactError(f"{folder}: person.png and portrait.png differ in size")
+            raise ArtefactError(f"{_place(saved)}: person.png and portrait.png differ in size")
         return cls(image, mesh, person, glasses)
 
 
@@ -137,10 +154,10 @@ class Motion:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with np.load(folder / "motion.npz", allow_pickle=False) as arrays:
+            with np.load(_listed(saved)["motion.npz"], allow_pickle=False) as arrays:
                 return cls(
                     float(arrays["fps"]),
                     arrays["found"],
@@ -149,7 +166,7 @@ class Motion:
                     arrays["upper"],
                 )
         except DAMAGE as error:
-            raise ArtefactError(f"{folder}: not a prepared motion ({error})") from error
+            raise ArtefactError(f"{_place(saved)}: not a prepared motion ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -167,10 +184,10 @@ class MeshSequence:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with np.load(folder / "mesh.npz", allow_pickle=False) as arrays:
+            with np.load(_listed(saved)["mesh.npz"], allow_pickle=False) as arrays:
                 return cls(arrays["offsets"], float(arrays["fps"]))
         except DAMAGE as error:
-            raise ArtefactError(f"{folder}: not a mesh sequence ({error})") from error
+            raise ArtefactError(f"{_place(saved)}: not a mesh sequence ({error})") from error

@@ -24,6 +24,18 @@ FloatArray = npt.NDArray[np.floating]
 SUBJECT = "FaceTalk_170725_00137_TA"
 
 
+def files(common: Path) -> list[Path]:
+    """What is read of `warping-common/th`: FLAME, landmarks, template, pose, network."""
+    faceformer = common / "checkpoints/faceformer"
+    return [
+        common / "flame/generic_model.pkl",
+        common / "flame/flame_static_embedding.pkl",
+        faceformer / f"{SUBJECT}.ply",
+        faceformer / "params.npy",
+        faceformer / "vocaset.pth",
+    ]
+
+
 class Head(NamedTuple):
     """FLAME, its 51 landmarks, and where the seed puts it.
 
@@ -66,16 +78,16 @@ class FlameSpeech:
     @classmethod
     def load(cls, common: Path) -> Self:
         """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
-        files = common / "checkpoints/faceformer"
+        model, embedding, template, placement, faceformer = files(common)
         head = Head(
-            read_model(common / "flame/generic_model.pkl"),
-            read_embedding(common / "flame/flame_static_embedding.pkl"),
-            read_vertices(files / f"{SUBJECT}.ply"),
-            *read_placement(files / "params.npy"),
+            read_model(model),
+            read_embedding(embedding),
+            read_vertices(template),
+            *read_placement(placement),
         )
         from mdth.faceformer.seed.predictor import FaceFormer
 
-        return cls(FaceFormer.load(files / "vocaset.pth"), head)
+        return cls(FaceFormer.load(faceformer), head)
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
         """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.

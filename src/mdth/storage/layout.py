@@ -21,6 +21,8 @@ MODEL = "th"
 AUDIO, IMAGE, VIDEO = "audio", "image", "video"
 KINDS = (AUDIO, IMAGE, VIDEO)
 MANIFEST = "manifest.json"
+# A result: the video, the record of what made it, and how long each stage took.
+OUTPUT, RECORD, TIMES = "output.mp4", "output.json", "times.json"
 LONGEST_TWIN_ID = 64
 
 _TWIN_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_TWIN_ID - 1}}}")

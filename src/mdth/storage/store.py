@@ -9,8 +9,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -24,6 +25,13 @@ log = logging.getLogger("mdth")
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
 ATTEMPTS = 3
+
+
+class Stored(NamedTuple):
+    """A file in the store: its size in bytes, and when it came there by the store's clock."""
+
+    size: int
+    time_s: float
 
 
 class Store:
@@ -95,6 +103,26 @@ class Store:
         if not isinstance(value, dict):
             raise ArtefactError(f"{self.url}/{path}: not a JSON object")
         return value
+
+    def find_json(self, path: str) -> dict[str, Any] | None:
+        """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
+        try:
+            return self.read_json(path) if self.exists(path) else None
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None  # it went between the two questions
+            raise
+
+    def below(self, folder: str) -> dict[str, Stored]:
+        """All files below a folder by their path relative to it; none if there is no folder."""
+        with self._talking(folder):
+            self._check_root()
+            base = self._full(folder)
+            found = self._files.find(base, detail=True)
+        files = {str(PurePosixPath(name).relative_to(base)): info for name, info in found.items()}
+        if any(".." in PurePosixPath(path).parts for path in files):
+            raise StorageError(f"{self.url}/{folder}: a file name with '..' in it; remove it")
+        return {path: Stored(int(info["size"] or 0), _time_s(info)) for path, info in files.items()}
 
     def download(self, path: str, target: Path) -> Path:
         """Copy a file to `target`, which appears complete or not at all."""
@@ -189,6 +217,12 @@ class Store:
         except _failures() as error:
             said = _clean(getattr(error, "strerror", None) or str(error) or type(error).__name__)
             raise StorageError(f"{self.url}/{path}: {said}; {_hint(error)}") from error
+
+
+def _time_s(info: dict[str, Any]) -> float:
+    """When a file was written, as the kinds of stores tell it."""
+    time = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
+    return time.timestamp() if isinstance(time, datetime) else float(time)
 
 
 def _s3_options() -> dict[str, Any]:
