@@ -9,7 +9,7 @@ import mdth
 
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
-    {"errors", "config", "artefacts", "seed_artefacts", "__init__"},
+    {"errors", "config", "artefacts", "seed_artefacts", "redact", "__init__"},
     {"media", "face", "assets", "devices", "flow", "networks", "options", "restricted_pickle"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
     {

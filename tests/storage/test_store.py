@@ -5,27 +5,30 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from mdth.errors import ArtefactError, MissingDependency, StorageError
-from mdth.storage import store as store_module
+from mdth.storage.faults import Damaged
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
+
+QUICK = S3Settings(read_timeout_s=0.5, first_wait_s=0.01)
 
 
 @pytest.fixture(params=["path", "file", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of every kind."""
     if request.param == "s3":
-        return Store(request.getfixturevalue("s3_url"))
+        return Store(request.getfixturevalue("s3_url"), settings=QUICK)
     if request.param == "memory":
-        return Store(f"memory://{tmp_path.name}")
+        return Store(f"memory://{tmp_path.name}", settings=QUICK)
     folder = tmp_path / "store"
     folder.mkdir()
-    return Store(str(folder) if request.param == "path" else folder.as_uri())
+    return Store(str(folder) if request.param == "path" else folder.as_uri(), settings=QUICK)
 
 
 def _folder(parent: Path, files: dict[str, str]) -> Path:
@@ -88,13 +91,12 @@ def test_download_is_all_or_nothing(
     target = tmp_path / "out" / "a.bin"
     assert store.download("raw/t/a.bin", target).read_text() == "x" * 1000
     target.write_text("older")
-    get_file = store._files.get_file
 
-    def cut(remote: str, local: str) -> None:
-        get_file(remote, local)
-        os.truncate(local, 500)
+    def cut(path: str, file: BinaryIO, **_: object) -> None:
+        file.write(b"x" * 500)
+        raise Damaged("500 of 1000 bytes arrived")
 
-    monkeypatch.setattr(store._files, "get_file", cut)
+    monkeypatch.setattr(store._files, "fetch", cut)
     with pytest.raises(StorageError, match="500 of 1000"):
         store.download("raw/t/a.bin", target)
     assert [file.read_text() for file in target.parent.iterdir()] == ["older"]
@@ -162,22 +164,17 @@ def test_an_unreachable_server_is_given_up_soon(
     s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MDTH_S3_ENDPOINT", "http://127.0.0.1:9")
-    start = time.monotonic()
-    with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
-        Store(s3_url).files("raw/t/audio")
-    assert time.monotonic() - start < 60
+    with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
+        Store(s3_url, settings=QUICK).files("raw/t/audio")
 
 
 def test_a_server_that_never_answers_is_given_up(
     s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "READ_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        start = time.monotonic()
-        with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
-            Store(s3_url).files("raw/t/audio")
-    assert time.monotonic() - start < 60
+        with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
+            Store(s3_url, settings=QUICK).files("raw/t/audio")
 
 
 def test_a_server_that_is_no_store(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,10 +204,6 @@ def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_protocol() -> None:
     with pytest.raises(StorageError, match="nosuch"):
         Store("nosuch://place")
-
-
-def test_passwords_in_urls_are_not_repeated() -> None:
-    assert store_module._clean("https://me:secret@host/x") == "https://host/x"
 
 
 def test_numbers_survive(store: Store, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from mdth.errors import ArtefactError, StorageError
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
+from mdth.storage.retry import NotThere
 from mdth.storage.sealed import (
     Sealed,
     check_content,
@@ -114,8 +115,7 @@ def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
                 check_content(new / file.path, file)
         except (ArtefactError, StorageError) as error:
             replaced = stored_manifest(store, folder) != manifest
-            vanished = isinstance(error.__cause__, FileNotFoundError)
-            if not (replaced or vanished) or number == TRIES - 1:
+            if not (replaced or isinstance(error, NotThere)) or number == TRIES - 1:
                 raise
             log.info("%s: replaced while it was read; reading again", folder)
             _pause(number)
@@ -144,10 +144,8 @@ def read_output(store: Store, folder: str, new: Path) -> Json | None:
     try:
         for name in (RECORD, OUTPUT, TIMES):
             store.download(f"{folder}/{name}", new / name)
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
+    except NotThere:
+        return None
     return check_output(new)
 
 

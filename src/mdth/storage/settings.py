@@ -1,0 +1,55 @@
+"""How patient the store is with an S3 server, and how large files are sent: all in one place."""
+
+import os
+import random
+from dataclasses import dataclass
+
+MIB = 1 << 20
+SMALLEST_PART_MIB = 5  # S3 takes no smaller part but the last
+MOST_PARTS = 10_000
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """Time limits in seconds of one request, repetitions, and parts of uploads.
+
+    attempts: how often a request is made in all, if what goes wrong may pass. A download counts
+    anew after `part_bytes` of progress, because it goes on where it broke.
+    first_wait_s, longest_wait_s: the pause before the second attempt; each further one is twice as
+    long up to the longest. What is waited is random between half of that and all of it.
+    part_bytes, parallel: files above `part_bytes` are sent in parts, so many at a time; the memory
+    of an upload is about their product.
+    """
+
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 20.0
+    attempts: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 8.0
+    part_bytes: int = 16 * MIB
+    parallel: int = 4
+
+    def pause_s(self, failures: int) -> float:
+        """The longest pause after so many failures."""
+        return min(self.first_wait_s * 2.0 ** (failures - 1), self.longest_wait_s)
+
+    def random_pause_s(self, failures: int) -> float:
+        """The pause to make, so that many clients do not come back at the same moment."""
+        return self.pause_s(failures) * random.uniform(0.5, 1.0)
+
+    def longest_s(self, attempt_s: float) -> float:
+        """All attempts of `attempt_s` each and the pauses between them."""
+        pauses = sum(self.pause_s(failures) for failures in range(1, self.attempts))
+        return self.attempts * attempt_s + pauses
+
+    def part_size(self, size: int) -> int:
+        """Bytes of each part of a file of `size` bytes."""
+        return max(self.part_bytes, -(-size // MOST_PARTS))
+
+
+def s3_settings() -> S3Settings:
+    """The defaults; `MDTH_S3_PART_MB` (5 or more) changes the size of parts."""
+    part_mib = os.environ.get("MDTH_S3_PART_MB", "")
+    if not part_mib.isdecimal():
+        return S3Settings()
+    return S3Settings(part_bytes=max(int(part_mib), SMALLEST_PART_MIB) * MIB)

@@ -1,0 +1,93 @@
+"""A file on its way to an S3 server: in one piece, or in parts that are sent side by side."""
+
+import base64
+import hashlib
+import logging
+import mimetypes
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdth.errors import StorageError
+
+if TYPE_CHECKING:
+    from mdth.storage.s3 import S3Files
+
+log = logging.getLogger("mdth")
+
+FORGOTTEN = timedelta(days=1)  # no upload takes that long: whoever began it is gone
+
+
+class Upload:
+    """One file; `run` stores it, where it appears complete or not at all."""
+
+    def __init__(self, files: "S3Files", source: Path, path: str) -> None:
+        self._files, self._source, self._path = files, source, path
+        self._size = source.stat().st_size
+        self._part_size = files.settings.part_size(self._size)
+
+    def run(self) -> None:
+        """Store it. Raises StorageError, OSError when the source cannot be read."""
+        content_type, _ = mimetypes.guess_type(self._path)
+        about = {"ContentType": content_type} if content_type else {}
+        if self._size > self._part_size:
+            self._send_parts(about)
+        else:
+            block = self._source.read_bytes()
+            self._call("put_object", Body=block, ContentMD5=_md5(block), **about)
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._files.call(
+            method, self._files.where(self._path), Key=self._files.key(self._path), **arguments
+        )
+
+    def _send_parts(self, about: dict[str, str]) -> None:
+        self._abort_forgotten()
+        upload: str = self._call("create_multipart_upload", **about)["UploadId"]
+        count = -(-self._size // self._part_size)
+        pool = ThreadPoolExecutor(self._files.settings.parallel, thread_name_prefix="mdth-upload")
+        try:
+            sent = pool.map(lambda number: self._send_part(upload, number), range(1, count + 1))
+            parts = list(sent)
+            self._call(
+                "complete_multipart_upload", UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            self._abort(upload)
+            raise
+        finally:
+            pool.shutdown()
+
+    def _send_part(self, upload: str, number: int) -> dict[str, Any]:
+        """Part `number`, from 1; read here, so that no more parts than threads are in memory."""
+        with self._source.open("rb") as file:
+            file.seek((number - 1) * self._part_size)
+            block = file.read(self._part_size)
+        answer = self._call(
+            "upload_part", UploadId=upload, PartNumber=number, Body=block, ContentMD5=_md5(block)
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    def _abort(self, upload: str) -> None:
+        """Take back what was sent; what cannot be now is forgotten and goes with a later upload."""
+        try:
+            self._call("abort_multipart_upload", UploadId=upload)
+        except StorageError as error:
+            log.warning("an unfinished upload stays: %s", error)
+
+    def _abort_forgotten(self) -> None:
+        """Take back uploads of this file whose process was killed, after a day."""
+        key = self._files.key(self._path)
+        where = self._files.where(self._path)
+        answer = self._files.call("list_multipart_uploads", where, Prefix=key)
+        for upload in answer.get("Uploads", []):
+            began = upload.get("Initiated")
+            if upload["Key"] == key and began and began < datetime.now(UTC) - FORGOTTEN:
+                self._abort(upload["UploadId"])
+
+
+def _md5(block: bytes) -> str:
+    """As the header Content-MD5 wants it."""
+    return base64.b64encode(hashlib.md5(block, usedforsecurity=False).digest()).decode()
