@@ -1,7 +1,7 @@
 """Speech -> the 478-vertex face, by the seed's FaceFormer and FLAME instead of our own decoder."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -76,8 +76,11 @@ class FlameSpeech:
         self._neutral = head.landmarks(head.template[None])
 
     @classmethod
-    def load(cls, common: Path) -> Self:
-        """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
+    def load(cls, common: Path, *, device: str = "cpu") -> Self:
+        """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency.
+
+        A `vocaset.json` beside `vocaset.pth` has its sizes where they are not the published ones.
+        """
         model, embedding, template, placement, faceformer = files(common)
         head = Head(
             read_model(model),
@@ -85,9 +88,12 @@ class FlameSpeech:
             read_vertices(template),
             *read_placement(placement),
         )
+        from mdth.faceformer.seed.config import Config
         from mdth.faceformer.seed.predictor import FaceFormer
 
-        return cls(FaceFormer.load(faceformer), head)
+        sizes = faceformer.with_suffix(".json")
+        config = Config.load(sizes) if sizes.is_file() else "vocaset"
+        return cls(FaceFormer.load(faceformer, config, device=device), head)
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
         """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.
@@ -95,6 +101,16 @@ class FlameSpeech:
         Up to 120 s the encoder hears all of it at once, as published; longer sound in windows.
         round(duration * fps) frames, at least 1. Raises SpeechTooShort under 0.3 s.
         """
+        return (frame.astype(np.float32) for frame in self._timed(blocks, fps, self._offsets))
+
+    def landmarks(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
+        """Like `stream`, but how far the landmarks 17..67 are from the template's: [51,3] m."""
+        return self._timed(blocks, fps, self._way)
+
+    def _timed(
+        self, blocks: Iterable[FloatArray], fps: float, measure: Callable[[FloatArray], FloatArray]
+    ) -> Iterator[FloatArray]:
+        """What `measure` makes of a mesh [V,3], for each frame of the sound."""
         heard = 0
 
         def counted() -> Iterator[FloatArray]:
@@ -103,13 +119,13 @@ class FlameSpeech:
                 heard += len(block)
                 yield block
 
-        last: FloatArray = np.zeros((478, 3))
+        last = measure(self._head.template)
         made = 0
-        for last in self._resampled(self._meshes(counted()), fps):
-            yield last.astype(np.float32)
+        for last in self._resampled(map(measure, self._meshes(counted())), fps):
+            yield last
             made += 1
         for _ in range(made, max(1, round(heard / SPEECH_RATE_HZ * fps))):
-            yield last.astype(np.float32)
+            yield last
 
     def _meshes(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
         """Meshes [V,3] at FaceFormer's rate."""
@@ -126,13 +142,12 @@ class FlameSpeech:
         whole = np.concatenate([*held, np.zeros(0, np.float32)])
         yield from self._faceformer.vertices(whole, template, self._subject)
 
-    def _resampled(self, meshes: Iterator[FloatArray], fps: float) -> Iterator[FloatArray]:
-        """Offsets [478,3] at the video's rate, on straight lines between FaceFormer's frames."""
+    def _resampled(self, measured: Iterator[FloatArray], fps: float) -> Iterator[FloatArray]:
+        """The same at the video's rate, on straight lines between FaceFormer's frames."""
         rate = self._faceformer.fps
         frame = 0
         before = None
-        for place, mesh in enumerate(meshes):
-            now = self._offsets(mesh)
+        for place, now in enumerate(measured):
             before = now if before is None else before
             while frame * rate / fps <= place:
                 yield before + (now - before) * (frame * rate / fps - place + 1)
@@ -140,6 +155,9 @@ class FlameSpeech:
             before = now
 
     def _offsets(self, mesh: FloatArray) -> FloatArray:
-        marks = self._head.landmarks(mesh[None])
-        offsets: FloatArray = flame_to_face(marks - self._neutral, self._neutral[0])[0]
+        offsets: FloatArray = flame_to_face(self._way(mesh)[None], self._neutral[0])[0]
         return offsets
+
+    def _way(self, mesh: FloatArray) -> FloatArray:
+        way: FloatArray = (self._head.landmarks(mesh[None]) - self._neutral)[0]
+        return way

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from flame_stand_in import write_official
 
 from mdth.faceformer.flame.files import read_embedding, read_model
 from mdth.faceformer.flame.model import Embedding, Flame
+from mdth.train.flame_made_up import write_official
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flame_stand_in import SHAPES, TRIANGLES, VERTICES, arrays
-from flame_stand_in import embedding as made_embedding
 
 from mdth.errors import CheckpointError
 from mdth.faceformer.flame import files
 from mdth.faceformer.flame.model import Embedding, Flame, chain, rotation_matrices
+from mdth.train.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
+from mdth.train.flame_made_up import embedding as made_embedding
 
 
 def quarter(axis: int) -> np.ndarray:

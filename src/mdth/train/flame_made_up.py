@@ -1,4 +1,4 @@
-"""A head in FLAME's sizes, made of arithmetic: no licensed data.
+"""A head in FLAME's sizes, made of arithmetic: no licensed data. For tests and trials.
 
 5,023 vertices and 9,976 triangles: the hull of a spiral on a sphere, without 66 triangles at the
 neck. 400 shapes, 36 pose correctives, 5 joints (root, neck, jaw, two eyes), 51 landmarks.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csc_matrix
 from scipy.spatial import ConvexHull
 
@@ -61,7 +62,10 @@ def arrays() -> dict[str, Any]:
 
 
 def embedding(model: dict[str, Any]) -> dict[str, Any]:
-    """`flame_static_embedding.pkl`: triangles and weights of the landmarks on the front."""
+    """`flame_static_embedding.pkl`: triangles and weights of the landmarks on the front.
+
+    model: see `arrays`.
+    """
     places = topology.CANONICAL[LANDMARKS] * np.array([1, -1, -1]) * EYE_DISTANCE_M
     centres = model["v_template"][model["f"].astype(int)].mean(axis=1)
     front = np.where(centres[:, 2:] > 0, centres, np.inf)[:, :2]
@@ -73,7 +77,7 @@ def embedding(model: dict[str, Any]) -> dict[str, Any]:
 class Ch:
     """Like chumpy's: a value under `x` among other things."""
 
-    def __init__(self, value: np.ndarray) -> None:
+    def __init__(self, value: npt.NDArray[Any]) -> None:
         self.x = value
         self._dirty_vars: set[str] = set()
         self._itr = None
