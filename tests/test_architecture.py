@@ -14,7 +14,7 @@ LAYERS = [
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
-        *("spoken_mesh", "flame_speech"),
+        *("spoken_mesh", "flame_speech", "batch"),
     },
     {"cli", "console", "__main__"},
 ]

@@ -5,25 +5,36 @@ that were renamed since (see `mdth.manifest`) are loaded by a table: the name `s
 """
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-from zipfile import BadZipFile
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from mdth.arrays import DAMAGE, Wanted, map_samples, read_npz
 from mdth.errors import ArtefactError
+
+__all__ = [
+    *("DAMAGE", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
+    *("MeshSequence", "Motion", "Portrait", "Speech"),
+]
 
 FloatArray = npt.NDArray[np.floating]
 Frame = npt.NDArray[np.uint8]
 Files = Mapping[str, Path]
 
 SPEECH_RATE_HZ = 16_000
-# What reading a file that is missing, cut off or not ours can raise.
-DAMAGE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+LARGEST_PICTURE_PX = 4096
+UPPER_POINTS = 126  # of `topology.UPPER_FACE`
+HIGHEST_FPS = 240
+# A face may reach out of its picture, by this many times the picture's size.
+FURTHEST = 4.0
+# Samples that are looked at together.
+CHUNK = 1 << 20
 
 
 def _listed(saved: Path | Files) -> Files:
@@ -36,6 +47,37 @@ def _listed(saved: Path | Files) -> Files:
 def _place(saved: Path | Files) -> Path:
     """The folder, to be named in an error."""
     return saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
+
+
+def read_png(path: Path, mode: str) -> Frame:
+    """A png's pixels as "RGB" [H,W,3] or "L" [H,W]. Raises OSError, ValueError, SyntaxError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's of a picture too large is our error
+        try:
+            with PillowImage.open(path, formats=("PNG",)) as picture:
+                if not 1 <= max(picture.size) <= LARGEST_PICTURE_PX:
+                    raise ValueError(f"a picture of {picture.size} px")
+                return np.asarray(picture.convert(mode))
+        except (PillowImage.DecompressionBombError, Warning) as error:
+            raise ValueError(str(error)) from error
+
+
+def _check_finite(samples: FloatArray) -> None:
+    for start in range(0, len(samples), CHUNK):
+        if not np.isfinite(samples[start : start + CHUNK]).all():
+            raise ValueError("samples that are no numbers")
+
+
+def _rate(value: FloatArray) -> float:
+    if not value > 0:
+        raise ValueError(f"{value} frames a second")
+    return float(value)
+
+
+def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    lengths = {len(array) for array in arrays.values()}
+    if len(lengths) != 1 or not min(lengths):
+        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
 
 
 @dataclass(frozen=True)
@@ -68,13 +110,14 @@ class Speech:
         """Read what `save` wrote; the samples stay on disk. Raises ArtefactError."""
         try:
             files = _listed(saved)
-            samples = np.load(files["speech.npy"], mmap_mode="r", allow_pickle=False)
+            samples = map_samples(files["speech.npy"])
+            _check_finite(samples)
         except DAMAGE as error:
             raise ArtefactError(
                 f"{_place(saved)}: no usable speech.npy ({error}); preprocess again"
             ) from error
         originals = sorted(path for name, path in files.items() if name.startswith("original"))
-        if not originals or samples.ndim != 1 or samples.dtype != np.float32:
+        if not originals:
             raise ArtefactError(f"{_place(saved)}: not a prepared speech; preprocess again")
         return cls(samples, originals[0])
 
@@ -109,18 +152,17 @@ class Portrait:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
             files = _listed(saved)
-            with PillowImage.open(files["portrait.png"]) as picture:
-                image = np.asarray(picture.convert("RGB"))
-            with PillowImage.open(files["person.png"]) as mask:
-                person = np.asarray(mask.convert("L"), np.float32) / 255
-            with np.load(files["portrait.npz"], allow_pickle=False) as arrays:
-                mesh, glasses = arrays["mesh"], float(arrays["glasses"])
+            image = read_png(files["portrait.png"], "RGB")
+            person = read_png(files["person.png"], "L").astype(np.float32) / 255
+            far = Wanted((478, 3), most=FURTHEST * max(image.shape))
+            arrays = read_npz(files["portrait.npz"], {"mesh": far, "glasses": Wanted((), most=1)})
+            mesh, glasses = arrays["mesh"], float(arrays["glasses"])
         except DAMAGE as error:
             raise ArtefactError(f"{_place(saved)}: not a prepared portrait ({error})") from error
-        if mesh.shape != (478, 3):
-            raise ArtefactError(f"{_place(saved)}: the mesh is {mesh.shape}, not (478, 3)")
         if person.shape != image.shape[:2]:
             raise ArtefactError(f"{_place(saved)}: person.png and portrait.png differ in size")
+        if image.shape[0] % 2 or image.shape[1] % 2 or np.ptp(mesh[:, :2], axis=0).min() < 1:
+            raise ArtefactError(f"{_place(saved)}: no picture with a face; preprocess again")
         return cls(image, mesh, person, glasses)
 
 
@@ -157,14 +199,19 @@ class Motion:
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with np.load(_listed(saved)["motion.npz"], allow_pickle=False) as arrays:
-                return cls(
-                    float(arrays["fps"]),
-                    arrays["found"],
-                    arrays["rotation"],
-                    arrays["translation"],
-                    arrays["upper"],
-                )
+            arrays = read_npz(
+                _listed(saved)["motion.npz"],
+                {
+                    "fps": Wanted((), most=HIGHEST_FPS),
+                    "found": Wanted((None,), kinds="b"),
+                    "rotation": Wanted((None, 3, 3)),
+                    "translation": Wanted((None, 3)),
+                    "upper": Wanted((None, UPPER_POINTS, 3)),
+                },
+            )
+            fps = _rate(arrays.pop("fps"))
+            _check_lengths(arrays)
+            return cls(fps, **arrays)
         except DAMAGE as error:
             raise ArtefactError(f"{_place(saved)}: not a prepared motion ({error})") from error
 
@@ -187,7 +234,8 @@ class MeshSequence:
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with np.load(_listed(saved)["mesh.npz"], allow_pickle=False) as arrays:
-                return cls(arrays["offsets"], float(arrays["fps"]))
+            wanted = {"offsets": Wanted((None, 478, 3)), "fps": Wanted((), most=HIGHEST_FPS)}
+            arrays = read_npz(_listed(saved)["mesh.npz"], wanted)
+            return cls(arrays["offsets"], _rate(arrays["fps"]))
         except DAMAGE as error:
             raise ArtefactError(f"{_place(saved)}: not a mesh sequence ({error})") from error

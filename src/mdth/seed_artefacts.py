@@ -1,5 +1,6 @@
 """What the seed's engine prepares: a face in a picture, a face over a clip; saved and loaded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import DAMAGE, FloatArray, Frame
+from mdth.arrays import DAMAGE, Wanted, read_npz
+from mdth.artefacts import FloatArray, Frame, read_png
 from mdth.errors import ArtefactError
 
 FPS = 30.0
@@ -64,10 +66,9 @@ class SeedStill:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with PillowImage.open(folder / PICTURE) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-            with np.load(folder / STILL, allow_pickle=False) as arrays:
-                return cls(pixels, _faces(arrays), arrays["crop"])
+            pixels = read_png(folder / PICTURE, "RGB")
+            arrays = read_npz(folder / STILL, {**_FACES, "crop": Wanted((2, 3))})
+            return cls(pixels, _faces(arrays), arrays["crop"])
         except DAMAGE as error:
             raise ArtefactError(f"{folder}: not a still of the seed's engine ({error})") from error
 
@@ -88,8 +89,11 @@ class SeedClip:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            with np.load(folder / CLIP, allow_pickle=False) as arrays:
-                return cls(_faces(arrays), arrays["found"])
+            arrays = read_npz(folder / CLIP, {**_FACES, "found": Wanted((None,), kinds="b")})
+            faces = _faces(arrays)
+            if len(arrays["found"]) != len(faces):
+                raise ValueError(f"{len(arrays['found'])} marks for {len(faces)} frames")
+            return cls(faces, arrays["found"])
         except DAMAGE as error:
             raise ArtefactError(f"{folder}: not a clip of the seed's engine ({error})") from error
 
@@ -100,10 +104,17 @@ def _write(path: Path, faces: Faces, **more: npt.NDArray[Any]) -> None:
     np.savez_compressed(path, allow_pickle=False, **more)
 
 
-def _faces(arrays: "np.lib.npyio.NpzFile") -> Faces:
+_FACES = {
+    "landmarks": Wanted((None, 68, 3)),
+    "modelview": Wanted((None, 4, 4)),
+    "screen": Wanted((None, 4, 4)),
+    "rotation": Wanted((None, 3, 3)),
+}
+
+
+def _faces(arrays: Mapping[str, npt.NDArray[Any]]) -> Faces:
     faces = Faces(**{field.name: arrays[field.name] for field in fields(Faces)})
-    shapes = {"landmarks": (68, 3), "modelview": (4, 4), "screen": (4, 4), "rotation": (3, 3)}
-    for name, shape in shapes.items():
-        if getattr(faces, name).shape != (len(faces), *shape):
-            raise ValueError(f"{name} is {getattr(faces, name).shape}")
+    lengths = {len(arrays[name]) for name in _FACES}
+    if len(lengths) != 1 or not len(faces):
+        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
     return faces
