@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -6,7 +7,18 @@ import pytest
 from mdth import manifest
 from mdth.errors import ArtefactError
 
-ORIGIN = manifest.Origin("anna", {"audio": {"chosen": {"sha256": "1"}, "skipped": []}}, {"face": 1})
+NOTHING = {"chosen": None, "skipped": []}
+ORIGIN = manifest.Origin(
+    "anna",
+    {
+        "audio": {"chosen": {"name": "a.wav", "bytes": 1, "sha256": "1"}, "skipped": []},
+        "image": NOTHING,
+        "video": NOTHING,
+    },
+    {"face": 1},
+    {"net.onnx": "12"},
+)
+SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 
 
 @pytest.fixture
@@ -22,15 +34,25 @@ def test_a_sealed_folder_is_read_back(folder: Path) -> None:
     found = manifest.read(folder, twin="anna")
     assert found["format"] == manifest.FORMAT
     assert list(found["files"]) == ["audio/speech.npy"]
+    assert found["files"]["audio/speech.npy"]["path"] == SPEECH
     assert found["versions"]["mdth"]
+    assert manifest.files_of(folder, found, "audio") == {"speech.npy": folder / SPEECH}
+    assert (folder / SPEECH).read_bytes() == b"speech"
+    assert manifest.paths(folder) == {SPEECH, "manifest.json"}
+
+
+def test_files_that_nothing_points_to_do_not_count(folder: Path) -> None:
+    """They are on their way to the next manifest, or left over from the one before."""
+    (folder / "audio/speech-000000000000.npy").write_bytes(b"other")
+    assert list(manifest.read(folder, twin="anna")["files"]) == ["audio/speech.npy"]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda folder: (folder / "audio/speech.npy").write_bytes(b"other"),
-        lambda folder: (folder / "audio/speech.npy").unlink(),
-        lambda folder: (folder / "audio/more.npy").write_bytes(b"more"),
+        lambda folder: (folder / SPEECH).write_bytes(b"other!"),
+        lambda folder: (folder / SPEECH).write_bytes(b"longer than it was"),
+        lambda folder: (folder / SPEECH).unlink(),
     ],
 )
 def test_changed_files_are_refused(folder: Path, change) -> None:
@@ -44,6 +66,35 @@ def test_another_twins_folder_is_refused(folder: Path) -> None:
         manifest.read(folder, twin="bert")
 
 
+def entry(path: str, digest: str = "0" * 64) -> dict:
+    return {"path": path, "bytes": 6, "sha256": digest}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"audio/../../x.npy": entry("audio/../../x-000000000000.npy")},
+        {"/etc/x.npy": entry("/etc/x-000000000000.npy")},
+        {"audio/x.npy": entry("../../x.npy")},
+        {"audio/x.npy": entry("audio/other-000000000000.npy")},
+        {"audio/.x.npy": entry("audio/.x-000000000000.npy")},
+        {"audio/x\\y.npy": entry("audio/x\\y-000000000000.npy")},
+        {"models/x.npy": entry("models/x-000000000000.npy")},
+        {"audio/x.npy": entry("audio/x-../../../../.npy", "../../../../" + "0" * 52)},
+        {"audio/x.npy": {"path": 1, "bytes": 6, "sha256": "0" * 64}},
+        {"audio/x.npy": {"path": "audio/x.npy"}},
+        {"audio/x.npy": "audio/x.npy"},
+        ["audio/x.npy"],
+        None,
+    ],
+)
+def test_a_list_that_points_elsewhere_is_refused(folder: Path, files: object) -> None:
+    sealed = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**sealed, "files": files}))
+    with pytest.raises(ArtefactError, match="mdth preprocess anna"):
+        manifest.read(folder, twin="anna")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99, "twin": "anna", "files": {}}'])
 def test_stale_or_damaged_manifests_are_refused(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content)
@@ -55,6 +106,7 @@ def test_current_means_same_sources_settings_and_versions(folder: Path) -> None:
     assert manifest.is_current(folder, ORIGIN)
     assert not manifest.is_current(folder, ORIGIN._replace(settings={"face": 2}))
     assert not manifest.is_current(folder, ORIGIN._replace(sources={}))
+    assert not manifest.is_current(folder, ORIGIN._replace(models={"net.onnx": "13"}))
     assert not manifest.is_current(folder / "nowhere", ORIGIN)
     sealed = json.loads((folder / "manifest.json").read_text())
     sealed["versions"]["mediapipe"] = "0"

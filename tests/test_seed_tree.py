@@ -1,7 +1,9 @@
 """The seed's two commands on the seed's two trees, on a local store and on a real S3 server."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +17,22 @@ from mdth.errors import MdthError
 from mdth.storage.store import Store
 
 TWIN = "th_test"
-# The trees of the seed's README, storage and local, with the files of a sample twin in them.
+# The trees of the seed's README, storage and local, with the files of a sample twin in them. HASH
+# stands for the beginning of the content's SHA-256.
 SEED_STORE = {
     f"raw/{TWIN}/audio/2_speech.wav",
     f"raw/{TWIN}/image/2_portrait.jpg",
     f"raw/{TWIN}/video/2_clip.mp4",
     f"processed/{TWIN}/preprocessed/th/manifest.json",
-    f"processed/{TWIN}/preprocessed/th/audio/original.wav",
-    f"processed/{TWIN}/preprocessed/th/audio/speech.npy",
-    f"processed/{TWIN}/preprocessed/th/image/person.png",
-    f"processed/{TWIN}/preprocessed/th/image/portrait.npz",
-    f"processed/{TWIN}/preprocessed/th/image/portrait.png",
-    f"processed/{TWIN}/preprocessed/th/video/motion.npz",
+    f"processed/{TWIN}/preprocessed/th/audio/original-HASH.wav",
+    f"processed/{TWIN}/preprocessed/th/audio/speech-HASH.npy",
+    f"processed/{TWIN}/preprocessed/th/image/person-HASH.png",
+    f"processed/{TWIN}/preprocessed/th/image/portrait-HASH.npz",
+    f"processed/{TWIN}/preprocessed/th/image/portrait-HASH.png",
+    f"processed/{TWIN}/preprocessed/th/video/motion-HASH.npz",
     f"inference/{TWIN}/th/output.json",
     f"inference/{TWIN}/th/output.mp4",
+    f"inference/{TWIN}/th/times.json",
 }
 SEED_LOCAL = {
     "warping-common/th/checkpoints/face_landmarker.task",
@@ -38,14 +42,15 @@ SEED_LOCAL = {
     f"warping-data/{TWIN}/image/2_portrait.jpg",
     f"warping-data/{TWIN}/video/2_clip.mp4",
     f"warping-processed/{TWIN}/processed/th/manifest.json",
-    f"warping-processed/{TWIN}/processed/th/audio/original.wav",
-    f"warping-processed/{TWIN}/processed/th/audio/speech.npy",
-    f"warping-processed/{TWIN}/processed/th/image/person.png",
-    f"warping-processed/{TWIN}/processed/th/image/portrait.npz",
-    f"warping-processed/{TWIN}/processed/th/image/portrait.png",
-    f"warping-processed/{TWIN}/processed/th/video/motion.npz",
+    f"warping-processed/{TWIN}/processed/th/audio/original-HASH.wav",
+    f"warping-processed/{TWIN}/processed/th/audio/speech-HASH.npy",
+    f"warping-processed/{TWIN}/processed/th/image/person-HASH.png",
+    f"warping-processed/{TWIN}/processed/th/image/portrait-HASH.npz",
+    f"warping-processed/{TWIN}/processed/th/image/portrait-HASH.png",
+    f"warping-processed/{TWIN}/processed/th/video/motion-HASH.npz",
     f"warping-serving/{TWIN}/th/output.json",
     f"warping-serving/{TWIN}/th/output.mp4",
+    f"warping-serving/{TWIN}/th/times.json",
 }
 # What `mdth sample` adds to be skipped.
 DECOYS = {
@@ -65,6 +70,17 @@ def files_below(folder: Path) -> set[str]:
         for at, _, names in os.walk(folder, followlinks=True)
         for name in names
     }
+
+
+def tree(folder: Path) -> set[str]:
+    """The files below, prepared ones with HASH where their own content's hash is."""
+    found = set()
+    for name in files_below(folder):
+        if "processed/th/" in name:
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()[:12]
+            name = name.replace(f"-{digest}.", "-HASH.")
+        found.add(name)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +128,9 @@ def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
     assert guarantee("preprocess") == 0
     assert guarantee("inference") == 0
     decoys = {f"raw/{TWIN}/{kind}/{name}" for kind, names in DECOYS.items() for name in names}
-    assert files_below(filled / "store") == SEED_STORE | decoys
-    assert files_below(filled / "home") >= SEED_LOCAL
-    outside_models = {name for name in files_below(filled / "home") if "checkpoints" not in name}
+    assert tree(filled / "store") == SEED_STORE | decoys
+    assert tree(filled / "home") >= SEED_LOCAL
+    outside_models = {name for name in tree(filled / "home") if "checkpoints" not in name}
     assert outside_models == {name for name in SEED_LOCAL if "checkpoints" not in name}
     prepared = filled / f"store/processed/{TWIN}/preprocessed/th/manifest.json"
     check_manifest(json.loads(prepared.read_text()))
@@ -122,6 +138,9 @@ def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
     assert made["synthetic"] is True
     assert made["frames"] == 312
     assert made["inputs"]["audio"]["chosen"]["name"] == "2_speech.wav"
+    times = json.loads((filled / f"store/inference/{TWIN}/th/times.json").read_text())
+    assert times["seconds"]["total"] > 0
+    assert "seconds" not in made
 
 
 @pytest.mark.slow
@@ -137,8 +156,11 @@ def test_the_same_on_s3(
     # Another machine, with nothing but the store, goes on.
     shutil.rmtree(twin_home / "home/warping-processed")
     assert guarantee("inference") == 0
-    assert files_below(twin_home / "home") >= SEED_LOCAL
-    assert all(store.exists(name) for name in SEED_STORE)
+    assert tree(twin_home / "home") >= SEED_LOCAL
+    tops = ("raw", "processed", "inference")
+    stored = {f"{top}/{path}" for top in tops for path in store.below(top)}
+    assert {re.sub(r"-[0-9a-f]{12}\.", "-HASH.", name) for name in stored} >= SEED_STORE
+    assert len(stored) == len(SEED_STORE) + sum(len(names) for names in DECOYS.values())
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
@@ -150,7 +172,7 @@ def test_nothing_is_computed_twice_and_foreign_data_is_refused(
     folder = filled / f"home/warping-processed/{TWIN}/processed/th"
     assert mdth("preprocess", TWIN).code == 0
     first = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
-    assert "video/motion.npz" not in first
+    assert not any(name.startswith("video/") for name in first)
     again = mdth("preprocess", TWIN, "-v")
     assert "prepared already" in again.err
     assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
@@ -158,7 +180,8 @@ def test_nothing_is_computed_twice_and_foreign_data_is_refused(
     other = mdth("inference", "other")
     assert other.code == 1
     assert "prepared for the twin 'th_test'" in other.err
-    with (folder / "image/portrait.npz").open("ab") as file:
+    (portrait,) = (folder / "image").glob("portrait-*.npz")
+    with portrait.open("ab") as file:
         file.write(b"more")
     changed = mdth("inference", TWIN)
     assert changed.code == 1

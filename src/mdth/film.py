@@ -80,7 +80,9 @@ def shoot(
                 if progress:
                     progress(done, total)
     log.info("%d frames in %.1f s", done, clock.seconds["total"])
-    return record.of_film(options, frames=done, shape=first.shape, clock=clock)
+    return record.of_film(
+        options, frames=done, shape=first.shape, clock=clock, more_models=engine_files(options)
+    )
 
 
 def _sink(
@@ -160,6 +162,15 @@ def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[Flo
     )
     heads = _heads(scene.motion, levels, options)
     yield from clock.each("retarget", map(driver.mesh, offsets, heads))
+
+
+def engine_files(options: Options) -> list[Path]:
+    """The files a chosen engine reads besides our own networks: they too make the result."""
+    if options.engine_mesh == "flame":
+        from mdth import flame_speech
+
+        return flame_speech.files((config().home / assets.FOLDER).parent)
+    return []
 
 
 def take_engine(options: Options) -> "SpeechToMesh | FlameSpeech":

@@ -1,63 +1,114 @@
 """The seal on a prepared twin: what it was made from, how, and that it is still the same."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdth import __version__, record
+from mdth.artefacts import Files
 from mdth.errors import ArtefactError
-from mdth.storage.layout import MANIFEST as NAME
+from mdth.storage.layout import KINDS, MANIFEST
+from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
 
-FORMAT = 1
+# 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.
+FORMAT = 2
 
 Manifest = dict[str, Any]
 
 
 class Origin(NamedTuple):
-    """What prepared data is made from: the twin's id, its sources (see `twins`), the settings."""
+    """What prepared data is made from.
+
+    twin: its id. sources: its input files (see `mdth.twins.sources`). settings: the choices.
+    models: the networks used and their hashes.
+    """
 
     twin: str
     sources: Manifest
     settings: Manifest
+    models: dict[str, str]
 
 
 def seal(folder: Path, origin: Origin) -> Manifest:
-    """Write `manifest.json` over everything in `folder`; the last step of preparing."""
+    """Give every file in `folder` its lasting name and write `manifest.json`, the last step."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        files[name] = described(name, path)
+        path.replace(folder / files[name].path)
     manifest = {
         "format": FORMAT,
         **origin._asdict(),
         "versions": record.versions(),
-        "files": _hashes(folder),
+        "files": {name: file._asdict() for name, file in files.items()},
     }
-    record.write(folder / NAME, manifest)
+    write_json(folder / MANIFEST, manifest)
     return manifest
 
 
 def read(folder: Path, *, twin: str) -> Manifest:
     """The manifest of a prepared twin whose files are all as they were sealed.
 
-    Raises ArtefactError for another format or twin, and for a changed, missing or added file.
+    Files that it does not point to do not count. Raises ArtefactError for another format or twin,
+    and for a changed or missing file.
     """
     again = f"run: mdth preprocess {twin}"
     try:
-        manifest = json.loads((folder / NAME).read_text("utf-8"))
-        found = manifest["format"], manifest["twin"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{folder}: no usable {NAME} ({error}); {again}") from error
-    if found[0] != FORMAT:
-        raise ArtefactError(
-            f"{folder}: prepared in format {found[0]}, this is mdth {__version__} with format "
-            f"{FORMAT}; {again}"
-        )
-    if found[1] != twin:
-        raise ArtefactError(f"{folder}: prepared for the twin {found[1]!r}, not {twin!r}; {again}")
-    here = _hashes(folder)
-    changed = sorted(name for name in {*here, *found[2]} if here.get(name) != found[2].get(name))
+        manifest = read_json(folder / MANIFEST)
+    except ArtefactError as error:
+        raise ArtefactError(f"{error}; {again}") from error
+    if manifest is None:
+        raise ArtefactError(f"{folder}: no {MANIFEST}; {again}")
+    check(manifest, twin=twin, where=str(folder))
+    changed = [name for name, file in pointed_to(manifest).items() if not _as_sealed(folder, file)]
     if changed:
         raise ArtefactError(
             f"{folder}: changed since it was prepared: {', '.join(changed)}; {again}"
         )
-    return dict(manifest)
+    return manifest
+
+
+def check(manifest: Manifest, *, twin: str, where: str) -> None:
+    """Raises ArtefactError unless this version can read it and it is this twin's."""
+    again = f"run: mdth preprocess {twin}"
+    if manifest.get("format") != FORMAT:
+        raise ArtefactError(
+            f"{where}: prepared in format {manifest.get('format')!a}, this is mdth {__version__} "
+            f"with format {FORMAT}; {again}"
+        )
+    if manifest.get("twin") != twin:
+        raise ArtefactError(
+            f"{where}: prepared for the twin {manifest.get('twin')!a}, not {twin!r}; {again}"
+        )
+    try:
+        pointed_to(manifest)
+        whole = all(_is_source(manifest["sources"][kind]) for kind in KINDS)
+        whole = whole and all(isinstance(manifest[name], dict) for name in ("settings", "models"))
+    except (ArtefactError, KeyError, TypeError, AttributeError) as error:
+        raise ArtefactError(f"{where}: the manifest is damaged ({error}); {again}") from error
+    if not whole:
+        raise ArtefactError(f"{where}: the manifest is damaged; {again}")
+
+
+def _is_source(source: Any) -> bool:
+    chosen = source["chosen"]
+    return (chosen is None or {"name", "bytes", "sha256"} <= set(chosen)) and all(
+        isinstance(skipped["name"], str) for skipped in source["skipped"]
+    )
+
+
+def paths(folder: Path) -> set[str]:
+    """The manifest and what it points to, relative to the folder."""
+    manifest = read_json(folder / MANIFEST) or {"files": {}}
+    return {MANIFEST, *(file.path for file in pointed_to(manifest).values())}
+
+
+def files_of(folder: Path, manifest: Manifest, kind: str) -> Files:
+    """The prepared files of a kind by the name they were saved under."""
+    return {
+        name.removeprefix(f"{kind}/"): folder / file.path
+        for name, file in pointed_to(manifest).items()
+        if name.startswith(f"{kind}/")
+    }
 
 
 def is_current(folder: Path, origin: Origin) -> bool:
@@ -66,10 +117,15 @@ def is_current(folder: Path, origin: Origin) -> bool:
         manifest = read(folder, twin=origin.twin)
     except ArtefactError:
         return False
-    then = manifest["sources"], manifest["settings"], manifest["versions"]
-    return bool(then == (origin.sources, origin.settings, record.versions()))
+    return is_of(manifest, origin)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != NAME)
-    return {path.relative_to(folder).as_posix(): record.sha256(path) for path in files}
+def is_of(manifest: Manifest, origin: Origin) -> bool:
+    """Whether a manifest names this origin and this version of everything."""
+    then = {name: manifest.get(name) for name in (*origin._fields, "versions")}
+    return then == {**origin._asdict(), "versions": record.versions()}
+
+
+def _as_sealed(folder: Path, file: Sealed) -> bool:
+    path = folder / file.path
+    return path.is_file() and path.stat().st_size == file.bytes and sha256(path) == file.sha256

@@ -1,10 +1,10 @@
 """What made a video, as JSON beside it: inputs and hashes, models, versions, settings, seconds."""
 
 import hashlib
-import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,15 @@ from mdth.artefacts import Portrait
 from mdth.flow import Clock
 from mdth.networks import WEIGHTS
 from mdth.options import Options
+from mdth.storage.sealed import sha256
 
-FORMAT = 1
+FORMAT = 2
 LIBRARIES = ("numpy", "onnxruntime", "mediapipe", "opencv-contrib-python", "av", "pillow")
 # What every output's own metadata says.
 SYNTHETIC = {
     "comment": f"Synthetic: the speech in this video was put into a portrait by mdth {__version__}",
     "description": "synthetic",
 }
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def described(given: Path | Portrait) -> dict[str, Any]:
@@ -50,14 +45,34 @@ def versions() -> dict[str, str]:
     return found
 
 
-def models() -> dict[str, str]:
-    """Every network in use and the SHA-256 of its file."""
-    files = [assets.path(entry.name) for entry in assets.entries()]
-    return {file.name: sha256(file) for file in [*files, *sorted(WEIGHTS.glob("*.onnx"))]}
+def models(more: Iterable[Path] = ()) -> dict[str, str]:
+    """The networks of the embedded engine and `more`, each with the SHA-256 of its file."""
+    embedded = [assets.path(entry.name) for entry in assets.entries()]
+    return hashes(
+        [*embedded, *sorted(WEIGHTS.glob("*.onnx")), *sorted(WEIGHTS.glob("*.npz")), *more]
+    )
+
+
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of each file by its name, in hex."""
+    return {
+        file.name: _known_hash(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files
+    }
+
+
+@cache
+def _known_hash(file: Path, size: int, time_ns: int) -> str:
+    """Read once while size and time stay the same: checkpoints may be gigabytes."""
+    return sha256(file)
 
 
 def of_film(
-    options: Options, *, frames: int, shape: tuple[int, ...], clock: Clock
+    options: Options,
+    *,
+    frames: int,
+    shape: tuple[int, ...],
+    clock: Clock,
+    more_models: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """What the record says about a video, its inputs left out; `shape` is a frame's [H,W,3]."""
     return {
@@ -67,18 +82,7 @@ def of_film(
         "width": shape[1],
         "height": shape[0],
         "settings": asdict(options),
-        "models": models(),
+        "models": models(more_models),
         "versions": versions(),
         "seconds": clock.seconds,
     }
-
-
-def write(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON under a temporary name first, so that a reader never sees half of it."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -1,0 +1,1 @@
+"""A twin: its input found, prepared and filmed, its folders here and in the store."""

@@ -1,0 +1,112 @@
+"""A twin's prepared data: made, published, opened again.
+
+Another engine's prepared data goes into the same folder and under the same manifest: files of its
+own names below audio, image or video, written by `make`, and read by its own scene.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mdth import assets, manifest, record
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Motion, Portrait, Speech
+from mdth.errors import ArtefactError
+from mdth.face import glasses
+from mdth.film import SEGMENTER, TRACKER, Progress, Scene
+from mdth.options import Options
+from mdth.preprocess.speech import prepare_speech
+from mdth.scene import find_face, find_motion
+from mdth.storage import publish
+from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
+from mdth.storage.place import place_prepared
+from mdth.storage.unfinished import scratch_beside
+from mdth.twins.sources import Sources, check_fresh
+from mdth.twins.twin import Twin
+
+log = logging.getLogger("mdth")
+
+
+def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
+    """What preparing these files with these options is determined by, versions apart."""
+    return manifest.Origin(
+        twin.name,
+        sources.described(),
+        {"face": options.face, "max_size": options.max_size},
+        record.hashes([assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]),
+    )
+
+
+def make(sources: Sources, folder: Path, options: Options, progress: Progress | None) -> None:
+    """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
+    prepare_speech(sources.sound, folder / AUDIO)
+    find_face(sources.image, sources.video, options).save(folder / IMAGE)
+    if sources.video:
+        find_motion(sources.video, progress).save(folder / VIDEO)
+
+
+def publish_prepared(twin: Twin, *, again: bool = False) -> None:
+    """Put the local prepared data into the store, unless it is there already.
+
+    Where another machine published its own at the same time, that is what counts, here too.
+    """
+    if publish.publish_prepared(twin.store, twin.prepared, twin.stored_prepared, again=again):
+        return
+    log.warning("%s: another machine prepared it at the same time; taking that", twin.name)
+    fetch_prepared(twin)
+
+
+def fetch_prepared(twin: Twin) -> None:
+    """Put the store's prepared data in the place of the local. Raises ArtefactError."""
+    with scratch_beside(twin.prepared) as scratch:
+        publish.fetch_prepared(twin.store, twin.stored_prepared, scratch)
+        place_prepared(scratch, twin.prepared)
+
+
+def open_prepared(twin: Twin) -> manifest.Manifest:
+    """The manifest of the local prepared data, fetched from the store where it is not there.
+
+    Raises ArtefactError when neither has it, when it is not what was sealed, when the store holds
+    another preparation, or when the twin's input has changed since.
+    """
+    in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
+    if not (twin.prepared / MANIFEST).exists():
+        if in_store is None:
+            raise ArtefactError(
+                f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
+                f"run: mdth preprocess {twin.name}"
+            )
+        manifest.check(in_store, twin=twin.name, where=f"{twin.store.url}/{twin.stored_prepared}")
+        log.info("fetching the prepared data from the store")
+        fetch_prepared(twin)
+    sealed = manifest.read(twin.prepared, twin=twin.name)
+    check_usable(twin, sealed, in_store)
+    return sealed
+
+
+def check_usable(twin: Twin, sealed: manifest.Manifest, in_store: manifest.Manifest | None) -> None:
+    """Refuse prepared data that is not the store's, or not of the input that is there now."""
+    if in_store not in (None, sealed):
+        raise ArtefactError(
+            f"{twin.prepared}: the store holds another preparation; run: mdth preprocess "
+            f"{twin.name}, or remove the folder to use the store's"
+        )
+    check_fresh(twin, sealed["sources"])
+
+
+def load_scene(folder: Path, sealed: dict[str, Any]) -> Scene:
+    """The scene that prepared data holds. Raises ArtefactError."""
+    speech = Speech.load(manifest.files_of(folder, sealed, AUDIO))
+    motion = manifest.files_of(folder, sealed, VIDEO)
+    return Scene(
+        portrait=Portrait.load(manifest.files_of(folder, sealed, IMAGE)),
+        blocks=_blocks(speech.samples),
+        sound=speech.original,
+        duration_s=speech.duration_s,
+        motion=Motion.load(motion) if motion else None,
+    )
+
+
+def _blocks(samples: FloatArray) -> Iterator[FloatArray]:
+    for start in range(0, len(samples), SPEECH_RATE_HZ):
+        yield samples[start : start + SPEECH_RATE_HZ]

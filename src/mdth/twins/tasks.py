@@ -1,0 +1,85 @@
+"""The two tasks of a twin: preprocess and inference. Each does nothing where all is done."""
+
+import logging
+from pathlib import Path
+from typing import Unpack
+
+from mdth import devices, manifest
+from mdth.errors import ArtefactError
+from mdth.film import Progress
+from mdth.flow import Clock
+from mdth.options import Choices, Options
+from mdth.storage.layout import OUTPUT
+from mdth.storage.place import keep_only, place_prepared
+from mdth.storage.unfinished import scratch_beside
+from mdth.twins import output, prepared, sources
+from mdth.twins.twin import Twin
+
+log = logging.getLogger("mdth")
+
+
+def preprocess(
+    twin_id: str,
+    *,
+    n_gpus: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> Path:
+    """Prepare a twin: raw files of the store -> portrait, speech and motion, sealed and published.
+
+    Gives the local folder. What is prepared already, from the same files by content, with the same
+    settings, models and versions, is not computed again unless by `force`. Of the choices, `face`
+    and `max_size` count here. Raises MdthError.
+    """
+    devices.check(n_gpus)
+    options, twin = Options(**choices), Twin.named(twin_id)
+    with twin.alone():
+        found = sources.fetch(twin)
+        origin = prepared.origin(twin, found, options)
+        if not force and manifest.is_current(twin.prepared, origin):
+            log.info("%s is prepared already; nothing to do", twin_id)
+            keep_only(twin.prepared, manifest.paths(twin.prepared))
+        else:
+            with scratch_beside(twin.prepared) as scratch:
+                prepared.make(found, scratch, options, progress)
+                manifest.seal(scratch, origin)
+                place_prepared(scratch, twin.prepared)
+        prepared.publish_prepared(twin, again=force)
+    return twin.prepared
+
+
+def inference(
+    twin_id: str,
+    *,
+    n_gpus: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> Path:
+    """Film a prepared twin: `output.mp4` and its record, locally and in the store.
+
+    Gives the local mp4. The same prepared data, settings, models and versions are not filmed again
+    unless by `force`. Raises MdthError: ArtefactError when the prepared data is stale or foreign.
+    """
+    devices.check(n_gpus)
+    twin, clock = Twin.named(twin_id), Clock()
+    with twin.alone():
+        with clock.stage("prepare"):
+            sealed = prepared.open_prepared(twin)
+        options = with_settings(sealed, choices)
+        wanted = output.made_from(twin, sealed, options)
+        if not force and output.find(twin, wanted):
+            log.info("%s has this video already; nothing to do", twin_id)
+        else:
+            output.film(twin, wanted, sealed, clock=clock, progress=progress)
+        output.publish_output(twin, again=force)
+    return twin.serving / OUTPUT
+
+
+def with_settings(sealed: manifest.Manifest, choices: Choices) -> Options:
+    """The choices, and those the twin was prepared with. Raises ArtefactError, InputError."""
+    try:
+        return Options(**{**sealed["settings"], **choices})
+    except TypeError as error:
+        raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error

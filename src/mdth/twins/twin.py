@@ -1,0 +1,55 @@
+"""A twin's id, the store it is kept in and its folders on this machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mdth.config import config
+from mdth.storage import layout
+from mdth.storage.store import Store
+from mdth.storage.unfinished import alone, sweep
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A twin's id, the store it is kept in and the local tree."""
+
+    name: str
+    store: Store
+    tree: layout.LocalTree
+
+    @classmethod
+    def named(cls, twin_id: str) -> Self:
+        """The twin of that id, in the store and home of the settings. Raises InvalidTwinId."""
+        layout.check_twin_id(twin_id)
+        return cls(twin_id, Store(config().store), layout.LocalTree(config().home))
+
+    @property
+    def prepared(self) -> Path:
+        """The local folder of its prepared data."""
+        return self.tree.processed(self.name)
+
+    @property
+    def serving(self) -> Path:
+        """The local folder of its video."""
+        return self.tree.serving(self.name)
+
+    @property
+    def stored_prepared(self) -> str:
+        """The store's folder of its prepared data."""
+        return layout.stored_processed(self.name)
+
+    @property
+    def stored_output(self) -> str:
+        """The store's folder of its video."""
+        return layout.stored_inference(self.name)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other run on this machine works on it; what a stopped one left half-made is gone."""
+        raw = self.tree.raw(self.name, layout.AUDIO).parent
+        with alone(self.prepared.parent):
+            sweep([raw, self.prepared.parent, self.serving.parent])
+            yield
