@@ -39,6 +39,7 @@ GAP_S = 0.1
 LONGEST_GAP_S = 30.0
 # Less missing than this is rounding of the declared length.
 MISSING_S = 0.3
+LOUDEST = 1e5  # full scale is 1.0; files of floats hold anything, and encoders refuse infinity
 PYAV_PLANES = 8  # PyAV 18 crashes on arrays of planar frames of so many channels
 
 
@@ -244,8 +245,8 @@ class _Converter:
     def _count(self, frames: list[AudioFrame]) -> Iterator[FloatArray]:
         for frame in frames:
             self._written += frame.samples
-            channels = frame.layout.nb_channels
-            yield cast(FloatArray, frame.to_ndarray()).reshape(-1, channels).T
+            values = cast(FloatArray, frame.to_ndarray()).reshape(-1, frame.layout.nb_channels).T
+            yield np.clip(np.nan_to_num(values, nan=0.0), -LOUDEST, LOUDEST)
 
 
 def _shown(frame: AudioFrame, stream: AudioStream) -> int:
