@@ -10,7 +10,8 @@ import mdth
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
     {"errors", "config", "artefacts", "seed_artefacts", "redact", "__init__"},
-    {"media", "face", "assets", "devices", "flow", "networks", "options", "restricted_pickle"},
+    {"media", "face", "assets", "devices", "flow", "networks", "options"}
+    | {"restricted_pickle", "state_dict"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mdth.cli import commands
+from mdth.cli import batch, commands
 from mdth.console import Progress
 from mdth.options import MESH_ENGINES, PRESETS, Options
 
@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
     _add_twin(inference)
     _add_film_options(inference)
+    many = _command(table, "batch", batch.batch, "a task for many twins -> a table of results")
+    _add_batch_options(many)
+    _add_portrait_options(many)
+    _add_film_options(many)
     sample = _command(
         table, "sample", commands.sample, "put sample input into the store's raw folder"
     )
@@ -75,6 +79,48 @@ def _add_twin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("twin_id", metavar="TWIN")
     parser.add_argument(
         "--n-gpus", type=count, default=1, metavar="N", help="workers; 0 and 1 run anywhere"
+    )
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--twins",
+        required=True,
+        metavar="FILE|PREFIX",
+        help="an id a line (- for stdin), else what the ids in the store's raw/ begin with, '' all",
+    )
+    parser.add_argument("--task", required=True, choices=batch.TASKS)
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes, 0.4 GB each (default: 1; on a cluster one per GPU, else per CPU)",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="Ray's: local starts one here, auto finds the running one, or its address",
+    )
+    parser.add_argument(
+        "--n-gpus", type=count, default=1, metavar="N", help="GPUs of each worker, if there are any"
+    )
+    parser.add_argument("--force", action="store_true", help="repeat what is finished too")
+    parser.add_argument(
+        "--retries",
+        type=count,
+        default=2,
+        metavar="N",
+        help=f"of a twin, when the store fails or its worker dies {NOW}",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=7200,
+        metavar="S",
+        help=f"a twin that takes longer fails; 0 for no limit {NOW}",
+    )
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="the table as .csv or .jsonl, row by row"
     )
 
 
@@ -131,5 +177,21 @@ def count(text: str) -> int:
     """A number of things, 0 or more. Raises ValueError."""
     number = int(text)
     if number < 0:
+        raise ValueError
+    return number
+
+
+def positive(text: str) -> int:
+    """A number of things, 1 or more. Raises ValueError."""
+    number = count(text)
+    if number == 0:
+        raise ValueError
+    return number
+
+
+def seconds(text: str) -> float:
+    """A time, 0 or more. Raises ValueError."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
         raise ValueError
     return number

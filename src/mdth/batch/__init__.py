@@ -1,0 +1,1 @@
+"""One task for many twins: by processes of this machine, or by the actors of a Ray cluster."""

@@ -1,0 +1,82 @@
+"""Results as a table: a file that grows with each twin, and text for people."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mdth.batch.job import Result
+from mdth.errors import InputError, StorageError
+
+COLUMNS = tuple(field.name for field in fields(Result))
+
+
+class ResultsFile:
+    """Results in a .csv or .jsonl, a row as each comes: what is finished is kept whatever follows.
+
+    Use it in a `with`. Raises InputError for another ending, StorageError when it cannot be
+    written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix not in (".csv", ".jsonl"):
+            raise InputError(f"{path}: the results are a .csv or a .jsonl; give such a name")
+        try:
+            self._file = path.open("w", encoding="utf-8", newline="", buffering=1)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+        self._path = path
+        self._rows = csv.writer(self._file) if path.suffix == ".csv" else None
+        if self._rows:
+            self._rows.writerow(COLUMNS)
+
+    def add(self, result: Result) -> None:
+        """Write one row."""
+        try:
+            if self._rows:
+                self._rows.writerow(astuple(result))
+            else:
+                self._file.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def text(results: Iterable[Result]) -> str:
+    """The results in columns, in the order given, and a line that counts them."""
+    kept = list(results)
+    rows = [COLUMNS, *(_cells(result) for result in kept)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, counts(kept)])
+
+
+def counts(results: Sequence[Result]) -> str:
+    """How many of each state."""
+    found = Counter(result.state for result in results)
+    states = ", ".join(f"{found[state]} {state}" for state in ("done", "skipped", "failed"))
+    return f"{len(results)} twins: {states}"
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    return tuple(
+        f"{value:.2f}" if isinstance(value, float) else str(value) for value in astuple(result)
+    )

@@ -1,0 +1,134 @@
+"""`mdth batch`: one task for many twins, a word on stderr as they end, a table at the end."""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mdth.console import Progress
+from mdth.errors import InputError, MdthError
+from mdth.options import Options
+
+if TYPE_CHECKING:
+    from mdth.batch.job import Result
+
+TASKS = ("preprocess", "inference")
+# What shapes the prepared data; the rest shapes the film.
+OF_PREPROCESS = ("face", "max_size")
+# Into a file or a log, a line at most so often.
+REPORT_EVERY_S = 10.0
+
+
+def batch(parsed: argparse.Namespace, progress: Progress) -> None:
+    """One task for many twins -> a table of results. Raises MdthError when any failed."""
+    from mdth.batch import names, table
+    from mdth.batch.dispatch import Limits
+    from mdth.batch.export import Place, run
+    from mdth.batch.job import Job
+
+    settings = _settings(parsed)
+    job = Job(f"mdth.batch.tasks:{parsed.task}", settings, logging.getLogger("mdth").level)
+    place = Place(parsed.workers, parsed.cluster, parsed.n_gpus)
+    limits = Limits(parsed.retries, parsed.timeout or None)
+    twins = names.read(parsed.twins)
+    results: list[Result] = []
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(table.ResultsFile(parsed.results)) if parsed.results else None
+        tally = Tally(len(twins), workers=parsed.workers or 1, stream=sys.stderr)
+        # Also what is finished when Ctrl-C ends the batch is told.
+        stack.callback(lambda: print(table.text(results)))
+        stack.callback(tally.clear)
+        stack.enter_context(_others_silent(verbose=parsed.verbose))
+        for result in stack.enter_context(contextlib.closing(run(twins, job, place, limits))):
+            results.append(result)
+            if file:
+                file.add(result)
+            tally.add(result)
+    failed = sum(result.state == "failed" for result in results)
+    if failed:
+        raise MdthError(
+            f"{failed} of {len(twins)} twins failed; the table says why, and the same command "
+            "again repeats only those"
+        )
+
+
+def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The task's own options. Raises InputError for one of the other task's."""
+    given = {name: getattr(parsed, name) for name in Options.__dataclass_fields__}
+    own = {name: value for name, value in given.items() if _is_of(parsed.task, name)}
+    for name in given.keys() - own.keys():
+        if given[name] != getattr(Options, name):
+            raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
+    Options(**own)
+    forced = {"force": True} if parsed.force else {}
+    return {**own, "n_gpus": parsed.n_gpus, **forced}
+
+
+def _is_of(task: str, option: str) -> bool:
+    return (task == "preprocess") == (option in OF_PREPROCESS)
+
+
+@contextlib.contextmanager
+def _others_silent(*, verbose: bool) -> Iterator[None]:
+    """Keep what libraries print out of the table: Ray tells of dead workers on stdout."""
+    if verbose:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+
+
+class Tally:
+    """How many of `total` twins ended, how many failed, and about how long the rest takes.
+
+    One line that is drawn again on a terminal, else a line now and then; each failure at once.
+    """
+
+    def __init__(self, total: int, *, workers: int, stream: TextIO) -> None:
+        self._total = total
+        self._workers = workers
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._told = time.monotonic()
+        self._ended = self._failed = self._worked = 0
+        self._worked_s = 0.0
+
+    def add(self, result: "Result") -> None:
+        """Count one more."""
+        self._ended += 1
+        if result.state != "skipped":
+            self._worked += 1
+            self._worked_s += result.seconds
+        if result.state == "failed":
+            self._failed += 1
+            self.clear()
+            self._stream.write(f"mdth: {result.twin} failed: {result.error}\n")
+        now = time.monotonic()
+        if self._terminal:
+            self._stream.write(f"\r{self.line()}\x1b[K")
+        elif now - self._told >= REPORT_EVERY_S or self._ended == self._total:
+            self._told = now
+            self._stream.write(f"mdth: {self.line()}\n")
+        self._stream.flush()
+
+    def line(self) -> str:
+        """For example `12 of 50 twins, 1 failed, 3:20 left`."""
+        words = [f"{self._ended} of {self._total} twins", f"{self._failed} failed"]
+        left = self._total - self._ended
+        if self._worked and left:
+            left_s = left * self._worked_s / self._worked / self._workers
+            minutes, seconds = divmod(round(left_s), 60)
+            words.append(f"about {minutes}:{seconds:02d} left")
+        return ", ".join(words)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
