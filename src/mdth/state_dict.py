@@ -1,0 +1,88 @@
+"""State dict files, read safely and compared strictly. Needs torch."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mdth.errors import CheckpointError
+
+SHOWN = 3
+DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+           AssertionError, pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
+"""What torch raises for a file that is cut off, of another kind, or holds more than tensors."""
+
+Shape = tuple[int, ...]
+
+
+def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
+    """Names and tensors of a state dict file, on the CPU; nothing in the file is executed.
+
+    entry: where the state dict lies in a file that is a dict of several things.
+    Raises CheckpointError if the file is missing, damaged, or no state dict.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file; put the checkpoint there") from error
+    except DAMAGED as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise CheckpointError(
+            f"{path}: no readable state dict ({type(error).__name__}: {reason}); fetch it again"
+        ) from error
+    if entry is not None:
+        if not isinstance(found, dict) or entry not in found:
+            raise CheckpointError(f"{path}: has no entry {entry!r}; use the published file")
+        found = found[entry]
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
+    ):
+        raise CheckpointError(f"{path}: not a state dict of names and tensors")
+    return dict(found)
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], *, source: str) -> None:
+    """Give a network its weights, every name and shape right, in float32; ready to infer.
+
+    network: made on the device "meta" or elsewhere; its tensors are replaced. source: names the
+    file and what it should be, for the error. Raises CheckpointError with the first differences.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    wrong = differences(expected, {name: tuple(w.shape) for name, w in weights.items()})
+    if wrong:
+        raise CheckpointError(
+            f"{source}: {'; '.join(wrong)}; use the published file that belongs to it"
+        )
+    plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+    network.load_state_dict(plain, strict=True, assign=True)
+    network.requires_grad_(False).eval()
+
+
+def differences(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
+    """What is missing, unexpected, or of another shape: at most three lines, first names first."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} is {_shape(found[name])}, not {_shape(shape)}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of other shape": shapes}
+    return [f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names]
+
+
+def size(weights: dict[str, Tensor], name: str, otherwise: int, *, axis: int = 0) -> int:
+    """A size of a tensor as the file has it; `otherwise` if the tensor is missing or odd."""
+    tensor = weights.get(name)
+    return otherwise if tensor is None or tensor.dim() <= axis else int(tensor.shape[axis])
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a single number"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,46 @@
+"""Checkpoints and pictures for the generator's tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import generator_reference
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference() -> generator_reference.Reference:
+    pytest.importorskip("torch")
+    return generator_reference.read()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Small stand-ins in the published layout: checkpoint, head pose, YAML, eye PCA."""
+    pytest.importorskip("torch")
+    from mdth.bfv2v.generator import made_up
+
+    return made_up.write(tmp_path_factory.mktemp("checkpoints"), small=True)
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """A source: RGB uint8 [256,256,3], smooth, with edges."""
+    rows, columns = np.mgrid[:256, :256] / 256
+    smooth = np.stack([rows, columns, (rows - columns) ** 2], axis=2)
+    smooth[(rows - 0.5) ** 2 + (columns - 0.5) ** 2 < 0.1] += 0.3
+    return (smooth * 180).astype(np.uint8)
