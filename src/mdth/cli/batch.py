@@ -17,7 +17,10 @@ from mdth.options import Options
 if TYPE_CHECKING:
     from mdth.batch.job import Result
 
-TASKS = ("preprocess", "inference")
+TASKS = {
+    "preprocess": "mdth.twins.tasks:prepare_once",
+    "inference": "mdth.twins.tasks:film_once",
+}
 # What shapes the prepared data; the rest shapes the film.
 OF_PREPROCESS = ("face", "max_size")
 # Into a file or a log, a line at most so often.
@@ -32,7 +35,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     from mdth.batch.job import Job
 
     settings = _settings(parsed)
-    job = Job(f"mdth.batch.tasks:{parsed.task}", settings, logging.getLogger("mdth").level)
+    job = Job(TASKS[parsed.task], settings, logging.getLogger("mdth").level)
     place = Place(parsed.workers, parsed.cluster, parsed.n_gpus)
     limits = Limits(parsed.retries, parsed.timeout or None)
     twins = names.read(parsed.twins)
@@ -65,8 +68,7 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
         if given[name] != getattr(Options, name):
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
     Options(**own)
-    forced = {"force": True} if parsed.force else {}
-    return {**own, "n_gpus": parsed.n_gpus, **forced}
+    return {**own, "n_gpus": parsed.n_gpus, "force": parsed.force}
 
 
 def _is_of(task: str, option: str) -> bool:

@@ -32,12 +32,26 @@ def preprocess(
     settings, models and versions, is not computed again unless by `force`. Of the choices, `face`
     and `max_size` count here. Raises MdthError.
     """
+    prepare_once(twin_id, n_gpus=n_gpus, force=force, progress=progress, **choices)
+    return Twin.named(twin_id).prepared
+
+
+def prepare_once(
+    twin_id: str,
+    *,
+    n_gpus: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> bool:
+    """What `preprocess` does; gives whether anything was left to do."""
     devices.check(n_gpus)
     options, twin = Options(**choices), Twin.named(twin_id)
     with twin.alone():
         found = sources.fetch(twin)
         origin = prepared.origin(twin, found, options)
-        if not force and manifest.is_current(twin.prepared, origin):
+        current = not force and manifest.is_current(twin.prepared, origin)
+        if current:
             log.info("%s is prepared already; nothing to do", twin_id)
             keep_only(twin.prepared, manifest.paths(twin.prepared))
         else:
@@ -46,7 +60,7 @@ def preprocess(
                 manifest.seal(scratch, origin)
                 place_prepared(scratch, twin.prepared)
         prepared.publish_prepared(twin, again=force)
-    return twin.prepared
+    return not current
 
 
 def inference(
@@ -62,6 +76,19 @@ def inference(
     Gives the local mp4. The same prepared data, settings, models and versions are not filmed again
     unless by `force`. Raises MdthError: ArtefactError when the prepared data is stale or foreign.
     """
+    film_once(twin_id, n_gpus=n_gpus, force=force, progress=progress, **choices)
+    return Twin.named(twin_id).serving / OUTPUT
+
+
+def film_once(
+    twin_id: str,
+    *,
+    n_gpus: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> bool:
+    """What `inference` does; gives whether anything was left to do."""
     devices.check(n_gpus)
     twin, clock = Twin.named(twin_id), Clock()
     with twin.alone():
@@ -69,12 +96,13 @@ def inference(
             sealed = prepared.open_prepared(twin)
         options = with_settings(sealed, choices)
         wanted = output.made_from(twin, sealed, options)
-        if not force and output.find(twin, wanted):
+        found = not force and output.find(twin, wanted)
+        if found:
             log.info("%s has this video already; nothing to do", twin_id)
         else:
             output.film(twin, wanted, sealed, clock=clock, progress=progress)
         output.publish_output(twin, again=force)
-    return twin.serving / OUTPUT
+    return not found
 
 
 def with_settings(sealed: manifest.Manifest, choices: Choices) -> Options:
