@@ -1,7 +1,12 @@
 """Sizes of the network for each data set; the rest is read from the checkpoint."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from mdth.errors import CheckpointError
 
 FEATURE_RATE_HZ = 50
 """wav2vec2's convolutions give a feature every 320 samples of 16 kHz sound."""
@@ -39,6 +44,22 @@ class Config:
     subjects: int = 8
     names: tuple[str, ...] = ()
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+    def save(self, path: Path) -> None:
+        """Write the sizes as JSON, beside the weights they belong to."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises CheckpointError."""
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            encoder = found.pop("encoder")
+            encoder["conv_dim"] = tuple(encoder["conv_dim"])
+            names = tuple(found.pop("names"))
+            return cls(**found, names=names, encoder=EncoderConfig(**encoder))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path}: not a network's sizes ({error})") from error
 
     @cached_property
     def token_rate_hz(self) -> int:

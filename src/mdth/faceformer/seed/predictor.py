@@ -42,13 +42,17 @@ class FaceFormer:
 
     @classmethod
     def load(
-        cls, path: Path, dataset: str | Config = "vocaset", *, device: str | torch.device = "cpu"
+        cls, path: Path, dataset: str | Config | None = None, *, device: str | torch.device = "cpu"
     ) -> Self:
-        """The network of a published checkpoint.
+        """The network of a published checkpoint, or of one that `mdth.train.seed.train` wrote.
 
-        dataset: "vocaset", "biwi", or other sizes. Raises CheckpointError if the file is missing,
+        dataset: "vocaset", "biwi", or other sizes; without, the sizes in the JSON beside the file,
+        and vocaset's where there is none. Raises CheckpointError if the file is missing,
         damaged or not this network's, InputError for an unknown data set.
         """
+        if dataset is None:
+            beside = path.with_suffix(".json")
+            dataset = Config.load(beside) if beside.is_file() else "vocaset"
         config = dataset if isinstance(dataset, Config) else DATASETS.get(dataset)
         if config is None:
             raise InputError(f"no data set {dataset!r}; there are {', '.join(DATASETS)}")
