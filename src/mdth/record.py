@@ -11,6 +11,7 @@ from typing import Any
 
 from mdth import __version__, assets
 from mdth.artefacts import Portrait
+from mdth.errors import CheckpointError
 from mdth.flow import Clock
 from mdth.networks import WEIGHTS
 from mdth.options import Options
@@ -54,10 +55,15 @@ def models(more: Iterable[Path] = ()) -> dict[str, str]:
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
-    """The SHA-256 of each file by its name, in hex."""
-    return {
-        file.name: _known_hash(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files
-    }
+    """The SHA-256 of each file by its name, in hex. Raises CheckpointError for a missing one."""
+    found = {}
+    for file in files:
+        try:
+            there = file.stat()
+            found[file.name] = _known_hash(file.absolute(), there.st_size, there.st_mtime_ns)
+        except OSError as error:
+            raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    return found
 
 
 @cache

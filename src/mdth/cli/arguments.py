@@ -80,6 +80,10 @@ def _add_twin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--n-gpus", type=count, default=1, metavar="N", help="workers; 0 and 1 run anywhere"
     )
+    parser.add_argument("--force", action="store_true", help="repeat what is done already")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be read and written, change nothing"
+    )
 
 
 def _add_batch_options(parser: argparse.ArgumentParser) -> None:

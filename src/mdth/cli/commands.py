@@ -4,14 +4,17 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mdth.console import Progress
 from mdth.errors import InputError
 from mdth.options import Options
+
+if TYPE_CHECKING:
+    from mdth.twins.plan import Plan
 
 STDOUT = "-"
 
@@ -69,23 +72,34 @@ def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
 def preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
     """A twin's raw files -> prepared."""
     from mdth import pipeline
+    from mdth.twins import plan
 
-    print(
-        pipeline.preprocess(
-            parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **_choices(parsed)
-        )
-    )
+    _task(parsed, progress, pipeline.preprocess, plan.preprocess)
 
 
 def inference(parsed: argparse.Namespace, progress: Progress) -> None:
     """A prepared twin -> talking video."""
     from mdth import pipeline
+    from mdth.twins import plan
 
-    print(
-        pipeline.inference(
-            parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **_choices(parsed)
-        )
-    )
+    _task(parsed, progress, pipeline.inference, plan.inference)
+
+
+def _task(
+    parsed: argparse.Namespace,
+    progress: Progress,
+    do: Callable[..., Path],
+    foresee: "Callable[..., Plan]",
+) -> None:
+    """Do a twin's task and print where the result is, or only what would be done."""
+    chosen = {"force": parsed.force, **_choices(parsed)}
+    if not parsed.dry_run:
+        print(do(parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **chosen))
+        return
+    steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
+    for step in steps:
+        print(step)
+    print("nothing to do: all of it is there" if nothing_to_do else "nothing was changed")
 
 
 def sample(parsed: argparse.Namespace, progress: Progress) -> None:

@@ -92,8 +92,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write JSON under a temporary name first, so that a reader never sees half of it."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with part_of(path) as part:
-        part.write_text(text, "utf-8")
+        part.write_bytes(as_json(content))
         part.replace(path)
     return path
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """The text of a JSON file; the same content always gives the same."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

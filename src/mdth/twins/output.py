@@ -4,6 +4,7 @@
 `times.json` says how long it took. A video without a fitting record does not count.
 """
 
+import hashlib
 import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,9 +17,9 @@ from mdth.flow import Clock
 from mdth.manifest import Manifest
 from mdth.options import Options
 from mdth.storage import publish
-from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
+from mdth.storage.layout import OUTPUT, RECORD, TIMES
 from mdth.storage.place import place_output
-from mdth.storage.sealed import sha256, write_json
+from mdth.storage.sealed import as_json, sha256, write_json
 from mdth.storage.unfinished import scratch_beside
 from mdth.twins.prepared import load_scene
 from mdth.twins.twin import Twin
@@ -26,12 +27,12 @@ from mdth.twins.twin import Twin
 log = logging.getLogger("mdth")
 
 
-def made_from(twin: Twin, sealed: Manifest, options: Options) -> dict[str, Any]:
+def made_from(sealed: Manifest, options: Options) -> dict[str, Any]:
     """What a video of this prepared data with these options is determined by."""
     return {
         "format": record.FORMAT,
         "inputs": sealed["sources"],
-        "prepared": sha256(twin.prepared / MANIFEST),
+        "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
         "settings": asdict(options),
         "models": record.models(engine_files(options)),
         "versions": record.versions(),

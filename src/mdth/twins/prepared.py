@@ -37,6 +37,16 @@ def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
     )
 
 
+def names(sources: Sources) -> list[str]:
+    """The files that `make` writes."""
+    return [
+        f"{AUDIO}/original{sources.sound.suffix.lower()}",
+        f"{AUDIO}/speech.npy",
+        *(f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png")),
+        *([f"{VIDEO}/motion.npz"] if sources.video else []),
+    ]
+
+
 def make(sources: Sources, folder: Path, options: Options, progress: Progress | None) -> None:
     """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
     prepare_speech(sources.sound, folder / AUDIO)
@@ -72,16 +82,21 @@ def open_prepared(twin: Twin) -> manifest.Manifest:
     in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
     if not (twin.prepared / MANIFEST).exists():
         if in_store is None:
-            raise ArtefactError(
-                f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
-                f"run: mdth preprocess {twin.name}"
-            )
+            raise nothing_is_prepared(twin)
         manifest.check(in_store, twin=twin.name, where=f"{twin.store.url}/{twin.stored_prepared}")
         log.info("fetching the prepared data from the store")
         fetch_prepared(twin)
     sealed = manifest.read(twin.prepared, twin=twin.name)
     check_usable(twin, sealed, in_store)
     return sealed
+
+
+def nothing_is_prepared(twin: Twin) -> ArtefactError:
+    """What to say where neither this machine nor the store has prepared data."""
+    return ArtefactError(
+        f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
+        f"run: mdth preprocess {twin.name}"
+    )
 
 
 def check_usable(twin: Twin, sealed: manifest.Manifest, in_store: manifest.Manifest | None) -> None:

@@ -95,7 +95,7 @@ def film_once(
         with clock.stage("prepare"):
             sealed = prepared.open_prepared(twin)
         options = with_settings(sealed, choices)
-        wanted = output.made_from(twin, sealed, options)
+        wanted = output.made_from(sealed, options)
         found = not force and output.find(twin, wanted)
         if found:
             log.info("%s has this video already; nothing to do", twin_id)
