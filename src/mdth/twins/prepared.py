@@ -33,8 +33,13 @@ def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
         twin.name,
         sources.described(),
         {"face": options.face, "max_size": options.max_size},
-        record.hashes([assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]),
+        record.hashes(models()),
     )
+
+
+def models() -> list[Path]:
+    """The networks' files that preparing reads. Raises CheckpointError."""
+    return [assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]
 
 
 def names(sources: Sources) -> list[str]:
