@@ -23,7 +23,6 @@ from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
 from mdth.storage.retry import NotThere
 from mdth.storage.sealed import (
     Sealed,
-    check_content,
     pointed_to,
     read_json,
     sha256,
@@ -101,8 +100,8 @@ def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
     """Copy published data to the empty folder `new`; gives its manifest.
 
     All of it belongs to one publication: where that is replaced meanwhile, the new one is taken.
-    Raises ArtefactError where nothing or something else than the manifest says is there,
-    StorageError.
+    Raises ArtefactError where nothing whole is there, StorageError also where what arrives is not
+    what the manifest names.
     """
     for number in range(TRIES):
         manifest = stored_manifest(store, folder)
@@ -111,18 +110,17 @@ def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
         try:
             for file in pointed_to(manifest).values():
                 if not (new / file.path).exists():
-                    store.download(f"{folder}/{file.path}", new / file.path)
-                check_content(new / file.path, file)
-        except (ArtefactError, StorageError) as error:
-            replaced = stored_manifest(store, folder) != manifest
-            if not (replaced or isinstance(error, NotThere)) or number == TRIES - 1:
-                raise
+                    at = f"{folder}/{file.path}"
+                    store.download(at, new / file.path, sha256=file.sha256)
+        except NotThere:
             log.info("%s: replaced while it was read; reading again", folder)
             _pause(number)
             continue
         write_json(new / MANIFEST, manifest)
         return manifest
-    raise _too_busy(store, folder)
+    raise ArtefactError(
+        f"{store.url}/{folder}: files are missing that its {MANIFEST} names; preprocess again"
+    )
 
 
 def check_output(folder: Path) -> Json | None:

@@ -71,12 +71,6 @@ def _is_ours(name: str, file: Sealed) -> bool:
     )
 
 
-def check_content(path: Path, file: Sealed) -> None:
-    """Raises ArtefactError unless the file at `path` is the one pointed to."""
-    if path.stat().st_size != file.bytes or sha256(path) != file.sha256:
-        raise ArtefactError(f"{path.name}: not the content that its manifest names")
-
-
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
     try:
