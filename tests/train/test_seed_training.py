@@ -16,7 +16,8 @@ from mdth.faceformer.seed import plain  # noqa: E402
 from mdth.faceformer.seed.config import BIWI, VOCASET, Config, EncoderConfig  # noqa: E402
 from mdth.faceformer.seed.encoder import Wav2Vec2  # noqa: E402
 from mdth.faceformer.seed.predictor import FaceFormer  # noqa: E402
-from mdth.train.seed import forward, made_up, run, train, vocaset, wav2vec2  # noqa: E402
+from mdth.train import mesh_compare  # noqa: E402
+from mdth.train.seed import forward, made_up, predict, run, train, vocaset, wav2vec2  # noqa: E402
 from mdth.train.seed.corpus import normalised, of_split  # noqa: E402
 from mdth.train.seed.run import Settings  # noqa: E402
 
@@ -242,7 +243,7 @@ def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
     assert torch.equal(encoder.state_dict()[name], saved.wav2vec2.state_dict()[name])
 
 
-def test_from_the_command_line(tmp_path: Path) -> None:
+def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made_up.main(["biwi", str(tmp_path / "set"), "--vertices", "10", "--subjects", "1",
                   "--sentences", "3", "--duration-s", "1"])  # fmt: skip
     options = [
@@ -261,5 +262,18 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "run/scores.json").read_text())
     assert [score["step"] for score in scores["scores"]] == [2]
     assert FaceFormer.load(tmp_path / "run/faceformer.pth").config.names == ("F2",)
+    written = ["biwi", str(tmp_path / "set"), str(tmp_path / "run/faceformer.pth")]
+    predict.main([*written, str(tmp_path / "out"), "--split", "test", "--style", "all"])
+    assert sorted(path.name for path in (tmp_path / "out/predicted").iterdir()) == [
+        "F1_e37.npz",
+        "F2_e37.npz",
+    ]
+    (tmp_path / "lips.txt").write_text("7, 8, 9")
+    (tmp_path / "upper.txt").write_text("0 1 2")
+    folders = [str(tmp_path / "out" / part) for part in ("predicted", "true")]
+    regions = ["--lips", str(tmp_path / "lips.txt"), "--upper", str(tmp_path / "upper.txt")]
+    with caplog.at_level("INFO", logger="mdth"):
+        mesh_compare.main([*folders, *regions, "--sounds", str(tmp_path / "out/sounds")])
+    assert "lips, 3 vertices" in caplog.text and "lip speed in speech" in caplog.text
     with pytest.raises(InputError, match="--tracks"):
         train.main(["tracked", str(tmp_path), str(tmp_path / "b")])
