@@ -22,6 +22,8 @@ from mdth.bfv2v.generator.plain import PlainRenderer
 
 BATCH = {"cuda": 8, "cpu": 1}
 """Frames rendered at once, where the caller does not say."""
+AHEAD = 3
+"""Batches taken from the driving landmarks before the first frame is given."""
 
 
 class Renderer(Protocol):
@@ -63,7 +65,7 @@ class Predictor:
         batch: frames rendered at once. The last batch is filled up, so that a frame's bytes depend
         on its place in its batch alone.
         """
-        size = batch or BATCH[self.device.type]
+        size = batch_size(self.device.type, batch)
         remaining = iter(driving)
         while chosen := list(itertools.islice(remaining, size)):
             filled = chosen + chosen[-1:] * (size - len(chosen))
@@ -76,6 +78,13 @@ class Predictor:
         )
         scale = np.array([face.scale for face in landmarks], np.float32)
         return Face(*(torch.from_numpy(part).to(self.device) for part in (value, matrix, scale)))
+
+
+def batch_size(kind: str, wanted: int | None) -> int:
+    """Frames rendered at once on a kind of device. Raises ValueError for less than 1."""
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"a batch of {wanted}; give at least 1")
+    return wanted or BATCH.get(kind, 1)
 
 
 def as_pixels(pictures: Tensor) -> Tensor:

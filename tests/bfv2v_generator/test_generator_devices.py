@@ -1,0 +1,95 @@
+"""A clip over several workers: the same bytes in the same order, and no worker left behind."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from generator_reference import walk  # noqa: E402
+
+from mdth.bfv2v.generator import devices  # noqa: E402
+from mdth.bfv2v.generator.landmarks import Landmarks  # noqa: E402
+from mdth.bfv2v.generator.predictor import AHEAD  # noqa: E402
+from mdth.errors import CheckpointError, DeviceError  # noqa: E402
+
+BATCH, COUNT = 2, 15
+
+
+@pytest.fixture(scope="module")
+def files(small_files: list[Path]) -> devices.Files:
+    return devices.Files(small_files[0], small_files[2])
+
+
+@pytest.fixture(scope="module")
+def source(picture: np.ndarray) -> devices.Source:
+    return devices.Source(picture, walk(1, seed=5)[0])
+
+
+@pytest.fixture(scope="module")
+def one(files: devices.Files, source: devices.Source) -> list[np.ndarray]:
+    return list(devices.render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_the_same_frames_for_any_number(
+    files: devices.Files, source: devices.Source, one: list[np.ndarray], number: int
+) -> None:
+    assert len(one) == COUNT
+    assert len({frame.tobytes() for frame in one}) == COUNT, "every frame is its own"
+    with devices.Renderers(files, ["cpu"] * number, batch=BATCH) as renderers:
+        for count in (COUNT, 1, 0):
+            found = list(renderers.frames(source, walk(COUNT)[:count]))
+            assert len(found) == count
+            np.testing.assert_array_equal(found, one[:count])
+    assert not multiprocessing.active_children()
+
+
+def test_few_frames_are_under_way_and_a_lost_worker_is_told(
+    files: devices.Files, source: devices.Source
+) -> None:
+    """An endless clip: the workers get no more than they may hold."""
+    taken = 0
+
+    def endless() -> Iterator[Landmarks]:
+        nonlocal taken
+        for landmarks in itertools.cycle(walk(3)):
+            taken += 1
+            yield landmarks
+
+    frames = devices.render(files, source, endless(), devices=["cpu", "cpu"], batch=BATCH)
+    for given in range(1, 10):
+        next(frames)
+        assert taken <= given + (2 * AHEAD + 1) * BATCH
+    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+    with pytest.raises(DeviceError, match="ended .code -9"):
+        list(itertools.islice(frames, 100))
+    assert not multiprocessing.active_children()
+
+
+def told(files: devices.Files, device: str) -> object:
+    """What a worker sends when it cannot begin."""
+    memory = SharedMemory(create=True, size=1)
+    here, there = multiprocessing.Pipe()
+    try:
+        devices.work(there, devices.Task(files, device, (1, 1, 1, 1, 1), memory.name, 1))
+        return here.recv()
+    finally:
+        memory.close()
+        memory.unlink()
+
+
+def test_a_worker_tells_what_goes_wrong(small_files: list[Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "cut.tar"
+    damaged.write_bytes(small_files[0].read_bytes()[:1000])
+    error = told(devices.Files(damaged, small_files[2]), "cpu")
+    assert isinstance(error, CheckpointError) and "cut.tar: no readable" in str(error)
+    error = told(devices.Files(small_files[0], small_files[2]), "cuda:77")
+    assert isinstance(error, DeviceError) and "cuda:77: " in str(error)
