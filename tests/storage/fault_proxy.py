@@ -62,15 +62,15 @@ class Rule:
         return self.times >= 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Seen:
-    """A request that came, the fault it met ("" for none) and the bytes of body sent back."""
+    """A request that came, the fault it met ("" for none) and the bytes of body sent so far."""
 
     method: str
     path: str
     fault: str
     range: str
-    sent: int
+    sent: int = 0
 
 
 @dataclass
@@ -99,7 +99,7 @@ class FaultProxy:
         return len(self.requests(method, pattern))
 
     def requests(self, method: str = "", pattern: str = "") -> list[Seen]:
-        """Such requests, in the order in which they ended."""
+        """Such requests, in the order in which they came."""
         return [
             seen
             for seen in self.seen
@@ -154,13 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         fault = self.state.fault_for(self.command, self.path)
-        self._sent = 0
-        try:
-            self._answer(fault)
-        finally:
-            name = fault if isinstance(fault, str) else fault.code or str(fault.status)
-            asked = self.headers.get("Range", "")
-            self.state.seen.append(Seen(self.command, self.path, name, asked, self._sent))
+        name = fault if isinstance(fault, str) else fault.code or str(fault.status)
+        self._seen = Seen(self.command, self.path, name, self.headers.get("Range", ""))
+        self.state.seen.append(self._seen)
+        self._answer(fault)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
@@ -231,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, block: bytes) -> None:
         self.wfile.write(block)
-        self._sent += len(block)
+        self._seen.sent += len(block)
 
     def log_message(self, *_: object) -> None:
         """Nothing on stderr."""

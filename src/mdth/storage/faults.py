@@ -77,12 +77,13 @@ class Damaged(OSError):
 class Fault:
     """What was said, without secrets; what to do; whether it may pass by itself.
 
-    missing: the store is there, but has no such file.
+    code: S3's for it, "" if no server answered. missing: the store has no such file.
     """
 
     said: str
     advice: str
     passes: bool
+    code: str = ""
     missing: bool = False
 
 
@@ -123,10 +124,10 @@ def diagnose(error: BaseException) -> Fault:
     code = code_of(error)
     if code in PASSING:
         advice = DAMAGED if "damaged" in PASSING[code] else LATER
-        return Fault(f"{PASSING[code]} ({code})", advice, passes=True)
+        return Fault(f"{PASSING[code]} ({code})", advice, passes=True, code=code)
     if code:
         advice, missing = ADVICE.get(code, REACH), code == "NoSuchKey"
-        return Fault(f"{_words(error)} ({code})", advice, passes=False, missing=missing)
+        return Fault(f"{_words(error)} ({code})", advice, False, code, missing)
     return _without_answer(error)
 
 

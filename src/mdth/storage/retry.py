@@ -14,7 +14,15 @@ log = logging.getLogger("mdth")
 Answer = TypeVar("Answer")
 
 
-class NotThere(StorageError):
+class Failed(StorageError):
+    """A call that failed for good; `code` is S3's for it, "" if a server did not answer."""
+
+    def __init__(self, said: str, code: str = "") -> None:
+        super().__init__(said)
+        self.code = code
+
+
+class NotThere(Failed):
     """The store answered that it has no such file."""
 
 
@@ -44,8 +52,8 @@ def patiently(
             failed, reached = 0, progress()
         failed += 1
         if not fault.passes or failed >= settings.attempts:
-            kind = NotThere if fault.missing else StorageError
-            raise kind(_last_words(where, fault, failed, time.monotonic() - start))
+            kind = NotThere if fault.missing else Failed
+            raise kind(_last_words(where, fault, failed, time.monotonic() - start), fault.code)
         pause_s = settings.random_pause_s(failed)
         log.info(
             "%s: %s; attempt %d of %d in %.1f s",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdth.errors import StorageError
+from mdth.storage.retry import Failed
 
 if TYPE_CHECKING:
     from mdth.storage.s3 import S3Files
@@ -49,10 +50,7 @@ class Upload:
         pool = ThreadPoolExecutor(self._files.settings.parallel, thread_name_prefix="mdth-upload")
         try:
             sent = pool.map(lambda number: self._send_part(upload, number), range(1, count + 1))
-            parts = list(sent)
-            self._call(
-                "complete_multipart_upload", UploadId=upload, MultipartUpload={"Parts": parts}
-            )
+            self._complete(upload, list(sent))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             self._abort(upload)
@@ -70,8 +68,34 @@ class Upload:
         )
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
+    def _complete(self, upload: str, parts: list[dict[str, Any]]) -> None:
+        """Make the file appear. An answer that was lost is no failure if the file is there."""
+        listed = {"Parts": parts}
+        try:
+            self._call("complete_multipart_upload", UploadId=upload, MultipartUpload=listed)
+        except Failed as error:
+            if error.code != "NoSuchUpload" or not self._is_there(parts):
+                raise
+
+    def _is_there(self, parts: list[dict[str, Any]]) -> bool:
+        """Whether the store holds this very content."""
+        key, where = self._files.key(self._path), self._files.where(self._path)
+        answer = self._files.call("list_objects_v2", where, Prefix=key, MaxKeys=1)
+        for found in answer.get("Contents", []):
+            if found["Key"] == key and found["Size"] == self._size:
+                return found["ETag"].strip('"') in self._etags(parts)
+        return False
+
+    def _etags(self, parts: list[dict[str, Any]]) -> set[str]:
+        """What servers call the whole: the MD5 of the parts' MD5s, or that of the content."""
+        digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
+        joined = hashlib.md5(digests, usedforsecurity=False).hexdigest()
+        with self._source.open("rb") as file:
+            whole = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        return {f"{joined}-{len(parts)}", whole.hexdigest()}
+
     def _abort(self, upload: str) -> None:
-        """Take back what was sent; what cannot be now is forgotten and goes with a later upload."""
+        """Take back what was sent; what cannot be taken back now goes with a later upload."""
         try:
             self._call("abort_multipart_upload", UploadId=upload)
         except StorageError as error:
@@ -81,7 +105,11 @@ class Upload:
         """Take back uploads of this file whose process was killed, after a day."""
         key = self._files.key(self._path)
         where = self._files.where(self._path)
-        answer = self._files.call("list_multipart_uploads", where, Prefix=key)
+        try:
+            answer = self._files.call("list_multipart_uploads", where, Prefix=key)
+        except StorageError as error:  # not every server and not every permission has it
+            log.info("cannot look for forgotten uploads: %s", error)
+            return
         for upload in answer.get("Uploads", []):
             began = upload.get("Initiated")
             if upload["Key"] == key and began and began < datetime.now(UTC) - FORGOTTEN:

@@ -1,0 +1,76 @@
+"""S3 servers behind the proxy that breaks requests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import botocore.session
+import pytest
+from fault_proxy import FaultProxy, fault_proxy
+
+from s3_servers import KEY, SECRET, moto_server
+
+
+@pytest.fixture
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that every S3 server here accepts, without a server."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """moto's S3 server with an empty bucket."""
+    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as url:
+        s3_client(url).create_bucket(Bucket="bucket")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _rclone_proxy(s3_server: tuple[str, Path]) -> Iterator[FaultProxy]:
+    endpoint, root = s3_server
+    (root / "bucket").mkdir(exist_ok=True)
+    with fault_proxy(endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _moto_proxy(moto_url: str) -> Iterator[FaultProxy]:
+    with fault_proxy(moto_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def rclone_proxy(
+    _rclone_proxy: FaultProxy, s3_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FaultProxy, str]:
+    """The proxy before rclone's server, and an empty prefix of a bucket, to be opened now."""
+    return _reached(_rclone_proxy, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def moto_proxy(
+    _moto_proxy: FaultProxy, s3_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FaultProxy, str]:
+    """The same before moto's server."""
+    return _reached(_moto_proxy, tmp_path, monkeypatch)
+
+
+def _reached(
+    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FaultProxy, str]:
+    proxy.rules.clear()
+    proxy.seen.clear()
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", proxy.url)
+    return proxy, f"s3://bucket/{tmp_path.name}"
+
+
+def s3_client(url: str):  # noqa: ANN201
+    """A plain botocore client, to look at a server past the code under test."""
+    return botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+    )

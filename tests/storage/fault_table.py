@@ -1,0 +1,153 @@
+"""The faults that the store is measured with, and the table that docs/reliability.md shows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fault_proxy import (
+    ALWAYS,
+    CUT,
+    ETAG,
+    LOST_ANSWER,
+    RESET,
+    STALL,
+    STALL_INSIDE,
+    FaultProxy,
+    Refusal,
+)
+
+from mdth.errors import StorageError
+from mdth.storage.settings import S3Settings
+from mdth.storage.store import Store
+
+# As the real ones, but shorter: attempts and outcomes do not depend on how long a pause is.
+QUICK = S3Settings(first_wait_s=0.01, part_bytes=5 << 20)
+IMPATIENT = replace(QUICK, read_timeout_s=0.3)
+STALL_S = 30.0
+HEAD = """| fault | once | for good | requests | at most | the error ends with |
+|---|---|---|---|---|---|"""
+
+LIST, GET, PUT, PART, DELETE = "list", "get", "put", "part", "delete"
+ALL = (LIST, GET, PUT, PART, DELETE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault by the name it has in the document, and the operations it can happen to.
+
+    stalls: each attempt ends with the read timeout.
+    """
+
+    name: str
+    fault: str | Refusal
+    operations: tuple[str, ...] = ALL
+    stalls: bool = False
+
+    @property
+    def settings(self) -> S3Settings:
+        """What to open the store with."""
+        return IMPATIENT if self.stalls else QUICK
+
+
+CASES = [
+    Case("connection reset", RESET),
+    Case("connection reset after the request was carried out", LOST_ANSWER),
+    Case("500 InternalError", Refusal(500, "InternalError", "We encountered an internal error.")),
+    Case("502 of a gateway, no body", Refusal(502)),
+    Case("503 SlowDown", Refusal(503, "SlowDown", "Please reduce your request rate.")),
+    Case("read cut half-way", CUT, (LIST, GET)),
+    Case("30 s stall before the answer", STALL, stalls=True),
+    Case("30 s stall in the middle of a read", STALL_INSIDE, (GET,), stalls=True),
+    Case("wrong ETag (the content arrives damaged)", ETAG, (GET,)),
+    Case(
+        "clock skew, 403 RequestTimeTooSkewed",
+        Refusal(403, "RequestTimeTooSkewed", "The difference between the times is too large."),
+    ),
+    Case(
+        "expired credentials, 400 ExpiredToken",
+        Refusal(400, "ExpiredToken", "The provided token has expired."),
+    ),
+    Case(
+        "missing bucket, 404 NoSuchBucket",
+        Refusal(404, "NoSuchBucket", "The specified bucket does not exist."),
+    ),
+    Case("access denied, 403 AccessDenied", Refusal(403, "AccessDenied", "Access Denied")),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened: whether one fault was survived, and how a lasting one ended."""
+
+    survives: bool
+    requests: int
+    error: str
+
+
+# The requests of each operation, as the proxy sees them: method and a pattern of path and query.
+REQUESTS = {
+    LIST: ("GET", r"list-type=2"),
+    GET: ("GET", r"/a\.bin(\?x-id=GetObject)?$"),
+    PUT: ("PUT", r"/new\.bin"),
+    PART: ("PUT", r"/large\.bin\?.*partNumber=2"),
+    DELETE: ("DELETE", r"/a\.bin"),
+}
+
+
+def operations(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
+    """Each operation as a call; the store has `raw/t/a.bin` of 1 MB, the folder the sources."""
+    return {
+        LIST: lambda: store.files("raw/t"),
+        GET: lambda: store.download("raw/t/a.bin", folder / "back.bin"),
+        PUT: lambda: store.upload(folder / "a.bin", "raw/t/new.bin"),
+        PART: lambda: store.upload(folder / "large.bin", "raw/t/large.bin"),
+        DELETE: lambda: store.remove("raw/t/a.bin"),
+    }
+
+
+def put_sources(folder: Path) -> None:
+    """The files that the operations send: 1 MB, and one of three parts."""
+    (folder / "a.bin").write_bytes(bytes(range(250)) * 4000)
+    (folder / "large.bin").write_bytes(bytes(range(250)) * 44_000)
+
+
+@contextmanager
+def broken(proxy: FaultProxy, case: Case, operation: str, times: int) -> Iterator[None]:
+    """The fault happens to so many requests of the operation, which are counted from zero."""
+    method, pattern = REQUESTS[operation]
+    proxy.seen.clear()
+    proxy.break_next(case.fault, method=method, pattern=pattern, times=times)
+    try:
+        yield
+    finally:
+        proxy.rules.clear()
+
+
+def measure(case: Case, operation: str, proxy: FaultProxy, folder: Path, store: Store) -> Outcome:
+    """What the fault does to an operation, once and for good."""
+    call = operations(store, folder)[operation]
+    store.upload(folder / "a.bin", "raw/t/a.bin")
+    survives = True
+    with broken(proxy, case, operation, 1):
+        try:
+            call()
+        except StorageError:
+            survives = False
+    with broken(proxy, case, operation, ALWAYS):
+        try:
+            call()
+        except StorageError as error:
+            return Outcome(survives, proxy.count(*REQUESTS[operation]), str(error))
+    return Outcome(survives, proxy.count(*REQUESTS[operation]), "")
+
+
+def row(case: Case, outcome: Outcome, settings: S3Settings) -> str:
+    """The document's line; `settings` are the real ones."""
+    once = "tried again, succeeds" if outcome.survives else "error"
+    lasting = "error" if outcome.error else "succeeds"
+    limit = "at once"
+    if outcome.requests > 1:
+        limit = f"{settings.longest_s(settings.read_timeout_s if case.stalls else 0.0):.1f} s"
+    advice = outcome.error.rpartition("; ")[2]
+    return f"| {case.name} | {once} | {lasting} | {outcome.requests} | {limit} | {advice} |"
