@@ -225,11 +225,11 @@ class Task(NamedTuple):
 def work(end: "Pipe", task: Task) -> None:
     """A worker's life: load, then clip after clip until the other end of the pipe closes."""
     memory = SharedMemory(task.memory)
+    slots = np.ndarray(task.shape, np.uint8, memory.buf)
     try:
         torch.set_num_threads(task.threads)
         generator = load_generator(task.files.checkpoint, task.files.config)
         predictor = Predictor(generator, task.device)
-        slots = np.ndarray(task.shape, np.uint8, memory.buf)
         end.send((0, 0))
         while True:
             _render_clip(end, predictor, slots)
