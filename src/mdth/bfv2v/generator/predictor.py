@@ -19,6 +19,7 @@ from mdth.bfv2v.generator.landmarks import Landmarks
 from mdth.bfv2v.generator.motion import Face
 from mdth.bfv2v.generator.network import Generator
 from mdth.bfv2v.generator.plain import PlainRenderer
+from mdth.errors import DeviceError
 
 BATCH = {"cuda": 8, "cpu": 1}
 """Frames rendered at once, where the caller does not say."""
@@ -39,10 +40,10 @@ class Renderer(Protocol):
 
 
 class Predictor:
-    """A generator on a device, and the source it was given last."""
+    """A generator on a device, and the source it was given last. Raises DeviceError."""
 
     def __init__(self, generator: Generator, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
+        self.device = found_device(device)
         self.config = generator.config
         self.renderer: Renderer = PlainRenderer(generator, self.device)
 
@@ -78,6 +79,15 @@ class Predictor:
         )
         scale = np.array([face.scale for face in landmarks], np.float32)
         return Face(*(torch.from_numpy(part).to(self.device) for part in (value, matrix, scale)))
+
+
+def found_device(name: str | torch.device) -> torch.device:
+    """A device that is there. Raises DeviceError."""
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeviceError(f"{device}: torch {torch.__version__} finds {count} GPUs")
+    return device
 
 
 def batch_size(kind: str, wanted: int | None) -> int:
