@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ log = logging.getLogger("mdth")
 LOCAL = "local"
 CPUS_PER_WORKER = 1
 MOST_FALSE_STARTS = 10
+CONNECT_TIMEOUT_S = 10
 # What a node needs to find the twins. Keys and secrets are each node's own affair.
 PASSED_ON = (
     "MDTH_S3_ENDPOINT",
@@ -174,6 +176,9 @@ def _connect(ray: Any, address: str, *, verbose: bool) -> bool:
     """Connect to a cluster, unless this process is; whether the connection is ours to end."""
     if ray.is_initialized():
         return False
+    _check_reachable(address)
+    # Ray says hello on stderr before it reads its own settings.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     quiet = {"log_to_driver": verbose, "logging_level": logging.ERROR}
     try:
         if address == LOCAL:
@@ -186,6 +191,17 @@ def _connect(ray: Any, address: str, *, verbose: bool) -> bool:
             "`ray start --head`, or use --cluster local"
         ) from error
     return True
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse host:port where nobody listens: Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise InputError(f"--cluster {address}: nobody answers there ({error})") from error
 
 
 def _environment() -> dict[str, str]:

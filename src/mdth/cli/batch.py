@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,8 +22,6 @@ TASKS = {
     "preprocess": "mdth.twins.tasks:prepare_once",
     "inference": "mdth.twins.tasks:film_once",
 }
-# What shapes the prepared data; the rest shapes the film.
-OF_PREPROCESS = ("face", "max_size")
 # Into a file or a log, a line at most so often.
 REPORT_EVERY_S = 10.0
 
@@ -44,7 +43,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
         file = stack.enter_context(table.ResultsFile(parsed.results)) if parsed.results else None
         tally = Tally(len(twins), workers=parsed.workers or 1, stream=sys.stderr)
         # Also what is finished when Ctrl-C ends the batch is told.
-        stack.callback(lambda: print(table.text(results)))
+        stack.callback(lambda: print(table.text(results)) if results else None)
         stack.callback(tally.clear)
         stack.enter_context(_others_silent(verbose=parsed.verbose))
         for result in stack.enter_context(contextlib.closing(run(twins, job, place, limits))):
@@ -62,17 +61,16 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
-    given = {name: getattr(parsed, name) for name in Options.__dataclass_fields__}
-    own = {name: value for name, value in given.items() if _is_of(parsed.task, name)}
-    for name in given.keys() - own.keys():
-        if given[name] != getattr(Options, name):
+    from mdth.cli.arguments import parser
+
+    known = vars(parser().parse_args([parsed.task, "any"]))
+    given = {field.name: field for field in fields(Options) if hasattr(parsed, field.name)}
+    for name, field in given.items():
+        if name not in known and getattr(parsed, name) != field.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
+    own = {name: getattr(parsed, name) for name in given if name in known}
     Options(**own)
     return {**own, "n_gpus": parsed.n_gpus, "force": parsed.force}
-
-
-def _is_of(task: str, option: str) -> bool:
-    return (task == "preprocess") == (option in OF_PREPROCESS)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,118 @@
+"""Cheap tasks for workers: each notes in a folder what it did, so that repeats can be seen."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from mdth.errors import NoFaceFound, StorageError
+
+_loaded: list[int] = []
+
+
+def note(folder: str, name: str, word: object) -> None:
+    """Add a line to a file of the folder; whole lines, also from several processes."""
+    with (Path(folder) / name).open("a") as file:
+        file.write(f"{word}\n")
+
+
+def noted(folder: Path, name: str) -> list[str]:
+    path = folder / name
+    return path.read_text().split() if path.exists() else []
+
+
+def cheap(twin: str, *, folder: str, **_: Any) -> bool:
+    """Finish a twin, as its name says; a finished one is skipped."""
+    if twin in noted(Path(folder), "finished"):
+        return False
+    note(folder, "begun", twin)
+    if not _loaded:
+        _loaded.append(os.getpid())
+        note(folder, "loaded", os.getpid())
+    kind = twin.split("-")[0]
+    if kind in ACTS:
+        ACTS[kind](twin, Path(folder))
+    note(folder, "finished", twin)
+    note(folder, "by", os.getpid())
+    return True
+
+
+def told(twin: str, **settings: Any) -> bool:
+    """`cheap` for the command line, which gives no folder; notes the settings too."""
+    folder = os.environ["MADE_TASKS_FOLDER"]
+    note(folder, "settings", json.dumps(settings))
+    return cheap(twin, folder=folder)
+
+
+def _first(twin: str, folder: Path) -> bool:
+    return noted(folder, "begun").count(twin) == 1
+
+
+def _die(twin: str, folder: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_once(twin: str, folder: Path) -> None:
+    if _first(twin, folder):
+        _die(twin, folder)
+
+
+def _hang(twin: str, folder: Path) -> None:
+    time.sleep(600)
+
+
+def _faceless(twin: str, folder: Path) -> None:
+    raise NoFaceFound(f"{twin}: no face")
+
+
+def _storeless(twin: str, folder: Path) -> None:
+    raise StorageError(f"{twin}: the store is away")
+
+
+def _storeless_once(twin: str, folder: Path) -> None:
+    if _first(twin, folder):
+        _storeless(twin, folder)
+
+
+def _bug(twin: str, folder: Path) -> None:
+    raise ValueError("a mistake of ours")
+
+
+def _meet(twin: str, folder: Path) -> None:
+    """Wait until another twin of this kind has begun too."""
+    deadline = time.monotonic() + 60
+    while len(noted(folder, "begun")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if time.monotonic() >= deadline:
+        raise ValueError("alone")
+
+
+def _tell(twin: str, folder: Path) -> None:
+    import logging
+
+    logging.getLogger("mdth").info("working on %s", twin, extra={"bytes": 7})
+
+
+def _device(twin: str, folder: Path) -> None:
+    note(str(folder), "devices", os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+
+
+def _cores(twin: str, folder: Path) -> None:
+    note(str(folder), "cores", len(os.sched_getaffinity(0)))
+
+
+ACTS = {
+    "die": _die,
+    "die_once": _die_once,
+    "hang": _hang,
+    "faceless": _faceless,
+    "storeless": _storeless,
+    "storeless_once": _storeless_once,
+    "bug": _bug,
+    "meet": _meet,
+    "tell": _tell,
+    "device": _device,
+    "cores": _cores,
+}

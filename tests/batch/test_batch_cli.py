@@ -1,0 +1,175 @@
+"""`mdth batch` as a user types it: exit codes, the table, progress, Ctrl-C."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import made_tasks
+import pytest
+from made_tasks import noted
+
+from mdth.batch.job import Result
+from mdth.cli import batch
+from mdth.config import config
+
+Command = Callable[..., Any]
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store, and a cheap task in the place of inference that notes in this folder."""
+    (tmp_path / "store/raw").mkdir(parents=True)
+    monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MADE_TASKS_FOLDER", str(tmp_path))
+    monkeypatch.setattr(
+        batch, "TASKS", {"inference": "made_tasks:told", "preprocess": "made_tasks:told"}
+    )
+    config.cache_clear()
+    yield tmp_path
+    config.cache_clear()
+
+
+def listed(folder: Path, *twins: str) -> Path:
+    path = folder / "twins.txt"
+    path.write_text("\n".join(twins) + "\n")
+    return path
+
+
+def test_all_done_is_0_and_a_table(mdth: Command, place: Path) -> None:
+    twins = listed(place, "t-1", "t-2", "t-3")
+    results = place / "results.csv"
+    ended = mdth(
+        "batch", "--twins", twins, "--task", "inference", "--workers", 2, "--results", results
+    )
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["twin", "state", "seconds", "error", "attempts"]
+    assert sorted(line.split()[0] for line in lines[1:4]) == ["t-1", "t-2", "t-3"]
+    assert lines[4] == "3 twins: 3 done, 0 skipped, 0 failed"
+    assert len(results.read_text().splitlines()) == 4
+    assert "3 of 3 twins, 0 failed" in ended.err
+
+
+def test_any_failed_is_1_and_again_repeats_only_those(mdth: Command, place: Path) -> None:
+    arguments = [
+        "batch",
+        "--twins",
+        listed(place, "t-1", "faceless-1", "t-2"),
+        "--task",
+        "inference",
+    ]
+    ended = mdth(*arguments)
+    assert ended.code == 1
+    assert "mdth: faceless-1 failed: faceless-1: no face" in ended.err
+    assert ended.err.splitlines()[-1].startswith("mdth: error: 1 of 3 twins failed")
+    assert "3 twins: 2 done, 0 skipped, 1 failed" in ended.out
+    ended = mdth(*arguments)
+    assert ended.code == 1
+    assert "3 twins: 0 done, 2 skipped, 1 failed" in ended.out
+    assert noted(place, "finished") == ["t-1", "t-2"]
+
+
+def test_options_reach_the_task(mdth: Command, place: Path) -> None:
+    twins = listed(place, "t-1")
+    for task, option in (("inference", "--fps=25"), ("preprocess", "--max-size=300")):
+        assert mdth("batch", "--twins", twins, "--task", task, option, "--force").code == 0
+    inference, preprocess = map(json.loads, (place / "settings").read_text().splitlines())
+    assert (inference["fps"], inference["force"], inference["n_gpus"]) == (25, True, 1)
+    assert (preprocess["max_size"], preprocess["face"], preprocess["force"]) == (300, None, True)
+    assert "max_size" not in inference
+    assert "fps" not in preprocess
+
+
+def test_what_is_refused_before_any_work(mdth: Command, place: Path) -> None:
+    twins = listed(place, "t-1")
+    wrong = {
+        "--fps is no option of preprocess": [twins, "preprocess", "--fps=25"],
+        "fps 1000": [twins, "inference", "--fps=1000"],
+        "not twin ids": [listed(place / "store", "../t"), "inference"],
+        "no list of that name": ["nobody", "inference"],
+        ".csv or a .jsonl": [twins, "inference", f"--results={place}/results.txt"],
+    }
+    for words, (where, task, *more) in wrong.items():
+        ended = mdth("batch", "--twins", where, "--task", task, *more)
+        assert (ended.code, ended.out) == (1, "")
+        assert words in ended.err
+    for more in (["--workers=0"], ["--timeout=-1"], ["--timeout=inf"], ["--retries=x"]):
+        assert mdth("batch", "--twins", twins, "--task", "inference", *more).code == 2
+    assert noted(place, "begun") == []
+
+
+def test_the_tally() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    tally = batch.Tally(4, workers=2, stream=stream)
+    tally.add(Result("a", "skipped", 0.0, "", 1))
+    assert tally.line() == "1 of 4 twins, 0 failed"
+    tally.add(Result("b", "failed", 60.0, "no face", 1))
+    assert tally.line() == "2 of 4 twins, 1 failed, about 1:00 left"
+    assert "mdth: b failed: no face\n" in stream.getvalue()
+    log = io.StringIO()
+    tally = batch.Tally(2, workers=1, stream=log)
+    tally.add(Result("a", "done", 1.0, "", 1))
+    assert log.getvalue() == ""
+    tally.add(Result("b", "done", 1.0, "", 1))
+    assert log.getvalue() == "mdth: 2 of 2 twins, 0 failed\n"
+
+
+INTERRUPTED = """
+    import sys
+    sys.path.insert(0, {here!r})
+    from mdth import cli
+    from mdth.cli import batch
+    batch.TASKS["inference"] = "made_tasks:told"
+    if __name__ == "__main__":
+        sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
+    script = place / "interrupted.py"
+    script.write_text(
+        textwrap.dedent(INTERRUPTED.format(here=str(Path(made_tasks.__file__).parent)))
+    )
+    results = place / "results.jsonl"
+    arguments = [
+        *("batch", "--twins", str(listed(place, "t-1", "t-2", "hang-1")), "--task", "inference"),
+        *("--results", str(results)),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_interrupts,
+    )
+    deadline = time.monotonic() + PATIENCE_S
+    while "hang-1" not in noted(place, "begun"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # A terminal sends it to all processes of the group, the workers too.
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, err
+    assert "2 twins: 2 done, 0 skipped, 0 failed" in out
+    assert err.splitlines()[-1] == "mdth: stopped"
+    assert "Traceback" not in err
+    assert len(results.read_text().splitlines()) == 2

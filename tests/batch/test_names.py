@@ -1,0 +1,88 @@
+"""Which twins a batch is for: lists with comments, prefixes, and everything wrong named at once."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from mdth.batch import names
+from mdth.config import config
+from mdth.errors import InputError, InvalidTwinId, MissingInput, StorageError
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with the twins anna, annette and ben, a stray file and a folder of another name."""
+    raw = tmp_path / "store/raw"
+    for name in ("anna", "annette", "ben", "not an id"):
+        (raw / name / "audio").mkdir(parents=True)
+        (raw / name / "audio/a.wav").write_bytes(b"x")
+    (raw / "annotations.txt").write_text("no twin")
+    monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
+    config.cache_clear()
+    yield tmp_path
+    config.cache_clear()
+
+
+def test_a_list_has_an_id_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "twins.txt"
+    path.write_text("# all of them\nben\n\n  anna  # the second\nben\n_c.d-1\n", "utf-8")
+    assert names.read(str(path)) == ["ben", "anna", "_c.d-1"]
+
+
+def test_a_list_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("ben\nanna\n"))
+    assert names.read("-") == ["ben", "anna"]
+
+
+def test_every_bad_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "twins.txt"
+    path.write_text("../up\nanna\na b\nänna\n/etc\n", "utf-8")
+    with pytest.raises(InvalidTwinId) as refused:
+        names.read(str(path))
+    for words in ("line 1: '../up'", "line 3: 'a b'", "line 4: '\\xe4nna'", "line 5: '/etc'"):
+        assert words in str(refused.value)
+    assert "'anna'" not in str(refused.value)
+
+
+def test_lists_without_twins(tmp_path: Path) -> None:
+    path = tmp_path / "twins.txt"
+    path.write_text("# nobody\n\n")
+    with pytest.raises(MissingInput, match="no twin in it"):
+        names.read(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        names.read(str(path))
+
+
+def test_a_prefix_finds_twins_in_the_store(
+    store: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store)
+    assert names.read("ann") == ["anna", "annette"]
+    assert names.read("ben") == ["ben"]
+    assert names.read("") == ["anna", "annette", "ben"]
+    assert "'not an id'" in caplog.text
+    with pytest.raises(MissingInput, match="'x.txt': no list of that name, and no twin"):
+        names.read("x.txt")
+
+
+def test_a_prefix_on_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("s3fs")
+    from mdth.storage.store import Store
+
+    monkeypatch.setenv("MDTH_STORE", s3_url)
+    config.cache_clear()
+    (tmp_path / "a.wav").write_bytes(b"x")
+    for name in ("anna", "annette", "ben"):
+        Store(s3_url).upload(tmp_path / "a.wav", f"raw/{name}/audio/a.wav")
+    assert names.read("ann") == ["anna", "annette"]
+    config.cache_clear()
+
+
+def test_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDTH_STORE", str(tmp_path / "nowhere"))
+    config.cache_clear()
+    with pytest.raises(StorageError, match="nowhere"):
+        names.read("ann")
+    config.cache_clear()
