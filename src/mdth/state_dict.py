@@ -1,9 +1,13 @@
 """State dict files, read safely and compared strictly. Needs torch."""
 
+import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +15,10 @@ from torch import Tensor, nn
 from mdth.errors import CheckpointError
 
 SHOWN = 3
+MOST_REPEATED = 200_000_000  # numbers that a file may stand for without holding them
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
-           AssertionError, pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
+           AssertionError, ArithmeticError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error,
+           struct.error)  # fmt: skip
 """What torch raises for a file that is cut off, of another kind, or holds more than tensors."""
 
 Shape = tuple[int, ...]
@@ -25,7 +31,7 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
     Raises CheckpointError if the file is missing, damaged, or no state dict.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = _load(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; put the checkpoint there") from error
     except DAMAGED as error:
@@ -38,10 +44,59 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: has no entry {entry!r}; use the published file")
         found = found[entry]
     if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
+        isinstance(name, str) and _is_plain(tensor) for name, tensor in found.items()
     ):
         raise CheckpointError(f"{path}: not a state dict of names and tensors")
+    if sum(tensor.numel() for tensor in found.values() if _is_repeated(tensor)) > MOST_REPEATED:
+        raise CheckpointError(f"{path}: its tensors are larger than the file; fetch it again")
     return dict(found)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more than it has: Python makes room for all that is asked."""
+
+    def __init__(self, file: io.RawIOBase, size: int) -> None:
+        super().__init__(file)
+        self._size = size
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        """At most `count` bytes."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if count is None or count < 0 else min(count, left))
+
+
+def _load(path: Path) -> Any:
+    """What torch makes of the file. Raises what `DAMAGED` lists."""
+    with path.open("rb", buffering=0) as file:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            _check_members(path, size)
+        with _Bounded(file, size) as bounded:
+            return torch.load(bounded, map_location="cpu", weights_only=True)
+
+
+def _check_members(path: Path, size: int) -> None:
+    """Refuse a zip that unfolds: torch itself stores tensors as they are."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > size:
+        raise ValueError("a zip whose members are packed")
+
+
+def _is_plain(tensor: object) -> bool:
+    """Whether it is a dense tensor of plain numbers."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+    )
+
+
+def _is_repeated(tensor: Tensor) -> bool:
+    """Whether some of its numbers stand for several, as after `expand`."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], *, source: str) -> None:
@@ -56,6 +111,10 @@ def fill(network: nn.Module, weights: dict[str, Tensor], *, source: str) -> None
         raise CheckpointError(
             f"{source}: {'; '.join(wrong)}; use the published file that belongs to it"
         )
+    kinds = {name: tensor.is_floating_point() for name, tensor in network.state_dict().items()}
+    other = [name for name, w in weights.items() if w.is_floating_point() != kinds[name]]
+    if other or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+        raise CheckpointError(f"{source}: holds numbers that no network has; fetch it again")
     plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
     network.load_state_dict(plain, strict=True, assign=True)
     network.requires_grad_(False).eval()

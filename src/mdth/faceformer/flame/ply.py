@@ -34,7 +34,7 @@ def read_vertices(path: Path) -> npt.NDArray[np.float64]:
 
 def _vertices(header: list[str], body: bytes) -> npt.NDArray[np.float64]:
     words = [line.split() for line in header if line.split()]
-    order = next(_ORDERS[line[1]] for line in words if line[0] == "format")
+    (order,) = [_ORDERS[line[1]] for line in words if line[0] == "format"]
     elements = [place for place, line in enumerate(words) if line[0] == "element"]
     first = words[elements[0]]
     if first[1] != "vertex":
