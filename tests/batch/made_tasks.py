@@ -46,6 +46,11 @@ def told(twin: str, **settings: Any) -> bool:
     return cheap(twin, folder=folder)
 
 
+def in_the_store(twin: str, **_: Any) -> bool:
+    """`cheap`, noting in the store that the settings name."""
+    return cheap(twin, folder=os.environ["MDTH_STORE"])
+
+
 def _first(twin: str, folder: Path) -> bool:
     return noted(folder, "begun").count(twin) == 1
 

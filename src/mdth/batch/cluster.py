@@ -34,6 +34,8 @@ class Worker:
 
     def __init__(self, version: str, environment: dict[str, str]) -> None:
         self._version = version
+        # What is said here goes into Ray's log of this actor, and with -v on to the driver.
+        logging.getLogger("mdth").addHandler(logging.StreamHandler())
         os.environ.update(environment)
         config.cache_clear()
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from mdth.errors import MdthError, StorageError
+from mdth.redact import redacted
 
 log = logging.getLogger("mdth")
 
@@ -71,7 +72,7 @@ def attempt(job: Job, twin: str) -> Outcome:
     start = time.perf_counter()
 
     def ended(state: State, error: str = "", *, again: bool = False) -> Outcome:
-        words = " ".join(error.split())
+        words = redacted(" ".join(error.split()))
         return Outcome(state, round(time.perf_counter() - start, 3), words, again)
 
     try:
