@@ -1,0 +1,334 @@
+"""Small valid files of every kind that is read: what the damage starts from."""
+
+import io
+import json
+import struct
+import wave
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import numpy as np
+from PIL import Image
+
+Files = dict[str, bytes]
+
+SOUNDS = {
+    "mp3": ("libmp3lame", 16_000, "mono"),
+    "flac": ("flac", 16_000, "stereo"),
+    "ogg": ("vorbis", 16_000, "stereo"),
+    "opus": ("libopus", 48_000, "mono"),
+    "m4a": ("aac", 16_000, "mono"),
+    "aac": ("aac", 16_000, "stereo"),
+    "aiff": ("pcm_s16be", 8_000, "mono"),
+    "au": ("pcm_mulaw", 8_000, "mono"),
+    "caf": ("alac", 16_000, "mono"),
+    "w64": ("pcm_f32le", 8_000, "mono"),
+    "wv": ("wavpack", 16_000, "mono"),
+    "mka": ("libopus", 48_000, "stereo"),
+    "ac3": ("ac3", 48_000, "stereo"),
+    "amr": ("libopencore_amrnb", 8_000, "mono"),
+    "wma": ("wmav2", 44_100, "mono"),
+    "tta": ("tta", 16_000, "mono"),
+    "mp2": ("mp2", 16_000, "mono"),
+    "mov": ("adpcm_ima_qt", 16_000, "mono"),
+    "avi": ("adpcm_ms", 16_000, "mono"),
+}
+CLIPS = {
+    "mp4": ("libx264", "yuv420p"),
+    "mov": ("mpeg4", "yuv420p"),
+    "mkv": ("libx264", "yuv420p"),
+    "webm": ("libvpx-vp9", "yuv420p"),
+    "avi": ("mpeg4", "yuv420p"),
+    "flv": ("flv", "yuv420p"),
+    "ts": ("mpeg2video", "yuv420p"),
+    "mpg": ("mpeg1video", "yuv420p"),
+    "gif": ("gif", "rgb8"),
+    "wmv": ("wmv2", "yuv420p"),
+    "mxf": ("mpeg2video", "yuv420p"),
+    "mjpeg.avi": ("mjpeg", "yuvj420p"),
+    "vp8.webm": ("libvpx", "yuv420p"),
+    "hevc.mp4": ("libx265", "yuv420p"),
+    "prores.mov": ("prores", "yuv422p10le"),
+    "raw.avi": ("rawvideo", "yuv420p"),
+    "ffv1.mkv": ("ffv1", "yuv420p"),
+    "nut": ("mpeg4", "yuv420p"),
+}
+
+
+def _tone(rate_hz: int, seconds: float = 0.4) -> np.ndarray:
+    at = np.arange(round(rate_hz * seconds)) / rate_hz
+    return (0.4 * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
+
+
+def _wav(kind: str) -> bytes:
+    tone = _tone(16_000)
+    if kind == "float":
+        content = tone.astype("<f4").tobytes()
+        head = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
+        chunks = b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(content))
+        return b"RIFF" + struct.pack("<I", 4 + len(chunks + content)) + b"WAVE" + chunks + content
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1 if kind == "mono" else 6)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(
+            np.repeat((tone * 9000).astype("<i2"), 1 if kind == "mono" else 6).tobytes()
+        )
+    return buffer.getvalue()
+
+
+Output = av.container.OutputContainer
+
+
+def _sound_stream(out: Output, codec: str, rate_hz: int, layout: str) -> av.AudioStream:
+    stream = out.add_stream(codec, rate=rate_hz, layout=layout)
+    stream.codec_context.options = {"strict": "-2"}
+    stream.bit_rate = 64_000
+    return stream
+
+
+def _write_sound(out: Output, stream: av.AudioStream) -> None:
+    rate_hz, layout = stream.rate, stream.layout.name
+    tone = np.repeat(_tone(rate_hz), stream.channels)[None]
+    frame = av.AudioFrame.from_ndarray(tone, "flt", layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
+    context = stream.codec_context
+    context.open(strict=False)
+    size = context.frame_size or None
+    converter = av.AudioResampler(context.format, layout, rate_hz, frame_size=size)
+    for piece in [*converter.resample(frame), *converter.resample(None), None]:
+        out.mux(stream.encode(piece))
+
+
+def _picture_stream(out: Output, codec: str, pixels: str) -> av.VideoStream:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    stream = out.add_stream(codec, rate=25, options=options)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+    return stream
+
+
+def _write_pictures(out: Output, stream: av.VideoStream) -> None:
+    for number in range(8):
+        picture = np.full((48, 64, 3), 20 * number, np.uint8)
+        picture[8 : 8 + 3 * number] = (200, 90, 30)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=stream.pix_fmt)
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
+@cache
+def sounds() -> tuple[bytes, ...]:
+    """Sounds of 0.4 s."""
+    made = [_wav("mono"), _wav("six"), _wav("float")]
+    with TemporaryDirectory() as folder:
+        for suffix, (codec, rate_hz, layout) in SOUNDS.items():
+            path = Path(folder, f"a.{suffix}")
+            with av.open(str(path), "w") as out:
+                _write_sound(out, _sound_stream(out, codec, rate_hz, layout))
+            made.append(path.read_bytes())
+    return tuple(made)
+
+
+@cache
+def clips() -> tuple[bytes, ...]:
+    """Clips of eight pictures; two with sound."""
+    made = []
+    with TemporaryDirectory() as folder:
+        for suffix, (codec, pixels) in CLIPS.items():
+            path = Path(folder, f"a.{suffix}")
+            with av.open(str(path), "w") as out:
+                _write_pictures(out, _picture_stream(out, codec, pixels))
+            made.append(path.read_bytes())
+        for name, codec in (("both.mp4", "aac"), ("both.mkv", "libopus")):
+            path = Path(folder, name)
+            with av.open(str(path), "w") as out:
+                pictures = _picture_stream(out, "mpeg4", "yuv420p")
+                sound = _sound_stream(out, codec, 48_000, "mono")
+                _write_pictures(out, pictures)
+                _write_sound(out, sound)
+            made.append(path.read_bytes())
+    return tuple(made)
+
+
+@cache
+def pictures() -> tuple[bytes, ...]:
+    """Pictures of 40 x 30 px in every kind, mode and packing."""
+    rows, columns = np.mgrid[0:30, 0:40]
+    colours = np.stack([rows * 8, columns * 6, 255 - rows * 3], -1).astype(np.uint8)
+    plain = Image.fromarray(colours)
+    clear = plain.copy()
+    clear.putalpha(128)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = Image.fromarray(colours[..., 0].astype(np.uint16) * 257)
+    frames = {"save_all": True, "append_images": [plain.rotate(90 * k) for k in (1, 2)]}
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    made: list[tuple[Image.Image, str, dict[str, object]]] = [
+        (plain, "PNG", {"exif": exif, "icc_profile": profile}),
+        (clear, "PNG", {}),
+        (plain.convert("P"), "PNG", {"transparency": 3}),
+        (wide, "PNG", {}),
+        (plain.convert("1"), "PNG", {}),
+        (plain, "PNG", frames),
+        (plain, "JPEG", {"exif": exif, "icc_profile": profile}),
+        (plain, "JPEG", {"progressive": True}),
+        (plain.convert("CMYK"), "JPEG", {}),
+        (plain.convert("L"), "JPEG", {}),
+        (plain, "MPO", frames),
+        (plain, "WEBP", {"exif": exif}),
+        (clear, "WEBP", {"lossless": True, "icc_profile": profile}),
+        (plain, "WEBP", frames),
+        (plain, "GIF", frames),
+        (plain, "BMP", {}),
+        (plain.convert("P"), "BMP", {}),
+        (plain, "PPM", {}),
+        *((plain, "TIFF", {"compression": name}) for name in
+          ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")),
+        (plain.convert("1"), "TIFF", {"compression": "group4"}),
+        (wide, "TIFF", {}),
+        (Image.fromarray(colours[..., 0].astype(np.float32) / 255), "TIFF", {}),
+        (clear, "TIFF", {"exif": exif}),
+        (plain.convert("CMYK"), "TIFF", {}),
+    ]  # fmt: skip
+    found = []
+    for picture, kind, options in made:
+        buffer = io.BytesIO()
+        picture.save(buffer, kind, **options)
+        found.append(buffer.getvalue())
+    return tuple(found)
+
+
+def _saved(*things: object) -> Files:
+    with TemporaryDirectory() as folder:
+        for thing in things:
+            thing.save(Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@cache
+def artefacts() -> Files:
+    """One of everything that is prepared."""
+    from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+    from mdth.seed_artefacts import Faces, SeedClip, SeedStill
+
+    chance = np.random.default_rng(0)
+    with TemporaryDirectory() as folder:
+        original = Path(folder, "a.wav")
+        original.write_bytes(_wav("mono"))
+        image = chance.integers(0, 255, (32, 24, 3), np.uint8)
+        faces = Faces(
+            *(chance.normal(size=(3, *shape)) for shape in ((68, 3), (4, 4), (4, 4), (3, 3)))
+        )
+        return _saved(
+            Speech(_tone(16_000), original),
+            Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
+            Motion(
+                25.0,
+                np.ones(3, bool),
+                *(chance.normal(size=(3, *s)) for s in ((3, 3), (3,), (126, 3))),
+            ),
+            MeshSequence(chance.normal(size=(3, 478, 3)), 25.0),
+            SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
+            SeedClip(faces, np.ones(3, bool)),
+        )
+
+
+@cache
+def settings() -> object:
+    """The YAML of a small generator of the seed's engine, parsed."""
+    from mdth.bfv2v.generator import made_up
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "a.yaml")
+        made_up.write_config(path, made_up.SMALL, made_up.HeadPoseConfig())
+        return json.loads(path.read_text("utf-8"))
+
+
+@cache
+def sealed() -> Files:
+    """A small prepared folder with its manifest."""
+    from mdth import manifest
+
+    source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
+    origin = manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {})
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in ("audio", "image"):
+            (folder / kind).mkdir()
+            (folder / kind / "a.npy").write_bytes(b"content of " + kind.encode())
+        manifest.seal(folder, origin)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@cache
+def manifest_tree() -> object:
+    """The manifest of `sealed`, parsed."""
+    return json.loads(sealed()["manifest.json"])
+
+
+@cache
+def state_dicts() -> tuple[bytes, ...]:
+    """State dicts as today's torch writes them, as older ones did, and inside other things."""
+    import torch
+
+    weights = {f"layer{k}.weight": torch.arange(6.0).reshape(2, 3) + k for k in range(3)}
+    weights["layer0.bias"] = torch.zeros(3, dtype=torch.float16)
+    made = []
+    for thing in (weights, {"generator": weights, "epoch": 7}, [weights]):
+        for new in (True, False):
+            buffer = io.BytesIO()
+            torch.save(thing, buffer, _use_new_zipfile_serialization=new)
+            made.append(buffer.getvalue())
+    return tuple(made)
+
+
+@cache
+def pickles() -> tuple[bytes, ...]:
+    """Pickles as FLAME's files are: arrays, sparse matrices, several protocols."""
+    import pickle
+
+    from scipy import sparse
+
+    chance = np.random.default_rng(0)
+    model = {
+        "v_template": chance.normal(size=(5, 3)),
+        "f": np.array([[0, 1, 2], [2, 3, 4]], np.uint32),
+        "shapedirs": chance.normal(size=(5, 3, 4)),
+        "posedirs": chance.normal(size=(5, 3, 9)),
+        "J_regressor": sparse.csc_matrix(chance.uniform(size=(2, 5)) > 0.5).astype(float),
+        "weights": chance.uniform(size=(5, 2)),
+        "kintree_table": np.array([[4294967295, 0], [0, 1]], np.int64),
+        "bs_type": "lrotmin",
+    }
+    coordinates = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.ones((51, 3))}
+    made = [pickle.dumps(model, protocol) for protocol in range(6)]
+    made += [pickle.dumps(coordinates, 2), pickle.dumps(sparse.coo_matrix(np.eye(3)), 4)]
+    buffer = io.BytesIO()
+    np.save(buffer, np.array({"pose": np.zeros(15), "trans": np.zeros(3)}), allow_pickle=True)
+    return (*made, buffer.getvalue())
+
+
+@cache
+def models() -> Files:
+    """FLAME's files by the names they are read under."""
+    made = pickles()
+    ply = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n" \
+        b"property float z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"  # fmt: skip
+    binary = b"ply\nformat binary_little_endian 1.0\nelement vertex 3\nproperty float x\n" \
+        b"property float y\nproperty float z\nelement face 1\nproperty list uchar int vertex_indices\n" \
+        b"end_header\n" + struct.pack("<9f", *range(9)) + b"\3" + bytes(12)  # fmt: skip
+    return {
+        "model.pkl": made[2],
+        "embedding.pkl": made[6],
+        "params.npy": made[8],
+        "text.ply": ply,
+        "binary.ply": binary,
+    }

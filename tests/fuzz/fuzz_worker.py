@@ -1,0 +1,106 @@
+"""Runs cases of one target in a process of its own, with limited memory; tells each one's outcome.
+
+python fuzz_worker.py TARGET SEED COUNT SKIP FOLDER   generated cases; the first SKIP are not run
+python fuzz_worker.py TARGET files FILE...            cases from files
+
+Each line on stdout is JSON: {"ready": true}, then {"case": number, "file": path} before a case and
+{"case": number, "outcome": "result" | "refused" | "finding", "why": text, "seconds": s} after it.
+"""
+
+import json
+import logging
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE)]
+
+from fuzz_targets import TARGETS, Target  # noqa: E402
+
+from mdth.errors import MdthError  # noqa: E402
+
+MEMORY_BYTES = 2 << 30
+WORDS = os.fdopen(os.dup(1), "w", buffering=1)
+
+
+def say(**words: object) -> None:
+    WORDS.write(json.dumps(words) + "\n")
+
+
+def outcome(target: Target, content: bytes) -> tuple[str, str]:
+    """What became of a case, and of a finding its traceback."""
+    with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
+        try:
+            target.run(content, Path(folder))
+        except MdthError:
+            return "refused", ""
+        except Exception:  # noqa: BLE001  any other one is what is looked for
+            return "finding", traceback.format_exc(limit=-6)
+    return "result", ""
+
+
+def run_case(target: Target, number: int, content: bytes, file: Path) -> None:
+    """One case, announced before and told after."""
+    file.write_bytes(content)
+    say(case=number, file=str(file))
+    start = time.monotonic()
+    found, why = outcome(target, content)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    seconds = round(time.monotonic() - start, 3)
+    say(case=number, outcome=found, why=why, seconds=seconds, peak_mb=peak)
+
+
+def generated(target: Target, seed: int, count: int) -> Iterator[bytes]:
+    """The cases of a seed; the same each time."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as seeded
+
+    made: list[bytes] = []
+
+    @seeded(seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.cases())
+    def collect(content: bytes) -> None:
+        made.append(content)
+
+    collect()
+    yield from made
+
+
+def main() -> None:
+    target = TARGETS[sys.argv[1]]
+    logging.getLogger("mdth").setLevel(logging.CRITICAL)
+    if sys.argv[2] == "files":
+        cases = [(number, Path(name).read_bytes()) for number, name in enumerate(sys.argv[3:])]
+        folder = Path(tempfile.mkdtemp(prefix="mdth-fuzz-"))
+        skip = 0
+    else:
+        seed, count, skip = map(int, sys.argv[2:5])
+        folder = Path(sys.argv[5])
+        cases = list(enumerate(generated(target, seed, count)))
+    # stdout and stderr of native libraries are nobody's business.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    outcome(target, b"")  # what is imported for the first time here is no case's memory
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    say(ready=True, cases=len(cases))
+    for number, content in cases[skip:]:
+        run_case(target, number, content, folder / f"{sys.argv[1]}-{os.getpid()}.case")
+    WORDS.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The short form of scripts/fuzz, and what the long one has found before."""
+
+from pathlib import Path
+
+import pytest
+from fuzz_runner import run_files, run_slice
+from fuzz_targets import TARGETS
+
+FOUND = Path(__file__).parents[1] / "data" / "fuzz"
+CASES = 40
+SEED = 4711
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_damaged_files_end_in_a_result_or_our_error(target: str) -> None:
+    if target == "checkpoint":
+        pytest.importorskip("torch")
+    figures = run_slice(target, seed=SEED, count=CASES)
+    assert [finding.why for finding in figures.findings] == []
+    assert figures.cases == CASES
+    assert figures.results + figures.refused == CASES
+    assert figures.peak_mb < 2048
+
+
+@pytest.mark.parametrize("target", sorted({file.name.split("-")[0] for file in FOUND.iterdir()}))
+def test_what_was_found_before_stays_mended(target: str) -> None:
+    if target == "checkpoint":
+        pytest.importorskip("torch")
+    files = sorted(FOUND.glob(f"{target}-*.case"))
+    assert files
+    assert all(file.stat().st_size < 50_000 for file in files)
+    figures = run_files(target, files)
+    assert [finding.why for finding in figures.findings] == []
+    assert figures.cases == len(files)
+
+
+def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong error, a dead process, memory without end and a hang: each is a finding."""
+    (tmp_path / "fuzz_targets.py").write_text(
+        "import os, time\n"
+        "from types import SimpleNamespace\n"
+        "def run(content, folder):\n"
+        "    if content == b'wrong': {}['nothing']\n"
+        "    if content == b'dead': os.abort()\n"
+        "    if content == b'large': bytes(3 << 30)\n"
+        "    if content == b'hang': time.sleep(60)\n"
+        "TARGETS = {'made': SimpleNamespace(run=run)}\n"
+        "Target = object\n"
+    )
+    here = Path(__file__).parent
+    worker = (here / "fuzz_worker.py").read_text()
+    (tmp_path / "fuzz_worker.py").write_text(worker)
+    import fuzz_runner
+
+    monkeypatch.setattr(fuzz_runner, "WORKER", tmp_path / "fuzz_worker.py")
+    monkeypatch.setattr(fuzz_runner, "LIMIT_S", 2)
+    files = []
+    for name in ("fine", "wrong", "dead", "large", "hang", "well"):
+        files.append(tmp_path / f"{name}.case")
+        files[-1].write_bytes(name.encode())
+    monkeypatch.setattr(fuzz_runner, "_hangs_alone", lambda *_: True)
+    figures = run_files("made", files)
+    assert figures.cases == 6
+    assert figures.results == 2
+    said = {finding.content: finding.why.strip().splitlines()[-1] for finding in figures.findings}
+    assert said == {
+        b"wrong": "KeyError: 'nothing'",
+        b"dead": "ends with -6",
+        b"large": "MemoryError",
+        b"hang": "hangs",
+    }
