@@ -9,12 +9,13 @@ import mdth
 
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
-    {"errors", "config", "artefacts", "seed_artefacts", "redact", "__init__"},
+    {"errors", "config", "arrays", "artefacts", "seed_artefacts", "redact", "__init__"},
     {"media", "face", "assets", "devices", "flow", "networks", "options"}
     | {"restricted_pickle", "state_dict"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
+        *("engines", "seed_files", "seed_engine", "doctor"),
         *("spoken_mesh", "flame_speech", "batch"),
     },
     {"cli", "console", "__main__"},

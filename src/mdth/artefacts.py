@@ -20,7 +20,7 @@ from mdth.errors import ArtefactError
 
 __all__ = [
     *("DAMAGE", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
-    *("MeshSequence", "Motion", "Portrait", "Speech"),
+    *("MeshSequence", "Motion", "Portrait", "Speech", "listed", "place", "read_png"),
 ]
 
 FloatArray = npt.NDArray[np.floating]
@@ -37,14 +37,14 @@ FURTHEST = 4.0
 CHUNK = 1 << 20
 
 
-def _listed(saved: Path | Files) -> Files:
+def listed(saved: Path | Files) -> Files:
     """The files of a folder by their names; a table is one already."""
     if not isinstance(saved, Path):
         return saved
     return {path.name: path for path in saved.iterdir()} if saved.is_dir() else {}
 
 
-def _place(saved: Path | Files) -> Path:
+def place(saved: Path | Files) -> Path:
     """The folder, to be named in an error."""
     return saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
 
@@ -109,16 +109,16 @@ class Speech:
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote; the samples stay on disk. Raises ArtefactError."""
         try:
-            files = _listed(saved)
+            files = listed(saved)
             samples = map_samples(files["speech.npy"])
             _check_finite(samples)
         except DAMAGE as error:
             raise ArtefactError(
-                f"{_place(saved)}: no usable speech.npy ({error}); preprocess again"
+                f"{place(saved)}: no usable speech.npy ({error}); preprocess again"
             ) from error
         originals = sorted(path for name, path in files.items() if name.startswith("original"))
         if not originals:
-            raise ArtefactError(f"{_place(saved)}: not a prepared speech; preprocess again")
+            raise ArtefactError(f"{place(saved)}: not a prepared speech; preprocess again")
         return cls(samples, originals[0])
 
 
@@ -151,18 +151,18 @@ class Portrait:
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            files = _listed(saved)
+            files = listed(saved)
             image = read_png(files["portrait.png"], "RGB")
             person = read_png(files["person.png"], "L").astype(np.float32) / 255
             far = Wanted((478, 3), most=FURTHEST * max(image.shape))
             arrays = read_npz(files["portrait.npz"], {"mesh": far, "glasses": Wanted((), most=1)})
             mesh, glasses = arrays["mesh"], float(arrays["glasses"])
         except DAMAGE as error:
-            raise ArtefactError(f"{_place(saved)}: not a prepared portrait ({error})") from error
+            raise ArtefactError(f"{place(saved)}: not a prepared portrait ({error})") from error
         if person.shape != image.shape[:2]:
-            raise ArtefactError(f"{_place(saved)}: person.png and portrait.png differ in size")
+            raise ArtefactError(f"{place(saved)}: person.png and portrait.png differ in size")
         if image.shape[0] % 2 or image.shape[1] % 2 or np.ptp(mesh[:, :2], axis=0).min() < 1:
-            raise ArtefactError(f"{_place(saved)}: no picture with a face; preprocess again")
+            raise ArtefactError(f"{place(saved)}: no picture with a face; preprocess again")
         return cls(image, mesh, person, glasses)
 
 
@@ -200,7 +200,7 @@ class Motion:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
             arrays = read_npz(
-                _listed(saved)["motion.npz"],
+                listed(saved)["motion.npz"],
                 {
                     "fps": Wanted((), most=HIGHEST_FPS),
                     "found": Wanted((None,), kinds="b"),
@@ -213,7 +213,7 @@ class Motion:
             _check_lengths(arrays)
             return cls(fps, **arrays)
         except DAMAGE as error:
-            raise ArtefactError(f"{_place(saved)}: not a prepared motion ({error})") from error
+            raise ArtefactError(f"{place(saved)}: not a prepared motion ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class MeshSequence:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
             wanted = {"offsets": Wanted((None, 478, 3)), "fps": Wanted((), most=HIGHEST_FPS)}
-            arrays = read_npz(_listed(saved)["mesh.npz"], wanted)
+            arrays = read_npz(listed(saved)["mesh.npz"], wanted)
             return cls(arrays["offsets"], _rate(arrays["fps"]))
         except DAMAGE as error:
-            raise ArtefactError(f"{_place(saved)}: not a mesh sequence ({error})") from error
+            raise ArtefactError(f"{place(saved)}: not a mesh sequence ({error})") from error

@@ -9,6 +9,7 @@ from mdth.errors import DeviceError
 log = logging.getLogger("mdth")
 
 TIMEOUT_S = 20
+CPU = "cpu"
 
 
 def count_gpus() -> int:
@@ -25,8 +26,19 @@ def count_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
-def check(wanted: int) -> None:
-    """Accept 0 and 1 anywhere, more only where there are as many. Raises DeviceError."""
+def torch_devices(wanted: int) -> list[str]:
+    """Names for torch of the first `wanted` GPUs it can use, else of the CPU. Needs torch."""
+    import torch
+
+    found = min(wanted, torch.cuda.device_count())
+    return [f"cuda:{number}" for number in range(found)] or [CPU]
+
+
+def check(wanted: int, *, used: bool = False) -> None:
+    """Accept 0 and 1 anywhere, more only where there are as many. Raises DeviceError.
+
+    used: whether the engine can use GPUs, for the log.
+    """
     found = count_gpus() if wanted else 0
     if wanted > max(1, found):
         raise DeviceError(
@@ -34,5 +46,5 @@ def check(wanted: int) -> None:
         )
     if found < wanted:
         log.info("no GPU found: running on the CPU")
-    elif wanted:
+    elif wanted and not used:
         log.info("this engine runs on the CPU; the GPUs stay idle")

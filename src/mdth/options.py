@@ -21,6 +21,10 @@ PRESETS = (
 )
 
 
+# Who makes the video: our own engine, or the seed's from its checkpoints; auto: the seed's where
+# these are all there.
+AUTO, EMBEDDED, SEED = "auto", "embedded", "seed"
+ENGINES = (AUTO, EMBEDDED, SEED)
 # Who moves the mouth: our own decoder, or the seed's FaceFormer and FLAME from its checkpoints.
 MESH_ENGINES = ("embedded", "flame")
 
@@ -34,7 +38,9 @@ class Options:
     head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
     head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality
     (0 lossless .. 51) and effort. preview: only the first second. engine_mesh: "embedded", or
-    "flame" for the seed's FaceFormer and FLAME, whose files its owner has.
+    "flame" for the seed's FaceFormer and FLAME, whose files its owner has. engine: of the whole
+    video, see `ENGINES`; paste: the seed's head goes back into the whole picture, which our own
+    engine gives anyway.
     """
 
     fps: int = 30
@@ -49,6 +55,8 @@ class Options:
     preset: str = "veryfast"
     preview: bool = False
     engine_mesh: str = "embedded"
+    engine: str = AUTO
+    paste: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no later step could use."""
@@ -65,6 +73,8 @@ class Options:
             raise InputError(
                 f"mesh engine {self.engine_mesh!r}: choose one of {', '.join(MESH_ENGINES)}"
             )
+        if self.engine not in ENGINES:
+            raise InputError(f"engine {self.engine!r}: choose one of {', '.join(ENGINES)}")
         if self.preset not in PRESETS:
             raise InputError(f"preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
 
@@ -89,6 +99,8 @@ class Choices(TypedDict, total=False):
     preset: str
     preview: bool
     engine_mesh: str
+    engine: str
+    paste: bool
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Unpack
 
-from mdth import record
+from mdth import engines, record
 from mdth.artefacts import Portrait
 from mdth.errors import InputError
 from mdth.film import Progress, Record, shoot
@@ -43,7 +43,7 @@ def talk(
     the portrait. An open binary file as `output` gets raw rgb24 frames instead, and no json.
     choices: see `mdth.options.Options`. Raises MdthError, and leaves nothing half-written.
     """
-    options, clock = Options(**choices), Clock()
+    options, clock = engines.resolved(Options(**choices)), Clock()
     inputs = Inputs.of(portrait, speech, video)
     target = _checked_target(output, inputs)
     with clock.stage("prepare"):

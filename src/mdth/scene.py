@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mdth import assets
 from mdth.artefacts import Frame, Motion, Portrait
@@ -11,9 +11,12 @@ from mdth.film import SEGMENTER, TRACKER, Progress, Scene
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import VideoInfo, probe_video, read_frames
-from mdth.options import Options
+from mdth.options import SEED, Options
 from mdth.preprocess.motion import prepare_motion
 from mdth.preprocess.portrait import best_frame, prepare_portrait, shrunk
+
+if TYPE_CHECKING:
+    from mdth.seed_engine import SeedScene
 
 
 class Inputs(NamedTuple):
@@ -54,13 +57,23 @@ def gather(inputs: Inputs, options: Options, progress: Progress | None = None) -
     if sound is None:
         raise MissingInput("no sound: give a speech, or a clip that has sound with --video")
     info = probe_sound(sound)
+    face = find_face(portrait, video, options)
+    clip = None if options.still else video
+    seed = options.engine == SEED
     return Scene(
-        portrait=find_face(portrait, video, options),
+        portrait=face,
         blocks=read_blocks(sound),
         sound=sound,
         duration_s=info.duration_s,
-        motion=find_motion(video, progress) if video and not options.still else None,
+        motion=find_motion(clip, progress) if clip and not seed else None,
+        seed=_seed_scene(face, clip, progress) if seed else None,
     )
+
+
+def _seed_scene(face: Portrait, clip: Path | None, progress: Progress | None) -> "SeedScene":
+    from mdth import seed_engine
+
+    return seed_engine.prepare(face, clip, n_gpus=1, progress=progress)
 
 
 def find_face(portrait: Portrait | Path | None, video: Path | None, options: Options) -> Portrait:

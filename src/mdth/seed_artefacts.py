@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.arrays import DAMAGE, Wanted, read_npz
-from mdth.artefacts import FloatArray, Frame, read_png
+from mdth.artefacts import Files, FloatArray, Frame, listed, place, read_png
 from mdth.errors import ArtefactError
 
 FPS = 30.0
@@ -63,14 +63,17 @@ class SeedStill:
         _write(folder / STILL, self.faces, crop=self.crop)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            pixels = read_png(folder / PICTURE, "RGB")
-            arrays = read_npz(folder / STILL, {**_FACES, "crop": Wanted((2, 3))})
+            files = listed(saved)
+            pixels = read_png(files[PICTURE], "RGB")
+            arrays = read_npz(files[STILL], {**_FACES, "crop": Wanted((2, 3))})
             return cls(pixels, _faces(arrays), arrays["crop"])
         except DAMAGE as error:
-            raise ArtefactError(f"{folder}: not a still of the seed's engine ({error})") from error
+            raise ArtefactError(
+                f"{place(saved)}: no still of the seed's engine ({error})"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,18 @@ class SeedClip:
         _write(folder / CLIP, self.faces, found=self.found)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
         try:
-            arrays = read_npz(folder / CLIP, {**_FACES, "found": Wanted((None,), kinds="b")})
+            arrays = read_npz(listed(saved)[CLIP], {**_FACES, "found": Wanted((None,), kinds="b")})
             faces = _faces(arrays)
             if len(arrays["found"]) != len(faces):
                 raise ValueError(f"{len(arrays['found'])} marks for {len(faces)} frames")
             return cls(faces, arrays["found"])
         except DAMAGE as error:
-            raise ArtefactError(f"{folder}: not a clip of the seed's engine ({error})") from error
+            raise ArtefactError(
+                f"{place(saved)}: no clip of the seed's engine ({error})"
+            ) from error
 
 
 def _write(path: Path, faces: Faces, **more: npt.NDArray[Any]) -> None:

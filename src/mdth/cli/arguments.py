@@ -7,7 +7,7 @@ from typing import Any
 
 from mdth.cli import batch, commands
 from mdth.console import Progress
-from mdth.options import MESH_ENGINES, PRESETS, Options
+from mdth.options import ENGINES, MESH_ENGINES, PRESETS, Options
 
 Command = Callable[[argparse.Namespace, Progress], None]
 NOW = "(default: %(default)s)"
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_twin(preprocess)
     _add_portrait_options(preprocess)
+    _add_engine(preprocess)
     inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
     _add_twin(inference)
     _add_film_options(inference)
@@ -135,6 +136,15 @@ def _add_portrait_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=Options.engine,
+        help=f"auto: the seed's where its checkpoints are all there {NOW}",
+    )
+
+
 def _add_speech_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=int, default=Options.fps, help=f"frames a second {NOW}")
     parser.add_argument(
@@ -158,6 +168,10 @@ def _add_amount(parser: argparse.ArgumentParser, name: str, what: str) -> None:
 
 def _add_film_options(parser: argparse.ArgumentParser) -> None:
     _add_speech_options(parser)
+    _add_engine(parser)
+    parser.add_argument(
+        "--paste", action="store_true", help="seed's engine: the head back in the whole picture"
+    )
     parser.add_argument(
         "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
     )

@@ -51,7 +51,7 @@ class Crop:
         """RGB uint8 [size,size,3]; what lies outside of the picture mirrors what is inside."""
         # Where the picture is finer than the crop, a larger one is cut and averaged.
         finer = max(1, int(np.ceil(1 / self.scale - 0.1)))
-        matrix = _between_centres(self.matrix * finer)
+        matrix = between_centres(self.matrix * finer)
         size = self.size * finer
         large = cv2.warpAffine(
             picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
@@ -60,47 +60,11 @@ class Crop:
         return np.asarray(small, np.uint8)
 
 
-def _between_centres(matrix: FloatArray) -> FloatArray:
-    """The same for OpenCV, to which a pixel's centre has whole coordinates."""
+def between_centres(matrix: FloatArray) -> FloatArray:
+    """A matrix [2,3] for OpenCV, to which a pixel's centre has whole coordinates."""
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     return moved
-
-
-def put_back(picture: Image, made: Image, crop: Crop, weight: FloatArray) -> Image:
-    """The picture RGB uint8 [H,W,3] with `made` [size,size,3] in the crop's place.
-
-    weight: [size,size] 0..1, how much of `made` shows. Where it is 0 the picture stays bit by bit.
-    """
-    matrix = _between_centres(crop.back)
-    height, width = picture.shape[:2]
-    low, high = _covered(crop, width, height)
-    if (high <= low).any():
-        return picture.copy()
-    matrix[:, 2] -= low
-    extent = int(high[0] - low[0]), int(high[1] - low[1])
-    shares = cv2.warpAffine(weight.astype(np.float32), matrix, extent, flags=cv2.INTER_LINEAR)
-    pixels = cv2.warpAffine(
-        made, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    placed = picture.copy()
-    part = placed[low[1] : high[1], low[0] : high[0]]
-    shares = np.asarray(shares)[..., None]
-    mixed = part + shares * (pixels.astype(np.float32) - part)
-    part[:] = np.round(mixed).astype(np.uint8)
-    return placed
-
-
-def _covered(
-    crop: Crop, width: int, height: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The crop's box in the picture, px: its first and its last corner."""
-    ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * crop.size
-    corners = ends @ crop.back[:, :2].T + crop.back[:, 2]
-    bounds = np.array([width, height])
-    low = np.clip(np.floor(corners.min(axis=0)), 0, bounds).astype(np.intp)
-    high = np.clip(np.ceil(corners.max(axis=0)), 0, bounds).astype(np.intp)
-    return low, high
 
 
 def aligned(landmarks: FloatArray, *, size: int = SIZE_PX) -> Crop:

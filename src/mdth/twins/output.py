@@ -6,7 +6,7 @@
 
 import hashlib
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,17 @@ def find(twin: Twin, wanted: dict[str, Any]) -> bool:
 
 
 def film(
-    twin: Twin, wanted: dict[str, Any], sealed: Manifest, *, clock: Clock, progress: Progress | None
+    twin: Twin,
+    wanted: dict[str, Any],
+    sealed: Manifest,
+    *,
+    clock: Clock,
+    n_gpus: int,
+    progress: Progress | None,
 ) -> None:
     """Make the wanted video and its record in the local tree. Raises MdthError."""
     with clock.stage("prepare"):
-        scene = load_scene(twin.prepared, sealed)
+        scene = replace(load_scene(twin.prepared, sealed), n_gpus=n_gpus)
     with scratch_beside(twin.serving) as scratch:
         options = Options(**wanted["settings"])
         made = shoot(scene, scratch / OUTPUT, options, clock=clock, progress=progress)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from mdth import assets, manifest
+from mdth import assets, engines, manifest
 from mdth.errors import ArtefactError
 from mdth.film import ENCODER, engine_files
 from mdth.networks import WEIGHTS
@@ -57,19 +57,19 @@ class Plan(NamedTuple):
 
 def preprocess(twin_id: str, *, force: bool = False, **choices: Unpack[Choices]) -> Plan:
     """The plan of `mdth.twins.tasks.preprocess`. Raises what that raises before it writes."""
-    options, twin = Options(**choices), Twin.named(twin_id)
+    options, twin = engines.resolved(Options(**choices)), Twin.named(twin_id)
     with tempfile.TemporaryDirectory(prefix="mdth-") as name:
         found = sources.fetch(twin, lambda kind: Path(name, kind))
         steps = list(_input(twin, found))
         origin = prepared.origin(twin, found, options)
-        names = prepared.names(found)
+        names = prepared.names(found, options)
     here = not force and manifest.is_current(twin.prepared, origin)
     there = here and publish.is_published(twin.store, twin.prepared, twin.stored_prepared)
     made: Sequence[File] = [(_with_hash(name), None) for name in names] + [(MANIFEST, None)]
     if here:
         made = _sealed_files(manifest.read(twin.prepared, twin=twin_id))
     else:
-        steps += _local("read", prepared.models())
+        steps += _local("read", prepared.models(options))
         steps += _files("write", "local", str(twin.prepared), made)
         steps += _replaced("local", str(twin.prepared), _found(twin.prepared), made)
     if not there:

@@ -7,16 +7,17 @@ own names below audio, image or video, written by `make`, and read by its own sc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mdth import assets, manifest, record
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Motion, Portrait, Speech
+from mdth import assets, manifest, record, seed_artefacts
+from mdth.artefacts import SPEECH_RATE_HZ, Files, FloatArray, Motion, Portrait, Speech
 from mdth.errors import ArtefactError
 from mdth.face import glasses
 from mdth.film import SEGMENTER, TRACKER, Progress, Scene
-from mdth.options import Options
+from mdth.options import SEED, Options
 from mdth.preprocess.speech import prepare_speech
 from mdth.scene import find_face, find_motion
+from mdth.seed_files import seed_files
 from mdth.storage import publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.storage.place import place_prepared
@@ -24,39 +25,54 @@ from mdth.storage.unfinished import scratch_beside
 from mdth.twins.sources import Sources, check_fresh
 from mdth.twins.twin import Twin
 
+if TYPE_CHECKING:
+    from mdth.seed_engine import SeedScene
+
 log = logging.getLogger("mdth")
 
 
 def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
     """What preparing these files with these options is determined by, versions apart."""
-    return manifest.Origin(
-        twin.name,
-        sources.described(),
-        {"face": options.face, "max_size": options.max_size},
-        record.hashes(models()),
-    )
+    settings = {"face": options.face, "max_size": options.max_size, "engine": options.engine}
+    return manifest.Origin(twin.name, sources.described(), settings, record.hashes(models(options)))
 
 
-def models() -> list[Path]:
+def models(options: Options) -> list[Path]:
     """The networks' files that preparing reads. Raises CheckpointError."""
-    return [assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]
+    ours = [assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]
+    if options.engine != SEED:
+        return ours
+    from mdth.preprocess.seed import landmarks
+
+    return [*ours, *seed_files().for_preparing(), *landmarks.reader_files()]
 
 
-def names(sources: Sources) -> list[str]:
+def names(sources: Sources, options: Options) -> list[str]:
     """The files that `make` writes."""
+    seed = options.engine == SEED
+    clip = seed_artefacts.CLIP if seed else "motion.npz"
+    still = [seed_artefacts.PICTURE, seed_artefacts.STILL] if seed else []
     return [
         f"{AUDIO}/original{sources.sound.suffix.lower()}",
         f"{AUDIO}/speech.npy",
-        *(f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png")),
-        *([f"{VIDEO}/motion.npz"] if sources.video else []),
+        *(f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png", *still)),
+        *([f"{VIDEO}/{clip}"] if sources.video else []),
     ]
 
 
-def make(sources: Sources, folder: Path, options: Options, progress: Progress | None) -> None:
+def make(
+    sources: Sources, folder: Path, options: Options, *, n_gpus: int, progress: Progress | None
+) -> None:
     """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
     prepare_speech(sources.sound, folder / AUDIO)
-    find_face(sources.image, sources.video, options).save(folder / IMAGE)
-    if sources.video:
+    portrait = find_face(sources.image, sources.video, options)
+    portrait.save(folder / IMAGE)
+    if options.engine == SEED:
+        from mdth import seed_engine
+
+        scene = seed_engine.prepare(portrait, sources.video, n_gpus=n_gpus, progress=progress)
+        scene.save(folder / IMAGE, folder / VIDEO)
+    elif sources.video:
         find_motion(sources.video, progress).save(folder / VIDEO)
 
 
@@ -117,14 +133,22 @@ def check_usable(twin: Twin, sealed: manifest.Manifest, in_store: manifest.Manif
 def load_scene(folder: Path, sealed: dict[str, Any]) -> Scene:
     """The scene that prepared data holds. Raises ArtefactError."""
     speech = Speech.load(manifest.files_of(folder, sealed, AUDIO))
-    motion = manifest.files_of(folder, sealed, VIDEO)
+    image, video = (manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO))
+    seed = sealed["settings"].get("engine") == SEED
     return Scene(
-        portrait=Portrait.load(manifest.files_of(folder, sealed, IMAGE)),
+        portrait=Portrait.load(image),
         blocks=_blocks(speech.samples),
         sound=speech.original,
         duration_s=speech.duration_s,
-        motion=Motion.load(motion) if motion else None,
+        motion=Motion.load(video) if video and not seed else None,
+        seed=_load_seed(image, video) if seed else None,
     )
+
+
+def _load_seed(image: Files, video: Files) -> "SeedScene":
+    from mdth.seed_engine import SeedScene
+
+    return SeedScene.load(image, video)
 
 
 def _blocks(samples: FloatArray) -> Iterator[FloatArray]:

@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 from typing import Unpack
 
-from mdth import devices, manifest
+from mdth import devices, engines, manifest
 from mdth.errors import ArtefactError
 from mdth.film import Progress
 from mdth.flow import Clock
-from mdth.options import Choices, Options
+from mdth.options import AUTO, EMBEDDED, SEED, Choices, Options
 from mdth.storage.layout import OUTPUT
 from mdth.storage.place import keep_only, place_prepared
 from mdth.storage.unfinished import scratch_beside
@@ -45,8 +45,9 @@ def prepare_once(
     **choices: Unpack[Choices],
 ) -> bool:
     """What `preprocess` does; gives whether anything was left to do."""
-    devices.check(n_gpus)
-    options, twin = Options(**choices), Twin.named(twin_id)
+    twin = Twin.named(twin_id)
+    options = engines.resolved(Options(**choices))
+    devices.check(n_gpus, used=options.engine == SEED)
     with twin.alone():
         found = sources.fetch(twin)
         origin = prepared.origin(twin, found, options)
@@ -56,7 +57,7 @@ def prepare_once(
             keep_only(twin.prepared, manifest.paths(twin.prepared))
         else:
             with scratch_beside(twin.prepared) as scratch:
-                prepared.make(found, scratch, options, progress)
+                prepared.make(found, scratch, options, n_gpus=n_gpus, progress=progress)
                 manifest.seal(scratch, origin)
                 place_prepared(scratch, twin.prepared)
         prepared.publish_prepared(twin, again=force)
@@ -89,25 +90,32 @@ def film_once(
     **choices: Unpack[Choices],
 ) -> bool:
     """What `inference` does; gives whether anything was left to do."""
-    devices.check(n_gpus)
     twin, clock = Twin.named(twin_id), Clock()
     with twin.alone():
         with clock.stage("prepare"):
             sealed = prepared.open_prepared(twin)
         options = with_settings(sealed, choices)
+        devices.check(n_gpus, used=options.engine == SEED)
         wanted = output.made_from(sealed, options)
         found = not force and output.find(twin, wanted)
         if found:
             log.info("%s has this video already; nothing to do", twin_id)
         else:
-            output.film(twin, wanted, sealed, clock=clock, progress=progress)
+            output.film(twin, wanted, sealed, clock=clock, n_gpus=n_gpus, progress=progress)
         output.publish_output(twin, again=force)
     return not found
 
 
 def with_settings(sealed: manifest.Manifest, choices: Choices) -> Options:
     """The choices, and those the twin was prepared with. Raises ArtefactError, InputError."""
+    asked, prepared_for = choices.get("engine", AUTO), sealed["settings"].get("engine", EMBEDDED)
     try:
-        return Options(**{**sealed["settings"], **choices})
+        options = Options(**{**sealed["settings"], **choices, "engine": prepared_for})
     except TypeError as error:
         raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error
+    if asked not in (AUTO, options.engine):
+        raise ArtefactError(
+            f"{sealed['twin']}: prepared for the engine {options.engine!r}, not {asked!r}; "
+            f"run: mdth preprocess {sealed['twin']} --engine {asked}"
+        )
+    return engines.resolved(options)

@@ -32,9 +32,15 @@ class Marks(NamedTuple):
     read: Callable[[Frame, FloatArray], FloatArray]
 
 
+def reader_files() -> list[Path]:
+    """The network's file where face-alignment reads the landmarks; none where our mesh does."""
+    found = find_spec("face_alignment") is not None and weights().is_file()
+    return [weights()] if found else []
+
+
 def reader(device: str = "cpu") -> Marks:
     """The best reader that is installed, said in the log."""
-    if find_spec("face_alignment") is None or not weights().is_file():
+    if not reader_files():
         return Marks(MESH, lambda picture, mesh: landmarks68.from_mesh(mesh))
     log.info("68 landmarks by face-alignment")
     return Marks(NETWORK, _network(device))

@@ -13,6 +13,7 @@ FloatArray = npt.NDArray[np.floating]
 # The basis counts its 24 points in this order, in units of 128 mm like the generator's input.
 POINTS = np.concatenate([landmarks68.BROWS, landmarks68.EYES, IRIS_POINTS])
 UNIT_MM = 128.0
+NUMBERS = 3 * len(POINTS)
 UPPER_LIDS = np.array([37, 38, 43, 44])
 # Small coefficients leave the upper lids alone, those of a blink shut them.
 LID_GAIN = 30.0

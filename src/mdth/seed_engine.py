@@ -1,0 +1,159 @@
+"""The seed's engine: picture and clip -> what its networks see; that and a speech -> frames.
+
+Needs the extra `seed` and the owner's checkpoints (`mdth.seed_files`). Without a GPU it runs too,
+slowly.
+"""
+
+import itertools
+import logging
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mdth import assets
+from mdth.artefacts import Files, FloatArray, Frame, Portrait
+from mdth.bfv2v.paste import Paster
+from mdth.devices import CPU, torch_devices
+from mdth.errors import CheckpointError
+from mdth.face.crop import Crop
+from mdth.film import TRACKER, Progress, Scene, generated_heads, usable
+from mdth.flame_speech import FlameSpeech
+from mdth.flow import Clock
+from mdth.media.video import probe_video, read_frames
+from mdth.options import Options
+from mdth.preprocess.seed import landmarks
+from mdth.preprocess.seed.clip import prepare_clip
+from mdth.preprocess.seed.fit import Fitter
+from mdth.preprocess.seed.still import HeadRotations, prepare_still
+from mdth.retarget.seed import head, moves
+from mdth.retarget.seed.drive import Driving, SeedDriver
+from mdth.retarget.seed.eyes import NUMBERS
+from mdth.retarget.seed.moves import Move
+from mdth.seed_artefacts import SeedClip, SeedStill
+from mdth.seed_files import SeedFiles, seed_files
+
+log = logging.getLogger("mdth")
+
+
+@dataclass(frozen=True)
+class SeedScene:
+    """What the seed's engine films: the source, and the clip that moves it, if any."""
+
+    still: SeedStill
+    clip: SeedClip | None
+
+    def save(self, image: Path, video: Path) -> None:
+        """Write the source into the folder `image`, the clip into `video`."""
+        self.still.save(image)
+        if self.clip:
+            self.clip.save(video)
+
+    @classmethod
+    def load(cls, image: Files, video: Files) -> Self:
+        """Read what `save` wrote. Raises ArtefactError."""
+        return cls(SeedStill.load(image), SeedClip.load(video) if video else None)
+
+
+def prepare(
+    portrait: Portrait, video: Path | None, *, n_gpus: int, progress: Progress | None = None
+) -> SeedScene:
+    """Crop, landmarks, fit and head pose of a portrait and a clip.
+
+    Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
+    """
+    files, device = seed_files(), torch_devices(n_gpus)[0]
+    fitter, marks = Fitter.load(files.landmark), landmarks.reader(device)
+    rotations = _head_rotations(files, device)
+    still = prepare_still(portrait, fitter, rotations, marks)
+    if video is None:
+        return SeedScene(still, None)
+    clip = prepare_clip(
+        lambda: read_frames(video),
+        float(probe_video(video).fps),
+        fitter,
+        rotations,
+        marks,
+        model=assets.path(TRACKER),
+    )
+    return SeedScene(still, clip)
+
+
+def _head_rotations(files: SeedFiles, device: str) -> HeadRotations:
+    from mdth.bfv2v.generator.checkpoint import load_headpose
+
+    network = load_headpose(files.headpose, files.config).to(device)
+    return lambda pictures: network.poses(pictures).R
+
+
+def frames(
+    scene: Scene, seed: SeedScene, options: Options, clock: Clock
+) -> Generator[Frame, None, None]:
+    """The video's frames, RGB uint8 [256,256,3], or of the portrait's size with `paste`.
+
+    Raises SpeechTooShort, UnreadableMedia, CheckpointError, MissingDependency.
+    """
+    files, devices = seed_files(), torch_devices(scene.n_gpus)
+    if devices[0] == CPU:
+        log.warning("the seed's engine runs on the CPU, slowly; --engine embedded is made for it")
+    with clock.stage("load"):
+        speech = FlameSpeech.load(files.common, device=devices[0])
+        driver = SeedDriver(seed.still.faces, amplitude=options.mouth)
+    for_mesh, for_energy = itertools.tee(
+        clock.each("read speech", usable(scene.blocks, options.limit_s))
+    )
+    spoken = clock.each("speech to mesh", speech.landmarks(for_mesh, options.fps))
+    states = _moves(seed, for_energy, options)
+    driving = clock.each("retarget", map(driver.drive, spoken, states))
+    picture = seed.still.picture
+    made = clock.each("render", render(files, picture, driver.source, driving, devices=devices))
+    if options.paste:
+        paster = Paster(scene.portrait.image, Crop(seed.still.crop))
+        made = clock.each("paste", map(paster.paste, made))
+    yield from made
+
+
+def _moves(seed: SeedScene, blocks: Iterable[FloatArray], options: Options) -> Iterator[Move]:
+    source, fps = seed.still.faces, options.fps
+    if options.still:
+        return moves.still()
+    if seed.clip:
+        basis = read_eye_basis(seed_files().eye_pca)
+        return head.from_clip(seed.clip, source, basis, fps=fps, amount=options.motion)
+    return moves.generated(generated_heads(blocks, options), source)
+
+
+def read_eye_basis(path: Path) -> FloatArray:
+    """V [72,K] of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
+    import torch
+
+    from mdth.state_dict import DAMAGED
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        basis: FloatArray = found[2].double().numpy()
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error
+    if basis.ndim != 2 or basis.shape[0] != NUMBERS:
+        raise CheckpointError(f"{path}: V is {basis.shape}, not [{NUMBERS}, components]")
+    return basis
+
+
+def render(
+    files: SeedFiles,
+    picture: Frame,
+    source: Driving,
+    driving: Iterable[Driving],
+    *,
+    devices: Sequence[str],
+) -> Iterator[Frame]:
+    """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same for any `devices`."""
+    from mdth.bfv2v.generator import devices as spread
+    from mdth.bfv2v.generator.landmarks import SCALE, Landmarks
+
+    def seen(face: Driving) -> Landmarks:
+        return Landmarks(face.landmarks / SCALE, face.view, SCALE)
+
+    network = spread.Files(files.generator, files.config)
+    shown = spread.Source(picture, seen(source))
+    return spread.render(network, shown, map(seen, driving), devices=devices)
