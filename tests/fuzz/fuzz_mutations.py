@@ -1,4 +1,4 @@
-"""Damage to files as hypothesis strategies: bytes, sizes in headers, parts moved, doubled and mixed."""
+"""Damage to files as hypothesis strategies: bytes, sizes in headers, parts moved and mixed."""
 
 import io
 import random

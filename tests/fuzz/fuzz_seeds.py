@@ -323,7 +323,8 @@ def models() -> Files:
     ply = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n" \
         b"property float z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"  # fmt: skip
     binary = b"ply\nformat binary_little_endian 1.0\nelement vertex 3\nproperty float x\n" \
-        b"property float y\nproperty float z\nelement face 1\nproperty list uchar int vertex_indices\n" \
+        b"property float y\nproperty float z\nelement face 1\n" \
+        b"property list uchar int vertex_indices\n" \
         b"end_header\n" + struct.pack("<9f", *range(9)) + b"\3" + bytes(12)  # fmt: skip
     return {
         "model.pkl": made[2],

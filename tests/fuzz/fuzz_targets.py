@@ -259,9 +259,12 @@ def _pickle_cases() -> st.SearchStrategy[bytes]:
 
     opcodes = [code.code.encode("latin1") for code in pickletools.opcodes]
     names = [b"cos\nsystem\n", b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"cchumpy.ch\nCh\n",
-             b"ccopy_reg\n_reconstructor\n", b"c__builtin__\nset\n", b"cscipy.sparse.csc\ncsc_matrix\n",
-             b"ccollections\nOrderedDict\n", b"c_codecs\nencode\n", b"K\x05", b"I7\n", b"U\x01a",
-             b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\nscalar\n"]  # fmt: skip
+             b"ccopy_reg\n_reconstructor\n", b"c__builtin__\nset\n",
+             b"cscipy.sparse.csc\ncsc_matrix\n",
+             b"ccollections\nOrderedDict\n", b"c_codecs\nencode\n", b"K\x05", b"I7\n",
+             b"U\x01a",
+             b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\nscalar\n",
+             ]  # fmt: skip
     program = st.lists(st.sampled_from([*opcodes, *names]), max_size=40).map(b"".join)
     return st.one_of(
         damaged(seeds.pickles()), program.map(lambda steps: b"\x80\x02" + steps + b".")

@@ -11,10 +11,14 @@ CASES = 40
 SEED = 4711
 
 
+def _need_packages(target: str) -> None:
+    for package in {"checkpoint": ["torch"], "settings": ["torch", "yaml"]}.get(target, []):
+        pytest.importorskip(package)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_damaged_files_end_in_a_result_or_our_error(target: str) -> None:
-    if target == "checkpoint":
-        pytest.importorskip("torch")
+    _need_packages(target)
     figures = run_slice(target, seed=SEED, count=CASES)
     assert [finding.why for finding in figures.findings] == []
     assert figures.cases == CASES
@@ -24,8 +28,7 @@ def test_damaged_files_end_in_a_result_or_our_error(target: str) -> None:
 
 @pytest.mark.parametrize("target", sorted({file.name.split("-")[0] for file in FOUND.iterdir()}))
 def test_what_was_found_before_stays_mended(target: str) -> None:
-    if target == "checkpoint":
-        pytest.importorskip("torch")
+    _need_packages(target)
     files = sorted(FOUND.glob(f"{target}-*.case"))
     assert files
     assert all(file.stat().st_size < 50_000 for file in files)
