@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import files
 from pathlib import Path
+from typing import Any
+
+import botocore.session
 
 KEY, SECRET = "testkey", "testsecret-not-to-be-shown"
 START_S = 30.0
@@ -44,6 +47,17 @@ def moto_server(log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, port, log=log, environment=dict(os.environ)):
         yield f"http://127.0.0.1:{port}"
+
+
+def s3_client(url: str) -> Any:
+    """A plain botocore client, to look at a server past the code under test."""
+    return botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+    )
 
 
 def _rclone() -> Path:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import botocore.session
 import pytest
 from fault_proxy import FaultProxy, fault_proxy
 
-from s3_servers import KEY, SECRET, moto_server
+from s3_servers import KEY, SECRET, moto_server, s3_client
 
 
 @pytest.fixture
@@ -59,18 +58,6 @@ def moto_proxy(
 def _reached(
     proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[FaultProxy, str]:
-    proxy.rules.clear()
-    proxy.seen.clear()
+    proxy.clear()
     monkeypatch.setenv("MDTH_S3_ENDPOINT", proxy.url)
     return proxy, f"s3://bucket/{tmp_path.name}"
-
-
-def s3_client(url: str):  # noqa: ANN201
-    """A plain botocore client, to look at a server past the code under test."""
-    return botocore.session.get_session().create_client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-    )

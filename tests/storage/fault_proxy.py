@@ -17,7 +17,7 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 WRONG_ETAG = '"00000000000000000000000000000000"'
 
 RESET, CUT, STALL, STALL_INSIDE = "reset", "cut", "stall", "stall inside"
-LOST_ANSWER, ETAG = "lost answer", "wrong ETag"
+LOST_ANSWER, ETAG, SLOW, NO_RANGE = "lost answer", "wrong ETag", "slow", "range ignored"
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,12 @@ class FaultProxy:
 
     url: str = ""
     stall_s: float = 30.0
+    slow_s: float = 0.2
     rules: list[Rule] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
+    active: int = 0
+    most_active: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -93,6 +96,25 @@ class FaultProxy:
         """The fault of the first rule that applies, or ""."""
         with self.lock:
             return next((rule.fault for rule in self.rules if rule.applies(method, path)), "")
+
+    @contextmanager
+    def busy(self, seen: Seen) -> Iterator[None]:
+        """Counts a request as one that is being served."""
+        with self.lock:
+            self.seen.append(seen)
+            self.active += 1
+            self.most_active = max(self.most_active, self.active)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.active -= 1
+
+    def clear(self) -> None:
+        """No rules, and nothing seen yet."""
+        self.rules.clear()
+        self.seen.clear()
+        self.most_active = 0
 
     def count(self, method: str = "", pattern: str = "") -> int:
         """How many such requests came."""
@@ -156,8 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.state.fault_for(self.command, self.path)
         name = fault if isinstance(fault, str) else fault.code or str(fault.status)
         self._seen = Seen(self.command, self.path, name, self.headers.get("Range", ""))
-        self.state.seen.append(self._seen)
-        self._answer(fault)
+        with self.state.busy(self._seen):
+            self._answer(fault)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
@@ -189,7 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _pass_on(self, body: bytes, fault: str) -> None:
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+        dropped = HOP | {"range"} if fault == NO_RANGE else HOP
+        headers = {n: value for n, value in self.headers.items() if n.lower() not in dropped}
+        if fault == SLOW:
+            self.state.closing.wait(self.state.slow_s)
         self._upstream.request(self.command, self.path, body=body, headers=headers)
         answer = self._upstream.getresponse()
         if fault == LOST_ANSWER:
