@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.faceformer.seed.config import Config
 from mdth.faceformer.seed.network import Network
+from mdth.faceformer.windows import SAMPLE_RATE_HZ as SPEECH_RATE_HZ
 
 
 def network(config: Config, *, seed: int = 0) -> Network:

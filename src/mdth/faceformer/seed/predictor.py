@@ -13,25 +13,35 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import InputError, SpeechTooShort
 from mdth.faceformer.seed.checkpoint import load_network
 from mdth.faceformer.seed.config import DATASETS, Config
 from mdth.faceformer.seed.decoder import Decoder
 from mdth.faceformer.seed.encoder import feature_count
 from mdth.faceformer.seed.network import Network
+from mdth.faceformer.seed.static import StaticDecoder, room_for
 from mdth.faceformer.seed.statistics import SoundStatistics
 from mdth.faceformer.seed.windows import LONG, STREAM, WindowedEncoder, Windows
+from mdth.faceformer.windows import SAMPLE_RATE_HZ as SPEECH_RATE_HZ
 
 WHOLE_CLIP_S = 120.0
 """Up to this length the encoder sees the clip at once, as in training; above, in windows."""
 SHORTEST_S = 0.3
+SMALLEST_STREAM = 1024
+RECORDED = 4
+"""On a GPU: frames that a stream's recorded step has room for at first, and steps kept."""
 
+FloatArray = npt.NDArray[np.floating]
 Vertices = npt.NDArray[np.float32]
 
 
+def is_recorded(device: torch.device) -> bool:
+    """Whether the decoder's steps are recorded and replayed there."""
+    return device.type == "cuda"
+
+
 class FaceFormer:
-    """A network and what is kept between calls: nothing. Safe to use for many clips.
+    """A network, and on a GPU the recorded steps of its last sounds. Safe to use for many clips.
 
     Meshes are float32 [V,3] in the template's frame and unit (metres for VOCASET).
     """
@@ -39,6 +49,7 @@ class FaceFormer:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.config = network.config
+        self._recorded: dict[tuple[int, int], StaticDecoder] = {}
 
     @classmethod
     def load(
@@ -96,8 +107,8 @@ class FaceFormer:
         sound = self._sound(samples)
         if len(sound) < SHORTEST_S * SPEECH_RATE_HZ:
             raise SpeechTooShort(f"{len(sound) / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
-        decoder = Decoder(self.network, speaker)
         count = self.config.frames(feature_count(len(sound)))
+        decoder = self._decoder(speaker, count)
         meshes = torch.empty(count, start.numel(), device=start.device)
         done, out = 0, self.network.vertice_map_r
         for speech in self._speech(sound, normalised=normalised, whole_clip_s=whole_clip_s):
@@ -106,6 +117,7 @@ class FaceFormer:
                 start + out.bias, hidden, out.weight.T, out=meshes[done : done + len(hidden)]
             )
             done += len(hidden)
+        self._put_back(decoder)
         return meshes.view(count, -1, 3).cpu().numpy()
 
     @torch.inference_mode()
@@ -128,7 +140,8 @@ class FaceFormer:
         speaker, start = self.subject(subject), self._template(template)
         features = None if length is None else feature_count(length)
         encoder = WindowedEncoder(self.network, windows, features=features)
-        decoder = Decoder(self.network, speaker)
+        frames = 1 if length is None else self.config.frames(feature_count(length))
+        decoder = self._decoder(speaker, frames)
         heard = 0
         for samples in blocks:
             sound = self._sound(samples)
@@ -139,6 +152,25 @@ class FaceFormer:
             raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
         for speech in encoder.finish():
             yield from self._meshes(decoder, speech, start)
+        self._put_back(decoder)
+
+    def _decoder(self, speaker: int, frames: int) -> Decoder | StaticDecoder:
+        """A decoder that knows nothing yet; on a GPU a recorded one, an idle one if there is."""
+        if not is_recorded(self.network.vertice_map_r.bias.device):
+            return Decoder(self.network, speaker)
+        room = room_for(max(frames, SMALLEST_STREAM))
+        decoder = self._recorded.pop((speaker, room), None)
+        if decoder is None:
+            return StaticDecoder(self.network, speaker, room=room)
+        decoder.begin()
+        return decoder
+
+    def _put_back(self, decoder: Decoder | StaticDecoder) -> None:
+        """Keep a recorded decoder for the next sound, but no more than a few of them."""
+        if isinstance(decoder, StaticDecoder):
+            while len(self._recorded) >= RECORDED:
+                self._recorded.pop(next(iter(self._recorded)), None)
+            self._recorded[decoder.subject, decoder.step.room] = decoder
 
     def _speech(self, sound: Tensor, *, normalised: bool, whole_clip_s: float) -> Iterator[Tensor]:
         """What the decoder attends to, in one piece or in windows."""
@@ -153,7 +185,9 @@ class FaceFormer:
         yield from encoder.hear(sound)
         yield from encoder.finish()
 
-    def _meshes(self, decoder: Decoder, speech: Tensor, start: Tensor) -> Iterator[Vertices]:
+    def _meshes(
+        self, decoder: Decoder | StaticDecoder, speech: Tensor, start: Tensor
+    ) -> Iterator[Vertices]:
         hidden = decoder.frames(speech)
         meshes = self.network.vertice_map_r(hidden) + start
         yield from meshes.view(len(hidden), -1, 3).cpu().numpy()
