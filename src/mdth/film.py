@@ -15,7 +15,7 @@ from mdth.config import config
 from mdth.errors import SpeechTooShort
 from mdth.flow import Clock, ahead, side_by_side
 from mdth.media.video import RawWriter, VideoWriter
-from mdth.options import Options
+from mdth.options import SEED, Options
 from mdth.preprocess.speech import SHORTEST_S
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mdth.faceformer.export import SpeechToMesh
     from mdth.flame_speech import FlameSpeech
     from mdth.retarget.head import HeadState
+    from mdth.seed_engine import SeedScene
 
 log = logging.getLogger("mdth")
 
@@ -46,6 +47,7 @@ class Scene:
 
     blocks: the speech, float32 [n] each, mono, 16 kHz. sound: the file whose sound the video
     carries. duration_s: of the speech, where the file says it. motion: None where it is generated.
+    seed: what the seed's engine films, None for our own. n_gpus: over how many the seed's spreads.
     """
 
     portrait: Portrait
@@ -53,6 +55,8 @@ class Scene:
     sound: Path
     duration_s: float | None
     motion: Motion | None
+    seed: "SeedScene | None" = None
+    n_gpus: int = 1
 
     def frame_count(self, options: Options) -> int | None:
         """About how many frames there will be, None where the file does not say."""
@@ -71,7 +75,7 @@ def shoot(
 ) -> Record:
     """Film the scene into `target`; gives what the record says about it. Raises MdthError."""
     total = scene.frame_count(options)
-    with closing(frames(scene, options, clock)) as film:
+    with closing(_engine_frames(scene, options, clock)) as film:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
         first = next(film)
         with _sink(target, first, scene, options) as sink:
@@ -84,6 +88,14 @@ def shoot(
     return record.of_film(
         options, frames=done, shape=first.shape, clock=clock, more_models=engine_files(options)
     )
+
+
+def _engine_frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:
+    if scene.seed is None:
+        return frames(scene, options, clock)
+    from mdth import seed_engine
+
+    return seed_engine.frames(scene, scene.seed, options, clock)
 
 
 def _sink(
@@ -149,24 +161,24 @@ def _take_renderer(portrait: Portrait) -> "Renderer":
 
 def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[FloatArray]:
     """The meshes [478,3] px that the frames follow."""
-    from mdth.retarget import energy
     from mdth.retarget.drive import Driver
 
     with clock.stage("load"):
         speech_to_mesh = take_engine(options)
         driver = Driver(scene.portrait, amplitude=options.mouth)
-    blocks = clock.each("read speech", _usable(scene.blocks, options.limit_s))
+    blocks = clock.each("read speech", usable(scene.blocks, options.limit_s))
     for_mesh, for_energy = itertools.tee(blocks)
     offsets = clock.each("speech to mesh", speech_to_mesh.stream(for_mesh, options.fps))
-    levels = itertools.chain(
-        energy.loudness(for_energy, fps=options.fps), itertools.repeat(energy.FLOOR_DB)
-    )
-    heads = _heads(scene.motion, levels, options)
+    heads = _heads(scene.motion, for_energy, options)
     yield from clock.each("retarget", map(driver.mesh, offsets, heads))
 
 
 def engine_files(options: Options) -> list[Path]:
     """The files a chosen engine reads besides our own networks: they too make the result."""
+    if options.engine == SEED:
+        from mdth.seed_files import seed_files
+
+        return seed_files().for_frames()
     if options.engine_mesh == "flame":
         from mdth import flame_speech
 
@@ -211,19 +223,28 @@ def _state(file: Path) -> tuple[int, int] | None:
 
 
 def _heads(
-    motion: Motion | None, levels: Iterable[float], options: Options
+    motion: Motion | None, blocks: Iterable[FloatArray], options: Options
 ) -> "Iterator[HeadState]":
     from mdth.retarget import head
 
     if options.still:
         return head.still()
+    if motion is None:
+        return generated_heads(blocks, options)
     fps, amount, blink_rate = options.fps, options.motion, options.blink
-    if motion is not None:
-        return head.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
+    return head.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
+
+
+def generated_heads(blocks: Iterable[FloatArray], options: Options) -> "Iterator[HeadState]":
+    """Natural small motion for a speech in blocks, for ever."""
+    from mdth.retarget import energy, head
+
+    fps, amount, blink_rate = options.fps, options.motion, options.blink
+    levels = itertools.chain(energy.loudness(blocks, fps=fps), itertools.repeat(energy.FLOOR_DB))
     return head.generated(levels, fps=fps, seed=options.seed, amount=amount, blink_rate=blink_rate)
 
 
-def _usable(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
+def usable(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
     """The blocks up to a limit. Raises SpeechTooShort before anything is made of under 0.3 s."""
     left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
     held: list[FloatArray] = []
