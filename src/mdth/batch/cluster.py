@@ -62,27 +62,28 @@ class _Actor:
 
 
 class RayCrew:
-    """`size` actors, each with a GPU where the cluster has GPUs, else with CPUS_PER_WORKER.
+    """`size` actors, each with `gpus` where the cluster has any, and with CPUS_PER_WORKER.
 
     address: "local" starts a cluster on this machine and ends it, "auto" finds the one that runs,
-    else the address of one. size: None for an actor per GPU or, without GPUs, per CPU. Actors for
-    which the cluster has no room come up when it has, and take part from then on.
+    else the address of one. size: None for as many actors as the cluster's GPUs allow or, without
+    GPUs, its CPUs. Actors the cluster has no room for come up when it has, and join in then.
     An actor that dies, with its process or its node, is replaced wherever there is room; its twin
     goes back to the batch, which counts the attempts, so Ray itself repeats nothing.
     Raises MissingDependency without ray, InputError when there is no such cluster.
     """
 
-    def __init__(self, job: Job, size: int | None, *, address: str) -> None:
+    def __init__(self, job: Job, size: int | None, *, address: str, gpus: int) -> None:
         self._ray = _ray()
         self._job = job
         self._ours = _connect(self._ray, address, verbose=job.log_level <= logging.INFO)
         found = self._ray.cluster_resources()
-        gpus, cpus = int(found.get("GPU", 0)), int(found.get("CPU", 0))
-        self._resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": 1 if gpus else 0}
+        all_gpus, cpus = int(found.get("GPU", 0)), int(found.get("CPU", 0))
+        gpus = gpus if all_gpus else 0
+        self._resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": gpus}
         self._environment = _environment()
         self._false_starts = 0
-        size = size or gpus or max(1, cpus // CPUS_PER_WORKER)
-        log.info("Ray cluster: %d CPUs, %d GPUs, %d workers", cpus, gpus, size)
+        size = size or max(1, all_gpus // gpus if gpus else cpus // CPUS_PER_WORKER)
+        log.info("Ray cluster: %d CPUs, %d GPUs, %d workers", cpus, all_gpus, size)
         self._actors = {number: self._start() for number in range(size)}
 
     def idle(self) -> list[int]:

@@ -15,14 +15,14 @@ log = logging.getLogger("mdth")
 class Place:
     """Where the workers are.
 
-    workers: how many; None is 1 here, and on a cluster one per GPU or, without GPUs, per CPU.
+    workers: how many; None is 1 here, and on a cluster one per `gpus` or, without GPUs, per CPU.
     cluster: None for processes of this machine, else "local", "auto" or a Ray cluster's address.
-    gpus: GPUs of this machine that each local worker sees.
+    gpus: how many each worker sees, where there are any.
     """
 
     workers: int | None = None
     cluster: str | None = None
-    gpus: int = 0
+    gpus: int = 1
 
 
 def run(
@@ -41,7 +41,7 @@ def _crew(job: Job, place: Place) -> Crew:
     if place.cluster is not None:
         from mdth.batch.cluster import RayCrew
 
-        return RayCrew(job, place.workers, address=place.cluster)
+        return RayCrew(job, place.workers, address=place.cluster, gpus=place.gpus)
     from mdth.batch.local import LocalCrew
 
     return LocalCrew(job, place.workers or 1, gpus=place.gpus)

@@ -72,7 +72,8 @@ def attempt(job: Job, twin: str) -> Outcome:
     start = time.perf_counter()
 
     def ended(state: State, error: str = "", *, again: bool = False) -> Outcome:
-        words = redacted(" ".join(error.split()))
+        shown = "".join(letter if letter.isprintable() else " " for letter in redacted(error))
+        words = " ".join(shown.split())
         return Outcome(state, round(time.perf_counter() - start, 3), words, again)
 
     try:
