@@ -26,6 +26,8 @@ from fuzz_targets import TARGETS, Target  # noqa: E402
 from mdth.errors import MdthError  # noqa: E402
 
 MEMORY_BYTES = 2 << 30
+# Whatever libraries print, on either stream.
+PRINTED = tempfile.TemporaryFile()
 WORDS = os.fdopen(os.dup(1), "w", buffering=1)
 
 
@@ -35,14 +37,21 @@ def say(**words: object) -> None:
 
 def outcome(target: Target, content: bytes) -> tuple[str, str]:
     """What became of a case, and of a finding its traceback."""
+    PRINTED.seek(0)
+    PRINTED.truncate()
     with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
         try:
             target.run(content, Path(folder))
+            found = "result"
         except MdthError:
-            return "refused", ""
+            found = "refused"
         except Exception:  # noqa: BLE001  any other one is what is looked for
             return "finding", traceback.format_exc(limit=-6)
-    return "result", ""
+    sys.stderr.flush()
+    PRINTED.seek(0)
+    if b"Traceback" in (printed := PRINTED.read()):
+        return "finding", f"prints {printed[-1000:].decode('utf-8', 'replace')}"
+    return found, ""
 
 
 def run_case(target: Target, number: int, content: bytes, file: Path) -> None:
@@ -53,6 +62,8 @@ def run_case(target: Target, number: int, content: bytes, file: Path) -> None:
     found, why = outcome(target, content)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     seconds = round(time.monotonic() - start, 3)
+    if found != "finding":
+        file.unlink()
     say(case=number, outcome=found, why=why, seconds=seconds, peak_mb=peak)
 
 
@@ -90,14 +101,13 @@ def main() -> None:
         seed, count, skip = map(int, sys.argv[2:5])
         folder = Path(sys.argv[5])
         cases = list(enumerate(generated(target, seed, count)))
-    # stdout and stderr of native libraries are nobody's business.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    for stream in (1, 2):
+        os.dup2(PRINTED.fileno(), stream)
     outcome(target, b"")  # what is imported for the first time here is no case's memory
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     say(ready=True, cases=len(cases))
     for number, content in cases[skip:]:
-        run_case(target, number, content, folder / f"{sys.argv[1]}-{os.getpid()}.case")
+        run_case(target, number, content, folder / f"{os.getpid()}-{number}.case")
     WORDS.flush()
     os._exit(0)
 

@@ -1,5 +1,6 @@
 """Opening sound and video files safely: by content, and without touching any other file."""
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -25,13 +26,27 @@ _OPTIONS = {
 
 
 class _Unnamed:
-    """A file without its name, so that the extension has no say in what it is."""
+    """A file without its name, so that the extension has no say in what it is.
+
+    It is never asked for more than it has: Python makes room for all that is asked, and a header
+    may ask for 2 GB.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.read = file.read
-        self.seek = file.seek
+        self._size = os.fstat(file.fileno()).st_size
         self.tell = file.tell
+
+    def seek(self, offset: int, whence: int) -> int:
+        """The new place, -1 where there is none: headers name places before the start."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes."""
+        return self._file.read(min(count, max(0, self._size - self._file.tell())))
 
 
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoReturn:
