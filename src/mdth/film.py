@@ -179,10 +179,18 @@ def engine_files(options: Options) -> list[Path]:
         from mdth.seed_files import seed_files
 
         return seed_files().for_frames()
-    if options.engine_mesh == "flame":
+    return _mesh_files(options.engine_mesh, (config().home / assets.FOLDER).parent)
+
+
+def _mesh_files(engine: str, common: Path) -> list[Path]:
+    if engine == "flame":
         from mdth import flame_speech
 
-        return flame_speech.files((config().home / assets.FOLDER).parent)
+        return flame_speech.files(common)
+    if engine == "biwi":
+        from mdth import biwi_speech
+
+        return biwi_speech.files(common)
     return []
 
 
@@ -191,11 +199,10 @@ def take_engine(options: Options) -> "SpeechToMesh | FlameSpeech":
 
     Raises CheckpointError, MissingDependency.
     """
-    if options.engine_mesh == "flame":
-        from mdth import flame_speech
-
-        common = (config().home / assets.FOLDER).parent
-        return _flame_speech(common, tuple(map(_state, flame_speech.files(common))))
+    common = (config().home / assets.FOLDER).parent
+    files = _mesh_files(options.engine_mesh, common)
+    if files:
+        return _seed_speech(options.engine_mesh, common, tuple(map(_state, files)))
     return _speech_to_mesh(assets.path(ENCODER))
 
 
@@ -207,8 +214,14 @@ def _speech_to_mesh(encoder: Path) -> "SpeechToMesh":
 
 
 @lru_cache(maxsize=1)
-def _flame_speech(common: Path, state: tuple[tuple[int, int] | None, ...]) -> "FlameSpeech":
+def _seed_speech(
+    engine: str, common: Path, state: tuple[tuple[int, int] | None, ...]
+) -> "FlameSpeech":
     """Of the files in this state: another checkpoint in the same place is another engine."""
+    if engine == "biwi":
+        from mdth import biwi_speech
+
+        return biwi_speech.load(common)
     from mdth.flame_speech import FlameSpeech
 
     return FlameSpeech.load(common)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,17 @@ def files(common: Path) -> list[Path]:
     ]
 
 
+class LandmarkedHead(Protocol):
+    """A neutral face [V,3], and where the landmarks 17..67 of its meshes lie."""
+
+    @property
+    def template(self) -> FloatArray:
+        """The neutral face [V,3]."""
+
+    def landmarks(self, meshes: FloatArray) -> FloatArray:
+        """The landmarks [T,51,3] of meshes [T,V,3]."""
+
+
 class Head(NamedTuple):
     """FLAME, its 51 landmarks, and where the seed puts it.
 
@@ -62,10 +73,10 @@ class FlameSpeech:
     """
 
     def __init__(
-        self, faceformer: "FaceFormer", head: Head, *, subject: int | str = SUBJECT
+        self, faceformer: "FaceFormer", head: LandmarkedHead, *, subject: int | str = SUBJECT
     ) -> None:
-        """Raises CheckpointError if template and model differ in size."""
-        if head.template.shape != head.flame.template.shape:
+        """Raises CheckpointError if template and FLAME differ in size."""
+        if isinstance(head, Head) and head.template.shape != head.flame.template.shape:
             raise CheckpointError(
                 f"a template of {len(head.template)} vertices for a FLAME of "
                 f"{len(head.flame.template)}"

@@ -25,8 +25,9 @@ PRESETS = (
 # these are all there.
 AUTO, EMBEDDED, SEED = "auto", "embedded", "seed"
 ENGINES = (AUTO, EMBEDDED, SEED)
-# Who moves the mouth: our own decoder, or the seed's FaceFormer and FLAME from its checkpoints.
-MESH_ENGINES = ("embedded", "flame")
+# Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
+# with FLAME or of BIWI.
+MESH_ENGINES = ("embedded", "flame", "biwi")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Options:
     head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
     head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality
     (0 lossless .. 51) and effort. preview: only the first second. engine_mesh: "embedded", or
-    "flame" for the seed's FaceFormer and FLAME, whose files its owner has. engine: of the whole
+    "flame" or "biwi" for the seed's FaceFormer, whose files its owner has. engine: of the whole
     video, see `ENGINES`; paste: the seed's head goes back into the whole picture, which our own
     engine gives anyway.
     """

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from mdth.cli import batch, commands
-from mdth.console import Progress
+from mdth.console import LOG_KINDS, TEXT, Progress
 from mdth.options import ENGINES, MESH_ENGINES, PRESETS, Options
 
 Command = Callable[[argparse.Namespace, Progress], None]
 NOW = "(default: %(default)s)"
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error, in one line on stderr; 2 wrong usage; 130 stopped by Ctrl-C; "
+    "143 stopped by SIGTERM. After 130 and 143 nothing half-made is left."
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments; the parsed namespace has the call as `command`."""
     root = argparse.ArgumentParser(
-        prog="mdth", description="A portrait and a speech become a talking video, on a CPU."
+        prog="mdth",
+        description="A portrait and a speech become a talking video, on a CPU.",
+        epilog=EXIT_CODES,
     )
     table = root.add_subparsers(metavar="COMMAND", required=True)
 
@@ -72,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+    parser.add_argument(
+        "--log", choices=LOG_KINDS, default=TEXT, help=f"json: an object a line on stderr {NOW}"
+    )
     parser.set_defaults(command=command)
     return parser
 
@@ -151,7 +160,7 @@ def _add_speech_options(parser: argparse.ArgumentParser) -> None:
         "--engine-mesh",
         choices=MESH_ENGINES,
         default=Options.engine_mesh,
-        help=f"what moves the mouth; flame needs the seed's checkpoints {NOW}",
+        help=f"what moves the mouth; flame and biwi need the seed's checkpoints {NOW}",
     )
     _add_amount(parser, "mouth", "how much the lips move")
 

@@ -1,0 +1,95 @@
+"""BIWI's meshes drive the 478-vertex face once its owner says which vertices are landmarks."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
+
+from mdth import biwi_speech  # noqa: E402
+from mdth.errors import CheckpointError  # noqa: E402
+from mdth.face import topology  # noqa: E402
+from mdth.faceformer.seed import made_up  # noqa: E402
+from mdth.faceformer.seed.config import BIWI, EncoderConfig  # noqa: E402
+from mdth.retarget.landmarks import LANDMARKS  # noqa: E402
+
+TINY = EncoderConfig(
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    conv_dim=(16,) * 7,
+    num_conv_pos_embeddings=16,
+    num_conv_pos_embedding_groups=2,
+)
+SOUND = np.random.default_rng(0).normal(0, 0.1, 16_900).astype(np.float32)
+
+
+@pytest.fixture
+def common(tmp_path: Path) -> Path:
+    """A head whose mesh is our own face, turned and in millimetres, its vertices shuffled."""
+    folder = tmp_path / "checkpoints/faceformer"
+    folder.mkdir(parents=True)
+    order = np.random.default_rng(1).permutation(468)
+    template = 90 * (topology.CANONICAL * [1, -1, -1])[order]
+    marks = np.argsort(order)[LANDMARKS]
+    network = made_up.network(dataclasses.replace(BIWI, encoder=TINY, vertices=468))
+    torch.save(network.state_dict(), folder / "biwi.pth")
+    network.config.save(folder / "biwi.json")
+    templates = {"F2": template[:3].reshape(-1), "M3": template.reshape(-1)}
+    (folder / "biwi_templates.pkl").write_bytes(pickle.dumps(templates, 2))
+    (folder / "biwi_landmarks.txt").write_text("\n".join(map(str, marks.tolist())))
+    return tmp_path
+
+
+def test_a_frame_for_each_of_the_video(common: Path) -> None:
+    frames = list(biwi_speech.load(common).stream([SOUND], 25))
+    assert len(frames) == 26
+    assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
+    assert np.ptp(frames, axis=0).max() > 0
+
+
+def test_the_lips_follow_the_landmarks(common: Path) -> None:
+    """A lower lip that goes down by 9 mm, a tenth of an eye distance, does so on our face."""
+    from mdth.retarget.landmarks import flame_to_face
+
+    head = biwi_speech.MarkedHead(
+        biwi_speech.read_template(biwi_speech.files(common)[1]),
+        biwi_speech.read_marks(biwi_speech.files(common)[2], 468),
+    )
+    neutral = head.landmarks(head.template[None])
+    meshes = np.repeat(head.template[None], 2, axis=0)
+    meshes[1, head.marks[[39, 40, 41, 48, 49, 50]]] += [0, -9, 0]
+    offsets = flame_to_face(head.landmarks(meshes) - neutral, neutral[0])
+    lower, upper = topology.LIP_MID_PAIR[1], topology.LIP_MID_PAIR[0]
+    assert offsets[1, lower, 1] == pytest.approx(0.1, abs=0.005)
+    assert abs(offsets[1, upper]).max() < 0.005
+    assert abs(offsets[0]).max() < 1e-9
+
+
+def test_missing_and_wrong_landmarks(common: Path) -> None:
+    marks = biwi_speech.files(common)[2]
+    for text, message in (
+        ("1 2 3", "3 numbers; it needs 51 from 0 to 467"),
+        ("x " * 51, "not a list"),
+        ("468 " * 51, "from 0 to 467"),
+    ):
+        marks.write_text(text)
+        with pytest.raises(CheckpointError, match=message):
+            biwi_speech.load(common)
+    marks.unlink()
+    with pytest.raises(CheckpointError, match="landmarks 17 to 67"):
+        biwi_speech.load(common)
+
+
+def test_wrong_templates(common: Path) -> None:
+    templates = biwi_speech.files(common)[1]
+    templates.write_bytes(pickle.dumps({"F2": np.zeros(9)}, 2))
+    with pytest.raises(CheckpointError, match="no template of M3"):
+        biwi_speech.load(common)
+    templates.write_bytes(pickle.dumps({"M3": np.zeros((900, 3))}, 2))
+    with pytest.raises(CheckpointError, match="900 vertices for a network of 468"):
+        biwi_speech.load(common)
