@@ -12,13 +12,13 @@ _NAMES = r"secret|passw|token|signature|credential|authorization|api_?key|access
 _PATTERNS = (
     # user:password@ of a URL, also with a '/' in the password, as long as it is no host:port/
     (re.compile(r"://[^\s/]*@"), "://"),
-    (re.compile(r"://[^\s/?#:@]+:(?!\d+(?:/|$))[^\s@]*@"), "://"),
+    (re.compile(r"://[^\s/?#:@]+:(?!\d{1,5}(?:/|$))[^\s@]*@"), "://"),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"), HIDDEN),
     (re.compile(r"(?i)(?<=[?&]x-amz-)([\w-]+)=[^\s&;,\"'<>]*"), rf"\1={HIDDEN}"),
     (re.compile(rf"(?i)<([\w-]*(?:{_NAMES}|StringToSign|CanonicalRequest)\w*)>[^<]*"), r"<\1>***"),
     (
         re.compile(
-            rf"(?i)\b([\w.%-]*(?:{_NAMES})[\w-]*[\"']?\s*[:=]\s*b?[\"']?)"
+            rf"(?i)\b([\w.%-]*(?:{_NAMES})[\w-]*[\"']?\s*[:=]\s*(?:b(?=[\"']))?[\"']?)"
             r"(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?[^\s&;,\"'<>]+"
         ),
         rf"\1{HIDDEN}",

@@ -69,11 +69,16 @@ class Seen:
     method: str
     path: str
     fault: str
-    range: str
+    headers: dict[str, str]
     sent: int = 0
 
+    @property
+    def range(self) -> str:
+        """The header of that name, "" without one."""
+        return self.headers.get("Range", "")
 
-@dataclass
+
+@dataclass(repr=False)
 class FaultProxy:
     """The proxy's URL, its rules and what it saw; may be changed while it runs."""
 
@@ -177,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         fault = self.state.fault_for(self.command, self.path)
         name = fault if isinstance(fault, str) else fault.code or str(fault.status)
-        self._seen = Seen(self.command, self.path, name, self.headers.get("Range", ""))
+        self._seen = Seen(self.command, self.path, name, dict(self.headers.items()))
         with self.state.busy(self._seen):
             self._answer(fault)
 

@@ -89,7 +89,8 @@ class Fault:
 
 def failures() -> tuple[type[BaseException], ...]:
     """What a store can raise; the S3 libraries' own only if they are installed."""
-    found: list[type[BaseException]] = [OSError]
+    # A server that always redirects is followed by the S3 library until the stack is full.
+    found: list[type[BaseException]] = [OSError, RecursionError]
     for module, names in _LIBRARY_ERRORS.items():
         try:
             found += [getattr(importlib.import_module(module), name) for name in names]
@@ -134,6 +135,8 @@ def diagnose(error: BaseException) -> Fault:
 def _without_answer(error: BaseException) -> Fault:
     """The failure of a line, of this machine, or of what was asked."""
     names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, RecursionError):
+        return Fault("the server redirects without end", BUCKET, passes=False)
     if isinstance(error, Damaged):
         return Fault(_words(error), DAMAGED, passes=True)
     if names & {"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}:

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from mdth.redact import guard_logs
 from mdth.storage.faults import Damaged
 from mdth.storage.listing import Entry
-from mdth.storage.unfinished import part_of
+from mdth.storage.unfinished import part_of, sweep_parts
 
 BLOCK = 1 << 20
 
@@ -23,6 +24,7 @@ class PlainFiles:
 
     def __init__(self, url: str) -> None:
         self._files, root = fsspec.core.url_to_fs(url)
+        guard_logs("fsspec", "aiohttp", "asyncio")
         self._root = root.rstrip("/")
         self._local = isinstance(self._files, LocalFileSystem)
 
@@ -78,6 +80,11 @@ class PlainFiles:
             self._files.rm_file(self._full(path))
         except FileNotFoundError:
             return
+
+    def sweep(self, folder: str) -> None:
+        """Delete what killed processes were writing below a local folder."""
+        if self._local:
+            sweep_parts(Path(self._full(folder)))
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}"

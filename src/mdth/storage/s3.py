@@ -5,6 +5,7 @@ them is a HEAD, whose refusals carry no reason.
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import fsspec
 
 from mdth.redact import guard_logs, hide
 from mdth.storage.download import Download
+from mdth.storage.faults import KEYS
 from mdth.storage.listing import Entry
 from mdth.storage.retry import patiently
 from mdth.storage.settings import S3Settings
@@ -33,6 +35,9 @@ class S3Files:
         self.settings = settings
         self._url = url
         self._endpoint = _endpoint()
+        for address in (url, self._endpoint or ""):
+            if re.search(r"@|\?", address):
+                raise ValueError("no user, password or query in an address; " + KEYS)
         self.bucket, self._prefix, _ = _filesystem(settings, self._endpoint).split_path(url)
 
     def call(self, method: str, where: str, **arguments: Any) -> Any:
@@ -86,6 +91,9 @@ class S3Files:
     def remove(self, path: str) -> None:
         """Delete a file; one that is not there is no error."""
         self.call("delete_object", self.where(path), Key=self.key(path))
+
+    def sweep(self, folder: str) -> None:
+        """Nothing: an object is there as a whole or not at all; see `Upload` for its parts."""
 
     def where(self, path: str) -> str:
         """The path as it is shown."""
