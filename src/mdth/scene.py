@@ -14,6 +14,7 @@ from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import SEED, Options
 from mdth.preprocess.motion import prepare_motion
 from mdth.preprocess.portrait import best_frame, prepare_portrait, shrunk
+from mdth.stages import stage
 
 if TYPE_CHECKING:
     from mdth.seed_engine import SeedScene
@@ -76,6 +77,7 @@ def _seed_scene(face: Portrait, clip: Path | None, progress: Progress | None) ->
     return seed_engine.prepare(face, clip, n_gpus=1, progress=progress)
 
 
+@stage("prepare portrait")
 def find_face(portrait: Portrait | Path | None, video: Path | None, options: Options) -> Portrait:
     """The portrait of a picture, else of the clip's best frame. Raises InputError."""
     if isinstance(portrait, Portrait):
@@ -87,25 +89,28 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
     if video is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(video)
-    best = best_frame(read_frames(video), count=_count(info), face=options.face, **models)
+    best = best_frame(read_frames(video), count=frame_count(info), face=options.face, **models)
     return shrunk(best, options.max_size)
 
 
+@stage("prepare motion")
 def find_motion(video: Path, progress: Progress | None = None) -> Motion:
     """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(video)
     frames = read_frames(video)
-    counted = _counted(frames, _count(info), progress) if progress else frames
-    return prepare_motion(counted, float(info.fps), assets.path(TRACKER))
+    told = counted(frames, frame_count(info), progress) if progress else frames
+    return prepare_motion(told, float(info.fps), assets.path(TRACKER))
 
 
-def _count(info: VideoInfo) -> int | None:
+def frame_count(info: VideoInfo) -> int | None:
+    """About how many frames a clip has, None where the file does not say."""
     return round(info.duration_s * info.fps) if info.duration_s else None
 
 
-def _counted(
+def counted(
     frames: Iterator[Frame], total: int | None, progress: Progress
 ) -> Generator[Frame, None, None]:
+    """The same frames; each is reported when the next is asked for."""
     for done, frame in enumerate(frames, start=1):
         yield frame
         progress(done, total)

@@ -30,6 +30,7 @@ from mdth.retarget.seed import head, moves
 from mdth.retarget.seed.drive import Driving, SeedDriver
 from mdth.retarget.seed.eyes import NUMBERS
 from mdth.retarget.seed.moves import Move
+from mdth.scene import counted, frame_count
 from mdth.seed_artefacts import SeedClip, SeedStill
 from mdth.seed_files import SeedFiles, seed_files
 
@@ -68,14 +69,13 @@ def prepare(
     still = prepare_still(portrait, fitter, rotations, marks)
     if video is None:
         return SeedScene(still, None)
-    clip = prepare_clip(
-        lambda: read_frames(video),
-        float(probe_video(video).fps),
-        fitter,
-        rotations,
-        marks,
-        model=assets.path(TRACKER),
-    )
+    info, tracker = probe_video(video), assets.path(TRACKER)
+
+    def read() -> Iterator[Frame]:
+        frames = read_frames(video)
+        return counted(frames, frame_count(info), progress) if progress else frames
+
+    clip = prepare_clip(read, float(info.fps), fitter, rotations, marks, model=tracker)
     return SeedScene(still, clip)
 
 

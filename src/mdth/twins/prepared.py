@@ -18,6 +18,7 @@ from mdth.options import SEED, Options
 from mdth.preprocess.speech import prepare_speech
 from mdth.scene import find_face, find_motion
 from mdth.seed_files import seed_files
+from mdth.stages import size_below, stage
 from mdth.storage import publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.storage.place import place_prepared
@@ -34,6 +35,10 @@ log = logging.getLogger("mdth")
 def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
     """What preparing these files with these options is determined by, versions apart."""
     settings = {"face": options.face, "max_size": options.max_size, "engine": options.engine}
+    if options.engine == SEED:
+        from mdth.preprocess.seed import landmarks
+
+        settings["landmarks"] = landmarks.reader_name()
     return manifest.Origin(twin.name, sources.described(), settings, record.hashes(models(options)))
 
 
@@ -64,7 +69,9 @@ def make(
     sources: Sources, folder: Path, options: Options, *, n_gpus: int, progress: Progress | None
 ) -> None:
     """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
-    prepare_speech(sources.sound, folder / AUDIO)
+    with stage("prepare speech") as told:
+        prepare_speech(sources.sound, folder / AUDIO)
+        told.add(size_below(folder / AUDIO))
     portrait = find_face(sources.image, sources.video, options)
     portrait.save(folder / IMAGE)
     if options.engine == SEED:

@@ -9,6 +9,7 @@ from mdth.errors import ArtefactError
 from mdth.film import Progress
 from mdth.flow import Clock
 from mdth.options import AUTO, EMBEDDED, SEED, Choices, Options
+from mdth.stages import about, size_below, stage
 from mdth.storage.layout import OUTPUT
 from mdth.storage.place import keep_only, place_prepared
 from mdth.storage.unfinished import scratch_beside
@@ -16,6 +17,9 @@ from mdth.twins import output, prepared, sources
 from mdth.twins.twin import Twin
 
 log = logging.getLogger("mdth")
+
+# The setting of prepared data that is nobody's choice: who read its landmarks.
+LANDMARKS = "landmarks"
 
 
 def preprocess(
@@ -48,8 +52,9 @@ def prepare_once(
     twin = Twin.named(twin_id)
     options = engines.resolved(Options(**choices))
     devices.check(n_gpus, used=options.engine == SEED)
-    with twin.alone():
-        found = sources.fetch(twin)
+    with twin.alone(), about(twin_id):
+        with stage("fetch"):
+            found = sources.fetch(twin)
         origin = prepared.origin(twin, found, options)
         current = not force and manifest.is_current(twin.prepared, origin)
         if current:
@@ -58,9 +63,12 @@ def prepare_once(
         else:
             with scratch_beside(twin.prepared) as scratch:
                 prepared.make(found, scratch, options, n_gpus=n_gpus, progress=progress)
-                manifest.seal(scratch, origin)
+                with stage("seal") as sealed:
+                    manifest.seal(scratch, origin)
+                    sealed.add(size_below(scratch))
                 place_prepared(scratch, twin.prepared)
-        prepared.publish_prepared(twin, again=force)
+        with stage("publish"):
+            prepared.publish_prepared(twin, again=force)
     return not current
 
 
@@ -91,8 +99,8 @@ def film_once(
 ) -> bool:
     """What `inference` does; gives whether anything was left to do."""
     twin, clock = Twin.named(twin_id), Clock()
-    with twin.alone():
-        with clock.stage("prepare"):
+    with twin.alone(), about(twin_id):
+        with clock.stage("prepare"), stage("fetch"):
             sealed = prepared.open_prepared(twin)
         options = with_settings(sealed, choices)
         devices.check(n_gpus, used=options.engine == SEED)
@@ -102,7 +110,8 @@ def film_once(
             log.info("%s has this video already; nothing to do", twin_id)
         else:
             output.film(twin, wanted, sealed, clock=clock, n_gpus=n_gpus, progress=progress)
-        output.publish_output(twin, again=force)
+        with stage("upload"):
+            output.publish_output(twin, again=force)
     return not found
 
 
@@ -110,7 +119,8 @@ def with_settings(sealed: manifest.Manifest, choices: Choices) -> Options:
     """The choices, and those the twin was prepared with. Raises ArtefactError, InputError."""
     asked, prepared_for = choices.get("engine", AUTO), sealed["settings"].get("engine", EMBEDDED)
     try:
-        options = Options(**{**sealed["settings"], **choices, "engine": prepared_for})
+        settings = {name: value for name, value in sealed["settings"].items() if name != LANDMARKS}
+        options = Options(**{**settings, **choices, "engine": prepared_for})
     except TypeError as error:
         raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error
     if asked not in (AUTO, options.engine):

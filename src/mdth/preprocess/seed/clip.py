@@ -90,13 +90,16 @@ def follow(frames: Iterator[Frame], model: Path) -> Track:
 
 
 def at_rate(frames: Iterable[Frame], fps: float, rate: float) -> Iterator[Frame]:
-    """Frames at `rate` a second: the one nearest in time, half way the later one."""
-    made, frame = 0, None
+    """Frames at `rate` a second: the nearest in time, half way the later one; as long in all."""
+    made = 0
     for index, frame in enumerate(frames):
-        # The next picture k / rate belongs to this one until half way to the one after it.
+        # Times k / rate belong to this frame until half way to the next; at the end, all that last.
         while made * fps < (index + 0.5) * rate:
             made += 1
             yield frame
+        last, length = frame, round((index + 1) * rate / fps)
+    if made:
+        yield from itertools.repeat(last, max(0, length - made))
 
 
 def filled(faces: Faces, found: npt.NDArray[np.bool_]) -> Faces:

@@ -38,6 +38,11 @@ def reader_files() -> list[Path]:
     return [weights()] if found else []
 
 
+def reader_name() -> str:
+    """Who reads the landmarks here."""
+    return NETWORK if reader_files() else MESH
+
+
 def reader(device: str = "cpu") -> Marks:
     """The best reader that is installed, said in the log."""
     if not reader_files():

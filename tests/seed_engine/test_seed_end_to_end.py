@@ -1,0 +1,83 @@
+"""run_guarantee.py with the seed's engine, its checkpoints random and small."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from made_media import click_offsets_s
+
+from mdth import cli
+from mdth.media.audio import read_blocks
+
+TWIN = "seed_twin"
+CLICKS_S = [0.05, 0.35]
+IMAGE = {"portrait.png", "portrait.npz", "person.png", "seed.png", "seed_still.npz"}
+
+
+def guarantee(task: str) -> int:
+    return cli.guarantee(f"--model TH --task {task} --twin-id {TWIN} --n-gpus 1".split())
+
+
+def test_preprocess_and_inference(
+    seed_twin: Callable[[str], Path], capfd: Any, monkeypatch: Any
+) -> None:
+    home = seed_twin(TWIN)
+    assert guarantee("preprocess") == 0
+    assert "engine: the seed's" in capfd.readouterr().err
+    prepared = home / f"home/warping-processed/{TWIN}/processed/th"
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    check_manifest(manifest)
+    clip = np.load(prepared / manifest["files"]["video/seed_clip.npz"]["path"])
+    check_clip(clip)
+
+    assert guarantee("inference") == 0
+    assert "--engine embedded" in capfd.readouterr().err, "a CPU is warned of"
+    serving = home / f"home/warping-serving/{TWIN}/th"
+    made = json.loads((serving / "output.json").read_text())
+    assert (made["frames"], made["width"], made["height"]) == (15, 256, 256)
+    assert made["settings"]["engine"] == "seed"
+    assert {"vocaset.pth", "00002099-checkpoint.pth.tar", "eye_pca.pt"} <= set(made["models"])
+    check_video(serving / "output.mp4")
+
+    assert guarantee("preprocess") == 0
+    assert "nothing to do" in capfd.readouterr().err
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """The engine, the networks that prepared, and who read the landmarks."""
+    names = {name.removeprefix("image/") for name in manifest["files"] if name.startswith("image")}
+    assert names == IMAGE
+    assert {name for name in manifest["files"] if name.startswith("video")} == {
+        "video/seed_clip.npz"
+    }
+    assert manifest["settings"]["engine"] == "seed"
+    assert manifest["settings"]["landmarks"] == "mesh"
+    networks = {"headpose.tar", "sfm_shape_3448.bin", "face_landmarker.task"}
+    assert networks <= set(manifest["models"])
+
+
+def check_clip(clip: Any) -> None:
+    """30 a second for 25, the hidden frames in their places and filled in between."""
+    assert clip["landmarks"].shape == (24, 68, 3)
+    hidden = np.flatnonzero(~clip["found"])
+    # Frames 8 to 10 of 25 a second are seen from 0.30 to 0.42 s.
+    assert hidden.tolist() == [9, 10, 11, 12]
+    places = (clip["screen"] @ clip["modelview"])[:, 0, 3]
+    assert places[hidden[0] - 1] < places[hidden].mean() < places[hidden[-1] + 1]
+
+
+def check_video(path: Path) -> None:
+    with av.open(str(path)) as container:
+        video, sound = container.streams.video[0], container.streams.audio[0]
+        assert float(video.average_rate) == 30
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video)]
+        starts = [float((s.start_time or 0) * s.time_base) for s in (video, sound)]
+    assert len(frames) == 15
+    assert max(map(abs, starts)) < 1 / 30
+    heard = np.concatenate(list(read_blocks(path)))
+    assert max(map(abs, click_offsets_s(heard, CLICKS_S, rate_hz=16_000))) < 0.02
+    moved = np.abs(np.diff(np.float32(frames), axis=0)).mean(axis=(1, 2, 3))
+    assert moved.max() > 0.01, "the generator is driven"
