@@ -1,6 +1,7 @@
 """Cheap tasks for workers: each notes in a folder what it did, so that repeats can be seen."""
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -104,6 +105,15 @@ def _device(twin: str, folder: Path) -> None:
     note(str(folder), "devices", os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
 
+def _parent(twin: str, folder: Path) -> None:
+    """Start a child that would outlive everything, and hang."""
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=time.sleep, args=(600,))
+    child.start()
+    note(str(folder), "children", child.pid)
+    time.sleep(600)
+
+
 def _cores(twin: str, folder: Path) -> None:
     note(str(folder), "cores", len(os.sched_getaffinity(0)))
 
@@ -120,4 +130,5 @@ ACTS = {
     "tell": _tell,
     "device": _device,
     "cores": _cores,
+    "parent": _parent,
 }

@@ -110,6 +110,13 @@ def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
     assert results["t-1"].state == results["t-2"].state == "done"
 
 
+def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
+    results = all_results(tmp_path, ["parent-1"], limits=Limits(timeout_s=5))
+    assert results["parent-1"].state == "failed"
+    (child,) = map(int, noted(tmp_path, "children"))
+    wait_for(lambda: not alive(child))
+
+
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1"]
     results = all_results(tmp_path, names, workers=1, limits=Limits(retries=1))

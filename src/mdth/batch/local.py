@@ -1,9 +1,12 @@
 """Workers that are processes of this machine."""
 
+import atexit
+import contextlib
 import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -28,10 +31,19 @@ class _Process:
     connection: Connection
     since: float | None = None
 
+    def kill(self) -> None:
+        """End it, and the processes it started, at once."""
+        if self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.join()
+
     def died(self) -> Outcome:
         """What became of its twin."""
-        self.process.join()
+        self.process.join(GRACE_S)
         code = self.process.exitcode
+        self.kill()
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         spent = time.monotonic() - (self.since or time.monotonic())
         words = f"its worker died ({how}; 9 is often the system, out of memory)"
@@ -51,6 +63,8 @@ class LocalCrew:
         self._gpus = gpu_shares(size, gpus)
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, _Process] = {}
+        # Workers may have children of their own, so they are no daemons, and Python waits for them.
+        atexit.register(self.close)
 
     def idle(self) -> list[int]:
         """The workers that have no twin, also those that did not start yet."""
@@ -88,8 +102,7 @@ class LocalCrew:
     def stop(self, worker: int) -> None:
         """Kill a worker; the next twin starts another in its place."""
         stopped = self._workers.pop(worker)
-        stopped.process.kill()
-        stopped.process.join()
+        stopped.kill()
         stopped.connection.close()
 
     def close(self) -> None:
@@ -101,9 +114,9 @@ class LocalCrew:
         deadline = time.monotonic() + GRACE_S
         for worker in self._workers.values():
             worker.process.join(max(0.0, deadline - time.monotonic()))
-            worker.process.kill()
-            worker.process.join()
+            worker.kill()
         self._workers.clear()
+        atexit.unregister(self.close)
 
     def _start(self, number: int) -> _Process:
         ours, theirs = self._context.Pipe()
@@ -117,7 +130,6 @@ class LocalCrew:
             target=inside.run,
             args=(theirs, self._job, environment, cores),
             name=f"mdth-worker-{number}",
-            daemon=True,
         )
         process.start()
         # The parent's copy would keep the pipe open after the worker's death.

@@ -22,7 +22,9 @@ def run(connection: Connection, job: Job, environment: dict[str, str], cores: se
     connection: twin ids come in; JSON goes out, {"log": ...} and for each twin {"outcome": ...}.
     cores: the only ones to run on; libraries size their thread pools by them.
     """
-    # Ctrl-C reaches the whole terminal; it is the parent that decides, and it says SIGTERM.
+    # A group of its own: it can be killed with all that it starts, and Ctrl-C does not reach it.
+    # It is the parent that decides, and it says SIGTERM.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     os.environ.update(environment)
