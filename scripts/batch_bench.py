@@ -2,9 +2,8 @@
 
 python scripts/batch_bench.py [--quick] [--ray]
 
-Each line says what was measured. Runs with one and with two workers take turns, round by round, so
-that what else runs here falls on both; CPU seconds are those of the whole batch, its workers
-included, and hardly depend on it.
+Runs with one and with two workers take turns, so that what else runs here falls on both; CPU
+seconds are those of the whole batch, its workers included, and hardly depend on it.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "tests" / "storage")]
 
-from bench import cpu_name, row  # noqa: E402
+from bench import cpu_name  # noqa: E402
 
 SHORT_S = 1.0
 TASKS = ("preprocess", "inference")
@@ -51,14 +50,14 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=str(__doc__))
     parser.add_argument("--quick", action="store_true", help="few twins, one round")
     parser.add_argument("--ray", action="store_true", help="also the dispatch of a Ray cluster")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     counts, rounds = ((2, 4), 1) if given.quick else ((5, 20, 50), given.rounds)
     row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    row("load average at the start", " ".join(f"{load:.1f}" for load in os.getloadavg()))
+    row("load average at the start", f"{os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = home(folder)
@@ -68,8 +67,14 @@ def main() -> None:
         skipped(folder, environment, twins)
         length(folder, environment, 2 if given.quick else 4)
         dispatch(folder, environment, 50 if given.quick else 1000, ray=given.ray)
+        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        row("largest process so far, a worker", f"{peak_mb:.0f} MB")
         requests(folder, environment)
-    row("load average at the end", " ".join(f"{load:.1f}" for load in os.getloadavg()))
+    row("load average at the end", f"{os.getloadavg()[0]:.1f}")
+
+
+def row(what: str, value: str) -> None:
+    print(f"{what:44} {value}", flush=True)
 
 
 def home(folder: Path) -> dict[str, str]:
@@ -186,8 +191,8 @@ def skipped(folder: Path, environment: dict[str, str], twins: list[str]) -> None
     """A batch in which all is finished."""
     for task in TASKS:
         cost = run_batch(folder, environment, task, twins)
-        median_ms = 1000 * statistics.median(cost.twins_s)
-        row(f"{task}, {len(twins)} finished twins skipped", f"{median_ms:.0f} ms a twin")
+        each_ms = 1000 * statistics.median(cost.twins_s)
+        row(f"{task}, {len(twins)} finished twins", f"skipped in {each_ms:.0f} ms each")
 
 
 def length(folder: Path, environment: dict[str, str], count: int) -> None:
@@ -223,16 +228,14 @@ def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool
     (folder / "nothing.py").write_text("def task(twin):\n    return True\n")
     code = (
         "import sys, time\n"
-        "from mdth.batch.export import Place, run\n"
-        "from mdth.batch.job import Job\n"
+        "from mdth.batch.export import Job, Place, run\n"
         "if __name__ == '__main__':\n"
         "    count, where = int(sys.argv[1]), sys.argv[2] or None\n"
         "    twins = [f't{number}' for number in range(count)]\n"
         "    results = run(twins, Job('nothing:task'), Place(2, where))\n"
         "    next(results)\n"
         "    start = time.perf_counter()\n"
-        "    rest = sum(1 for _ in results)\n"
-        "    print(rest / (time.perf_counter() - start))\n"
+        "    print(len(list(results)) / (time.perf_counter() - start))\n"
     )
     (folder / "dispatch.py").write_text(code)
     for where in ("", "local") if ray else ("",):
