@@ -60,9 +60,9 @@ class Bones(NamedTuple):
 
 
 class Cavity:
-    """Draws what is behind one portrait's lips."""
+    """Draws what is behind one portrait's lips; show_own: with the teeth that it shows itself."""
 
-    def __init__(self, portrait: Portrait) -> None:
+    def __init__(self, portrait: Portrait, *, show_own: bool = True) -> None:
         mesh = portrait.mesh.astype(np.float64)
         self._mesh = mesh
         self._image = portrait.image
@@ -86,27 +86,28 @@ class Cavity:
         # A jaw that is open in the portrait holds its teeth that much lower.
         self._jaw_rest = self.down * max(0.0, float((lower - self.stomion)[:2] @ self.down))
         gap = float(geometry.lip_opening(mesh)) / self.eye_distance
-        self.own_teeth = gap > OWN_TEETH_GAP
+        self.own_teeth = show_own and gap > OWN_TEETH_GAP
         # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
         self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
-        self._own_mask = np.zeros((1, 1), np.float32)
+        self._own_mask = np.zeros((1, 1, 2), np.float32)
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
             self.light = replace(self.light, tooth=self._own_tooth_colour())
 
     def _own_teeth_mask(self) -> Layer:
-        """Where the portrait looks into its own mouth, 0..1."""
+        """Where the portrait looks into its own mouth, and there or above it: [H,W,2], 0..1."""
         height, width = self._image.shape[:2]
         soft = max(0.6, 0.008 * self.eye_distance)
         inside = cover(lip_outline(self._mesh), (width, height), soft).inside
-        return np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
+        seen = np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
+        return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
 
     def _own_tooth_colour(self) -> FloatArray:
         """Colour of the brightest third of what the portrait shows of its mouth, RGB [3].
 
         It may be all dark or all tongue: then teeth are as bright as other faces' are at least.
         """
-        seen = self._image[self._own_mask > 0.8].astype(float)
+        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
         tooth = self.light.tooth
         if len(seen) < 12:
             return tooth
@@ -137,8 +138,8 @@ class Cavity:
         colours *= shadow
         if self.own_teeth:
             # Its own light is in the picture; only lips that come nearer than there shade more.
-            own, alpha = self.own(bones, view)
-            _blend(colours, own * (1 - OWN_SHADE + OWN_SHADE * shadow), alpha)
+            own = self._own(bones, view) * (1 - OWN_SHADE + OWN_SHADE * shadow)
+            _blend(colours, own, self._own_cover(bones, view)[..., 0])
         return colours
 
     def _behind(self, bones: Bones, view: View) -> Layer:
@@ -151,19 +152,24 @@ class Cavity:
         lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
         warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * light.flesh
         _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
-        if not self.own_teeth:
-            top = UPPER_EDGE - teeth.HEIGHT
-            upper = self._lay(self._upper, top, view.of(bones.skull), view.size)
-            _blend(colours, self._tooth_colours(upper), upper[..., 3])
+        upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
+        alpha: FloatArray = upper[..., 3]
+        if self.own_teeth:
+            # A lip that rises higher than in the portrait shows what its teeth go on with.
+            alpha = alpha * self._own_cover(bones, view)[..., 1]
+        _blend(colours, self._tooth_colours(upper), alpha)
         return colours
 
-    def own(self, bones: Bones, view: View) -> tuple[FloatArray, FloatArray]:
-        """The portrait's own mouth where the skull has taken it: RGB [h,w,3], cover [h,w]."""
+    def _own(self, bones: Bones, view: View) -> FloatArray:
+        """The portrait's own mouth where the skull has taken it, RGB [h,w,3]."""
         matrix = view.of(bones.skull)
-        own = cv2.warpAffine(self._image, matrix, view.size, flags=cv2.INTER_CUBIC)
-        return np.asarray(own, float), np.asarray(
-            cv2.warpAffine(self._own_mask, matrix, view.size), float
+        return np.asarray(
+            cv2.warpAffine(self._image, matrix, view.size, flags=cv2.INTER_CUBIC), float
         )
+
+    def _own_cover(self, bones: Bones, view: View) -> FloatArray:
+        """What `_own_teeth_mask` says there, [h,w,2]."""
+        return np.asarray(cv2.warpAffine(self._own_mask, view.of(bones.skull), view.size), float)
 
     def _tooth_colours(self, row: Layer) -> FloatArray:
         gum = row[..., 1:2]

@@ -14,6 +14,7 @@ from mdth.face import geometry, topology
 class Light:
     """Colours of this portrait, RGB 0..255; slope: relative change of light per eye distance."""
 
+    skin: FloatArray
     tooth: FloatArray
     flesh: FloatArray
     dark: FloatArray
@@ -43,7 +44,7 @@ def measure_light(portrait: Portrait) -> Light:
     tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * np.array([0.85, 0.62, 0.62])
-    return Light(np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
+    return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
 
 
 def _eye_white(portrait: Portrait) -> FloatArray:

@@ -1,13 +1,16 @@
-"""Training samples for the mouth network: real pictures seen as the renderer will see them.
+"""Training samples for the mouth network: pictures seen as the renderer will see them.
 
-A sample is a true picture T and a source S of the same person (another frame, the neutral still, or
-T itself with its inside hidden): S is warped to T's mesh by the renderer's own code, the mouth cut
-out, and T's own mouth is what the network has to paint.
+A sample is a source S, warped to some mesh by the renderer's own code with its mouth cut out, and
+the mouth that belongs there. That is either a true picture T of the same person with that mesh
+(another frame or still, or S itself with its inside hidden: `make`), or, for meshes that no still
+shows, the person's own upper teeth from a still, moved with the skull, in a drawn cavity
+(`make_opened`).
 """
 
 import io
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,22 +20,26 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.artefacts import Portrait
-from mdth.bfv2v.cavity import Cavity, View
+from mdth.bfv2v import conditions
+from mdth.bfv2v.cavity import OWN_TEETH_GAP, Cavity, View
 from mdth.bfv2v.motion import rigid_motion
+from mdth.bfv2v.tone import Tone
 from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
 from mdth.retarget.drive import Driver
 from mdth.retarget.head import REST
-from mdth.train import mouth_conditions as conditions
+from mdth.train.mouth_shapes import Opening, teeth_shown
 
 FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
 MIN_OPENING = 0.02
+# Stills whose lips are further apart than this show the teeth of the set `opened`.
+TEETH_GAP = 0.065
 # This share of the pictures is shrunk, at random down to a size, to no smaller an eye distance, px.
 SHRINK, SHRUNK_SHARE, MIN_EYE = 0.4, 0.5, 55.0
-# Lips at least this far apart, eye distances, no still shows; see `Pictures.opened`.
-WIDE = 0.07
+# This share of the stills is softened by up to so much, px, as a lens or a codec would.
+SOFTENED_SHARE, SOFT_PX = 0.4, (0.3, 1.5)
 CHUNK = 16
 # Meshes are packed in steps of this part of a pixel.
 MESH_STEPS = 32
@@ -41,14 +48,14 @@ MESH_STEPS = 32
 class Pair(NamedTuple):
     """Indices of a true picture and its source, and the set they are of.
 
-    In the set `opened` there is no true picture: S is opened as far as T's lips are, relative to
-    the picture `rest` of T's person, and the drawn inside is what to paint.
+    In the set `opened`, `true` is a still that shows teeth, and its person's lips open by `opening`
+    in `source`.
     """
 
     true: int
     source: int
     part: str
-    rest: int = -1
+    opening: Opening | None = None
 
 
 class Pictures:
@@ -61,6 +68,7 @@ class Pictures:
             self.person = arrays["person"]
             self.part = arrays["part"]
         self._blob = np.memmap(folder / "pictures.bin", np.uint8, "r")
+        self.openings = geometry.lip_opening(self.meshes) / geometry.eye_distance(self.meshes)
 
     def portrait(self, index: int) -> Portrait:
         """One picture with its mesh."""
@@ -69,24 +77,29 @@ class Pictures:
             return Portrait(np.asarray(file.convert("RGB")), self.meshes[index])
 
     def pairs(self) -> Iterator[Pair]:
-        """Every picture with parted lips, from each picture of its person (itself included)."""
-        opening = geometry.lip_opening(self.meshes) / geometry.eye_distance(self.meshes)
-        for true in np.flatnonzero(opening > MIN_OPENING):
+        """Every picture with parted lips, from itself and from those of its person without."""
+        for true in np.flatnonzero(self.openings > MIN_OPENING):
             for source in np.flatnonzero(self.person == self.person[true]):
-                yield Pair(int(true), int(source), str(self.part[true]))
+                if source == true or self.openings[source] < OWN_TEETH_GAP:
+                    yield Pair(int(true), int(source), str(self.part[true]))
 
     def opened(self, random: np.random.Generator, count: int) -> list[Pair]:
-        """Stills, each opened like a random wide open frame of the clips."""
-        opening = geometry.lip_opening(self.meshes) / geometry.eye_distance(self.meshes)
-        wide = np.flatnonzero((self.part == "s1") & (opening > WIDE))
-        stills = np.flatnonzero((self.part == "london") | (self.part == "generated"))
+        """People whose still shows teeth, each with lips opened at random."""
+        still = (self.part == "london") | (self.part == "generated")
+        showing = [
+            int(i)
+            for i in np.flatnonzero(still & (self.openings > TEETH_GAP))
+            if teeth_shown(self.portrait(int(i)))
+        ]
+        clips = np.flatnonzero((self.part == "s1") & (self.openings > MIN_OPENING))
         pairs = []
-        for true, source in zip(
-            random.choice(wide, count), random.choice(stills, count), strict=True
-        ):
-            same = np.flatnonzero(self.person == self.person[true])
-            rest = same[opening[same].argmin()]
-            pairs.append(Pair(int(true), int(source), "opened", int(rest)))
+        for true in random.choice(showing, count):
+            source = int(random.choice(np.flatnonzero(self.person == self.person[true])))
+            spoken = int(random.choice(clips))
+            same = np.flatnonzero(self.person == self.person[spoken])
+            rest = int(same[self.openings[same].argmin()])
+            faces = self.meshes[[spoken, rest]]
+            pairs.append(Pair(int(true), source, "opened", Opening.random(random, faces)))
         return pairs
 
 
@@ -115,44 +128,69 @@ def bring(true: Portrait, source: Portrait) -> tuple[FloatArray, FloatArray]:
     return mesh, matrix
 
 
-def make(true: Portrait, source: Portrait, *, same: bool, size: tuple[int, int]) -> FloatArray:
-    """Conditions [15,h,w], then the true colours [3,h,w], -1..1, float16 [18,h,w].
+class Seen(NamedTuple):
+    """A source as the network sees it under a mesh: conditions [14,h,w] and what they come from."""
 
-    same: the source is the true picture itself, whose inside must not be seen.
-    """
-    cavity = Cavity(source)
-    if same:
-        cavity.own_teeth = False
+    planes: npt.NDArray[np.float32]
+    view: conditions.MouthView
+    around: FloatArray
+    tone: Tone
+
+    def sample(self, aim: FloatArray) -> FloatArray:
+        """Conditions, then what to paint [h,w,3] RGB 0..255: float16 [17,h,w], -1..1."""
+        colours = self.tone.relative(aim).transpose(2, 0, 1)
+        return np.concatenate([self.planes, colours]).astype(np.float16)
+
+
+class Source:
+    """A portrait without teeth of its own, under any mesh."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        self._cavity = Cavity(portrait, show_own=False)
+        self._warp = Warp(portrait)
+        self._mesh = np.asarray(portrait.mesh, np.float64)
+        self._tone = Tone.of(self._cavity.light.skin)
+
+    def under(self, mesh: FloatArray, size: tuple[int, int]) -> Seen:
+        """What the network sees for a mesh [478,3] px in the portrait's picture."""
+        rigid = rigid_motion(self._mesh, mesh)
+        bones = self._cavity.bones(mesh, rigid)
+        view = conditions.look(self._cavity, bones, mesh, size)
+        warped = self._warp.apply(self._warp.field(mesh, rigid), mesh)
+        around = conditions.cut_out(warped, view.view)
+        planes = conditions.conditions(self._cavity, bones, view, around)
+        return Seen(planes, view, around, self._tone)
+
+
+def make(true: Portrait, source: Portrait, *, size: tuple[int, int]) -> FloatArray:
+    """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w]."""
     mesh, matrix = bring(true, source)
-    rigid = rigid_motion(np.asarray(source.mesh, np.float64), mesh)
-    bones = cavity.bones(mesh, rigid)
-    seen = conditions.look(cavity, bones, mesh, size)
-    warp = Warp(source)
-    warped = warp.apply(warp.field(mesh, rigid), mesh)
-    around = conditions.cut_out(warped, seen.view)
-    planes = conditions.conditions(cavity, bones, seen, around)
-    target = conditions.cut_out(true.image, View(seen.view.of(matrix), size))
-    return np.concatenate([planes, target.transpose(2, 0, 1) / 127.5 - 1]).astype(np.float16)
+    seen = Source(source).under(mesh, size)
+    return seen.sample(conditions.cut_out(true.image, View(seen.view.view.of(matrix), size)))
 
 
 def make_opened(
-    source: Portrait, true: Portrait, rest: Portrait, *, size: tuple[int, int]
+    source: Portrait, teeth: Portrait, opening: Opening, *, size: tuple[int, int]
 ) -> FloatArray:
-    """The same for a still opened like T: what to paint is the drawing."""
-    faces = []
-    for portrait in (true, rest):
-        meshes = portrait.mesh[None]
-        face = geometry.to_face(meshes, geometry.head_pose(meshes))[0]
-        faces.append(face / geometry.eye_distance(face))
-    mesh = Driver(source).mesh(faces[0] - faces[1], REST).astype(np.float64)
-    cavity = Cavity(source)
-    rigid = rigid_motion(np.asarray(source.mesh, np.float64), mesh)
-    bones = cavity.bones(mesh, rigid)
-    seen = conditions.look(cavity, bones, mesh, size)
-    warp = Warp(source)
-    around = conditions.cut_out(warp.apply(warp.field(mesh, rigid), mesh), seen.view)
-    planes = conditions.conditions(cavity, bones, seen, around)
-    return np.concatenate([planes, planes[4:7]]).astype(np.float16)
+    """The same for lips opened by rule, and a little further: float16 [2,17,h,w].
+
+    What to paint is the cavity drawn around the upper teeth that the picture `teeth` shows.
+    """
+    mesh, matrix = bring(teeth, source)
+    height, width = source.image.shape[:2]
+    brought = cv2.warpAffine(teeth.image, matrix, (width, height), flags=cv2.INTER_CUBIC)
+    cavity = Cavity(Portrait(np.asarray(brought, np.uint8), mesh))
+    driver, shown = Driver(source), Source(source)
+    samples = []
+    for offsets in opening.pair():
+        driving = driver.mesh(offsets, REST).astype(np.float64)
+        seen = shown.under(driving, size)
+        inside = seen.view.filled.inside
+        bones = cavity.bones(driving, rigid_motion(mesh, driving))
+        drawn = cavity.draw(bones, inside, seen.view.view)
+        aim = seen.around + inside[..., None] * (drawn - seen.around)
+        samples.append(seen.sample(aim))
+    return np.stack(samples)
 
 
 def mirrored(portrait: Portrait) -> Portrait:
@@ -162,33 +200,43 @@ def mirrored(portrait: Portrait) -> Portrait:
     return Portrait(np.ascontiguousarray(portrait.image[:, ::-1]), mesh)
 
 
+def softened(portrait: Portrait, sigma_px: float) -> Portrait:
+    """The portrait through a softer lens."""
+    blurred = cv2.GaussianBlur(portrait.image, (0, 0), sigma_px)
+    return Portrait(np.asarray(blurred, np.uint8), portrait.mesh)
+
+
 def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
-    """Samples [N,18,h,w] of some pairs; the seed picks scale and mirroring."""
+    """Samples [N,17,h,w] of some pairs, two for each opened one; the seed picks what varies."""
     folder, pairs, seed, size = job
     cv2.setNumThreads(1)
     random = np.random.default_rng(seed)
     pictures = Pictures(folder)
-    samples = []
+    samples: list[FloatArray] = []
     for pair in pairs:
-        chosen = [pictures.portrait(i) for i in (pair.true, pair.source, pair.rest) if i >= 0]
+        chosen = [pictures.portrait(i) for i in (pair.true, pair.source)]
         if random.random() < 0.5:
             chosen = [mirrored(portrait) for portrait in chosen]
-        of = chosen[1:2] if pair.part == "opened" else chosen
-        own = min(float(geometry.eye_distance(portrait.mesh)) for portrait in of)
+        own = min(float(geometry.eye_distance(portrait.mesh)) for portrait in chosen)
         shrink = size == SIZE and random.random() < SHRUNK_SHARE
         unit = max(own * (random.uniform(SHRINK, 1) if shrink else 1), MIN_EYE)
-        if pair.part == "opened":
-            samples.append(make_opened(scaled(chosen[1], unit), chosen[0], chosen[2], size=size))
+        chosen = [scaled(portrait, unit) for portrait in chosen]
+        if not pair.part.startswith("s1") and random.random() < SOFTENED_SHARE:
+            sigma = float(random.uniform(*SOFT_PX))
+            chosen = [softened(portrait, sigma) for portrait in chosen]
+        true, source = chosen
+        if pair.opening is None:
+            samples.append(make(true, source, size=size))
         else:
-            true, source = (scaled(portrait, unit) for portrait in chosen)
-            samples.append(make(true, source, same=pair.true == pair.source, size=size))
+            samples.extend(make_opened(source, true, pair.opening, size=size))
     return np.stack(samples)
 
 
 def bank(
     folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, seed: int = 0
 ) -> FloatArray:
-    """Samples [N,18,h,w] of all pairs, float16, made by several processes, in the pairs' order."""
+    """Samples [N,17,h,w] of all pairs, float16, made by several processes, in the pairs' order."""
     jobs = [(folder, pairs[at : at + CHUNK], seed + at, size) for at in range(0, len(pairs), CHUNK)]
-    with ProcessPoolExecutor(workers) as pool:
+    # Forked processes would wait for OpenCV's threads, which are not forked with them.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return np.concatenate(list(pool.map(worker, jobs)))

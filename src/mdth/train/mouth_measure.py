@@ -1,16 +1,17 @@
 """Measure the painted mouth against real ones.
 
-    python -m mdth.train.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx
+    python -m mdth.train.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx --json m.json
 
 Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
 frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
 training (portrait: neutral; true: smiling). Inside the lips, with the true picture outside them:
 PSNR, SSIM, GMSD of the painted mouth and of two baselines: the drawn cavity, and the source's own
-mouth as the warp stretches it. Then gradient energy and flicker relative to the real clip.
-LPIPS is not measured: its backbones ship in no package.
+mouth as the warp stretches it. Then gradient energy and flicker relative to the real clip. Without
+a network the drawing is measured alone. LPIPS is not: its backbones ship in no package.
 """
 
 import argparse
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,13 +22,13 @@ import numpy.typing as npt
 
 from mdth import assets, networks
 from mdth.artefacts import Portrait
-from mdth.bfv2v.cavity import Cavity, View
-from mdth.bfv2v.motion import rigid_motion
-from mdth.bfv2v.warp import Warp
+from mdth.bfv2v import conditions
+from mdth.bfv2v.cavity import View
+from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from mdth.train import image_metrics as metrics
-from mdth.train import mouth_conditions as conditions
+from mdth.train import mouth_bank
 from mdth.train.mouth_bank import MIN_OPENING, Pictures, bring
 from mdth.train.tracks import read_pictures
 
@@ -41,39 +42,24 @@ TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick")
 Shown = tuple[dict[str, FloatArray], FloatArray]
 
 
-class MouthNetwork:
-    """A trained mouth network on one CPU thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = networks.session(path.read_bytes())
-
-    def paint(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Conditions [15,h,w] (see `mouth_conditions`) -> colours RGB float32 0..255 [h,w,3]."""
-        (inside,) = self._session.run(None, {"conditions": planes[None]})
-        return np.asarray((inside[0].transpose(1, 2, 0) + 1) * 127.5, np.float32)
-
-
 class Source:
     """A portrait whose mouth is painted in the three ways."""
 
-    def __init__(self, portrait: Portrait, network: MouthNetwork) -> None:
+    def __init__(self, portrait: Portrait, network: MouthNetwork | None) -> None:
         self._portrait = portrait
-        self._cavity = Cavity(portrait)
-        self._warp = Warp(portrait)
+        self._source = mouth_bank.Source(portrait)
         self._network = network
 
     def show(self, true: Portrait) -> Shown:
         """Cut-outs [h,w,3] of the true mouth and of each way, and the inside of the lips [h,w]."""
         mesh, matrix = bring(true, self._portrait)
-        rigid = rigid_motion(np.asarray(self._portrait.mesh, np.float64), mesh)
-        bones = self._cavity.bones(mesh, rigid)
-        seen = conditions.look(self._cavity, bones, mesh, SIZE)
-        warped = self._warp.apply(self._warp.field(mesh, rigid), mesh)
-        around = conditions.cut_out(warped, seen.view)
-        planes = conditions.conditions(self._cavity, bones, seen, around)
-        real = conditions.cut_out(true.image, View(seen.view.of(matrix), SIZE))
-        inside = seen.filled.inside
-        ways = {"painted": self._network.paint(planes), "drawn": seen.drawn, "copied": around}
+        seen = self._source.under(mesh, SIZE)
+        real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
+        inside = seen.view.filled.inside
+        painted = seen.view.drawn
+        if self._network:
+            painted = self._network.paint(seen.planes, seen.tone)
+        ways = {"painted": painted, "drawn": seen.view.drawn, "copied": seen.around}
         mixed = {
             name: np.clip(real + inside[..., None] * (way - real), 0, 255)
             for name, way in ways.items()
@@ -105,18 +91,20 @@ class Tally:
                 change = np.abs(now[0][way] - before[0][way])[both].mean()
                 self.values[f"change {way}"].append(float(change))
 
-    def row(self, way: str) -> str:
+    def figures(self, way: str) -> dict[str, float]:
         """The set's figures of one way."""
         mean = {name: float(np.mean(v)) for name, v in self.values.items()}
         total = {name: float(np.sum(v)) for name, v in self.values.items()}
-        energy = total[f"energy {way}"] / total["energy real"]
-        flicker = ""
+        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd")}
+        figures["energy"] = total[f"energy {way}"] / total["energy real"]
         if "change real" in mean:
-            flicker = f"{mean[f'change {way}'] / mean['change real']:6.2f}"
-        return (
-            f"{mean[f'psnr {way}']:6.2f} {mean[f'ssim {way}']:6.3f} {mean[f'gmsd {way}']:7.4f}"
-            f" {energy:7.2f} {flicker}"
-        )
+            figures["flicker"] = mean[f"change {way}"] / mean["change real"]
+        return {name: round(value, 4) for name, value in figures.items()}
+
+    @property
+    def frames(self) -> int:
+        """How many were measured."""
+        return len(self.values["energy real"])
 
 
 def parted(portrait: Portrait) -> bool:
@@ -137,7 +125,7 @@ def clip_portraits(clip: Path, model: Path) -> list[Portrait]:
     return portraits
 
 
-def measure_clips(clips: list[Path], network: MouthNetwork) -> Tally:
+def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
     """All frames with parted lips of some clips."""
     model = assets.path("face_landmarker.task")
     tally = Tally()
@@ -158,7 +146,7 @@ def measure_clips(clips: list[Path], network: MouthNetwork) -> Tally:
     return tally
 
 
-def measure_london(pictures: Pictures, network: MouthNetwork) -> Tally:
+def measure_london(pictures: Pictures, network: MouthNetwork | None) -> Tally:
     """The people kept out of training: smiling, from the neutral still."""
     tally = Tally()
     for true, source in _smiles(pictures):
@@ -179,26 +167,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
     parser.add_argument("pictures", type=Path, help="made by mdth.train.mouth_data")
-    parser.add_argument("network", type=Path, help="mouth.onnx, made by mdth.train.mouth")
+    parser.add_argument("network", type=Path, nargs="?", help="made by mdth.train.mouth")
     parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
+    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    network = MouthNetwork(args.network)
+    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
     clips = sorted((args.data / "grid" / "s1").glob("*.mp4"))
+    others = sorted((args.data / "grid" / "others").glob("*.mp4"))
+    held = clips[-(len(clips) // 10) :: args.every]
     sets = {
-        "grid/others": measure_clips(
-            sorted((args.data / "grid" / "others").glob("*.mp4")), network
-        ),
-        "grid/s1, held out": measure_clips(clips[-(len(clips) // 10) :: args.every], network),
+        "grid/others": measure_clips(others, network),
+        "grid/s1, held out": measure_clips(held, network),
         "london, held out": measure_london(Pictures(args.pictures), network),
     }
-    log.info(
-        "%-18s %-8s %6s %6s %7s %7s %6s", "set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick"
-    )
+    log.info(("%-18s %-8s" + 5 * " %7s"), *TITLES)
+    report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
+        report[name] = {way: tally.figures(way) for way in WAYS}
+        report[name]["frames"] = tally.frames
         for way in WAYS:
-            log.info("%-18s %-8s %s", name, way, tally.row(way))
-        log.info("%-18s %d frames", "", len(tally.values["energy real"]))
+            figures = tally.figures(way)
+            log.info("%-18s %-8s%s", name, way, "".join(f" {v:7.3f}" for v in figures.values()))
+        log.info("%-18s %d frames", "", tally.frames)
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """The mouth network and its critic."""
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from mdth.train.mouth_conditions import CHANNELS
+from mdth.bfv2v.conditions import CHANNELS
+from mdth.bfv2v.tone import Tone
 
 
 class Residual(nn.Module):
@@ -22,13 +26,13 @@ class Residual(nn.Module):
 
 
 class MouthNetwork(nn.Module):
-    """Conditions [B,15,h,w] -> colours inside the lips [B,3,h,w], -1..1; h and w multiples of 8.
+    """Conditions [B,14,h,w] -> colours inside the lips [B,3,h,w], -1..1; h and w multiples of 8.
 
     A small U-net at half, quarter and eighth size. It corrects the drawn inside (channels 4..6), so
-    an untrained network shows the drawing.
+    an untrained network shows the drawing. Colours are relative to the skin (`bfv2v.tone`).
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 48, 96)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (24, 40, 80)) -> None:
         super().__init__()
         a, b, c = widths
         self.enter = nn.Conv2d(4 * CHANNELS, a, 3, padding=1)
@@ -53,6 +57,12 @@ class MouthNetwork(nn.Module):
         a = self.merge_a(functional.silu(a + _twice(self.up_a(b))))
         change = functional.pixel_shuffle(self.leave(functional.silu(a)), 2)
         return conditions[:, 4:7] + change
+
+    @torch.no_grad()
+    def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
+        """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `bfv2v.mouth_network`."""
+        inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
+        return np.asarray(tone.absolute(inside), np.float32)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -8,12 +8,13 @@ import numpy as np
 from mdth.bfv2v.cavity import Bones, Cavity, View
 from mdth.bfv2v.lips import Cover, Layer, cover, lip_outline
 from mdth.bfv2v.motion import AnyArray, FloatArray
+from mdth.bfv2v.tone import Tone
 from mdth.face import topology
 
 # The cut-out, eye distances, and its size for small and large portraits, px.
-WIDTH, HEIGHT = 1.0, 0.75
-SIZES = ((128, 96), (256, 192))
-CHANNELS = 15
+WIDTH, HEIGHT = 0.8, 0.5
+SIZES = ((128, 80), (192, 120))
+CHANNELS = 14
 # Vertices whose middle is the cut-out's: mouth corners, upper and lower lip.
 _CENTRE = [*topology.MOUTH_CORNERS, 0, 17]
 
@@ -47,41 +48,54 @@ def look(cavity: Cavity, bones: Bones, driving: FloatArray, size: tuple[int, int
 
 
 def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: FloatArray) -> Layer:
-    """The network's input [15,h,w], about -1..1.
+    """The network's input [14,h,w], about -1..1, colours relative to the skin (see `Tone`).
 
     0-2 the warped face with its lips filled by flesh, 3 the filled lips, 4-6 the drawn inside, 7 x
     and 8 y from the closed lips in the skull and 9 y in the jaw (eye distances, times 3), 10 how
-    many picture px make a px here (log2, halved), 11-13 tooth colour, 14 whether teeth are the
-    portrait's own. `around` is the warped face over the view, RGB 0..255 [h,w,3].
+    many picture px make a px here (log2, halved), 11-13 tooth colour. `around` is the warped face
+    over the view, RGB 0..255 [h,w,3].
     """
     width, height = seen.view.size
     light = cavity.light
+    tone = Tone.of(light.skin)
     inside = seen.filled.inside[..., None]
     planes = np.empty((CHANNELS, height, width), np.float32)
     face = around * (1 - inside) + light.flesh * inside
-    planes[0:3] = face.transpose(2, 0, 1) / 127.5 - 1
+    planes[0:3] = tone.relative(face).transpose(2, 0, 1)
     planes[3] = inside[..., 0]
-    planes[4:7] = seen.drawn.transpose(2, 0, 1) / 127.5 - 1
+    planes[4:7] = tone.relative(seen.drawn).transpose(2, 0, 1)
     for plane, motion, axis in ((7, bones.skull, 0), (8, bones.skull, 1), (9, bones.jaw, 1)):
         zero = seen.view.of(motion) @ np.append(cavity.stomion[:2], 1)
         steps = (np.arange((width, height)[axis]) - zero[axis]) * (3 * WIDTH / width)
         planes[plane] = steps[None] if axis == 0 else steps[:, None]
     planes[10] = np.clip(-np.log2(seen.view.scale) / 2, -1.5, 1.5)
-    planes[11:14] = (light.tooth / 127.5 - 1)[:, None, None]
-    planes[14] = cavity.own_teeth
+    planes[11:14] = tone.relative(light.tooth)[:, None, None]
     return planes
 
 
 def cut_out(frame: AnyArray, view: View) -> FloatArray:
     """A frame's colours over a view, RGB float [h,w,3]; averaged first where it is much larger."""
-    picture = frame
+    matrix = view.matrix
     if view.scale < 0.6:
         # Linear sampling alone would alias; the network has to see what an eye would.
-        picture = np.asarray(cv2.GaussianBlur(frame, (0, 0), 0.4 / view.scale))
+        frame, matrix = _averaged(frame, view)
     kind = cv2.INTER_LINEAR if view.scale < 1 else cv2.INTER_CUBIC
     return np.asarray(
-        cv2.warpAffine(
-            picture, view.matrix, view.size, flags=kind, borderMode=cv2.BORDER_REPLICATE
-        ),
+        cv2.warpAffine(frame, matrix, view.size, flags=kind, borderMode=cv2.BORDER_REPLICATE),
         float,
     )
+
+
+def _averaged(frame: AnyArray, view: View) -> tuple[AnyArray, FloatArray]:
+    """The part of a frame that a view shows, blurred, and the view's matrix from it."""
+    back = np.asarray(cv2.invertAffineTransform(view.matrix), float)
+    ends = np.array([[0, 0], [view.size[0], 0], [0, view.size[1]], view.size])
+    corners = ends @ back[:, :2].T + back[:, 2]
+    room = 2 / view.scale
+    edge = np.array(frame.shape[1::-1])
+    low = np.clip(np.floor(corners.min(0) - room).astype(int), 0, edge - 1)
+    high = np.clip(np.ceil(corners.max(0) + room).astype(int), low + 1, edge)
+    part = cv2.GaussianBlur(frame[low[1] : high[1], low[0] : high[0]], (0, 0), 0.4 / view.scale)
+    matrix = view.matrix.copy()
+    matrix[:, 2] += matrix[:, :2] @ low
+    return np.asarray(part), matrix
