@@ -11,6 +11,7 @@ import wave
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ def main() -> None:
             first_frame(f"{MINUTES} min", small, long_speech)
             memory(f"{MINUTES} min", small, long_speech, folder)
     row("mdth --help", f"{min(help_s() for _ in range(5)):.2f} s")
+    seed_faceformer(quick=given.quick)
+
+
+def seed_faceformer(*, quick: bool) -> None:
+    """The seed's FaceFormer at full size against a plain re-computation, random weights."""
+    if find_spec("torch") is None:
+        row("the seed's FaceFormer", "left out: torch is not installed (extra seed)")
+        return
+    runs = [["speed", "--seconds", "10"], ["steps"]]
+    if not quick:
+        # Every 20th plain step stands for its neighbours: all of them take 10 minutes.
+        runs.insert(1, ["speed", "--seconds", "60", "--every", "20"])
+    for run in runs:
+        command = [sys.executable, "-m", "mdth.faceformer.seed.bench", *run]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        for line in ended.stderr.splitlines():
+            row("the seed's FaceFormer", line.strip())
 
 
 def row(what: str, value: str) -> None:
