@@ -60,7 +60,7 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
     for file in files:
         try:
             there = file.stat()
-            found[file.name] = _known_hash(file.absolute(), there.st_size, there.st_mtime_ns)
+            found[file.name] = _known_hash(file.resolve(), there.st_size, there.st_mtime_ns)
         except OSError as error:
             raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
     return found

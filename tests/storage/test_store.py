@@ -52,37 +52,6 @@ def test_a_missing_folder_has_no_files(store: Store) -> None:
     assert not store.exists("raw/nobody")
 
 
-def test_publish_download_and_replace(store: Store, tmp_path: Path) -> None:
-    first = _folder(
-        tmp_path / "one", {"manifest.json": '{"run": 1}', "audio/a.txt": "a", "old.txt": "x"}
-    )
-    store.publish(first, "processed/t/preprocessed/th")
-    assert store.read_json("processed/t/preprocessed/th/manifest.json") == {"run": 1}
-    second = _folder(tmp_path / "two", {"manifest.json": '{"run": 2}', "audio/a.txt": "b"})
-    store.publish(second, "processed/t/preprocessed/th")
-    target = store.download_folder("processed/t/preprocessed/th", tmp_path / "back")
-    found = {str(p.relative_to(target)): p.read_text() for p in target.rglob("*") if p.is_file()}
-    assert found == {"manifest.json": '{"run": 2}', "audio/a.txt": "b"}
-    store.download_folder("processed/t/preprocessed/th", target)  # over itself
-    assert sorted(p.name for p in tmp_path.iterdir() if "part" in p.name) == []
-
-
-def test_publish_writes_the_manifest_last_and_removes_it_first(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = _folder(tmp_path / "one", {"manifest.json": "{}", "z.txt": "z", "a.txt": "a"})
-    store.publish(source, "inference/t/th")
-
-    def fails(file: Path, path: str) -> None:
-        assert not store.exists("inference/t/th/manifest.json")
-        raise StorageError("the line is cut")
-
-    monkeypatch.setattr(store, "upload", fails)
-    with pytest.raises(StorageError, match="cut"):
-        store.publish(source, "inference/t/th")
-    assert not store.exists("inference/t/th/manifest.json")
-
-
 def test_download_is_all_or_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,9 +76,6 @@ def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None
     with pytest.raises(StorageError, match=r"raw/t/none\.wav"):
         store.download("raw/t/none.wav", tmp_path / "none.wav")
     assert not (tmp_path / "none.wav").exists()
-    with pytest.raises(StorageError, match="nothing is there"):
-        store.download_folder("processed/none", tmp_path / "none")
-    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])

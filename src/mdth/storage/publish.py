@@ -61,6 +61,7 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
     again: put everything anew. False where another machine published its own meanwhile, and that
     is what stays. Raises ArtefactError, StorageError.
     """
+    store.sweep(folder)
     mine = _required(source / MANIFEST)
     journal = source.parent / JOURNAL
     dead = _paths(mine) | set((read_json(journal) or {}).get("paths", []))
@@ -164,6 +165,7 @@ def publish_output(store: Store, source: Path, folder: str, *, again: bool = Fal
     again: put it anew. False where another machine published its own meanwhile, and that is what
     stays. What was written is read back. Raises ArtefactError, StorageError.
     """
+    store.sweep(folder)
     mine = _required(source / RECORD)
     if not again and output_record(store, folder) == mine:
         return True

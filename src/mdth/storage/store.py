@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
+from mdth import stages
 from mdth.errors import ArtefactError, MissingDependency, StorageError
 from mdth.redact import guard_logs, hide, redacted
 from mdth.storage.choice import Candidate, in_order
-from mdth.storage.layout import MANIFEST
 from mdth.storage.listing import Entry
 from mdth.storage.plain import PlainFiles
 from mdth.storage.retry import NotThere, patiently
 from mdth.storage.settings import S3Settings, s3_settings
-from mdth.storage.unfinished import part_of, scratch_beside
+from mdth.storage.unfinished import part_of
 
 log = logging.getLogger("mdth")
 
@@ -56,6 +56,9 @@ class Files(Protocol):
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
+
+    def sweep(self, folder: str) -> None:
+        """Delete what killed processes left half-written below a folder."""
 
 
 class Store:
@@ -142,45 +145,21 @@ class Store:
                 part.replace(target)
 
         self._ask(path, fetch)
-        return target
-
-    def download_folder(self, folder: str, target: Path) -> Path:
-        """Copy a folder and all below it to `target`, replacing what is there when complete."""
-        paths = self.below(folder)
-        if not paths:
-            raise StorageError(f"{self.url}/{folder}: nothing is there; check MDTH_STORE")
-        with scratch_beside(target) as scratch:
-            new, old = scratch / "new", scratch / "old"
-            for path in paths:
-                self.download(f"{folder}/{path}", new / path)
-            if target.exists():
-                target.replace(old)
-            new.replace(target)
+        stages.count(target.stat().st_size)
         return target
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a file to `path`, where it appears complete or not at all."""
         self._ask(path, lambda: self._files.put(source, _inside(path)))
+        stages.count(source.stat().st_size)
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
         self._ask(path, lambda: self._files.remove(_inside(path)))
 
-    def publish(self, source: Path, folder: str) -> None:
-        """Make `folder` a copy of the local folder `source`: data first, the manifest last.
-
-        The old manifest goes first, so that a manifest always stands for complete data. Files of an
-        earlier publication that are not in `source` are deleted.
-        """
-        new = sorted(str(file.relative_to(source).as_posix()) for file in _real_files(source))
-        old = self.below(folder)
-        self.remove(f"{folder}/{MANIFEST}")
-        for path in [path for path in new if path != MANIFEST]:
-            self.upload(source / path, f"{folder}/{path}")
-        for path in set(old) - set(new) - {MANIFEST}:
-            self.remove(f"{folder}/{path}")
-        if MANIFEST in new:
-            self.upload(source / MANIFEST, f"{folder}/{MANIFEST}")
+    def sweep(self, folder: str) -> None:
+        """Delete what killed processes left half-written below a folder."""
+        self._ask(folder, lambda: self._files.sweep(_inside(folder)))
 
     def _open(self, url: str) -> Files:
         if not url.startswith(S3):
@@ -209,10 +188,6 @@ def _is_plain(path: str) -> bool:
         and not {"", ".", ".."} & set(names)
         and not any(unicodedata.category(character) in CONTROL for character in path)
     )
-
-
-def _real_files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
 
 
 def _shown(url: str) -> str:
