@@ -99,6 +99,7 @@ class DenseMotion(nn.Module):
         super().__init__()
         motion = config.dense_motion
         self.sections = config.sections
+        self._marks_on: dict[torch.device, list[Tensor]] = {}
         self.prior_extractors = nn.ModuleList(_extractor(section) for section in config.sections)
         self.compress = nn.Conv3d(config.reshape_channel, motion.compress, 1)
         self.norm = nn.BatchNorm3d(motion.compress)
@@ -113,14 +114,24 @@ class DenseMotion(nn.Module):
         """[B,K,3], x y z in -1..1 over the picture: each section's MLP, then through U."""
         points = torch.cat(
             [
-                extractor(face.value[:, list(section.landmarks)].flatten(1)).unflatten(1, (-1, 3))
-                for extractor, section in zip(self.prior_extractors, self.sections, strict=True)
+                extractor(face.value[:, marks].flatten(1)).view(len(face.value), -1, 3)
+                for extractor, marks in zip(
+                    self.prior_extractors, self._marks(face.value.device), strict=True
+                )
             ],
             1,
         )
         one = (1 / face.scale)[:, None, None].expand(-1, points.shape[1], 1)
         seen = torch.cat([points, one], 2) @ face.U
-        return seen[..., :3] - seen.new_tensor([1.0, 1.0, 0.0])
+        return torch.cat([seen[..., :2] - 1, seen[..., 2:3]], 2)
+
+    def _marks(self, device: torch.device) -> list[Tensor]:
+        """Each section's landmarks, on a device once: a captured graph copies nothing there."""
+        if device not in self._marks_on:
+            self._marks_on[device] = [
+                torch.tensor(section.landmarks, device=device) for section in self.sections
+            ]
+        return self._marks_on[device]
 
     def compressed(self, volume: Tensor) -> Tensor:
         """Few channels of the feature volume: [B,compress,D,H,W]."""

@@ -7,7 +7,10 @@ for frame in predictor.frames(driving):
 """
 
 import itertools
+import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -15,22 +18,27 @@ import torch
 from torch import Tensor
 
 from mdth.artefacts import Frame
+from mdth.bfv2v.generator.fast import FastRenderer
 from mdth.bfv2v.generator.landmarks import Landmarks
+from mdth.bfv2v.generator.lanes import GpuLane, Graph, HostLane, Lane, stacked
 from mdth.bfv2v.generator.motion import Face
 from mdth.bfv2v.generator.network import Generator
 from mdth.bfv2v.generator.plain import PlainRenderer
 from mdth.errors import DeviceError
 
+log = logging.getLogger("mdth")
+
 BATCH = {"cuda": 8, "cpu": 1}
 """Frames rendered at once, where the caller does not say."""
 AHEAD = 3
-"""Batches taken from the driving landmarks before the first frame is given."""
+"""Batches under way on a GPU, all of which are taken before the first frame is given."""
+PRECISION = {"cuda": torch.float16, "cpu": torch.float32}
+WIDER = torch.bfloat16
+"""For weights whose activations float16 cannot hold."""
 
 
 class Renderer(Protocol):
-    """What turns faces into pictures, see `PlainRenderer`."""
-
-    device: torch.device
+    """What turns faces into pictures, see `FastRenderer` and `PlainRenderer`."""
 
     def source(self, picture: Tensor, face: Face) -> None:
         """Keep the source."""
@@ -40,12 +48,26 @@ class Renderer(Protocol):
 
 
 class Predictor:
-    """A generator on a device, and the source it was given last. Raises DeviceError."""
+    """A generator on a device, and the source it was given last. Raises DeviceError.
 
-    def __init__(self, generator: Generator, device: str | torch.device = "cpu") -> None:
+    precision: of the convolutions; float16 on a GPU and float32 on a CPU where it is not given.
+    plain: render with the network as it is, to compare.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        device: str | torch.device = "cpu",
+        *,
+        precision: torch.dtype | None = None,
+        plain: bool = False,
+    ) -> None:
         self.device = found_device(device)
         self.config = generator.config
-        self.renderer: Renderer = PlainRenderer(generator, self.device)
+        self.precision = precision or PRECISION[self.device.type]
+        self._generator, self._plain = generator, plain
+        self._lanes: dict[int, list[Lane]] = {}
+        self.renderer = self._renderer()
 
     @torch.inference_mode()
     def source(self, picture: Frame, landmarks: Landmarks) -> None:
@@ -57,36 +79,78 @@ class Predictor:
         if picture.shape != (side, side, 3) or picture.dtype != np.uint8:
             raise ValueError(f"a source is uint8 ({side}, {side}, 3), not {picture.shape}")
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device)
-        self.renderer.source(pixels.permute(2, 0, 1)[None].float() / 255, self._face([landmarks]))
+        pixels = pixels.permute(2, 0, 1)[None].float() / 255
+        face = Face(*(part.to(self.device) for part in stacked([landmarks])))
+        with exact():
+            self.renderer.source(pixels, face)
+            if self.precision is torch.float16 and not self._holds(face):
+                log.warning("these weights need more than float16 can hold; using bfloat16")
+                self.precision = WIDER
+                self._lanes.clear()
+                self.renderer = self._renderer()
+                self.renderer.source(pixels, face)
 
     @torch.inference_mode()
     def frames(self, driving: Iterable[Landmarks], *, batch: int | None = None) -> Iterator[Frame]:
         """A frame RGB uint8 [S,S,3] for each of the driving landmarks, in their order.
 
         batch: frames rendered at once. The last batch is filled up, so that a frame's bytes depend
-        on its place in its batch alone.
+        on its place in its batch alone. On a GPU, `AHEAD` batches are under way.
         """
         size = batch_size(self.device.type, batch)
         remaining = iter(driving)
-        while chosen := list(itertools.islice(remaining, size)):
+        lanes: list[Lane] = []
+        under_way: deque[tuple[Lane, int]] = deque()
+        for number in itertools.count():
+            if lanes and len(under_way) == len(lanes):
+                yield from _taken(under_way)
+            chosen = list(itertools.islice(remaining, size))
+            if not chosen:
+                break
             filled = chosen + chosen[-1:] * (size - len(chosen))
-            pictures = as_pixels(self.renderer.render(self._face(filled))).cpu().numpy()
-            yield from pictures[: len(chosen)]
+            lanes = lanes or self._ready_lanes(filled)
+            lane = lanes[number % len(lanes)]
+            with exact():
+                lane.give(filled)
+            under_way.append((lane, len(chosen)))
+        while under_way:
+            yield from _taken(under_way)
 
-    def _face(self, landmarks: list[Landmarks]) -> Face:
-        value, matrix = (
-            np.stack([np.asarray(face[part], np.float32) for face in landmarks]) for part in (0, 1)
-        )
-        scale = np.array([face.scale for face in landmarks], np.float32)
-        return Face(*(torch.from_numpy(part).to(self.device) for part in (value, matrix, scale)))
+    def _ready_lanes(self, like: list[Landmarks]) -> list[Lane]:
+        size = len(like)
+        if size not in self._lanes:
+            self._lanes.clear()
+            self._lanes[size] = self._new_lanes(like)
+        return self._lanes[size]
+
+    def _new_lanes(self, like: list[Landmarks]) -> list[Lane]:
+        if self.device.type == "cpu":
+            return [HostLane(self.renderer.render)]
+        with torch.cuda.device(self.device), exact():
+            face = Face(*(part.to(self.device) for part in stacked(like)))
+            graph = Graph(self.renderer.render, face)
+            copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            return [GpuLane(graph, copying) for _ in range(AHEAD)]
+
+    def _renderer(self) -> Renderer:
+        if self._plain:
+            return PlainRenderer(self._generator, self.device)
+        return FastRenderer(self._generator, self.device, self.precision)
+
+    def _holds(self, face: Face) -> bool:
+        return bool(torch.isfinite(self.renderer.render(face)).all())
 
 
 def found_device(name: str | torch.device) -> torch.device:
-    """A device that is there. Raises DeviceError."""
+    """A device that is there, by its number. Raises DeviceError."""
     device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise DeviceError(f"{device}: torch {torch.__version__} finds {count} GPUs")
+    if device.type not in BATCH:
+        raise DeviceError(f"{device}: use cpu, or cuda:0 and so on")
+    if device.type == "cuda":
+        count, number = torch.cuda.device_count(), device.index or 0
+        if number >= count:
+            raise DeviceError(f"{device}: torch {torch.__version__} finds {count} GPUs")
+        return torch.device("cuda", number)
     return device
 
 
@@ -97,6 +161,14 @@ def batch_size(kind: str, wanted: int | None) -> int:
     return wanted or BATCH.get(kind, 1)
 
 
-def as_pixels(pictures: Tensor) -> Tensor:
-    """[B,3,H,W] in 0..1 -> uint8 [B,H,W,3], rounded, where they are."""
-    return (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+def exact() -> AbstractContextManager[None]:
+    """Convolutions in float32 where they are asked for, and the same ones in every process."""
+    made: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return made
+
+
+def _taken(under_way: deque[tuple[Lane, int]]) -> Iterator[Frame]:
+    lane, count = under_way.popleft()
+    yield from lane.take()[:count]

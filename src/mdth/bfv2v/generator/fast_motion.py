@@ -1,0 +1,187 @@
+"""The dense motion for many driving faces of one source, with what they share done once."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdth.bfv2v.generator import fold
+from mdth.bfv2v.generator.blocks import VolumeBlock
+from mdth.bfv2v.generator.fold import Conv, Doubled, Place
+from mdth.bfv2v.generator.fused import Fused
+from mdth.bfv2v.generator.motion import VARIANCE, DenseMotion, Face, grid, heatmap
+
+KERNEL = 7
+"""Of the mask and the occlusion map."""
+
+
+class SourceParts(NamedTuple):
+    """What depends on the source alone, float32.
+
+    volume: [1,C,D,H,W]. compressed: [1,c,D,H,W]. still: [1,c,D,H,W], compressed under no motion.
+    heat: [1,K,D,H,W]. keypoints: [1,K,3].
+    """
+
+    volume: Tensor
+    compressed: Tensor
+    still: Tensor
+    heat: Tensor
+    keypoints: Tensor
+
+
+class FastMotion:
+    """Deformation and occlusion as `DenseMotion`, in another order of the same operations."""
+
+    def __init__(self, motion: DenseMotion, place: Place) -> None:
+        self.place = place
+        # Its small parts stay float32: keypoints and what is done once for a source.
+        self.exact = _light(motion).to(place.device)
+        encoder, decoder = motion.hourglass.encoder, motion.hourglass.decoder
+        count = motion.mask.out_channels - 1
+        order = _order(count, motion.compress.out_channels)
+        downs = [_folded(block) for block in encoder.down_blocks]
+        downs[0] = fold.padded_inputs(Conv(downs[0].weight[:, order], downs[0].bias))
+        ups = [_folded(block) for block in decoder.up_blocks]
+        last = fold.with_norm(decoder.conv, decoder.norm)
+        upper = len(ups[-1].weight)
+        chosen = fold.padded_inputs(Conv(last.weight[:, upper + order], last.bias)).weight
+        last = fold.padded_outputs(Conv(torch.cat([last.weight[:, :upper], chosen], 1), last.bias))
+        self.entries = downs[0].weight.shape[1]
+        self.downs = [conv.to(place) for conv in downs]
+        self.ups = [Doubled(conv).to(place) for conv in ups]
+        self.last = last.to(place)
+        self.by_planes = _by_planes(fold.padded_inputs(fold.plain(motion.mask))).to(place)
+        depth = motion.occlusion.in_channels // motion.mask.in_channels
+        self.by_taps = _by_taps(fold.plain(motion.occlusion), depth).to(place)
+        self.occlusion_bias = motion.occlusion.bias.to(place.device)  # type: ignore[union-attr]
+        self.mask_bias = motion.mask.bias.to(place.device)  # type: ignore[union-attr]
+
+    def source(self, volume: Tensor, face: Face) -> SourceParts:
+        """What a source's volume [1,C,D,H,W] and face give for all frames."""
+        size = volume.shape[2:]
+        keypoints = self.exact.keypoints(face)
+        compressed = self.exact.compressed(volume)
+        still = functional.grid_sample(compressed, grid(size, volume)[None], align_corners=False)
+        return SourceParts(volume, compressed, still, heatmap(size, keypoints), keypoints)
+
+    def flow(self, parts: SourceParts, face: Face) -> tuple[Tensor, Tensor]:
+        """Deformation [B,D,H,W,3] and occlusion map [B,1,H,W], float32."""
+        shift = parts.keypoints - self.exact.keypoints(face)
+        features = self.hourglass(self.inputs(parts, shift))
+        mask = self.mask(features)
+        # The shares of a place sum to 1: only the shifts are left to be mixed.
+        mixed = torch.einsum("bkdhw,bkc->bdhwc", mask[:, 1:], shift)
+        deformation = grid(parts.volume.shape[2:], shift) + mixed
+        return deformation, torch.sigmoid(self.occlusion(features))
+
+    def inputs(self, parts: SourceParts, shift: Tensor) -> Tensor:
+        """The hourglass's input [B,entries,D,H,W]: heat, what moved, what stands still, zeros."""
+        batch, count = shift.shape[:2]
+        size = parts.volume.shape[2:]
+        channels = parts.compressed.shape[1]
+        motions = grid(size, shift) + shift.flatten(0, 1)[:, None, None, None]
+        moved = functional.grid_sample(
+            parts.compressed.expand(batch * count, -1, -1, -1, -1), motions, align_corners=False
+        )
+        entries = self._zeros(batch, size)
+        still = count * (1 + channels)
+        entries[:, :count] = warmth(parts.keypoints - shift, size) - parts.heat
+        entries[:, count:still] = moved.view(batch, count * channels, *size)
+        entries[:, still : still + channels] = parts.still
+        return entries
+
+    def _zeros(self, batch: int, size: torch.Size) -> Tensor:
+        """[B,entries,D,H,W], channels last."""
+        made = torch.zeros(
+            (batch, *size, self.entries), dtype=self.place.dtype, device=self.place.device
+        )
+        return made.permute(0, 4, 1, 2, 3)
+
+    def hourglass(self, entries: Tensor) -> Tensor:
+        """[B,out_filters (aligned),D,H,W]."""
+        seen = [entries]
+        for down in self.downs:
+            seen.append(pooled(down(seen[-1], 1)))
+        x = seen.pop()
+        for up in self.ups:
+            x = torch.cat([functional.relu_(up(x)), seen.pop()], 1)
+        return functional.relu_(self.last(x, 1))
+
+    def mask(self, features: Tensor) -> Tensor:
+        """[B,K+1,D,H,W], float32: a 7x7 convolution of each plane for each of the 7 depths."""
+        batch, _, depth, height, width = features.shape
+        planes = features.transpose(1, 2).flatten(0, 1)
+        partial = self.by_planes(planes, KERNEL // 2)[:, : KERNEL * len(self.mask_bias)]
+        partial = partial.view(batch, depth, KERNEL, -1, height, width)
+        return shares(partial, self.mask_bias)
+
+    def occlusion(self, features: Tensor) -> Tensor:
+        """[B,1,H,W] before the sigmoid, float32: one number a tap, then the taps put together."""
+        taps = self.by_taps(features)[:, : KERNEL**2].squeeze(2).float()
+        size = (taps.shape[2], taps.shape[3])
+        total = functional.fold(taps.flatten(2), size, KERNEL, padding=KERNEL // 2)
+        return total + self.occlusion_bias
+
+
+@Fused
+def shares(partial: Tensor, bias: Tensor) -> Tensor:
+    """Softmax [B,K,D,H,W], float32, of what each depth [B,D,7,K,H,W] gives its neighbours."""
+    depth = partial.shape[1]
+    around = functional.pad(partial.float(), (0,) * 8 + (KERNEL // 2,) * 2)
+    taps = [around[:, tap : tap + depth, tap] for tap in range(KERNEL)]
+    total = torch.stack(taps).sum(0) + bias[:, None, None]
+    return functional.softmax(total.transpose(1, 2), 1)
+
+
+@Fused
+def pooled(x: Tensor) -> Tensor:
+    """ReLU and the mean over 2x2 of each plane, [B,C,D,H,W] -> [B,C,D,H/2,W/2]."""
+    y = functional.relu(x.float())
+    rows = y[..., ::2, :] + y[..., 1::2, :]
+    return ((rows[..., ::2] + rows[..., 1::2]) / 4).to(x.dtype)
+
+
+@Fused
+def warmth(keypoints: Tensor, size: torch.Size) -> Tensor:
+    """`motion.heatmap` as a product of one curve for each axis."""
+    curves = []
+    for axis, count in zip((2, 1, 0), size, strict=True):
+        places = torch.linspace(-1, 1, count, dtype=keypoints.dtype, device=keypoints.device)
+        curves.append(torch.exp(-0.5 * (places - keypoints[..., axis, None]).square() / VARIANCE))
+    z, y, x = curves
+    return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
+
+
+def _light(motion: DenseMotion) -> DenseMotion:
+    """A copy without the weights that are used in another form."""
+    heavy = {name: nn.Identity() for name in ("hourglass", "mask", "occlusion")}
+    kept = {id(getattr(motion, name)): stub for name, stub in heavy.items()}
+    return copy.deepcopy(motion, kept)
+
+
+def _folded(block: nn.Module) -> Conv:
+    assert isinstance(block, VolumeBlock)
+    return fold.with_norm(block.conv, block.norm)
+
+
+def _order(count: int, channels: int) -> Tensor:
+    """Where our inputs of the hourglass are among the published ones; two are always zero there."""
+    first = 1 + torch.arange(count + 1) * (channels + 1)
+    moved = first[:, None] + 1 + torch.arange(channels)
+    return torch.cat([first[1:], moved[1:].flatten(), moved[0]])
+
+
+def _by_planes(mask: Conv) -> Conv:
+    """[7 (K+1) (aligned),C,7,7] of [K+1,C,7,7,7]: the depths of the kernel as outputs."""
+    weight = mask.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+    return fold.padded_outputs(Conv(weight, weight.new_zeros(len(weight))))
+
+
+def _by_taps(occlusion: Conv, depth: int) -> Conv:
+    """[49 (aligned),C (aligned),D,1,1] of [1,C D,7,7], taps in the order `fold` adds them."""
+    weight = occlusion.weight.view(-1, depth, KERNEL, KERNEL).flip(2, 3)
+    weight = weight.permute(2, 3, 0, 1).flatten(0, 1)[..., None, None]
+    made = Conv(weight, weight.new_zeros(len(weight)))
+    return fold.padded_outputs(fold.padded_inputs(made))
