@@ -14,16 +14,22 @@ CPU = "cpu"
 
 def count_gpus() -> int:
     """The NVIDIA GPUs the driver lists, 0 without a driver."""
+    return len(gpu_names())
+
+
+def gpu_names() -> list[str]:
+    """What the driver calls them, such as "GPU 0: NVIDIA H200"."""
     command = shutil.which("nvidia-smi")
     if command is None:
-        return 0
+        return []
     try:
         listed = subprocess.run(
             [command, "-L"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+        return []
+    lines = listed.stdout.splitlines()
+    return [line.partition(" (UUID")[0] for line in lines if line.startswith("GPU ")]
 
 
 def torch_devices(wanted: int) -> list[str]:

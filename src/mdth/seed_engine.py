@@ -155,5 +155,5 @@ def render(
         return Landmarks(face.landmarks / SCALE, face.view, SCALE)
 
     network = spread.Files(files.generator, files.config)
-    shown = spread.Source(picture, seen(source))
+    shown = spread.Source(picture.copy(), seen(source))
     return spread.render(network, shown, map(seen, driving), devices=devices)

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")
     loop.add_argument("--speech", type=Path, required=True)
+    _command(table, "doctor", commands.doctor, "what is here, what is missing, per engine")
     _command(table, "version", commands.version, "this version and its libraries'")
     return root
 

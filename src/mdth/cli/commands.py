@@ -131,6 +131,14 @@ def closed_loop(parsed: argparse.Namespace, progress: Progress) -> None:
         print(closed_loop.measure(portrait, parsed.speech), flush=True)
 
 
+def doctor(parsed: argparse.Namespace, progress: Progress) -> None:
+    """What is here and what is missing."""
+    from mdth import doctor
+
+    for line in doctor.report():
+        print(line)
+
+
 def version(parsed: argparse.Namespace, progress: Progress) -> None:
     """Our version and its libraries'."""
     from mdth import record
