@@ -9,7 +9,8 @@ import mdth
 
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
-    {"errors", "config", "arrays", "artefacts", "seed_artefacts", "redact", "__init__"},
+    {"errors", "config", "bounded", "arrays", "artefacts", "seed_artefacts", "redact", "stages"}
+    | {"__init__"},
     {"media", "face", "assets", "devices", "flow", "networks", "options"}
     | {"restricted_pickle", "state_dict"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},

@@ -16,6 +16,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mdth.bounded import BoundedFile
+
 Array = npt.NDArray[Any]
 
 # What reading a file that is missing, cut off or not ours can raise.
@@ -48,7 +50,7 @@ def read_npz(path: Path, wanted: Mapping[str, Wanted]) -> dict[str, Array]:
 
 def map_samples(path: Path) -> npt.NDArray[np.float32]:
     """Read-only float32 [N] of an npy, which stay on disk. Raises what `DAMAGE` lists."""
-    with path.open("rb") as file:
+    with BoundedFile(path) as file:
         dtype, shape, _ = _header(file)
         start = file.tell()
     if dtype != np.dtype("<f4") or len(shape) != 1:

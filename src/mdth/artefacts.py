@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.arrays import DAMAGE, Wanted, map_samples, read_npz
+from mdth.bounded import BoundedFile
 from mdth.errors import ArtefactError
 
 __all__ = [
@@ -54,7 +55,7 @@ def read_png(path: Path, mode: str) -> Frame:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow's of a picture too large is our error
         try:
-            with PillowImage.open(path, formats=("PNG",)) as picture:
+            with BoundedFile(path) as file, PillowImage.open(file, formats=("PNG",)) as picture:
                 if not 1 <= max(picture.size) <= LARGEST_PICTURE_PX:
                     raise ValueError(f"a picture of {picture.size} px")
                 return np.asarray(picture.convert(mode))

@@ -1,25 +1,32 @@
-"""What a person at a terminal sees on stderr: log lines, a progress bar, nothing else."""
+"""What is seen on stderr: log lines for people or programs, a progress bar, nothing else."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TextIO
+
+from mdth.redact import Redacting, redacted
+from mdth.stages import current_twin
 
 BAR_AFTER_S = 2.0
 REDRAW_S = 0.2
 BAR_WIDTH = 24
 STDERR = 2
+TEXT, JSON = "text", "json"
+LOG_KINDS = (TEXT, JSON)
 
 
 class Progress:
     """A bar with frames per second and time left, on a terminal and after 2 s of work only."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, visible: bool = True) -> None:
         self._stream = stream
-        self._visible = stream.isatty()
+        self._visible = visible and stream.isatty()
         self._start: float | None = None
         self._drawn = 0.0
         self._done = 0
@@ -57,13 +64,56 @@ def progress_line(done: int, total: int | None, spent_s: float) -> str:
     return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes}:{seconds:02d} left"
 
 
-def start_logging(stream: TextIO, *, verbose: bool) -> logging.Handler:
-    """Send the package's log to `stream`: warnings always, the rest on request."""
+class _Words(logging.Formatter):
+    """`mdth: what happened`, on one line whatever is in the names of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return f"mdth: {one_line(record.getMessage())}"
+
+
+class _Objects(logging.Formatter):
+    """A JSON object: time, level and message; of a stage also stage, twin, seconds and bytes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return as_json(
+            record.levelname.lower(),
+            redacted(record.getMessage()),
+            created_s=record.created,
+            **{name: getattr(record, name) for name in _FIELDS if hasattr(record, name)},
+        )
+
+
+_FIELDS = ("stage", "twin", "seconds", "bytes")
+
+
+def as_json(level: str, message: str, *, created_s: float | None = None, **more: object) -> str:
+    """One line for programs; created_s: when, in seconds since 1970, now unless given."""
+    moment = datetime.fromtimestamp(time.time() if created_s is None else created_s, UTC)
+    told = {"time": moment.isoformat(timespec="milliseconds"), "level": level, **more}
+    if told.get("twin") is None:
+        told["twin"] = current_twin()
+    if told["twin"] is None:
+        del told["twin"]
+    return json.dumps({**told, "message": message}, default=str)
+
+
+def one_line(text: str) -> str:
+    """The text without what would end a line or move a terminal's cursor."""
+    plain = " ".join(text.split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in plain)
+
+
+def start_logging(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> logging.Handler:
+    """Send the package's log to `stream`: warnings always, the rest on request or as JSON."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("mdth: %(message)s"))
+    handler.setFormatter(_Objects() if kind == JSON else _Words())
+    # The store hides its secrets where they come up; whatever slips through ends here.
+    handler.addFilter(Redacting())
     logger = logging.getLogger("mdth")
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.setLevel(logging.INFO if verbose or kind == JSON else logging.WARNING)
     return handler
 
 

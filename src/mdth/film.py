@@ -17,6 +17,7 @@ from mdth.flow import Clock, ahead, side_by_side
 from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import SEED, Options
 from mdth.preprocess.speech import SHORTEST_S
+from mdth.stages import tell
 
 if TYPE_CHECKING:
     from mdth.bfv2v.export import Renderer
@@ -84,10 +85,19 @@ def shoot(
                     sink.write(frame)
                 if progress:
                     progress(done, total)
+    _tell_stages(clock.seconds, sink)
     log.info("%d frames in %.1f s", done, clock.seconds["total"])
     return record.of_film(
         options, frames=done, shape=first.shape, clock=clock, more_models=engine_files(options)
     )
+
+
+def _tell_stages(seconds: dict[str, float], sink: VideoWriter | RawWriter) -> None:
+    """A line for each stage of a film, which all ran side by side."""
+    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
+        if name in seconds:
+            tell("render" if name == "paint" else name, seconds=seconds[name])
+    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
 
 
 def _engine_frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:

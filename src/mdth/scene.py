@@ -14,7 +14,7 @@ from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import SEED, Options
 from mdth.preprocess.motion import prepare_motion
 from mdth.preprocess.portrait import best_frame, prepare_portrait, shrunk
-from mdth.stages import stage
+from mdth.stages import count, stage
 
 if TYPE_CHECKING:
     from mdth.seed_engine import SeedScene
@@ -85,10 +85,12 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
     models = {"tracker_model": assets.path(TRACKER), "person_model": assets.path(SEGMENTER)}
     if portrait is not None:
         picture = read_image(portrait, max_size=options.max_size)
+        count(portrait.stat().st_size)
         return prepare_portrait(picture, face=options.face, **models)
     if video is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(video)
+    count(video.stat().st_size)
     best = best_frame(read_frames(video), count=frame_count(info), face=options.face, **models)
     return shrunk(best, options.max_size)
 
@@ -97,6 +99,7 @@ def find_face(portrait: Portrait | Path | None, video: Path | None, options: Opt
 def find_motion(video: Path, progress: Progress | None = None) -> Motion:
     """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(video)
+    count(video.stat().st_size)
     frames = read_frames(video)
     told = counted(frames, frame_count(info), progress) if progress else frames
     return prepare_motion(told, float(info.fps), assets.path(TRACKER))

@@ -1,6 +1,5 @@
 """State dict files, read safely and compared strictly. Needs torch."""
 
-import io
 import pickle
 import struct
 import zipfile
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mdth.bounded import BoundedFile
 from mdth.errors import CheckpointError
 
 SHOWN = 3
@@ -52,27 +52,12 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
     return dict(found)
 
 
-class _Bounded(io.BufferedReader):
-    """A file that is never asked for more than it has: Python makes room for all that is asked."""
-
-    def __init__(self, file: io.RawIOBase, size: int) -> None:
-        super().__init__(file)
-        self._size = size
-
-    def read(self, count: int | None = -1, /) -> bytes:
-        """At most `count` bytes."""
-        left = max(0, self._size - self.tell())
-        return super().read(left if count is None or count < 0 else min(count, left))
-
-
 def _load(path: Path) -> Any:
     """What torch makes of the file. Raises what `DAMAGED` lists."""
-    with path.open("rb", buffering=0) as file:
-        size = path.stat().st_size
+    with BoundedFile(path) as file:
         if zipfile.is_zipfile(path):
-            _check_members(path, size)
-        with _Bounded(file, size) as bounded:
-            return torch.load(bounded, map_location="cpu", weights_only=True)
+            _check_members(path, file.size)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _check_members(path: Path, size: int) -> None:

@@ -12,7 +12,7 @@ import sys
 from mdth.media import container
 from mdth.media.audio import read_blocks
 from pathlib import Path
-file = Path(sys.argv[1]).open("rb")
+file = container.BoundedFile(Path(sys.argv[1]))
 unnamed = container._Unnamed(file)
 assert unnamed.seek(-5, 0) == -1 and unnamed.seek(-50_000, 2) == -1
 assert unnamed.seek(3, 0) == 3 and len(unnamed.read(2**31 - 1)) == file.tell() - 3

@@ -1,26 +1,48 @@
-"""Arguments -> one call -> exit code: 0 done, 1 an MdthError, 2 usage, 130 Ctrl-C.
+"""Arguments -> one call -> exit code: 0 done, 1 an MdthError, 2 usage, 130 Ctrl-C, 143 SIGTERM.
 
 The only place that prints. Nothing heavy is imported before a command runs: --help is instant.
 """
 
 import argparse
+import contextlib
 import errno
+import io
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import NamedTuple
 
 from mdth.cli.arguments import count, parser
-from mdth.console import Progress, quiet_libraries, start_logging
+from mdth.console import JSON, TEXT, Progress, as_json, one_line, quiet_libraries, start_logging
 from mdth.errors import MdthError
+from mdth.redact import redacted
 
 log = logging.getLogger("mdth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`mdth ...`: run one command and return the exit code."""
-    parsed = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not _wants_json(given):
+        return _run(parser().parse_args(given))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = parser().parse_args(given)
+    except SystemExit as stop:
+        if stop.code:
+            last = said.getvalue().strip().splitlines()[-1]
+            print(as_json("error", last, error="Usage", exit=stop.code), file=sys.stderr)
+        raise
     return _run(parsed)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `--log json` is among the arguments, which may be wrong otherwise."""
+    following = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(pair == ("--log", JSON) or pair[0] == f"--log={JSON}" for pair in following)
 
 
 def guarantee(arguments: Sequence[str] | None = None) -> int:
@@ -39,29 +61,52 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
     with quiet_libraries() as stderr:
-        handler = start_logging(stderr, verbose=parsed.verbose)
+        handler = start_logging(stderr, verbose=parsed.verbose, kind=parsed.log)
         before = signal.signal(signal.SIGTERM, _stop)
-        progress = Progress(stderr)
-        code, last_words = 0, ""
+        progress = Progress(stderr, visible=parsed.log == TEXT)
+        ended = Ended(0)
         try:
             parsed.command(parsed, progress)
         except MdthError as error:
-            code, last_words = 1, f"error: {' '.join(str(error).split())}"
+            ended = Ended(1, type(error).__name__, str(error))
         except OSError as error:
-            code, last_words = 1, f"error: {_in_words(error)}"
+            ended = Ended(1, type(error).__name__, _in_words(error))
+        except MemoryError:
+            ended = Ended(1, "MemoryError", "not enough memory; end other programs, or use less")
         except KeyboardInterrupt:
-            code, last_words = 130, "stopped"
+            ended = Ended(130, "Stopped", "stopped")
+        except _Terminated:
+            ended = Ended(143, "Stopped", "stopped")
         finally:
             progress.clear()
             signal.signal(signal.SIGTERM, before)
             log.removeHandler(handler)
-        if last_words:
-            print(f"mdth: {last_words}", file=stderr)
-    return code
+        if ended.code:
+            print(ended.line(parsed.log), file=stderr)
+    return ended.code
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code and, unless that is 0, the last words."""
+
+    code: int
+    error: str = ""
+    words: str = ""
+
+    def line(self, kind: str) -> str:
+        """The last words as one line of text or JSON."""
+        words = redacted(one_line(self.words))
+        if kind == JSON:
+            return as_json("error", words, error=self.error, exit=self.code)
+        return f"mdth: {'error: ' if self.code == 1 else ''}{words}"
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: what is open is closed, nothing half-made stays."""
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise _Terminated
 
 
 def _in_words(error: OSError) -> str:

@@ -1,16 +1,16 @@
 """Opening sound and video files safely: by content, and without touching any other file."""
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
+from mdth.bounded import BoundedFile
 from mdth.errors import MissingInput, UnreadableMedia
 from mdth.media.kinds import FORMATS, codec_list
 from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_STREAMS
@@ -26,15 +26,11 @@ _OPTIONS = {
 
 
 class _Unnamed:
-    """A file without its name, so that the extension has no say in what it is.
+    """A file without its name, so that the extension has no say in what it is."""
 
-    It is never asked for more than it has: Python makes room for all that is asked, and a header
-    may ask for 2 GB.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BoundedFile) -> None:
         self._file = file
-        self._size = os.fstat(file.fileno()).st_size
+        self.read = file.read
         self.tell = file.tell
 
     def seek(self, offset: int, whence: int) -> int:
@@ -43,10 +39,6 @@ class _Unnamed:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return -1
-
-    def read(self, count: int) -> bytes:
-        """At most `count` bytes."""
-        return self._file.read(min(count, max(0, self._size - self._file.tell())))
 
 
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -72,7 +64,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     """
     check_file(path)
     try:
-        file = path.open("rb")
+        file = BoundedFile(path)
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror})") from error
     with file:

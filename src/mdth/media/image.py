@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from mdth.artefacts import FloatArray, Frame
+from mdth.bounded import BoundedFile
 from mdth.errors import UnreadableMedia
 from mdth.media.container import check_file
 from mdth.media.limits import (
@@ -57,7 +58,7 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; ours is an error
-            with Image.open(path, formats=FORMATS) as image:
+            with BoundedFile(path) as file, Image.open(file, formats=FORMATS) as image:
                 return _read(image, path, max_size)
     except UnidentifiedImageError as error:
         raise UnreadableMedia(

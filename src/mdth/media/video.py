@@ -75,12 +75,12 @@ def read_frames(path: Path) -> Iterator[Frame]:
         stream = _video_stream(container, path)
         fps = _rate(stream)
         damaged: list[str] = []
-        size: tuple[int, int] | None = None
+        first: VideoFrame | None = None
         count = 0
         timed = _timed(_decoded(container, stream, path, damaged), start_time(container), fps)
         for frame, times in _at_ticks(timed, fps):
-            size = size or (frame.width, frame.height)
-            picture = _picture(frame, size) if times else None
+            first = first or frame
+            picture = _picture(frame, like=first) if times else None
             for _ in range(times):
                 assert picture is not None
                 count += 1
@@ -211,11 +211,16 @@ def _at_ticks(
 
 def _upright_size(frame: VideoFrame) -> tuple[int, int]:
     width, height = frame.width & ~1, frame.height & ~1
-    return (height, width) if frame.rotation % 180 else (width, height)
+    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
 
 
-def _picture(frame: VideoFrame, size: tuple[int, int]) -> Frame:
-    """RGB [H,W,3], upright and even; a change of size within the file is scaled back to `size`."""
-    rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+def _quarter_turns(frame: VideoFrame) -> int:
+    """How often to turn it counter-clockwise by 90 degrees, 0 to 3; files name any angle."""
+    return round(frame.rotation / 90) % 4
+
+
+def _picture(frame: VideoFrame, *, like: VideoFrame) -> Frame:
+    """RGB [H,W,3], even; turned upright and scaled as the file's first picture is."""
+    rgb = frame.to_ndarray(format="rgb24", width=like.width, height=like.height)
     rgb = rgb[: rgb.shape[0] & ~1, : rgb.shape[1] & ~1]
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4), dtype=np.uint8)
+    return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(like)), dtype=np.uint8)

@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -56,6 +57,8 @@ class VideoWriter:
         self.options = {"crf": str(crf), "preset": preset}
         self.metadata = metadata or {}
         self.frames_written = 0
+        self.bytes_written = 0
+        self.seconds = 0.0  # spent encoding
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
         self._queue: queue.Queue[Frame | None] = queue.Queue(QUEUED_FRAMES)
         self._failure: BaseException | None = None
@@ -110,6 +113,7 @@ class VideoWriter:
         try:
             with self._part.open("rb") as file:
                 os.fsync(file.fileno())
+            self.bytes_written = self._part.stat().st_size
             self._part.replace(self.path)
         except OSError as error:
             raise _not_written(self.path, error) from error
@@ -155,15 +159,19 @@ class VideoWriter:
             pictures = PictureTrack(out, self.size, self.fps, self.options)
             sound = SoundTrack(out, self.sound) if self.sound is not None else None
             for frame in self._frames():
+                start = time.perf_counter()
                 pictures.add(frame)
                 self.frames_written += 1
                 if sound is not None:
                     sound.add_until(Fraction(self.frames_written) / self.fps)
+                self.seconds += time.perf_counter() - start
             if self._cancelled:
                 return
+            start = time.perf_counter()
             pictures.finish()
             if sound is not None:
                 sound.finish(Fraction(self.frames_written) / self.fps, slack=1 / self.fps)
+            self.seconds += time.perf_counter() - start
 
 
 class RawWriter:
@@ -172,6 +180,8 @@ class RawWriter:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.frames_written = 0
+        self.bytes_written = 0
+        self.seconds = 0.0  # spent writing
 
     def __enter__(self) -> Self:
         return self
@@ -184,10 +194,13 @@ class RawWriter:
 
     def write(self, frame: Frame) -> None:
         """Add a picture, RGB uint8 [H,W,3]. Raises StorageError when nobody reads any more."""
+        start = time.perf_counter()
         try:
             self.file.write(np.ascontiguousarray(frame).data)
         except OSError as error:
             raise StorageError(f"raw pictures cannot be written ({reason(error)})") from error
+        self.seconds += time.perf_counter() - start
+        self.bytes_written += frame.nbytes
         self.frames_written += 1
 
 

@@ -1,0 +1,204 @@
+"""`--log json`: a line for each stage, an error as a line, and no secret in any of them."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import pytest
+
+from mdth import cli, stages
+from mdth.console import JSON, Progress, one_line, start_logging
+from mdth.errors import StorageError
+from mdth.redact import hide
+
+Command = Callable[..., Any]
+PREPARE = ["fetch", "prepare speech", "prepare portrait", "seal", "publish"]
+FILM = ["fetch", "load", "read speech", "speech to mesh", "retarget", "render", "encode", "upload"]
+
+
+def lines(err: str) -> list[dict[str, Any]]:
+    """Every line of stderr is one object with time, level and message."""
+    found = [json.loads(line) for line in err.splitlines()]
+    for line in found:
+        assert datetime.fromisoformat(line["time"]).tzinfo is not None
+        assert line["level"] in ("info", "warning", "error")
+        assert isinstance(line["message"], str)
+    return found
+
+
+def told(err: str) -> list[dict[str, Any]]:
+    return [line for line in lines(err) if "stage" in line]
+
+
+def test_a_twin_from_raw_files_to_video(
+    mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path
+) -> None:
+    for kind, path in (("audio", short_path), ("image", portrait_path)):
+        folder = twin_home / "store/raw/anna" / kind
+        folder.mkdir(parents=True)
+        copyfile(path, folder / path.name)
+    prepared = mdth("preprocess", "anna", "--log", "json")
+    assert prepared.code == 0, prepared.err
+    filmed = mdth("inference", "anna", "--preview", "--log=json")
+    assert filmed.code == 0, filmed.err
+    for ended, expected in ((prepared, PREPARE), (filmed, FILM)):
+        found = told(ended.err)
+        assert [line["stage"] for line in found] == expected
+        assert {line["twin"] for line in found} == {"anna"}
+        assert all(line["seconds"] >= 0 for line in found)
+    moved = {line["stage"]: line["bytes"] for line in told(prepared.err)}
+    raw = short_path.stat().st_size + portrait_path.stat().st_size
+    assert moved["fetch"] == raw
+    assert moved["prepare portrait"] == portrait_path.stat().st_size
+    assert moved["seal"] == moved["publish"] > 0
+    video = twin_home / "home/warping-serving/anna/th/output.mp4"
+    moved = {line["stage"]: line["bytes"] for line in told(filmed.err)}
+    assert moved["encode"] == video.stat().st_size
+    assert moved["upload"] > moved["encode"]
+    again = mdth("inference", "anna", "--preview", "--log", "json")
+    assert [line["stage"] for line in told(again.err)] == ["fetch", "upload"]
+    assert told(again.err)[1]["bytes"] is None
+
+
+def test_errors_are_lines_with_the_same_exit_code(mdth: Command, tmp_path: Path) -> None:
+    talk = ("talk", tmp_path / "a\nb.jpg", tmp_path / "b.wav", "-o", tmp_path / "c.mp4")
+    plain, ended = mdth(*talk), mdth(*talk, "--log", "json")
+    assert ended.code == plain.code == 1
+    last = lines(ended.err)[-1]
+    assert (last["level"], last["error"], last["exit"]) == ("error", "MissingInput", 1)
+    assert plain.err.splitlines()[-1] == f"mdth: error: {last['message']}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["talk"], ["sing"], ["version", "--loud"], ["talk", "a", "b", "-o", "c", "--fps", "x"]],
+)
+def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
+    ended = mdth(*arguments, "--log", "json")
+    assert ended.code == 2
+    (line,) = lines(ended.err)
+    assert (line["error"], line["exit"]) == ("Usage", 2)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "error"),
+    [
+        (StorageError("no"), 1, "StorageError"),
+        (OSError(28, "No space left on device"), 1, "OSError"),
+        (MemoryError(), 1, "MemoryError"),
+        (KeyboardInterrupt(), 130, "Stopped"),
+        (cli._Terminated(), 143, "Stopped"),
+    ],
+)
+def test_every_way_to_end(
+    mdth: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, error: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("mdth.record.versions", fail)
+    ended = mdth("version", "--log", "json")
+    assert ended.code == code
+    (line,) = lines(ended.err)
+    assert (line["error"], line["exit"]) == (error, code)
+    assert mdth("version").code == code
+    assert len(mdth("version").err.splitlines()) == 1
+
+
+def test_exit_codes_are_documented(mdth: Command) -> None:
+    said = " ".join(mdth("--help").out.split())
+    for code in ("0 done", "1 an error", "2 wrong usage", "130 stopped by Ctrl-C", "143 stopped"):
+        assert code in said
+
+
+def test_no_bar_among_the_lines() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for visible in (True, False):
+        stream = Terminal()
+        bar = Progress(stream, visible=visible)
+        bar(1, 10)
+        bar._start = -1e9
+        bar(2, 10)
+        assert bool(stream.getvalue()) == visible
+
+
+@pytest.fixture(params=["text", "json"])
+def stream(request: pytest.FixtureRequest) -> Iterator[StringIO]:
+    """What the log writes, in both kinds."""
+    written = StringIO()
+    handler = start_logging(written, verbose=True, kind=request.param)
+    yield written
+    logging.getLogger("mdth").removeHandler(handler)
+
+
+SECRETS = {
+    "an access key": ("AKIAIOSFODNN7EXAMPLE", "key AKIAIOSFODNN7EXAMPLE is unknown"),
+    "a password in a URL": ("hunter2secret", "s3://user:hunter2secret@host/bucket: no"),
+    "a signed query": ("abcdef0123456789", "GET /a?X-Amz-Signature=abcdef0123456789&x=1"),
+    "a token": ("eyJhbGciOiJIUzI1NiJ9", "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9"),
+    "a session token": ("FwoGZXIvYXdzEXAMPLE", "aws_session_token=FwoGZXIvYXdzEXAMPLE"),
+    "a secret that is known": ("wJalrXUtnFEMI/K7MDENG", "tried wJalrXUtnFEMI/K7MDENG twice"),
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_the_handler_is_a_second_line_of_defence(stream: StringIO, kind: str) -> None:
+    secret, said = SECRETS[kind]
+    hide(["wJalrXUtnFEMI/K7MDENG"])
+    log = logging.getLogger("mdth.anything")
+    log.info("plain: %s", said)
+    try:
+        raise OSError(said)
+    except OSError:
+        log.exception("it failed")
+    assert stream.getvalue().count("\n") == 2
+    assert secret not in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_no_secret_in_the_last_words(
+    mdth: Command, monkeypatch: pytest.MonkeyPatch, kind: str, log: str
+) -> None:
+    secret, said = SECRETS[kind]
+    hide(["wJalrXUtnFEMI/K7MDENG"])
+
+    def fail() -> None:
+        raise StorageError(said)
+
+    monkeypatch.setattr("mdth.record.versions", fail)
+    ended = mdth("version", "--log", log)
+    assert ended.code == 1
+    assert secret not in ended.err + ended.out
+
+
+def test_a_name_forges_no_line_and_moves_no_cursor(stream: StringIO) -> None:
+    logging.getLogger("mdth").warning("%s: odd", "a\nmdth: error: forged\x1b[2J\r\u202egpj.exe\0")
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+
+
+def test_one_line_keeps_what_can_be_read() -> None:
+    assert one_line("  größe 你好 \t a\nb\x07 ") == "größe 你好 a b\\x07"
+
+
+def test_stages_count_what_moves_and_nest() -> None:
+    with stages.about("anna"), stages.stage("outer") as outer, stages.stage("inner") as inner:
+        stages.count(5)
+        assert stages.current_twin() == "anna"
+    assert (outer.bytes, inner.bytes) == (5, 5)
+    assert stages.current_twin() is None
+    with pytest.raises(KeyError), stages.stage("failing"):
+        raise KeyError
+    stages.count(7)
+    assert JSON == "json"
