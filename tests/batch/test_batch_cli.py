@@ -127,6 +127,18 @@ def test_the_tally() -> None:
     assert log.getvalue() == "mdth: 2 of 2 twins, 0 failed\n"
 
 
+def test_json_lines_on_stderr(mdth: Command, place: Path) -> None:
+    twins = listed(place, "t-1", "faceless-1", "tell-1")
+    ended = mdth("batch", "--twins", twins, "--task", "inference", "--log", "json")
+    assert ended.code == 1
+    lines = [json.loads(line) for line in ended.err.splitlines()]
+    failed = next(line for line in lines if line.get("twin") == "faceless-1")
+    assert failed["message"] == "faceless-1 failed: faceless-1: no face"
+    told = next(line for line in lines if line["message"] == "working on tell-1")
+    assert (told["level"], told["twin"], told["bytes"]) == ("info", "tell-1", 7)
+    assert lines[-2]["message"] == "3 of 3 twins, 1 failed"
+
+
 INTERRUPTED = """
     import sys
     sys.path.insert(0, {here!r})

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from mdth.errors import MdthError, StorageError
 from mdth.redact import redacted
+from mdth.stages import about
 
 log = logging.getLogger("mdth")
 
@@ -77,7 +78,8 @@ def attempt(job: Job, twin: str) -> Outcome:
         return Outcome(state, round(time.perf_counter() - start, 3), words, again)
 
     try:
-        worked = job.load()(twin, **job.settings)
+        with about(twin):
+            worked = job.load()(twin, **job.settings)
     except MdthError as error:
         return ended("failed", str(error), again=isinstance(error, StorageError))
     except MemoryError:

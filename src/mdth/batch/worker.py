@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from mdth.batch.job import Job, attempt
+from mdth.stages import current_twin
 
 # What every log record has; anything else was given as `extra`.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -70,12 +71,15 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record with its `extra`s."""
         extra = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        said, twin = record.getMessage(), current_twin()
         kept = {
             "name": record.name,
             "levelno": record.levelno,
             "levelname": record.levelname,
-            "msg": record.getMessage(),
+            # Lines of several workers stand side by side.
+            "msg": f"{twin}: {said}" if twin and twin not in said else said,
             "created": record.created,
+            "twin": twin,
         }
         try:
             self._teller.tell({"log": {**extra, **kept}})

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mdth.console import Progress
+from mdth.console import TEXT, Progress, as_json, one_line
 from mdth.errors import InputError, MdthError
 from mdth.options import Options
 
@@ -41,7 +41,9 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(table.ResultsFile(parsed.results)) if parsed.results else None
-        tally = Tally(len(twins), workers=parsed.workers or 1, stream=sys.stderr)
+        tally = Tally(
+            len(twins), workers=parsed.workers or 1, stream=sys.stderr, text=parsed.log == TEXT
+        )
         # Also what is finished when Ctrl-C ends the batch is told.
         stack.callback(lambda: print(table.text(results)) if results else None)
         stack.callback(tally.clear)
@@ -88,13 +90,15 @@ class Tally:
     """How many of `total` twins ended, how many failed, and about how long the rest takes.
 
     One line that is drawn again on a terminal, else a line now and then; each failure at once.
+    text: lines for people, else JSON for programs.
     """
 
-    def __init__(self, total: int, *, workers: int, stream: TextIO) -> None:
+    def __init__(self, total: int, *, workers: int, stream: TextIO, text: bool = True) -> None:
         self._total = total
         self._workers = workers
         self._stream = stream
-        self._terminal = stream.isatty()
+        self._text = text
+        self._drawn = text and stream.isatty()
         self._told = time.monotonic()
         self._ended = self._failed = self._worked = 0
         self._worked_s = 0.0
@@ -108,17 +112,17 @@ class Tally:
         if result.state == "failed":
             self._failed += 1
             self.clear()
-            self._stream.write(f"mdth: {result.twin} failed: {result.error}\n")
+            self._say("error", f"{result.twin} failed: {result.error}", twin=result.twin)
         now = time.monotonic()
-        if self._terminal:
+        if self._drawn:
             self._stream.write(f"\r{self.line()}\x1b[K")
         elif now - self._told >= REPORT_EVERY_S or self._ended == self._total:
             self._told = now
-            self._stream.write(f"mdth: {self.line()}\n")
+            self._say("info", self.line())
         self._stream.flush()
 
     def line(self) -> str:
-        """For example `12 of 50 twins, 1 failed, 3:20 left`."""
+        """For example `12 of 50 twins, 1 failed, about 3:20 left`."""
         words = [f"{self._ended} of {self._total} twins", f"{self._failed} failed"]
         left = self._total - self._ended
         if self._worked and left:
@@ -129,6 +133,10 @@ class Tally:
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._terminal:
+        if self._drawn:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+    def _say(self, level: str, words: str, *, twin: str | None = None) -> None:
+        line = f"mdth: {one_line(words)}" if self._text else as_json(level, words, twin=twin)
+        self._stream.write(f"{line}\n")
