@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
+from mdth import stages
 from mdth.errors import ArtefactError, MissingDependency, StorageError
 from mdth.redact import guard_logs, hide, redacted
 from mdth.storage.choice import Candidate, in_order
@@ -144,11 +145,13 @@ class Store:
                 part.replace(target)
 
         self._ask(path, fetch)
+        stages.count(target.stat().st_size)
         return target
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a file to `path`, where it appears complete or not at all."""
         self._ask(path, lambda: self._files.put(source, _inside(path)))
+        stages.count(source.stat().st_size)
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
