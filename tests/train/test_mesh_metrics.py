@@ -186,6 +186,7 @@ def test_folders_are_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert rows["FDD"][2].startswith("upper face, ")
     assert float(rows["shut on p, b, m, true"][0]) == pytest.approx(0.5)
     assert float(rows["diversity"][0]) > 0
+    assert float(rows["lip opening, correlation"][0]) == pytest.approx(1)
     assert "lip speed in silence" in rows and "lip speed in speech, true" in rows
     assert "2 clips" in caplog.text
 

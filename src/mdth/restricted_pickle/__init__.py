@@ -1,8 +1,9 @@
 """Read arrays out of pickles that nobody vouches for.
 
-Nothing in the file is ever called: the opcodes are followed by hand, and the few names that FLAME's
-files use (numpy arrays, scipy sparse matrices, chumpy's Ch) stand for readers of ours. Any other
-name stops the reading. Memory stays within a small factor of the file's size, time linear in it.
+Nothing in the file is ever called: the opcodes are followed by hand, and the few names that the
+files of FLAME and VOCASET use (numpy arrays, scipy sparse matrices, chumpy's Ch) stand for readers
+of ours. Any other name stops the reading. Memory stays within a small factor of the file's size,
+time linear in it.
 """
 
 from pathlib import Path

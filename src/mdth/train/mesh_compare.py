@@ -28,6 +28,7 @@ from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.train import mesh_metrics, mesh_regions
 from mdth.train.mesh_metrics import FloatArray
 from mdth.train.mesh_regions import Regions
+from mdth.train.score import correlation
 
 log = logging.getLogger("mdth")
 
@@ -114,7 +115,7 @@ def _timed(
     one: Sequence, truth: Sequence, name: str, regions: Regions, heard: Heard
 ) -> dict[str, float]:
     """What needs phone times or the sound; for the true meshes too."""
-    found: dict[str, float] = {}
+    found = _openings(one, truth, regions)
     for whose, sequence in (("", one), (", true", truth)):
         if name in heard.closures and len(regions.pairs):
             gaps = mesh_metrics.lip_gaps(sequence.vertices, regions.pairs)
@@ -135,6 +136,18 @@ def _timed(
             if (~silent).any():
                 found[f"lip speed in speech{whose}"] = float(moving[~silent].mean())
     return found
+
+
+def _openings(one: Sequence, truth: Sequence, regions: Regions) -> dict[str, float]:
+    """How the opening of the lips follows the true one over time."""
+    frames = min(len(one.vertices), len(truth.vertices))
+    if not len(regions.pairs) or frames < 2:
+        return {}
+    gaps = [
+        mesh_metrics.lip_gaps(sequence.vertices[:frames], regions.pairs)
+        for sequence in (one, truth)
+    ]
+    return {"lip opening, correlation": float(correlation(*gaps))}
 
 
 def read_pair(predicted: Path, true: Path) -> tuple[dict[str, list[Sequence]], dict[str, Sequence]]:
@@ -218,9 +231,9 @@ def lines(found: dict[str, float], regions: Regions, *, unit_mm: float | None) -
         unit += "^2" if power == 2 else ""
         unit += {"acceleration": "/s^2", "jitter": "/s^3"}.get(metric.partition(",")[0], "")
         unit += "/s" if metric.startswith("lip speed") else ""
-        if metric.startswith("shut"):
+        if metric.startswith("shut") or metric.endswith("correlation"):
             scale, unit = 1.0, ""
-        where = over.get(metric, f"lips, {len(regions.lips)} vertices" if "lip" in metric else "")
+        where = over.get(metric, f"lips, {len(regions.lips)} vertices" if "speed" in metric else "")
         text.append(f"{metric:32} {value * scale:12.6g} {unit:8} {where}".rstrip())
     return text
 
