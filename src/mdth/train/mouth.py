@@ -39,7 +39,7 @@ log = logging.getLogger("mdth")
 Samples = dict[str, npt.NDArray[np.float16]]
 
 # How often each pair becomes a sample: at its own scale, mirrored or not, soft or not.
-REPEATS = {"s1": 1, "london": 32, "generated": 48}
+REPEATS = {"s1": 2, "london": 32, "generated": 48}
 LARGE_REPEATS = {"london": 5, "generated": 8}
 # People with teeth, each with lips opened at random: see `mouth_bank.make_opened`.
 OPENED, LARGE_OPENED = 2400, 400
