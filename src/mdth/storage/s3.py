@@ -4,10 +4,13 @@ Every request is one call here, so that it is repeated, counted and explained in
 them is a HEAD, whose refusals carry no reason.
 """
 
+import importlib
 import os
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -151,10 +154,21 @@ def _filesystem(settings: S3Settings, endpoint: str | None) -> Any:
 def _connect(settings: S3Settings, endpoint: str | None) -> Any:
     secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     hide(os.environ.get(name) for name in secrets)
-    files = fsspec.filesystem("s3", **_options(settings, endpoint))
+    session = importlib.import_module("aiobotocore.session").get_session()
+    # botocore's own reading of times is most of what a long listing takes.
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    files = fsspec.filesystem("s3", session=session, **_options(settings, endpoint))
     files.retries = 1  # `patiently` repeats
     guard_logs(*LIBRARIES)
     return files
+
+
+def _time(text: str) -> datetime:
+    """A time of a listing or a header."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 def _options(settings: S3Settings, endpoint: str | None) -> dict[str, Any]:

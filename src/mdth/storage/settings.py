@@ -26,7 +26,7 @@ class S3Settings:
     attempts: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
-    part_bytes: int = 16 * MIB
+    part_bytes: int = 8 * MIB
     parallel: int = 4
 
     def pause_s(self, failures: int) -> float:
