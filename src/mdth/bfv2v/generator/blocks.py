@@ -85,7 +85,11 @@ class SpectralConv2d(nn.Module):
         self.register_buffer("weight_v", _unit(rows.new_empty(rows.shape[1]).normal_()))
 
     def weight(self) -> Tensor:
-        """The normalised weight [out,in,k,k]."""
+        """The normalised weight [out,in,k,k], in float32 also under autocast."""
+        with torch.autocast(self.weight_orig.device.type, enabled=False):
+            return self._weight()
+
+    def _weight(self) -> Tensor:
         rows = self.weight_orig.flatten(1)
         if self.training:
             with torch.no_grad():

@@ -148,7 +148,7 @@ class DenseMotion(nn.Module):
         entries = torch.cat([torch.zeros_like(entries[:, :1]), entries], 1)
         features = self.hourglass(entries)
         mask = functional.softmax(self.mask(features), 1)
-        deformation = torch.einsum("bkdhw,bkdhwc->bdhwc", mask, motions)
+        deformation = (mask[..., None] * motions).sum(1)
         occlusion = torch.sigmoid(self.occlusion(features.flatten(1, 2)))
         return Flow(deformation, occlusion, mask)
 
