@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +128,19 @@ def diagnose(error: BaseException) -> Fault:
         advice = DAMAGED if "damaged" in PASSING[code] else LATER
         return Fault(f"{PASSING[code]} ({code})", advice, passes=True, code=code)
     if code:
-        advice, missing = ADVICE.get(code, REACH), code == "NoSuchKey"
-        return Fault(f"{_words(error)} ({code})", advice, False, code, missing)
+        said, missing = _words(error), code == "NoSuchKey"
+        return Fault(f"{said} ({code})", _advice(code, said), False, code, missing)
     return _without_answer(error)
+
+
+def _advice(code: str, said: str) -> str:
+    """What to do; some servers refuse for the time as they refuse for everything else."""
+    if code in ("AccessDenied", "403") and _ABOUT_TIME.search(said):
+        return CLOCK
+    return ADVICE.get(code, REACH)
+
+
+_ABOUT_TIME = re.compile(r"(?i)server.?s time|request has expired|skew")
 
 
 def _without_answer(error: BaseException) -> Fault:

@@ -1,0 +1,114 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fault_proxy import FaultProxy
+from fault_table import QUICK
+
+from mdth.errors import StorageError
+from mdth.storage.retry import NotThere
+from mdth.storage.store import Store
+from s3_servers import s3_client
+
+Proxied = tuple[FaultProxy, str]
+
+ODD_NAMES = [
+    "a b.wav",
+    "a+b.wav",
+    "a%2Fb.wav",
+    "a?b=c&d.wav",
+    "a#b.wav",
+    "a@b.wav",
+    "ä\u202f日本.wav",  # a narrow space, as in the names of screenshots
+    'it\'s "so".wav',
+    "~a!$()*,;=:.wav",
+]
+
+
+@pytest.fixture(params=["rclone", "moto"])
+def proxied(request: pytest.FixtureRequest) -> Proxied:
+    """The proxy before each server in turn, and the URL of an empty store."""
+    return request.getfixturevalue(f"{request.param}_proxy")
+
+
+def test_odd_names_come_back_as_they_are(proxied: Proxied, tmp_path: Path) -> None:
+    store = Store(proxied[1], settings=QUICK)
+    for number, name in enumerate(ODD_NAMES):
+        (tmp_path / "sent").write_text(str(number))
+        store.upload(tmp_path / "sent", f"raw/t/audio/{name}")
+    assert {file.name for file in store.files("raw/t/audio")} == set(ODD_NAMES)
+    assert set(store.below("raw/t")) == {f"audio/{name}" for name in ODD_NAMES}
+    for number, name in enumerate(ODD_NAMES):
+        path = f"raw/t/audio/{name}"
+        assert store.exists(path)
+        assert store.download(path, tmp_path / "back").read_text() == str(number)
+        store.remove(path)
+    assert store.files("raw/t/audio") == []
+
+
+def test_a_folder_is_not_taken_for_one_that_begins_alike(proxied: Proxied, tmp_path: Path) -> None:
+    store = Store(proxied[1], settings=QUICK)
+    (tmp_path / "a").write_text("a")
+    store.upload(tmp_path / "a", "raw/t-2/audio/a.wav")
+    store.upload(tmp_path / "a", "raw/t0/audio/a.wav")
+    assert not store.exists("raw/t")
+    assert not store.exists("raw/t-2/audio/a")
+    assert store.below("raw/t") == {}
+    store.upload(tmp_path / "a", "raw/t/audio/a.wav")
+    assert store.exists("raw/t")
+    assert store.folders("raw") == ["t", "t-2", "t0"]
+
+
+def test_markers_of_folders_are_no_files(moto_proxy: Proxied) -> None:
+    proxy, url = moto_proxy
+    prefix = url.removeprefix("s3://bucket/")
+    client = s3_client(proxy.url)
+    for key in ("raw/t/audio/", "raw/t/audio/below/"):
+        client.put_object(Bucket="bucket", Key=f"{prefix}/{key}")
+    store = Store(url, settings=QUICK)
+    assert store.files("raw/t/audio") == []
+    assert store.below("raw/t") == {}
+
+
+@pytest.mark.parametrize("key", ["raw/t/../../x", "raw/t//etc/passwd", "raw/t/./a", "raw/t/a\x7fb"])
+def test_keys_that_are_no_plain_paths_are_refused(moto_proxy: Proxied, key: str) -> None:
+    proxy, url = moto_proxy
+    store = Store(url, settings=QUICK)
+    with pytest.raises(StorageError, match="not a path inside the store"):
+        store.download(key, Path("never"))
+    prefix = url.removeprefix("s3://bucket/")
+    s3_client(proxy.url).put_object(Bucket="bucket", Key=f"{prefix}/{key}", Body=b"x")
+    with pytest.raises(StorageError, match="not a plain file name; remove it"):
+        store.below("raw/t")
+
+
+@pytest.mark.parametrize("server", ["rclone_proxy", "moto_proxy"])
+def test_what_is_missing_is_told_apart(
+    request: pytest.FixtureRequest, tmp_path: Path, server: str
+) -> None:
+    _, url = request.getfixturevalue(server)
+    with pytest.raises(NotThere, match="check MDTH_STORE and the name"):
+        Store(url, settings=QUICK).download("raw/t/none.wav", tmp_path / "none")
+    with pytest.raises(StorageError, match="create the bucket") as caught:
+        Store("s3://no-such-bucket/x", settings=QUICK).download("a.wav", tmp_path / "none")
+    assert not isinstance(caught.value, NotThere)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_clock_that_is_off_by_an_hour_is_named_by_a_real_server(
+    rclone_proxy: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, url = rclone_proxy
+    store = Store(url, settings=QUICK)
+    store.files("raw/t")
+
+    def an_hour_late(remove_tzinfo: bool = True) -> datetime:
+        now = datetime.now(UTC) - timedelta(hours=1)
+        return now.replace(tzinfo=None) if remove_tzinfo else now
+
+    # This server's code for it is AccessDenied.
+    monkeypatch.setattr("botocore.auth.get_current_datetime", an_hour_late)
+    proxy.clear()
+    with pytest.raises(StorageError, match="server's time.*set this machine's clock"):
+        store.files("raw/t")
+    assert proxy.count() == 1
