@@ -9,6 +9,7 @@ from mdth import pipeline
 from mdth.config import config
 from mdth.errors import MissingDependency, MissingInput
 from mdth.film import Progress
+from mdth.options import EMBEDDED, Choices
 from mdth.storage import layout
 from mdth.storage.store import Store
 
@@ -72,7 +73,8 @@ def _write_images(folder: Path) -> None:
 def _write_videos(folder: Path, progress: Progress | None) -> None:
     _write_decoys(folder, "0.mp4")
     clip = folder / "2_clip.mp4"
-    pipeline.talk(portrait(), example("short.wav"), clip, seed=CLIP_SEED, progress=progress)
+    choices: Choices = {"seed": CLIP_SEED, "engine": EMBEDDED}
+    pipeline.talk(portrait(), example("short.wav"), clip, progress=progress, **choices)
     clip.with_suffix(".json").unlink()
     shutil.copyfile(clip, folder / "10_clip.mp4")
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,45 @@ def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:
     mesh = pictured()
     read = landmarks.reader().read(np.zeros((256, 256, 3), np.uint8), mesh)
     np.testing.assert_array_equal(read, mesh[landmarks68.VERTICES])
+
+
+def test_face_alignment_reads_them_where_its_weights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in with the package's names: given the face's box, asked for nothing to fetch."""
+    torch = pytest.importorskip("torch")
+    asked = {}
+
+    class FaceAlignment:
+        def __init__(self, kind: int, **options: object) -> None:
+            asked.update(options, kind=kind)
+
+        def get_landmarks_from_image(self, picture: np.ndarray, detected_faces: list) -> list:
+            (asked["box"],) = detected_faces
+            return [np.full((68, 2), 7.5, np.float32)]
+
+    for name in ("face_alignment", "face_alignment.api"):
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.util.spec_from_loader(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    package = sys.modules["face_alignment"]
+    package.FaceAlignment = FaceAlignment
+    package.LandmarksType = types.SimpleNamespace(TWO_D=1)
+    sys.modules["face_alignment.api"].models_urls = {"2DFAN-4": "https://some.where/net.tar"}
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert landmarks.reader_name() == "mesh", "installed, without its weights"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/net.tar").touch()
+    assert landmarks.reader_name() == "face-alignment"
+    assert landmarks.reader_files() == [tmp_path / "checkpoints/net.tar"]
+    mesh = pictured()
+    read = landmarks.reader().read(np.zeros((256, 256, 3), np.uint8), mesh)
+    np.testing.assert_array_equal(read, np.full((68, 2), 7.5))
+    assert asked["face_detector"] == "folder", "the one without weights"
+    left, top, right, bottom, score = asked["box"]
+    points = landmarks68.from_mesh(mesh)
+    assert left < points[:, 0].min() and right > points[:, 0].max()
+    assert top < points[:, 1].min() and bottom > points[:, 1].max() and score == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Who reads the 68 landmarks: our mesh, or face-alignment where it is installed with weights.
 
 Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D face alignment problem?", ICCV
-2017. Nothing is fetched: without its weights in torch's cache the mesh is read.
+2017; its package from version 1.5 on. Nothing is fetched: without its weights in torch's cache the
+mesh is read.
 """
 
 import logging
@@ -19,7 +20,7 @@ from mdth.face import landmarks68
 log = logging.getLogger("mdth")
 
 MESH, NETWORK = "mesh", "face-alignment"
-NETWORK_WEIGHTS = "2DFAN4-cd938726ad.zip"
+NETWORK_NAME = "2DFAN-4"
 # The detector's box that the network was trained with reaches this far over the landmarks' own,
 # as shares of its size: left, top, right, bottom.
 BOX_ROOM = np.array([-0.05, -0.25, 0.05, 0.05])
@@ -34,8 +35,8 @@ class Marks(NamedTuple):
 
 def reader_files() -> list[Path]:
     """The network's file where face-alignment reads the landmarks; none where our mesh does."""
-    found = find_spec("face_alignment") is not None and weights().is_file()
-    return [weights()] if found else []
+    found = weights() if find_spec("face_alignment") else None
+    return [found] if found and found.is_file() else []
 
 
 def reader_name() -> str:
@@ -51,11 +52,13 @@ def reader(device: str = "cpu") -> Marks:
     return Marks(NETWORK, _network(device))
 
 
-def weights() -> Path:
-    """Where face-alignment keeps its network."""
+def weights() -> Path | None:
+    """Where face-alignment keeps its network; None for a version before 1.5, which says it not."""
     import torch
+    from face_alignment.api import models_urls
 
-    return Path(torch.hub.get_dir()) / "checkpoints" / NETWORK_WEIGHTS
+    url = models_urls.get(NETWORK_NAME)
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name if url else None
 
 
 def _network(device: str) -> Callable[[Frame, FloatArray], FloatArray]:
@@ -63,7 +66,7 @@ def _network(device: str) -> Callable[[Frame, FloatArray], FloatArray]:
 
     # Boxes are given, so that no detector is needed: "folder" is the one without weights.
     network = face_alignment.FaceAlignment(
-        face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder"
+        face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
     )
 
     def read(picture: Frame, mesh: FloatArray) -> FloatArray:
