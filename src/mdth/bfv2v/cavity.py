@@ -97,7 +97,7 @@ class Cavity:
     def _own_teeth_mask(self) -> Layer:
         """Where the portrait looks into its own mouth, and there or above it: [H,W,2], 0..1."""
         height, width = self._image.shape[:2]
-        soft = max(0.6, 0.008 * self.eye_distance)
+        soft = max(1.2, 0.012 * self.eye_distance)
         inside = cover(lip_outline(self._mesh), (width, height), soft).inside
         seen = np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
         return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)

@@ -8,27 +8,33 @@ import cv2
 import numpy as np
 
 from mdth.bfv2v.motion import FloatArray, Grid
-from mdth.face import topology
+from mdth.face import geometry, topology
 
 # Area that is left to a cell: the smoothing sets in below the second, and is full at the first.
 FULL, BEGIN = 0.08, 0.2
 # Cells over which is smoothed, pass by pass.
 WIDTHS = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
-# Lips and lids fold on purpose: what lies behind them is painted.
-HOLES = (topology.LIPS_OUTER, topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16])
+# Lids and parted lips fold on purpose: what lies behind them is painted.
+LIDS = (topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16])
+# Lips that are nearer than this, eye distances, are skin like any other.
+PARTED = 0.012
 
 
 def unfold(field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int) -> Grid:
-    """The field [H,W,2] px, on cells of `cell` px, changed in place: no folds but lips and lids.
+    """The field [H,W,2] px, changed in place: no folds but lids and parted lips.
 
-    origin: x, y px of the field's corner. driving: [478,3] px.
+    Its cells are `cell` px wide; origin: x, y px of its corner. driving: [478,3] px.
     """
     folding = _folding(field, cell)
     if not folding.any():
         return field
     kept = np.ones(field.shape[:2], np.float32)
-    for hole in HOLES:
+    for hole in LIDS:
         outline = (driving[hole, :2] - origin) / cell
+        cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
+    unit = float(geometry.eye_distance(driving))
+    if geometry.lip_opening(driving) > PARTED * unit:
+        outline = (driving[topology.LIPS_INNER, :2] - origin) / cell
         cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
     for width in WIDTHS:
         rows, columns = np.nonzero(folding * kept)
