@@ -268,12 +268,10 @@ def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         "F1_e37.npz",
         "F2_e37.npz",
     ]
-    (tmp_path / "lips.txt").write_text("7, 8, 9")
-    (tmp_path / "upper.txt").write_text("0 1 2")
     folders = [str(tmp_path / "out" / part) for part in ("predicted", "true")]
-    regions = ["--lips", str(tmp_path / "lips.txt"), "--upper", str(tmp_path / "upper.txt")]
+    regions = ["--lips", str(tmp_path / "set/lips.txt"), "--upper", str(tmp_path / "set/upper.txt")]
     with caplog.at_level("INFO", logger="mdth"):
         mesh_compare.main([*folders, *regions, "--sounds", str(tmp_path / "out/sounds")])
-    assert "lips, 3 vertices" in caplog.text and "lip speed in speech" in caplog.text
+    assert "lips, 2 vertices" in caplog.text and "lip speed in speech" in caplog.text
     with pytest.raises(InputError, match="--tracks"):
         train.main(["tracked", str(tmp_path), str(tmp_path / "b")])

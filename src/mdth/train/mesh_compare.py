@@ -99,7 +99,10 @@ def _errors(one: Sequence, truth: Sequence, regions: Regions) -> dict[str, float
     )
     mine = mesh_metrics.roughness(one.vertices, one.fps)
     theirs = mesh_metrics.roughness(truth.vertices, truth.fps)
+    still = np.broadcast_to(neutral, truth.vertices.shape)
     return {
+        "LVE, neutral face": mesh_metrics.lip_vertex_error(still, truth.vertices, regions.lips),
+        "MVE, neutral face": mesh_metrics.mean_vertex_error(still, truth.vertices),
         "LVE": mesh_metrics.lip_vertex_error(one.vertices, truth.vertices, regions.lips),
         "MVE": mesh_metrics.mean_vertex_error(one.vertices, truth.vertices),
         "FDD": signed,
@@ -221,12 +224,14 @@ def choose_regions(given: argparse.Namespace, truth: Sequence) -> Regions:
 def lines(found: dict[str, float], regions: Regions, *, unit_mm: float | None) -> list[str]:
     """The table to print: metric, value, unit, and over which vertices."""
     over = {
-        **dict.fromkeys(("LVE", "LVE root"), f"lips, {len(regions.lips)} vertices"),
+        **dict.fromkeys(
+            ("LVE", "LVE root", "LVE, neutral face"), f"lips, {len(regions.lips)} vertices"
+        ),
         **dict.fromkeys(("FDD", "FDD absolute"), f"upper face, {len(regions.upper)} vertices"),
     }
     text = []
     for metric, value in sorted(found.items()):
-        power = {"LVE": 2, "FDD": 2, "FDD absolute": 2}.get(metric, 1)
+        power = 1 if metric == "LVE root" or metric[:3] not in ("LVE", "FDD") else 2
         scale, unit = (1.0, "u") if unit_mm is None else (unit_mm**power, "mm")
         unit += "^2" if power == 2 else ""
         unit += {"acceleration": "/s^2", "jitter": "/s^3"}.get(metric.partition(",")[0], "")

@@ -5,6 +5,7 @@
 
 A grid of points whose lower half opens with the loudness of a hum, each subject by another amount.
 Names of subjects and sentences are the published ones, so that the published split applies.
+`lips.txt` and `upper.txt` name the lowest fifth of the grid and its upper half, to compare meshes.
 """
 
 import argparse
@@ -63,6 +64,7 @@ def make_vocaset(folder: Path, sizes: Sizes = Sizes()) -> None:
     tables = {"rows": rows, "sounds": sounds, "templates": templates}
     for name, table in tables.items():
         (folder / vocaset.FILES[name]).write_bytes(pickle.dumps(table, protocol=2))
+    _write_regions(folder, sizes.vertices)
 
 
 def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
@@ -85,6 +87,7 @@ def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
                 content = count + mesh.astype("<f4").tobytes()
                 (take / f"frame_{frame:03}.vl").write_bytes(content)
             _write_wav(folder / "wav" / f"{subject}_{take.name}.wav", sound, RATES_HZ["biwi"])
+    _write_regions(folder, sizes.vertices)
 
 
 def _takes(sentences: int) -> list[int]:
@@ -119,6 +122,14 @@ def _sentence(
     sound = 0.4 * loudness * hum + 0.002 * rng.standard_normal(len(time_s))
     frame_s = np.arange(round(duration_s * fps)) / fps
     return np.clip(sound, -1, 1), np.interp(frame_s * 4, np.arange(len(knots)), knots)
+
+
+def _write_regions(folder: Path, vertices: int) -> None:
+    for name, chosen in (
+        ("lips", range(vertices // 5)),
+        ("upper", range(vertices // 2, vertices)),
+    ):
+        (folder / f"{name}.txt").write_text("\n".join(map(str, chosen)) + "\n", "utf-8")
 
 
 def _write_wav(path: Path, sound: FloatArray, rate_hz: int) -> None:
