@@ -7,6 +7,7 @@ from mdth import __version__, record
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
 from mdth.storage.layout import KINDS, MANIFEST
+from mdth.storage.links import link_on_the_way
 from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
 
 # 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.
@@ -128,4 +129,6 @@ def is_of(manifest: Manifest, origin: Origin) -> bool:
 
 def _as_sealed(folder: Path, file: Sealed) -> bool:
     path = folder / file.path
+    if link_on_the_way(folder, path) is not None:
+        return False
     return path.is_file() and path.stat().st_size == file.bytes and sha256(path) == file.sha256

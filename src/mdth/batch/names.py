@@ -41,7 +41,7 @@ def _listed(lines: Iterable[str], where: str) -> list[str]:
     if wrong:
         raise InvalidTwinId(
             f"{where}: not twin ids: {', '.join(wrong)}; an id has letters, digits, '.', '_' and "
-            "'-', no dot first, no '..', at most 64 characters"
+            "'-', no dot first or last, no '..', at most 64 characters"
         )
     if not given:
         raise MissingInput(f"{where}: no twin in it; write one id a line")

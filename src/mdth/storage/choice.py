@@ -1,6 +1,7 @@
 """Which of several input files is used: the first readable one by natural order of name."""
 
 import logging
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,15 +11,19 @@ from mdth.errors import InputError
 
 log = logging.getLogger("mdth")
 
+CONTROL = ("Cc", "Cs", "Zl", "Zp")
+LONGEST_NAME = 200  # bytes; names of files being written are longer by up to 50
+
 _natural = natsort_keygen(alg=ns.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be used; size in bytes."""
+    """A file that may be used; size in bytes. is_link: it leads elsewhere."""
 
     name: str
     size: int
+    is_link: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,22 @@ def choose(candidates: Iterable[Candidate], readable: Callable[[str], None]) -> 
     return Choice(chosen, tuple(skipped))
 
 
+def _is_plain(name: str) -> bool:
+    """Whether it can be a file's name here: no separator, no control character, not too long."""
+    return (
+        not set(name) & set("/\\")
+        and not any(unicodedata.category(character) in CONTROL for character in name)
+        and len(name.encode(errors="replace")) <= LONGEST_NAME
+    )
+
+
 def _why_not(candidate: Candidate, readable: Callable[[str], None], chosen: str | None) -> str:
     if candidate.name.startswith("."):
         return "hidden"
+    if candidate.is_link:
+        return "a link, which is not followed; put the file itself there"
+    if not _is_plain(candidate.name):
+        return "its name cannot be that of a file everywhere; rename it"
     if candidate.size == 0:
         return "empty"
     if chosen is not None:

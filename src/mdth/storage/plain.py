@@ -1,5 +1,6 @@
 """Files of a local folder, and of whatever else fsspec has a filesystem for."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mdth.redact import guard_logs
 from mdth.storage.faults import Damaged
+from mdth.storage.links import link_on_the_way
 from mdth.storage.listing import Entry
 from mdth.storage.unfinished import part_of, sweep_parts
 
@@ -37,13 +39,17 @@ class PlainFiles:
             return
         for info in found:
             name, is_folder = PurePosixPath(info["name"]).name, info["type"] == "directory"
-            if is_folder or info["type"] == "file":
-                yield Entry(name, int(info["size"] or 0), _time_s(info), is_folder)
+            is_link = bool(info.get("islink"))
+            if is_link or is_folder or info["type"] == "file":
+                yield Entry(name, int(info["size"] or 0), _time_s(info), is_folder, is_link)
 
     def below(self, folder: str) -> Iterator[Entry]:
         """All files below a folder, by their path relative to it."""
         self._check_root()
         base = self._full(folder)
+        if self._local:
+            yield from _below(Path(base))
+            return
         for name, info in self._files.find(base, detail=True).items():
             yield Entry(name.removeprefix(base).lstrip("/"), int(info["size"] or 0), _time_s(info))
 
@@ -87,11 +93,22 @@ class PlainFiles:
             sweep_parts(Path(self._full(folder)))
 
     def _full(self, path: str) -> str:
-        return f"{self._root}/{path}"
+        full = f"{self._root}/{path}"
+        link = link_on_the_way(Path(self._root), Path(full)) if self._local else None
+        if link is not None:
+            raise PermissionError(errno.EPERM, f"{link.name} is a link, which is not followed")
+        return full
 
     def _check_root(self) -> None:
         if self._local and not Path(self._root).is_dir():
             raise FileNotFoundError(f"no folder {self._root}")
+
+
+def _below(folder: Path) -> Iterator[Entry]:
+    for place, _, names in os.walk(folder):  # which follows no links
+        for path in (Path(place, name) for name in names):
+            found = path.lstat()
+            yield Entry(path.relative_to(folder).as_posix(), found.st_size, found.st_mtime)
 
 
 def _time_s(info: dict[str, Any]) -> float:

@@ -94,4 +94,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
 
 def as_json(content: Mapping[str, Any]) -> bytes:
     """The text of a JSON file; the same content always gives the same."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    try:
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # a file's name on the disk may be no text at all
+        return (json.dumps(content, indent=2) + "\n").encode()

@@ -88,12 +88,13 @@ class Store:
     def files(self, folder: str) -> list[Candidate]:
         """The files directly in a folder, in natural order; none if there is no such folder."""
         found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
-        return in_order(Candidate(entry.name, entry.size) for entry in found if not entry.is_folder)
+        files = (entry for entry in found if entry.is_link or not entry.is_folder)
+        return in_order(Candidate(entry.name, entry.size, entry.is_link) for entry in files)
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders directly in a folder, sorted; none if it is not there."""
         found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
-        return sorted(entry.name for entry in found if entry.is_folder)
+        return sorted(entry.name for entry in found if entry.is_folder and not entry.is_link)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder of that name."""

@@ -8,6 +8,7 @@ from typing import Self
 
 from mdth.config import config
 from mdth.storage import layout
+from mdth.storage.links import refuse_links
 from mdth.storage.store import Store
 from mdth.storage.unfinished import alone, sweep
 
@@ -22,9 +23,17 @@ class Twin:
 
     @classmethod
     def named(cls, twin_id: str) -> Self:
-        """The twin of that id, in the store and home of the settings. Raises InvalidTwinId."""
+        """The twin of that id, in the store and home of the settings.
+
+        Raises InvalidTwinId, and StorageError where one of its local folders is a link.
+        """
         layout.check_twin_id(twin_id)
-        return cls(twin_id, Store(config().store), layout.LocalTree(config().home))
+        twin = cls(twin_id, Store(config().store), layout.LocalTree(config().home))
+        raw = [twin.tree.raw(twin_id, kind) for kind in layout.KINDS]
+        for folder in (*raw, twin.prepared, twin.serving):
+            above = config().home / folder.relative_to(config().home).parts[0]
+            refuse_links(above, [folder])
+        return twin
 
     @property
     def prepared(self) -> Path:

@@ -1,0 +1,202 @@
+"""Twin ids, object keys and file names cannot lead out of a twin's folders."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import pytest
+
+from mdth import cli
+from mdth.errors import InvalidTwinId, StorageError
+from mdth.storage import layout
+from mdth.storage.choice import Candidate, choose
+from mdth.storage.store import Store
+
+Command = Callable[..., Any]
+
+OUTSIDE = [
+    "", ".", "..", "...", "/etc", "/", "//", "a/b", "../a", "a/../..", "a/", "./a", "~", "~root",
+    "a\\b", "..\\..", "C:\\a", "C:", "\\\\host\\share", "file:///etc", "s3://other/raw",
+    "%2e%2e", "%2e%2e%2f", "..%2f", "%252e%252e", "%c0%ae%c0%ae", "a%00", "&#46;&#46;",
+    "a\0b", "a\n", "\na", "a\r\nb", "a\tb", " a", "a ", "a b", "\x1b[2J", "\x7f",
+    "．．", "․․", "‥", "…", "／etc", "a∕b", "a⁄b", "a⧸b", "＼", "a＼b", "。。", "｡｡", "%u002e",
+    "\ud800", "\udcff", "\u202egnp", "\ufeffa", "a\u0300", "ａｎｎａ", "аnna", "anna\u200b",
+    "a" * 65, "a" * 5000, "..a", ".a", "a..b", "a.", "$HOME", "`id`", "$(id)", "a;b", "a|b", "*",
+    "?", "[a]", "{a,b}", "a'b", 'a"b', "CON", "con", "nul.txt", "COM1", "lpt9.tar.gz", "AUX",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=ascii)
+def test_an_id_that_is_no_plain_name(tmp_path: Path, name: str) -> None:
+    tree = layout.LocalTree(tmp_path)
+    places: list[Callable[[str], object]] = [
+        layout.check_twin_id,
+        layout.stored_processed,
+        layout.stored_inference,
+        lambda given: layout.stored_raw(given, "audio"),
+        lambda given: tree.raw(given, "audio"),
+        tree.processed,
+        tree.serving,
+    ]
+    for place in places:
+        with pytest.raises(InvalidTwinId):
+            place(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["anna", "A-1_b.c", "0", "-rf", "_", "a" * 64, "cons", "com", "nul1"]
+)
+def test_an_id_that_is_one(name: str) -> None:
+    assert layout.check_twin_id(name) == name
+
+
+@pytest.mark.parametrize("name", ["../anna", "/etc", "a\nb", "．．", "CON", "\x1b[2J"], ids=ascii)
+@pytest.mark.parametrize("command", ["preprocess", "inference", "sample"])
+def test_the_command_line_refuses_it_and_writes_nothing(
+    mdth: Command, twin_home: Path, name: str, command: str
+) -> None:
+    before = sorted(twin_home.rglob("*"))
+    ended = mdth(command, "--", name)
+    assert ended.code == 1
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.rstrip("\n").isprintable()
+    assert sorted(twin_home.rglob("*")) == before
+
+
+def test_the_seeds_command_refuses_it(twin_home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    given = ["--model", "TH", "--task", "inference", "--twin-id", "../../etc"]
+    assert cli.guarantee(given) == 1
+    assert "not a twin id" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "..", "raw/..", "raw/../..", "/etc/passwd", "raw//a", "raw/./a", "raw/a/", "a\0b",
+     "raw/a\nb", "\ud800", "a" * 1000],
+    ids=ascii,
+)  # fmt: skip
+def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
+    (tmp_path / "store/raw").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    store = Store(str(tmp_path / "store"))
+    calls: list[Callable[[], object]] = [
+        lambda: store.download(path, tmp_path / "into"),
+        lambda: store.upload(tmp_path / "secret", path),
+        lambda: store.remove(path),
+        lambda: store.read_json(path),
+        lambda: store.exists(path),
+        lambda: store.files(path),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError):
+            call()
+    assert (tmp_path / "secret").read_text() == "secret"
+    assert not (tmp_path / "into").exists()
+
+
+# File names in a listing: what cannot be a plain name is skipped with a reason, the rest is used.
+ODD_NAMES = ["a\\..\\b.wav", "a\nb.wav", "a\x1b[2J.wav", "x" * 230 + ".wav", "\udcff.wav"]
+FINE_NAMES = ["größe.wav", "录音.wav", "🎤.wav", "10.00.00\u202fAM.wav", "%2e%2e%2fa.wav",
+              "．．／a.wav", "-rf.wav", "$(id).wav", "a;b.wav", "con.wav", "a  b.wav",
+              "'.wav"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+def test_an_odd_name_is_skipped_with_a_reason(name: str) -> None:
+    def never(_: str) -> None:
+        raise AssertionError
+
+    choice = choose([Candidate(name, 1)], never)
+    assert choice.name is None
+    assert "rename" in choice.skipped[0].reason
+
+
+@pytest.mark.parametrize("name", FINE_NAMES, ids=ascii)
+def test_a_name_of_any_language_is_used(name: str) -> None:
+    assert choose([Candidate(name, 1)], lambda _: None).name == name
+
+
+@pytest.mark.parametrize("name", [*FINE_NAMES, *(n for n in ODD_NAMES if len(n) < 200)], ids=ascii)
+def test_a_twin_with_files_of_such_names(
+    mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path, name: str
+) -> None:
+    folders = {kind: twin_home / "store/raw/anna" / kind for kind in ("audio", "image")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    copyfile(portrait_path, folders["image"] / "a.jpg")
+    for number, target in enumerate([name, "zz.wav"]):
+        (folders["audio"] / os.fsencode(target).decode("utf-8", "surrogateescape")).write_bytes(
+            short_path.read_bytes() if number else b"no sound"
+        )
+    listed = mdth("preprocess", "anna", "--dry-run", "-v")
+    assert listed.code == 0, listed.err
+    assert all(line.isprintable() for line in listed.err.splitlines())
+    assert "zz.wav" in listed.out + listed.err
+
+
+# On S3 keys are any text; the folder of rclone's server stands for the bucket.
+
+
+def test_keys_of_a_bucket_stay_below_their_prefix(
+    s3_url: str, s3_server: tuple[str, Path], tmp_path: Path
+) -> None:
+    folder = s3_server[1] / "bucket" / tmp_path.name / "raw/anna/audio"
+    folder.mkdir(parents=True)
+    (folder / "ok.wav").write_bytes(b"12")
+    (folder / "..wav").write_bytes(b"12")
+    (folder / "a\\..\\b.wav").write_bytes(b"12")
+    store = Store(s3_url)
+    assert {"ok.wav", "..wav"} <= {file.name for file in store.files("raw/anna/audio")}
+    for path in ("raw/anna/audio/../../bob/secret", "raw/anna/audio/", "../../other-bucket/key"):
+        with pytest.raises(StorageError):
+            store.download(path, tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+class ListedBucket:
+    """Answers one listing, as a server that nobody vouches for may."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+
+    def __call__(self, _: object, **which: str) -> list[dict[str, Any]]:
+        from datetime import UTC, datetime
+
+        when = datetime.now(UTC)
+        return [{"Contents": [{"Key": key, "Size": 5, "LastModified": when} for key in self.keys]}]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
+    ids=ascii,
+)
+def test_a_listing_that_lies(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    from mdth.storage.s3 import S3Files
+
+    prefix = f"{tmp_path.name}/processed/anna/preprocessed/th/"
+    listed = ListedBucket([prefix, prefix + "audio/", prefix + key])
+    monkeypatch.setattr(S3Files, "_pages", lambda files, folder, **which: listed(files, **which))
+    store = Store(s3_url)
+    with pytest.raises(StorageError, match="plain file name"):
+        store.below("processed/anna/preprocessed/th")
+    prefix = f"{tmp_path.name}/raw/anna/audio/"
+    listed.keys = [prefix, prefix + "b/", prefix + key]
+    choice = choose(
+        store.files("raw/anna/audio"), lambda name: store.download(name, tmp_path / "x")
+    )
+    assert choice.name is None
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_manifest_with_names_that_are_no_text(tmp_path: Path) -> None:
+    from mdth.storage.sealed import read_json, write_json
+
+    write_json(tmp_path / "a.json", {"name": "\udcff.wav", "other": "größe"})
+    assert read_json(tmp_path / "a.json") == {"name": "\udcff.wav", "other": "größe"}
+    assert json.loads((tmp_path / "a.json").read_bytes().decode("utf-8"))
