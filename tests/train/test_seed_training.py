@@ -260,7 +260,7 @@ def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     train.main([*command, "--steps", "1"])
     train.main([*command, "--steps", "2"])
     scores = json.loads((tmp_path / "run/scores.json").read_text())
-    assert [score["step"] for score in scores["scores"]] == [2]
+    assert [score["step"] for score in scores["scores"]] == [1, 2]
     assert FaceFormer.load(tmp_path / "run/faceformer.pth").config.names == ("F2",)
     written = ["biwi", str(tmp_path / "set"), str(tmp_path / "run/faceformer.pth")]
     predict.main([*written, str(tmp_path / "out"), "--split", "test", "--style", "all"])

@@ -35,6 +35,7 @@ from mdth.train.seed.wav2vec2 import load_encoder
 
 log = logging.getLogger("mdth")
 
+SCORES = "scores.json"
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -192,12 +193,13 @@ def train(
 ) -> dict[str, float]:
     """Train until `times.steps`, going on from `folder` if it holds a state; the last scores."""
     trained, settings = trainer.trained, trainer.settings
+    scores: list[dict[str, float]] = []
     if (folder / STATE).is_file():
         trained.load(folder, settings)
+        scores = [score for score in read_scores(folder) if score["step"] <= trained.step]
     held_out = [clip for clip in trainer.corpus.clips if clip.split == "val"][: times.scored_clips]
     mean = mean_offsets(trainer.corpus, trainer.clips)
     baseline = torch.from_numpy(mean).flatten().to(trainer.device)
-    scores: list[dict[str, float]] = []
     saved, losses = time.monotonic(), []
     while trained.step < times.steps:
         losses.append(trainer.step())
@@ -208,14 +210,22 @@ def train(
             scores.append(found)
             losses = []
             tell(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
-        if time.monotonic() - saved > times.save_every_s:
+        if time.monotonic() - saved > times.save_every_s or trained.step == times.steps:
             trained.save(folder, settings)
+            save_weights(trainer.network, folder)
+            record = {"settings": asdict(settings), "held out": len(held_out), "scores": scores}
+            (folder / SCORES).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
             saved = time.monotonic()
-    trained.save(folder, settings)
-    save_weights(trainer.network, folder)
-    record = {"settings": asdict(settings), "held out": len(held_out), "scores": scores}
-    (folder / "scores.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return scores[-1] if scores else {}
+
+
+def read_scores(folder: Path) -> list[dict[str, float]]:
+    """The scores of a run so far; none if it has none that can be read."""
+    try:
+        scores: list[dict[str, float]] = json.loads((folder / SCORES).read_text("utf-8"))["scores"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return scores
 
 
 def main(arguments: list[str] | None = None) -> None:
