@@ -93,8 +93,8 @@ def _clothes(portrait: Portrait, *, head: Mask, body: Mask, nodes: FloatArray) -
 
 def _between(to_rest: FloatArray, to_head: FloatArray) -> FloatArray:
     """1 on the head, 0 where all rests, smooth between."""
-    # The smoothing below reaches a cell further than it should: what rests begins a cell earlier.
-    to_rest = np.maximum(to_rest - 1, 0)
+    # The smoothing below reaches further than it should: what rests begins so much earlier.
+    to_rest = np.maximum(to_rest - 1.5, 0)
     share = smoothstep(to_rest / np.maximum(to_rest + to_head, 1e-6))
     return np.asarray(cv2.GaussianBlur(share.astype(np.float32), (0, 0), 0.7), float)
 
