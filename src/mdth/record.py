@@ -37,6 +37,11 @@ def described(given: Path | Portrait) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of mdth, Python and the libraries that shape the result."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"mdth": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:

@@ -1,0 +1,237 @@
+"""A process that runs a twin's tasks in children of its own, each killed where it is told to be.
+
+Orders come as lines of JSON on stdin: {"store": URL, "home": folder, "tasks": [[name, choices],
+...], "stop": the number of a moment, or null, "stop_after_s": seconds, or null, "sabotage": name,
+or null, "environment": {}}. Answers go out the same way: {"killed": whether, "code": exit code,
+"moments": [...]}.
+
+Moments lie before and after every call that changes a file or the store, and in the middle of every
+write of a whole file; the child kills itself with SIGKILL at the one that was ordered, or is killed
+so many seconds after its first. All is the real thing but what costs seconds: no face is looked
+for, and the video has a few small frames.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiobotocore.client import AioBaseClient
+from PIL import Image
+
+from mdth import assets, film, record
+from mdth.artefacts import Motion, Portrait
+from mdth.config import config
+from mdth.face.topology import UPPER_FACE
+from mdth.storage import plain, sealed
+from mdth.storage.store import Store
+from mdth.twins import prepared, tasks
+
+CHANGES_ON_DISK = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "truncate")
+CHANGES_IN_STORE = {
+    *("PutObject", "CopyObject", "DeleteObject", "DeleteObjects", "CreateMultipartUpload"),
+    *("UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload"),
+}
+FRAMES = 4
+NO_WAIT = os.WEXITED | os.WNOHANG | os.WNOWAIT
+
+
+class Watch:
+    """Numbers the moments and ends the process, as SIGKILL does, at one of them."""
+
+    def __init__(self, stop: int | None, moments: Path) -> None:
+        self.stop = stop
+        self.file = moments.open("w")
+        self.count = 0
+
+    def moment(self, what: str) -> None:
+        self.file.write(f"{what}\n")
+        self.file.flush()
+        if self.count == self.stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+
+    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call with a moment before and one after."""
+
+        def watched(*arguments: Any, **named: Any) -> Any:
+            what = f"{name} {shown(arguments)}"
+            self.moment(f"before {what}")
+            result = call(*arguments, **named)
+            self.moment(f"after {what}")
+            return result
+
+        return watched
+
+    def watch(self) -> None:
+        """From here on every change is counted."""
+        for name in CHANGES_ON_DISK:
+            setattr(os, name, self.around(name, getattr(os, name)))
+        write_bytes = Path.write_bytes
+
+        def halved(path: Path, content: bytes) -> int:
+            write_bytes(path, content[: len(content) // 2])
+            self.moment(f"half of write {shown((path,))}")
+            return write_bytes(path, content)
+
+        def copyfile(source: Any, target: Any, **_: Any) -> Any:
+            halved(Path(target), Path(source).read_bytes())
+            return target
+
+        Path.write_bytes = halved  # type: ignore[assignment,method-assign]
+        shutil.copyfile = copyfile  # type: ignore[assignment]
+        call = AioBaseClient._make_api_call
+
+        async def api_call(client: Any, operation: str, arguments: Any) -> Any:
+            if operation not in CHANGES_IN_STORE:
+                return await call(client, operation, arguments)
+            what = f"{operation} {shown((arguments.get('Key', ''),))}"
+            self.moment(f"before {what}")
+            answer = await call(client, operation, arguments)
+            self.moment(f"after {what}")
+            return answer
+
+        AioBaseClient._make_api_call = api_call
+
+
+def shown(arguments: tuple[Any, ...]) -> str:
+    """The end of the path that a call is about."""
+    paths = [str(value) for value in arguments if isinstance(value, str | os.PathLike)]
+    return "/".join(Path(paths[-1]).parts[-2:]) if paths else ""
+
+
+def small_face(image: Path, video: Path | None, options: Any) -> Portrait:
+    """In the place of finding a face: the picture at a small size, points anywhere."""
+    with Image.open(image) as picture:
+        pixels = np.asarray(picture.convert("RGB").resize((32, 2 * (options.max_size // 4))))
+    mesh = np.random.default_rng(int(pixels.sum())).uniform(0, 32, (478, 3))
+    return Portrait(pixels, mesh.astype(np.float32), None, 0.0)
+
+
+def small_motion(video: Path, progress: object = None) -> Motion:
+    """In the place of tracking a clip: numbers that its content determines."""
+    random = np.random.default_rng(int(record.sha256(video)[:8], 16))
+    return Motion(
+        25.0,
+        np.ones(3, bool),
+        random.normal(size=(3, 3, 3)),
+        random.normal(size=(3, 3)),
+        random.normal(size=(3, len(UPPER_FACE), 3)),
+    )
+
+
+def few_frames(scene: film.Scene, options: Any, clock: Any) -> Iterator[Any]:
+    """In the place of painting: the portrait's own picture, a few times."""
+    for number in range(FRAMES):
+        yield np.roll(scene.portrait.image, number + options.seed, axis=1)
+
+
+def make_light() -> None:
+    """Replace what takes seconds, and read the models' hashes before anybody is forked."""
+    prepared.find_face = small_face
+    prepared.find_motion = small_motion
+    film.frames = few_frames
+    record.models()
+    record.versions()
+    assets._problem = lambda asset: ""
+    # What a killed process has written stays written: only a power cut needs the disk to be told.
+    os.fsync = lambda file: None
+
+
+def manifest_first() -> None:
+    """Sabotage: the manifest is put before the files that it points to."""
+    upload, held = Store.upload, []
+
+    def wrong(store: Store, source: Path, path: str) -> None:
+        if not path.endswith("manifest.json") and "/preprocessed/" in path:
+            held.append((source, path))
+            return
+        upload(store, source, path)
+        while held:
+            upload(store, *held.pop())
+
+    Store.upload = wrong  # type: ignore[method-assign]
+
+
+def no_rename() -> None:
+    """Sabotage: files are written where they belong, not beside and renamed."""
+
+    @contextmanager
+    def wrong(target: Path) -> Iterator[Path]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+        yield target
+
+    plain.part_of = wrong
+    sealed.part_of = wrong
+
+
+def record_stays() -> None:
+    """Sabotage: an old video's record is there while the new video comes."""
+    remove = Store.remove
+
+    def wrong(store: Store, path: str) -> None:
+        if not path.endswith("output.json"):
+            remove(store, path)
+
+    Store.remove = wrong  # type: ignore[method-assign]
+
+
+SABOTAGE = {"manifest first": manifest_first, "no rename": no_rename, "record stays": record_stays}
+
+
+def run(order: dict[str, Any], moments: Path) -> None:
+    """In the child: do the tasks."""
+    os.environ["MDTH_STORE"], os.environ["MDTH_HOME"] = order["store"], order["home"]
+    os.environ.update(order.get("environment", {}))
+    config.cache_clear()
+    if order.get("sabotage"):
+        SABOTAGE[order["sabotage"]]()
+    Watch(order.get("stop"), moments).watch()
+    for name, choices in order["tasks"]:
+        getattr(tasks, name)("t", **choices)
+
+
+def answer(order: dict[str, Any]) -> dict[str, Any]:
+    """Run an order in a child and tell how it ended."""
+    moments = Path(order["home"]).with_suffix(".moments")
+    moments.touch()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            run(order, moments)
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
+    if order.get("stop_after_s") is not None:
+        while not moments.stat().st_size and not os.waitid(os.P_PID, child, NO_WAIT):
+            time.sleep(0.001)
+        time.sleep(order["stop_after_s"])
+        os.kill(child, signal.SIGKILL)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    told = moments.read_text().splitlines()
+    moments.unlink()
+    return {"killed": ended == -signal.SIGKILL, "code": ended, "moments": told}
+
+
+def main() -> None:
+    """Answer orders until there are no more."""
+    make_light()
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Small files that a twin can be made of."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mdth.media.video import VideoWriter
+
+
+def small_sound(path: Path, seed: int) -> Path:
+    """Half a second of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(seed).uniform(-8000, 8000, 8000).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+def small_picture(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def small_clip(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, width=32, height=32, fps=25, sound=None) as writer:
+        for level in (0, 90, 180):
+            writer.write(np.full((32, 32, 3), level, np.uint8))
+    return path
