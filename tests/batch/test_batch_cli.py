@@ -113,14 +113,15 @@ def test_the_tally() -> None:
             return True
 
     stream = Terminal()
-    tally = batch.Tally(4, workers=2, stream=stream)
+    tally = batch.Tally(4, stream)
     tally.add(Result("a", "skipped", 0.0, "", 1))
     assert tally.line() == "1 of 4 twins, 0 failed"
     tally.add(Result("b", "failed", 60.0, "no face", 1))
-    assert tally.line() == "2 of 4 twins, 1 failed, about 1:00 left"
+    tally._begun -= 60
+    assert tally.line() == "2 of 4 twins, 1 failed, about 2:00 left"
     assert "mdth: b failed: no face\n" in stream.getvalue()
     log = io.StringIO()
-    tally = batch.Tally(2, workers=1, stream=log)
+    tally = batch.Tally(2, log)
     tally.add(Result("a", "done", 1.0, "", 1))
     assert log.getvalue() == ""
     tally.add(Result("b", "done", 1.0, "", 1))

@@ -130,6 +130,14 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     assert results["bug-1"].error == "unexpected ValueError: a mistake of ours"
 
 
+def test_an_endless_error_is_told_in_one_short_line(tmp_path: Path) -> None:
+    result = all_results(tmp_path, ["bug-long"], workers=1)["bug-long"]
+    assert (result.state, result.attempts) == ("failed", 1)
+    assert result.error.startswith("unexpected ValueError: a mistake of ours")
+    assert len(result.error) < 3000
+    assert result.error.isprintable()
+
+
 def test_a_restarted_batch_repeats_nothing(tmp_path: Path) -> None:
     twins = [f"t-{number}" for number in range(6)]
     batch = run(twins, job(tmp_path), Place(2))

@@ -13,6 +13,7 @@ from mdth.stages import about
 
 log = logging.getLogger("mdth")
 
+LONGEST_ERROR = 2000
 State = Literal["done", "skipped", "failed"]
 # A twin's id and the settings -> whether there was anything to do.
 Task = Callable[..., bool]
@@ -75,6 +76,8 @@ def attempt(job: Job, twin: str) -> Outcome:
     def ended(state: State, error: str = "", *, again: bool = False) -> Outcome:
         shown = "".join(letter if letter.isprintable() else " " for letter in redacted(error))
         words = " ".join(shown.split())
+        if len(words) > LONGEST_ERROR:
+            words = f"{words[:LONGEST_ERROR]} ..."
         return Outcome(state, round(time.perf_counter() - start, 3), words, again)
 
     try:

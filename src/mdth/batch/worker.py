@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from mdth.batch.job import Job, attempt
 from mdth.stages import current_twin
 
+LONGEST_LINE = 10_000
 # What every log record has; anything else was given as `extra`.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -71,7 +72,7 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record with its `extra`s."""
         extra = {name: value for name, value in vars(record).items() if name not in _USUAL}
-        said, twin = record.getMessage(), current_twin()
+        said, twin = record.getMessage()[:LONGEST_LINE], current_twin()
         kept = {
             "name": record.name,
             "levelno": record.levelno,

@@ -41,9 +41,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(table.ResultsFile(parsed.results)) if parsed.results else None
-        tally = Tally(
-            len(twins), workers=parsed.workers or 1, stream=sys.stderr, text=parsed.log == TEXT
-        )
+        tally = Tally(len(twins), sys.stderr, text=parsed.log == TEXT)
         # Also what is finished when Ctrl-C ends the batch is told.
         stack.callback(lambda: print(table.text(results)) if results else None)
         stack.callback(tally.clear)
@@ -93,22 +91,18 @@ class Tally:
     text: lines for people, else JSON for programs.
     """
 
-    def __init__(self, total: int, *, workers: int, stream: TextIO, text: bool = True) -> None:
+    def __init__(self, total: int, stream: TextIO, *, text: bool = True) -> None:
         self._total = total
-        self._workers = workers
         self._stream = stream
         self._text = text
         self._drawn = text and stream.isatty()
-        self._told = time.monotonic()
+        self._begun = self._told = time.monotonic()
         self._ended = self._failed = self._worked = 0
-        self._worked_s = 0.0
 
     def add(self, result: "Result") -> None:
         """Count one more."""
         self._ended += 1
-        if result.state != "skipped":
-            self._worked += 1
-            self._worked_s += result.seconds
+        self._worked += result.state != "skipped"
         if result.state == "failed":
             self._failed += 1
             self.clear()
@@ -126,7 +120,7 @@ class Tally:
         words = [f"{self._ended} of {self._total} twins", f"{self._failed} failed"]
         left = self._total - self._ended
         if self._worked and left:
-            left_s = left * self._worked_s / self._worked / self._workers
+            left_s = left * (time.monotonic() - self._begun) / self._worked
             minutes, seconds = divmod(round(left_s), 60)
             words.append(f"about {minutes}:{seconds:02d} left")
         return ", ".join(words)
