@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Portrait
+from mdth.bfv2v.lids import clear
 from mdth.bfv2v.lips import cover, lay
 from mdth.bfv2v.motion import FloatArray, Rigid, sample
 from mdth.face import geometry, topology
@@ -12,8 +13,9 @@ from mdth.face import geometry, topology
 # Below this change of the lids or irises, px, the warped picture is already right.
 STILL_PX = 0.05
 RINGS = ((topology.EYE_LEFT, topology.IRIS_LEFT), (topology.EYE_RIGHT, topology.IRIS_RIGHT))
-# Points over the top of an eye's ring, corner to corner.
+# Points over the top of an eye's ring, corner to corner; facing points of both lids.
 TOP = 9
+_ABOVE, _BELOW = np.arange(1, 8), np.arange(15, 8, -1)
 
 
 class EyePainter:
@@ -40,13 +42,15 @@ class EyePainter:
 
     def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
         """Draw both eyes over `frame` (RGB uint8 [H,W,3], changed in place) between the lids."""
-        for (ring, iris), lashes in zip(RINGS, self._lashes, strict=True):
+        for eye, ((ring, iris), lashes) in enumerate(zip(RINGS, self._lashes, strict=True)):
             both = np.concatenate([ring, iris])
             resting = rigid.apply(self._mesh[both])[:, :2]
             moved = driving[both, :2]
             if np.abs(moved - resting).max() > STILL_PX:
                 gaze = (moved[len(ring) :] - resting[len(ring) :]).mean(0)
                 lids = (moved[: len(ring)], resting[: len(ring)])
+                open_px = [float((lid[_BELOW] - lid[_ABOVE])[:, 1].mean()) for lid in lids]
+                clear(frame, driving, shut=1 - open_px[0] / max(open_px[1], 1e-3), eye=eye)
                 back = rigid.plane(self._mesh[ring].mean(0))
                 self._paint_one(frame, lids, lashes, motion=(back, gaze))
 
