@@ -232,6 +232,14 @@ def test_a_hubs_name_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -
         wav2vec2.weights_path("facebook/wav2vec2-base-960h")
 
 
+def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(CheckpointError, match="could not be fetched"):
+        wav2vec2.weights_path("nobody/nothing")
+
+
 def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.Wav2Vec2Config(**dataclasses.asdict(TINY), conv_stride=(5, *[2] * 6))

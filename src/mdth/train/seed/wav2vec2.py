@@ -82,14 +82,15 @@ def _fetched(name: str) -> Path:
             "give a folder with the model"
         )
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    missing = CheckpointError(f"{name}: the hub has none of {', '.join(FILES)} for it")
     for file in FILES:
         try:
             return Path(hf_hub_download(name, file))
-        except EntryNotFoundError:
-            continue
-        except (HfHubHTTPError, OSError) as error:
+        except EntryNotFoundError as error:
+            # Out of reach is a kind of not found there.
+            if isinstance(error, LocalEntryNotFoundError):
+                raise CheckpointError(f"{name}: could not be fetched ({error})") from error
+        except (OSError, ValueError) as error:
             raise CheckpointError(f"{name}: could not be fetched ({error})") from error
-    raise missing
+    raise CheckpointError(f"{name}: the hub has none of {', '.join(FILES)} for it")
