@@ -24,6 +24,12 @@ log = logging.getLogger("mdth")
 
 FloatArray = npt.NDArray[np.floating]
 
+FACEFORMER = "python -m mdth.train.faceformer work/dataset/s1"
+BANKS = (
+    "--bank s1=work/dataset/s1,work/bank/s1.npz --bank others=work/dataset/others,"
+    "work/bank/others.npz"
+)
+SHORT = "--set steps=300 --set pairs=128 --set rate=3e-4 --set average=0.98"
 ABOUT: dict[str, Any] = {
     "what": "Offsets of MediaPipe's 478 face vertices from the neutral face, from frozen Moonshine "
     "features and a log-mel of the speech.",
@@ -43,6 +49,13 @@ ABOUT: dict[str, Any] = {
             "licence": "Apache-2.0",
             "changes": "mapped in time to the clips of talker s1",
         },
+        {
+            "name": "Sentences of our own (mdth/train/sentences.txt) spoken by Kokoro-82M voices",
+            "by": "hexgrad (model and voices); made by mdth.train.spoken",
+            "source": "as above",
+            "licence": "Apache-2.0",
+            "changes": "faces by the decoder before, the lips shut on every p, b and m",
+        },
     ],
     "encoder": "Moonshine tiny English, encoder (Useful Sensors, MIT), frozen, not included",
     "commands": [
@@ -55,10 +68,19 @@ ABOUT: dict[str, Any] = {
         "python -m mdth.train.bank work/dataset/others work/bank/others.npz",
         "python -m mdth.train.features work/dataset/s1 work/windows --sessions 600",
         "python -m mdth.train.features work/dataset/s1 work/dubbed --sessions 450 --seed 10000 "
-        "--dubbed work/dub  # run b alone: work/windows work/dubbed",
-        "python -m mdth.train.faceformer work/dataset/s1 work/windows work/runs/a "
-        "--bank s1=work/dataset/s1,work/bank/s1.npz "
-        "--bank others=work/dataset/others,work/bank/others.npz",
+        "--dubbed work/dub",
+        f"{FACEFORMER} work/windows work/runs/a0 {BANKS}",
+        f"{FACEFORMER} work/windows work/dubbed work/runs/b0 {BANKS}",
+        "python -m mdth.train.export_onnx work/dataset/s1 src/mdth/weights work/runs/a0 "
+        "work/runs/b0",
+        "python -m mdth.train.spoken speak work/spoken --rounds 2",
+        "python -m mdth.train.spoken label work/spoken",
+        "python -m mdth.train.features work/dataset/s1 work/windows_spoken --sessions 50 "
+        "--seed 20000 --spoken work/spoken",
+        f"{FACEFORMER} work/windows work/windows_spoken work/runs/a --begin work/runs/a0 "
+        f"{BANKS} {SHORT}  # of work/windows 140 sessions, in b 60 of work/dubbed too",
+        f"{FACEFORMER} work/windows work/dubbed work/windows_spoken work/runs/b "
+        f"--begin work/runs/b0 {BANKS} {SHORT}",
         "python -m mdth.train.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b",
     ],
 }
