@@ -125,12 +125,10 @@ def _moves(seed: SeedScene, blocks: Iterable[FloatArray], options: Options) -> I
 
 def read_eye_basis(path: Path) -> FloatArray:
     """V [72,K] of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
-    import torch
-
-    from mdth.state_dict import DAMAGED
+    from mdth.state_dict import DAMAGED, load
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = load(path)
         basis: FloatArray = found[2].double().numpy()
     except DAMAGED as error:
         raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error

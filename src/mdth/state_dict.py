@@ -31,7 +31,7 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
     Raises CheckpointError if the file is missing, damaged, or no state dict.
     """
     try:
-        found = _load(path)
+        found = load(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; put the checkpoint there") from error
     except DAMAGED as error:
@@ -52,8 +52,11 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
     return dict(found)
 
 
-def _load(path: Path) -> Any:
-    """What torch makes of the file. Raises what `DAMAGED` lists."""
+def load(path: Path) -> Any:
+    """Tensors and plain values in whatever order the file has them.
+
+    Nothing in it is executed. Raises what `DAMAGED` lists.
+    """
     with BoundedFile(path) as file:
         if zipfile.is_zipfile(path):
             _check_members(path, file.size)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mdth.face import geometry, topology
 from mdth.faceformer.windows import SAMPLE_RATE_HZ
+from mdth.media.container import open_media
 
 log = logging.getLogger("mdth")
 
@@ -70,7 +71,7 @@ def read_sound(clip: Path) -> npt.NDArray[np.int16]:
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
     blocks: list[av.AudioFrame] = []
-    with av.open(str(clip)) as container:
+    with open_media(clip) as container:
         for frame in container.decode(audio=0):
             blocks += resampler.resample(frame)
     blocks += resampler.resample(None)

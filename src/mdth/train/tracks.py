@@ -12,6 +12,7 @@ the picture mode on six clips) and halves the jitter of the lip opening.
 """
 
 import argparse
+import contextlib
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from mdth.face import geometry
 from mdth.face.tracker import track
+from mdth.media.container import open_media
 
 log = logging.getLogger("mdth")
 
@@ -33,14 +35,13 @@ CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}
 
 def read_pictures(clip: Path) -> tuple[float, Iterator[npt.NDArray[np.uint8]]]:
     """Frames per second, and RGB uint8 [H,W,3] pictures, of a clip."""
-    import av
-
-    container = av.open(str(clip))
+    stack = contextlib.ExitStack()
+    container = stack.enter_context(open_media(clip))
     stream = container.streams.video[0]
     stream.thread_count = 1
 
     def pictures() -> Iterator[npt.NDArray[np.uint8]]:
-        with container:
+        with stack:
             for frame in container.decode(stream):
                 yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
