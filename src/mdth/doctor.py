@@ -21,7 +21,8 @@ MISSING = "missing"
 def report() -> Iterator[str]:
     """The report, line by line. Nothing is changed and nothing fetched."""
     folders = {"MDTH_HOME": config().home, "MDTH_STORE": redacted(config().store)}
-    yield from _section("versions", record.versions().items())
+    versions = record.versions()
+    yield from _section("versions", [("mdth", versions.pop("mdth")), ("with", _listed(versions))])
     yield from _section("devices", _devices())
     yield from _section("extras", _extras())
     yield from _section("folders", folders.items())
@@ -34,6 +35,10 @@ def _section(title: str, rows: Iterable[tuple[str, object]]) -> Iterator[str]:
     yield title
     for name, value in rows:
         yield f"  {name}: {value}"
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _devices() -> Iterator[tuple[str, object]]:
