@@ -7,6 +7,7 @@ in an MdthError; everything else is a finding.
 import contextlib
 import json
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from fuzz_mutations import (
     damaged,
     from_zip,
     one_file_damaged,
+    values,
 )
 from hypothesis import strategies as st
 
@@ -164,6 +166,40 @@ def _state_dict(content: bytes, folder: Path) -> None:
         promise(isinstance(tensor, torch.Tensor), type(tensor))
 
 
+def _state_dict_cases() -> st.SearchStrategy[bytes]:
+    """Damaged files, and whole ones that hold what no state dict should."""
+    import io
+
+    import torch
+
+    weight = torch.arange(6.0).reshape(2, 3)
+    things = [
+        weight, weight.half(), weight.int(), weight.bool(), weight.to(torch.complex64), weight.t(),
+        torch.zeros(1).expand(10**9, 10**9), torch.zeros(1, dtype=torch.float16).expand(10**9),
+        torch.zeros(0, 5), torch.tensor(1.0), weight.to_sparse(), torch.nn.Parameter(weight),
+        torch.full((2, 3), float("nan")), torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        torch.empty(3, device="meta"), weight.bfloat16(), torch.as_strided(weight, (2, 2), (0, 1)),
+        None, 1, "text", b"bytes", [weight], (weight, weight), {"inner": weight}, 10**400, 1e400,
+        torch.float32, torch.device("cpu"), torch.Size([1, 2]), set(), {1: weight}, {weight: 1},
+    ]  # fmt: skip
+    names = ["generator", "he_estimator", "vertice_map_r.bias", "obj_vector.weight", "PPE.pe", "a"]
+    tables = st.dictionaries(st.sampled_from(names), st.sampled_from(things), max_size=5)
+
+    def saved(thing: object, new: bool) -> bytes:
+        buffer = io.BytesIO()
+        torch.save(thing, buffer, _use_new_zipfile_serialization=new)
+        return buffer.getvalue()
+
+    whole = st.one_of(tables, tables.map(lambda table: {"generator": table}))
+    return st.one_of(
+        damaged(seeds.state_dicts()), st.builds(saved, whole, st.booleans()).filter(_is_short)
+    )
+
+
+def _is_short(content: bytes) -> bool:
+    return len(content) < 1_000_000
+
+
 def _pickle(content: bytes, folder: Path) -> None:
     from mdth import restricted_pickle
 
@@ -266,9 +302,14 @@ def _pickle_cases() -> st.SearchStrategy[bytes]:
              b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\nscalar\n",
              ]  # fmt: skip
     program = st.lists(st.sampled_from([*opcodes, *names]), max_size=40).map(b"".join)
-    return st.one_of(
-        damaged(seeds.pickles()), program.map(lambda steps: b"\x80\x02" + steps + b".")
-    )
+    steps = program.map(lambda steps: b"\x80\x02" + steps + b".")
+    arrays = [np.arange(6.0), np.zeros((2, 0)), np.array(1), np.array("text"), np.array([None, 1]),
+              np.float32(3), np.asfortranarray(np.eye(3)), np.zeros(2, "f4,i4"),
+              np.arange(3) > 1]  # fmt: skip
+    trees = st.dictionaries(st.text(max_size=5), st.one_of(st.sampled_from(arrays), values))
+    protocols = st.integers(0, 5)
+    written = st.builds(lambda tree, protocol: pickle.dumps(tree, protocol), trees, protocols)
+    return st.one_of(damaged(seeds.pickles()), steps, written)
 
 
 TARGETS: dict[str, Target] = {
@@ -277,7 +318,7 @@ TARGETS: dict[str, Target] = {
     "picture": Target(lambda: damaged(seeds.pictures()), _picture),
     "artefacts": Target(lambda: one_file_damaged(seeds.artefacts()), _artefacts),
     "manifest": Target(_manifest_cases, _manifest),
-    "checkpoint": Target(lambda: damaged(seeds.state_dicts()), _state_dict),
+    "checkpoint": Target(_state_dict_cases, _state_dict),
     "pickle": Target(_pickle_cases, _pickle),
     "flame": Target(lambda: one_file_damaged(seeds.models()), _model),
     "settings": Target(_settings_cases, _settings),
