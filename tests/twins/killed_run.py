@@ -1,9 +1,9 @@
 """A process that runs a twin's tasks in children of its own, each killed where it is told to be.
 
 Orders come as lines of JSON on stdin: {"store": URL, "home": folder, "tasks": [[name, choices],
-...], "stop": the number of a moment, or null, "stop_after_s": seconds, or null, "sabotage": name,
-or null, "environment": {}}. Answers go out the same way: {"killed": whether, "code": exit code,
-"moments": [...]}.
+...], "environment": {}}, and where they are wanted "stop": the number of a moment, "stop_after_s":
+seconds, "sabotage": a name, "part_bytes": of uploads to S3. Answers go out the same way: {"killed":
+whether, "code": exit code, "moments": [...]}.
 
 Moments lie before and after every call that changes a file or the store, and in the middle of every
 write of a whole file; the child kills itself with SIGKILL at the one that was ordered, or is killed
@@ -32,6 +32,8 @@ from mdth.artefacts import Motion, Portrait
 from mdth.config import config
 from mdth.face.topology import UPPER_FACE
 from mdth.storage import plain, sealed
+from mdth.storage import store as store_module
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 from mdth.twins import prepared, tasks
 
@@ -195,6 +197,9 @@ def run(order: dict[str, Any], moments: Path) -> None:
     config.cache_clear()
     if order.get("sabotage"):
         SABOTAGE[order["sabotage"]]()
+    if order.get("part_bytes"):
+        settings = S3Settings(part_bytes=order["part_bytes"])
+        store_module.s3_settings = lambda: settings
     Watch(order.get("stop"), moments).watch()
     for name, choices in order["tasks"]:
         getattr(tasks, name)("t", **choices)

@@ -16,6 +16,7 @@ from mdth.storage.store import Store
 Tasks = tuple[tuple[str, dict[str, Any]], ...]
 OLD: Tasks = (("preprocess", {"max_size": 64}), ("inference", {}))
 NEW: Tasks = (("preprocess", {"max_size": 128}), ("inference", {"seed": 1}))
+PART_BYTES = 12_000  # of uploads to S3: the sound goes in two parts, the speech in three
 PREPARED, OUTPUT = "processed/t/preprocessed/th", "inference/t/th"
 
 
@@ -89,14 +90,25 @@ class TwinOnS3(Twin):
         self._base, self._number = url, 0
         self.set_back()
 
+    def run(self, tasks: Tasks, **how: object) -> dict[str, Any]:
+        """Do the tasks with uploads in small parts."""
+        return super().run(tasks, part_bytes=PART_BYTES, **how)
+
     def set_back(self) -> None:
         kept = self.place / "kept"
         if kept.exists():
             super().set_back()
         self._number += 1
         self.url = f"{self._base}/{self._number}"
+        self._send(self.place / "store")
+
+    def change_input(self) -> None:
+        super().change_input()
+        self._send(self.place / "store/raw")
+
+    def _send(self, folder: Path) -> None:
         store = Store(self.url)
-        for path in (self.place / "store").rglob("*"):
+        for path in folder.rglob("*"):
             if path.is_file():
                 store.upload(path, path.relative_to(self.place / "store").as_posix())
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from killed_run import CHANGES_IN_STORE
 from kills import NEW, OLD, Twin, TwinOnS3, Undisturbed
 
 # scripts/chaos kills at every moment, a test run at some of them.
@@ -55,11 +56,15 @@ def test_killed_between_requests_to_s3(place, runs, s3_url: str, tell: Tell) -> 
     assert twin.run(OLD)["code"] == 0
     twin.change_input()
     new = Undisturbed(twin)
-    requests = [n for n, what in enumerate(new.moments) if "Object " in what or "Part" in what]
-    assert len(requests) > 20
-    moments = requests if ALL else requests[3::8]
+    requests = [n for n, what in enumerate(new.moments) if what.split()[1] in CHANGES_IN_STORE]
+    kinds = {new.moments[number].split()[1] for number in requests}
+    assert kinds >= {"PutObject", "DeleteObject", "UploadPart", "CompleteMultipartUpload"}
+    moments = requests if ALL else requests[3::10]
     assert not new.faults(stops(moments))
-    tell(f"killed at {len(moments)} of {len(requests)} moments of requests that change the store")
+    tell(
+        f"killed at {len(moments)} of {len(requests)} moments of requests that change the store: "
+        + ", ".join(new.moments[number] for number in moments)
+    )
 
 
 def test_killed_at_any_time(replacing: Undisturbed, tell: Tell) -> None:
