@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def moto_server(log: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@cache
 def s3_client(url: str) -> Any:
     """A plain botocore client, to look at a server past the code under test."""
     return botocore.session.get_session().create_client(

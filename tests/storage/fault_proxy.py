@@ -18,6 +18,7 @@ WRONG_ETAG = '"00000000000000000000000000000000"'
 
 RESET, CUT, STALL, STALL_INSIDE = "reset", "cut", "stall", "stall inside"
 LOST_ANSWER, ETAG, SLOW, NO_RANGE = "lost answer", "wrong ETag", "slow", "range ignored"
+DRIP = "drip"  # a byte every `slow_s`
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class FaultProxy:
                 self.active -= 1
 
     def clear(self) -> None:
-        """No rules, and nothing seen yet."""
+        """No rules, nothing seen yet, and the usual pauses."""
+        self.stall_s, self.slow_s = 30.0, 0.2
         self.rules.clear()
         self.seen.clear()
         self.most_active = 0
@@ -243,9 +245,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.end_headers()
         left = (answer.length or 0) // (2 if fault in (CUT, STALL_INSIDE) else 1)
-        while left and (block := answer.read(min(BLOCK, left))):
+        step = 1 if fault == DRIP else BLOCK
+        while left and (block := answer.read(min(step, left))):
             self._write(block)
             left -= len(block)
+            if fault == DRIP and self.state.closing.wait(self.state.slow_s):
+                return
         if fault in (CUT, STALL_INSIDE):
             if fault == STALL_INSIDE:
                 self.wfile.flush()

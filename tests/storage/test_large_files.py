@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 import store_bench as bench
 
 MIB = 1 << 20
-SIZE_MIB = 192
+SIZE_MIB = 144
 # Of what an upload has in memory: four parts of 8 MiB, each read once and copied once.
 UPLOAD_MIB, DOWNLOAD_MIB = 100, 40
 

@@ -50,7 +50,7 @@ def test_two_hundred_twins_share_connections(
     assert proxy.connections - before <= POOL
 
 
-@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("how", ["fork", "spawn"])
 def test_worker_processes_and_threads_use_the_same_store(
     rclone_proxy: tuple[FaultProxy, str], tmp_path: Path, how: str
 ) -> None:

@@ -4,8 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fault_proxy import CUT, ETAG, LOST_ANSWER, NO_RANGE, SLOW, FaultProxy, Refusal
-from fault_table import QUICK
+from fault_proxy import CUT, DRIP, ETAG, LOST_ANSWER, NO_RANGE, SLOW, FaultProxy, Refusal
+from fault_table import IMPATIENT, QUICK
 
 from mdth.errors import StorageError
 from mdth.storage import upload as upload_module
@@ -90,6 +90,32 @@ def test_attempts_count_anew_after_progress(rclone_proxy: Proxied, tmp_path: Pat
     hasty = S3Settings(attempts=2, first_wait_s=0.01, part_bytes=SIZE // 40)
     Store(url, settings=hasty).download("a.bin", tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_drips_is_given_up(rclone_proxy: Proxied, tmp_path: Path) -> None:
+    proxy, url = rclone_proxy
+    put(url, proxy, CONTENT)
+    proxy.slow_s = 0.05
+    proxy.break_next(DRIP, **GET_A)
+    with pytest.raises(StorageError, match="no answer in time, 5 attempts"):
+        Store(url, settings=IMPATIENT).download("a.bin", tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_not_stored(
+    rclone_proxy: Proxied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = rclone_proxy
+    source = tmp_path / "a.bin"
+    source.write_bytes(CONTENT)
+
+    def forgotten(upload: object) -> None:
+        source.write_bytes(CONTENT[:-1])
+
+    monkeypatch.setattr(upload_module.Upload, "_abort_forgotten", forgotten)
+    with pytest.raises(StorageError, match="changed while it was sent"):
+        Store(url, settings=SMALL_PARTS).upload(source, "a.bin")
+    assert not Store(url).exists("a.bin")
 
 
 def test_a_known_hash_counts_more_than_the_etag(rclone_proxy: Proxied, tmp_path: Path) -> None:

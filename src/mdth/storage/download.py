@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec.asyn import sync
@@ -47,6 +48,7 @@ class Download:
         self._file.truncate()
         self._done, self._size, self._etag = 0, 0, ""
         self._most = 0
+        self._checked_s, self._checked_at = time.monotonic(), 0
         self._plain = False
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
@@ -74,8 +76,10 @@ class Download:
         body = answer["Body"]
         try:
             self._begin(answer)
+            self._checked_s, self._checked_at = time.monotonic(), self._done
             while block := await body.read(BLOCK):
                 self._take(block)
+                self._check_pace()
         finally:
             body.close()
 
@@ -101,6 +105,15 @@ class Download:
         self._sha256.update(block)
         self._done += len(block)
         self._most = max(self._most, self._done)
+
+    def _check_pace(self) -> None:
+        """Raises TimeoutError when too little came since the last check that was due."""
+        settings, now = self._files.settings, time.monotonic()
+        if now - self._checked_s < settings.read_timeout_s:
+            return
+        if self._done - self._checked_at < settings.least_bytes:
+            raise TimeoutError
+        self._checked_s, self._checked_at = now, self._done
 
     def _is_right(self) -> bool:
         if self._expected is not None:

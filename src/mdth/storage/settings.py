@@ -15,6 +15,7 @@ class S3Settings:
 
     attempts: how often a request is made in all, if what goes wrong may pass. A download counts
     anew after `part_bytes` of progress, because it goes on where it broke.
+    least_bytes: a download that brings less in `read_timeout_s` has stalled, although it drips.
     first_wait_s, longest_wait_s: the pause before the second attempt; each further one is twice as
     long up to the longest. What is waited is random between half of that and all of it.
     part_bytes, parallel: files above `part_bytes` are sent in parts, so many at a time; the memory
@@ -23,6 +24,7 @@ class S3Settings:
 
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
+    least_bytes: int = 64 << 10
     attempts: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0

@@ -60,9 +60,12 @@ class Upload:
 
     def _send_part(self, upload: str, number: int) -> dict[str, Any]:
         """Part `number`, from 1; read here, so that no more parts than threads are in memory."""
+        start = (number - 1) * self._part_size
         with self._source.open("rb") as file:
-            file.seek((number - 1) * self._part_size)
+            file.seek(start)
             block = file.read(self._part_size)
+        if len(block) != min(self._part_size, self._size - start):
+            raise OSError("the file changed while it was sent")
         answer = self._call(
             "upload_part", UploadId=upload, PartNumber=number, Body=block, ContentMD5=_md5(block)
         )
