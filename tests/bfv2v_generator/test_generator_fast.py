@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 from generator_reference import Reference, walk  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from mdth.bfv2v.generator import fold, made_up  # noqa: E402
+from mdth.bfv2v.generator import bench, cost, fold, made_up  # noqa: E402
 from mdth.bfv2v.generator.checkpoint import load_generator  # noqa: E402
 from mdth.bfv2v.generator.fast import FastRenderer  # noqa: E402
+from mdth.bfv2v.generator.fused import Fused  # noqa: E402
 from mdth.bfv2v.generator.landmarks import Landmarks  # noqa: E402
 from mdth.bfv2v.generator.lanes import stacked  # noqa: E402
 from mdth.bfv2v.generator.motion import Face  # noqa: E402
@@ -153,3 +154,20 @@ def test_landmarks_in_other_units_of_scale() -> None:
     with torch.inference_mode():
         found = [motion.keypoints(stacked([given])) for given in (face, other)]
     torch.testing.assert_close(found[0], found[1])
+
+
+def test_ours_costs_less() -> None:
+    """At full size, counted without computing anything."""
+    found = bench.counted(made_up.FULL, 2)
+    assert found["ours"].operations < 0.85 * found["plain"].operations
+    assert found["ours"].bytes < 0.4 * found["plain"].bytes
+
+
+def test_counting_counts() -> None:
+    """A convolution's operations and bytes by hand; a fused chain reads and writes once."""
+    x, weight = torch.empty(2, 3, 8, 8), torch.empty(5, 3, 3, 3)
+    found = cost.count(lambda: functional.conv2d(x, weight), frames=2)
+    assert found.operations == 2 * 5 * 3 * 9 * 36
+    assert found.bytes == 4 * (x.numel() + weight.numel() + 2 * 5 * 36) / 2
+    chain = Fused(lambda x: (x + 1) * 2 - 3)
+    assert cost.count(lambda: chain(x), frames=1).bytes == 2 * 4 * x.numel()

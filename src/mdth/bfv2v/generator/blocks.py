@@ -85,7 +85,9 @@ class SpectralConv2d(nn.Module):
         self.register_buffer("weight_v", _unit(rows.new_empty(rows.shape[1]).normal_()))
 
     def weight(self) -> Tensor:
-        """The normalised weight [out,in,k,k], in float32 also under autocast."""
+        """The normalised weight [out,in,k,k], in float32 also where training is autocast."""
+        if not self.training:
+            return self._weight()
         with torch.autocast(self.weight_orig.device.type, enabled=False):
             return self._weight()
 

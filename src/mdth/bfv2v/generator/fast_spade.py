@@ -38,7 +38,7 @@ class FastSpadeDecoder:
         x = self.begin(feature)
         feature = feature.to(self.dtype)
         for block in self.blocks:
-            x = block(twice(x) if block.times > 1 else x, feature)
+            x = block(x, feature)
         return sigmoid(self.image(functional.leaky_relu(x, SLOPE), 1).float())
 
     def begin(self, feature: Tensor) -> Tensor:
@@ -53,11 +53,14 @@ class FastSpadeDecoder:
 
 
 class _Block:
-    """A residual block whose picture is `times` the feature's size."""
+    """A residual block whose picture is `times` the feature's size, and twice its input if above 1.
+
+    A picture shown 2x2 times has the statistics of the picture, which are taken before.
+    """
 
     def __init__(self, block: nn.Module, times: int, place: Place) -> None:
         assert isinstance(block, SpadeBlock)
-        self.times = times
+        self.grows = times > 1
         self.conv_0 = fold.plain(block.conv_0).to(place)
         self.conv_1 = fold.plain(block.conv_1).to(place)
         self.norm_0 = _Modulation(block.norm_0, times, place)
@@ -74,10 +77,11 @@ class _Block:
             beside = x
         else:
             scale, shift = self.beside(feature)
-            beside = self.conv_s(scaled(x, mean, deviation, scale)) + shift
-        inner = self.conv_0(modulated(x, mean, deviation, *self.norm_0(feature)), 1)
+            beside = self.conv_s(scaled(x, mean, deviation, scale, self.grows)) + shift
+        scale, shift = self.norm_0(feature)
+        inner = self.conv_0(modulated(x, mean, deviation, scale, shift, self.grows), 1)
         scale, shift = self.norm_1(feature)
-        return beside + self.conv_1(modulated(inner, *statistics(inner), scale, shift), 1)
+        return beside + self.conv_1(modulated(inner, *statistics(inner), scale, shift, False), 1)
 
 
 class _Modulation:
@@ -114,13 +118,17 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @Fused
-def scaled(x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor) -> Tensor:
-    """Normalised and scaled place by place, in x's type."""
-    return ((x.float() - mean) * deviation * scale.float()).to(x.dtype)
+def scaled(x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, grows: bool) -> Tensor:
+    """Normalised, shown 2x2 times if it grows, and scaled place by place; in x's type."""
+    even = (x.float() - mean) * deviation
+    return ((twice(even) if grows else even) * scale.float()).to(x.dtype)
 
 
 @Fused
-def modulated(x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Normalised, scaled and shifted place by place, then leaky, in x's type."""
-    moved = (x.float() - mean) * deviation * scale.float() + shift.float()
+def modulated(
+    x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, shift: Tensor, grows: bool
+) -> Tensor:
+    """As `scaled`, then shifted place by place, then leaky."""
+    even = (x.float() - mean) * deviation
+    moved = (twice(even) if grows else even) * scale.float() + shift.float()
     return functional.leaky_relu(moved, SLOPE).to(x.dtype)

@@ -12,6 +12,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from mdth.bfv2v.generator.config import (
     Section,
 )
 from mdth.bfv2v.generator.headpose import HeadPose
+from mdth.bfv2v.generator.landmarks import SCALE, Landmarks
 from mdth.bfv2v.generator.network import Generator
 
 log = logging.getLogger("mdth")
@@ -97,6 +100,24 @@ def eye_pca(*, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     U, S, Vh = torch.linalg.svd(motion - motion.mean(0), full_matrices=False)
     kept = EYE_COMPONENTS
     return U[:, :kept].clone(), S[:kept].clone(), Vh[:kept].T.clone()
+
+
+def picture(side: int) -> npt.NDArray[np.uint8]:
+    """A smooth source with edges: RGB uint8 [side,side,3]."""
+    rows, columns = np.mgrid[:side, :side] / side
+    smooth = np.stack([rows, columns, (rows - columns) ** 2], axis=2)
+    smooth[(rows - 0.5) ** 2 + (columns - 0.5) ** 2 < 0.1] += 0.3
+    return (smooth * 180).astype(np.uint8)
+
+
+def landmarks(count: int, *, seed: int = 0) -> list[Landmarks]:
+    """A random face that moves a little from frame to frame, for pictures of 256 px."""
+    random = np.random.default_rng(seed)
+    rest = random.normal(0, 0.4, (68, 3))
+    matrix = np.diag([1.0, -1.0, 1.0, 1.0])
+    matrix[3, :3] = SCALE, SCALE, -75
+    phase = random.uniform(0, 2 * np.pi, (68, 3))
+    return [Landmarks(rest + 0.1 * np.sin(phase + 0.2 * step), matrix) for step in range(count)]
 
 
 def write(folder: Path, *, seed: int = 0, small: bool = False) -> list[Path]:
