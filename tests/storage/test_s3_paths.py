@@ -5,7 +5,7 @@ import pytest
 from fault_proxy import FaultProxy
 from fault_table import QUICK
 
-from mdth.errors import StorageError
+from mdth.errors import ArtefactError, StorageError
 from mdth.storage.retry import NotThere
 from mdth.storage.store import Store
 from s3_servers import s3_client
@@ -93,6 +93,19 @@ def test_what_is_missing_is_told_apart(
         Store("s3://no-such-bucket/x", settings=QUICK).download("a.wav", tmp_path / "none")
     assert not isinstance(caught.value, NotThere)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_json_without_end_does_not_fill_the_memory(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    url = request.getfixturevalue("rclone_proxy")[1] if kind == "s3" else str(tmp_path / "store")
+    monkeypatch.setattr("mdth.storage.store.MOST_JSON", 1 << 20)
+    (tmp_path / "m.json").write_bytes(b'{"a": "' + b"x" * (1 << 20) + b'"}')
+    store = Store(url, settings=QUICK)
+    store.upload(tmp_path / "m.json", "m.json")
+    with pytest.raises(ArtefactError, match="more than 1 MiB"):
+        store.read_json("m.json")
 
 
 def test_a_clock_that_is_off_by_an_hour_is_named_by_a_real_server(

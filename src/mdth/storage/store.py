@@ -24,6 +24,7 @@ log = logging.getLogger("mdth")
 
 S3 = ("s3://", "s3a://")
 CONTROL = ("Cc", "Cs")  # categories of characters that no name on a disk should have
+MOST_JSON = 64 << 20
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")
@@ -59,6 +60,16 @@ class Files(Protocol):
 
     def sweep(self, folder: str) -> None:
         """Delete what killed processes left half-written below a folder."""
+
+
+class _Small(io.BytesIO):
+    """Takes what a JSON file of ours can have, so that one of another's cannot fill the memory."""
+
+    def write(self, block: Any) -> int:
+        """Raises ArtefactError when it would be too much."""
+        if self.tell() + len(block) > MOST_JSON:
+            raise ArtefactError(f"a JSON file of more than {MOST_JSON >> 20} MiB; remove it")
+        return super().write(block)
 
 
 class Store:
@@ -101,8 +112,8 @@ class Store:
         return self._ask(path, lambda: self._files.exists(_inside(path)))
 
     def read_json(self, path: str) -> dict[str, Any]:
-        """The object in a JSON file. Raises ArtefactError when it is not one."""
-        content = io.BytesIO()
+        """The object in a JSON file of up to 64 MiB. Raises ArtefactError when it is not one."""
+        content = _Small()
         self._ask(path, lambda: self._files.fetch(_inside(path), content))
         try:
             value = json.loads(content.getvalue())
