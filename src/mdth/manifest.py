@@ -123,8 +123,8 @@ def is_current(folder: Path, origin: Origin) -> bool:
 
 def is_of(manifest: Manifest, origin: Origin) -> bool:
     """Whether a manifest names this origin and this version of everything."""
-    then = {name: manifest.get(name) for name in (*origin._fields, "versions")}
-    return then == {**origin._asdict(), "versions": record.versions()}
+    wanted = {"format": FORMAT, **origin._asdict(), "versions": record.versions()}
+    return {name: manifest.get(name) for name in wanted} == wanted
 
 
 def _as_sealed(folder: Path, file: Sealed) -> bool:

@@ -47,6 +47,11 @@ class Runs:
 @pytest.fixture(scope="session")
 def runs(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """`runs(store, home, ("preprocess", {}), stop=7)`."""
+    yield from task_process(checkpoints, tmp_path_factory)
+
+
+def task_process(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """A process that runs tasks, until it is not needed any more."""
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     models = tmp_path_factory.mktemp("models")
     common = models / "warping-common/th"

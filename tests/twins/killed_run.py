@@ -124,9 +124,9 @@ def small_motion(video: Path, progress: object = None) -> Motion:
     return Motion(
         25.0,
         np.ones(3, bool),
-        random.normal(size=(3, 3, 3)),
-        random.normal(size=(3, 3)),
-        random.normal(size=(3, len(UPPER_FACE), 3)),
+        np.tile(np.eye(3), (3, 1, 1)),
+        random.uniform(-1, 1, (3, 3)),
+        random.uniform(-1, 1, (3, len(UPPER_FACE), 3)),
     )
 
 
@@ -207,7 +207,7 @@ def run(order: dict[str, Any], moments: Path) -> None:
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Run an order in a child and tell how it ended."""
-    moments = Path(order["home"]).with_suffix(".moments")
+    moments = Path(order["home"]).with_suffix(f".{os.getpid()}.moments")
     moments.touch()
     child = os.fork()
     if not child:

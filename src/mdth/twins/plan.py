@@ -16,7 +16,7 @@ from mdth.networks import WEIGHTS
 from mdth.options import Choices, Options
 from mdth.storage import layout, publish
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
-from mdth.storage.sealed import pointed_to, read_json
+from mdth.storage.sealed import as_json, pointed_to, read_json
 from mdth.twins import output, prepared, sources
 from mdth.twins.tasks import with_settings
 from mdth.twins.twin import Twin
@@ -43,9 +43,10 @@ class Step(NamedTuple):
     why: str = ""
 
     def __str__(self) -> str:
-        size = "" if self.what in ("skip", "remove") else f"{_or_unknown(self.size)} bytes"
-        told = f"{self.what:6} {self.place:5} {self.where}  {size}"
-        return f"{told}  ({self.why})" if self.why else told.rstrip()
+        told = f"{self.what:6} {self.place:5} {self.where}"
+        if self.what not in ("skip", "remove"):
+            told += f"  {'?' if self.size is None else self.size} bytes"
+        return f"{told}  ({self.why})" if self.why else told
 
 
 class Plan(NamedTuple):
@@ -65,16 +66,20 @@ def preprocess(twin_id: str, *, force: bool = False, **choices: Unpack[Choices])
         names = prepared.names(found, options)
     here = not force and manifest.is_current(twin.prepared, origin)
     there = here and publish.is_published(twin.store, twin.prepared, twin.stored_prepared)
+    old = publish.stored_manifest(twin.store, twin.stored_prepared)
     made: Sequence[File] = [(_with_hash(name), None) for name in names] + [(MANIFEST, None)]
     if here:
         made = _sealed_files(manifest.read(twin.prepared, twin=twin_id))
+    elif not force and old is not None and manifest.is_of(old, origin):
+        there, made = True, _sealed_files(old)
+        steps += _files("read", "store", twin.stored_prepared, made)
     else:
         steps += _local("read", prepared.models(options))
+    if not here:
         steps += _files("write", "local", str(twin.prepared), made)
         steps += _replaced("local", str(twin.prepared), _found(twin.prepared), made)
     if not there:
         steps += _files("write", "store", twin.stored_prepared, made)
-        old = publish.stored_manifest(twin.store, twin.stored_prepared)
         steps += _replaced("store", twin.stored_prepared, old, made)
     return Plan(steps, here and there)
 
@@ -151,7 +156,7 @@ def _replaced(place: str, folder: str, old: Manifest | None, new: Iterable[File]
 
 def _sealed_files(sealed: Manifest) -> list[File]:
     files = pointed_to(sealed).values()
-    return [(file.path, file.bytes) for file in files] + [(MANIFEST, None)]
+    return [*((file.path, file.bytes) for file in files), (MANIFEST, len(as_json(sealed)))]
 
 
 def _found(folder: Path) -> Manifest | None:
@@ -167,7 +172,3 @@ def _found(folder: Path) -> Manifest | None:
 def _with_hash(name: str) -> str:
     path = Path(name)
     return path.with_name(f"{path.stem}-{HASH}{path.suffix}").as_posix()
-
-
-def _or_unknown(size: int | None) -> str:
-    return "?" if size is None else str(size)

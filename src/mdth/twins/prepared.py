@@ -94,6 +94,22 @@ def publish_prepared(twin: Twin, *, again: bool = False) -> None:
     fetch_prepared(twin)
 
 
+def find(twin: Twin, wanted: manifest.Origin) -> bool:
+    """Whether what preparing would give is here; it is fetched where only the store has it."""
+    if manifest.is_current(twin.prepared, wanted):
+        return True
+    in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
+    if in_store is None or not manifest.is_of(in_store, wanted):
+        return False
+    log.info("fetching the prepared data from the store")
+    try:
+        fetch_prepared(twin)
+    except ArtefactError as error:
+        log.info("preparing anew: %s", error)
+        return False
+    return manifest.is_current(twin.prepared, wanted)
+
+
 def fetch_prepared(twin: Twin) -> None:
     """Put the store's prepared data in the place of the local. Raises ArtefactError."""
     with scratch_beside(twin.prepared) as scratch:

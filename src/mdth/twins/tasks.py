@@ -56,7 +56,7 @@ def prepare_once(
         with stage("fetch"):
             found = sources.fetch(twin)
         origin = prepared.origin(twin, found, options)
-        current = not force and manifest.is_current(twin.prepared, origin)
+        current = not force and prepared.find(twin, origin)
         if current:
             log.info("%s is prepared already; nothing to do", twin_id)
             keep_only(twin.prepared, manifest.paths(twin.prepared))

@@ -1,0 +1,246 @@
+"""What is done already is not done again, dry runs change nothing, machines agree."""
+
+import json
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import killed_run
+import pytest
+from kills import NEW, OLD, Twin, TwinOnS3, tree
+from small_files import small_sound
+
+from conftest import Runs, task_process
+from mdth import assets, cli, film, manifest, record
+from mdth.config import config
+from mdth.errors import ArtefactError
+from mdth.storage import publish
+from mdth.storage.store import Store
+from mdth.twins import plan, prepared, tasks
+
+
+@pytest.fixture
+def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The tasks in this process, without the seconds; what was computed, in a list."""
+    done: list[str] = []
+
+    def face(*arguments: object) -> object:
+        done.append("face")
+        return killed_run.small_face(*arguments)
+
+    def frames(*arguments: object) -> Iterator[object]:
+        done.append("frames")
+        return killed_run.few_frames(*arguments)
+
+    monkeypatch.setattr(prepared, "find_face", face)
+    monkeypatch.setattr(prepared, "find_motion", killed_run.small_motion)
+    monkeypatch.setattr(film, "frames", frames)
+    monkeypatch.setattr(assets, "_problem", lambda asset: "")
+    monkeypatch.setenv("MDTH_STORE", str(place / "store"))
+    monkeypatch.setenv("MDTH_HOME", str(place / "home"))
+    config.cache_clear()
+    yield done
+    config.cache_clear()
+
+
+def both(**force: bool) -> None:
+    tasks.preprocess("t", max_size=64, **force)
+    tasks.inference("t", **force)
+
+
+def times(place: Path) -> dict[str, int]:
+    """When each file was written, input apart, which is fetched each time to be compared."""
+    return {
+        str(path): path.stat().st_mtime_ns
+        for path in place.rglob("*")
+        if path.is_file() and not {"raw", "warping-data", "warping-common"} & set(path.parts)
+    }
+
+
+def test_the_same_again_is_no_work_and_says_so(
+    light: list[str], place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both()
+    assert light == ["face", "frames"]
+    first = times(place)
+    with caplog.at_level(logging.INFO, "mdth"):
+        both()
+    assert light == ["face", "frames"]
+    assert times(place) == first
+    assert "t is prepared already; nothing to do" in caplog.text
+    assert "t has this video already; nothing to do" in caplog.text
+
+
+def test_force_repeats_and_ends_with_the_same_bytes(light: list[str], place: Path) -> None:
+    both()
+    first, before = tree(place), times(place)
+    both(force=True)
+    assert light == ["face", "frames"] * 2
+    assert tree(place) == first
+    later = times(place)
+    assert all(later[name] > before[name] for name in before)
+
+
+@pytest.mark.parametrize("changed", ["sound", "option", "network", "library", "video", "record"])
+def test_what_changed_is_done_again(
+    changed: str, light: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both()
+    light.clear()
+    option: dict[str, int] = {}
+    if changed == "sound":
+        sound = place / "store/raw/t/audio/1.wav"
+        before = sound.stat()
+        small_sound(sound, 5)
+        # The same name, size and time: the content alone tells.
+        os.utime(sound, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert sound.stat().st_size == before.st_size
+    elif changed == "option":
+        option = {"fps": 25}
+    elif changed == "network":
+        found = record.models()
+        monkeypatch.setattr(record, "models", lambda more: {**found, "faceformer.onnx": "0"})
+    elif changed == "library":
+        found = record.versions()
+        monkeypatch.setattr(record, "versions", lambda: {**found, "numpy": "0"})
+    else:
+        name = "output.mp4" if changed == "video" else "output.json"
+        for folder in ("home/warping-serving/t/th", "store/inference/t/th"):
+            (place / folder / name).write_bytes(b"x")
+    tasks.preprocess("t", max_size=64)
+    tasks.inference("t", **option)
+    assert light == (["face", "frames"] if changed in ("sound", "library") else ["frames"])
+    assert publish.check_output(place / "store/inference/t/th")
+
+
+def test_another_machine_takes_what_the_store_has(light: list[str], place: Path) -> None:
+    both()
+    shutil.copytree(place / "home", place / "first", symlinks=True)
+    for folder in ("warping-processed", "warping-serving", "warping-data"):
+        shutil.rmtree(place / "home" / folder)
+    both()
+    assert light == ["face", "frames"]
+    assert tree(place / "home") == tree(place / "first")
+    # And what it has is put where the store lost it.
+    shutil.rmtree(place / "store/inference")
+    shutil.rmtree(place / "store/processed")
+    both()
+    assert light == ["face", "frames"]
+    assert publish.check_output(place / "store/inference/t/th")
+
+
+def test_a_dry_run_tells_what_a_run_does(
+    light: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(*arguments: str) -> list[list[str]]:
+        before, at = tree(place), times(place)
+        assert cli.main([*arguments, "--dry-run"]) == 0
+        assert (tree(place), times(place)) == (before, at)
+        return [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
+
+    def written(lines: list[list[str]], where: str) -> set[str]:
+        names = {line[2].split("/th/")[-1] for line in lines if line[:2] == ["write", where]}
+        return {name.replace("-HASH", "") for name in names}
+
+    (place / "store/raw/t/image/0.png").write_text("no picture")
+    lines = listed("preprocess", "t", "--max-size", "64")
+    assert ["skip", "store", "raw/t/image/0.png"] in [line[:3] for line in lines]
+    assert ["read", "store", "raw/t/image/1.png"] in [line[:3] for line in lines]
+    assert any("natural order" in line[3] for line in lines if line[2] == "raw/t/audio/1.wav")
+    assert lines[-1] == "nothing was changed".split()
+    tasks.preprocess("t", max_size=64)
+    sealed = json.loads((place / "home/warping-processed/t/processed/th/manifest.json").read_text())
+    assert written(lines, "store") == {*sealed["files"], "manifest.json"}
+    assert written(lines, "local") >= written(lines, "store")
+    assert " ".join(listed("preprocess", "t", "--max-size", "64")[-1]).startswith("nothing to do")
+
+    lines = listed("inference", "t")
+    assert written(lines, "store") == {"output.mp4", "output.json", "times.json"}
+    tasks.inference("t")
+    assert " ".join(listed("inference", "t")[-1]).startswith("nothing to do")
+    assert written(listed("inference", "t", "--force"), "store") == written(lines, "store")
+    replaced = listed("preprocess", "t", "--max-size", "128")
+    removed = {line[2].split("/th/")[-1] for line in replaced if line[:2] == ["remove", "store"]}
+    assert removed == {file["path"] for file in sealed["files"].values()}
+
+
+def test_a_dry_run_of_another_machine(light: list[str], place: Path) -> None:
+    with pytest.raises(ArtefactError, match="nothing is prepared"):
+        plan.inference("t")
+    both()
+    shutil.rmtree(place / "home/warping-processed")
+    shutil.rmtree(place / "home/warping-serving")
+    steps = plan.preprocess("t", max_size=64).steps
+    assert not [step for step in steps if step.what == "write" and step.place == "store"]
+    steps = plan.inference("t").steps
+    (video,) = [step for step in steps if step.where.endswith("output.mp4")]
+    assert (video.what, video.place) == ("write", "local")
+    assert video.size == (place / "store/inference/t/th/output.mp4").stat().st_size
+    assert light == ["face", "frames"]
+
+
+@pytest.fixture(scope="module")
+def other_runs(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """A second process like `runs`."""
+    yield from task_process(checkpoints, tmp_path_factory)
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same settings", "other settings"])
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_two_machines_at_once(
+    kind: str, same: bool, place: Path, runs: Runs, other_runs: Runs, request
+) -> None:
+    """Two processes, each with a home of its own, on one store."""
+    url = request.getfixturevalue("s3_url") if kind == "s3" else ""
+    twin = TwinOnS3(place, runs, url) if url else Twin(place, runs)
+    shutil.copytree(place / "home", place / "other", symlinks=True)
+    for attempt in range(2):
+        ours = (("preprocess", {"max_size": 64, "force": True}), ("inference", {"force": True}))
+        theirs = ours if same else (("preprocess", {"max_size": 128, "force": True}), *ours[1:])
+        ended = at_once(
+            lambda ours=ours: runs(twin.url, twin.home, *ours),
+            lambda theirs=theirs: other_runs(twin.url, place / "other", *theirs),
+        )
+        # With other settings, who prepared first may be told that the store holds another's.
+        codes = [result["code"] for result in ended]
+        assert codes == [0, 0] if same else 0 in codes, attempt
+        store = Store(twin.url)
+        at = place / f"read-{attempt}"
+        published = publish.fetch_prepared(store, "processed/t/preprocessed/th", at / "prepared")
+        assert manifest.read(at / "prepared", twin="t") == published
+        video = publish.read_output(store, "inference/t/th", at / "video")
+        assert video is not None
+        assert len(store.below("inference/t/th")) == 3
+
+
+def test_two_runs_on_one_machine_wait_for_each_other(
+    place: Path, runs: Runs, other_runs: Runs
+) -> None:
+    twin = Twin(place, runs)
+    ended = at_once(
+        lambda: runs(twin.url, twin.home, *OLD), lambda: other_runs(twin.url, twin.home, *NEW)
+    )
+    assert 0 in [result["code"] for result in ended]
+    twin.run(NEW)
+    seen = twin.seen()
+    assert seen["prepared here"] == seen["prepared in the store"]
+    assert seen["video here"] == seen["video in the store"]
+    assert not [name for name in tree(place) if ".part" in name or "publishing" in name]
+
+
+def at_once(*calls: Callable[[], dict]) -> list[dict]:
+    """What the calls return, each made in a thread."""
+    results: list[dict] = [{} for _ in calls]
+
+    def call(number: int) -> None:
+        results[number] = calls[number]()
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
