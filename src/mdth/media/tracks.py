@@ -21,6 +21,8 @@ AAC_LAYOUTS = {name: name for name in ("mono", "stereo", "3.0", "4.0", "5.0", "5
     "5.1(side)": "5.1",
 }
 AAC_BLOCK = 1024
+# x264 makes other bytes with other numbers of threads; its own choice depends on the machine.
+ENCODER_THREADS = 3
 OTHER_RATE_HZ = 48_000
 BITS_PER_CHANNEL = 128_000
 # BT.601 chroma in limited range (16 to 240), as cv2 has the luma; cv2's own conversion takes the
@@ -48,6 +50,7 @@ class PictureTrack:
         context = self.stream.codec_context
         context.time_base = 1 / fps
         context.thread_type = "FRAME"
+        context.thread_count = ENCODER_THREADS
         context.color_range = _LIMITED
         context.colorspace = _SMPTE170M
         context.color_primaries = context.color_trc = _BT709
