@@ -11,22 +11,22 @@ pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)
 
 from mdth import restricted_pickle  # noqa: E402
 from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
-from mdth.train.seed import biwi, corpus, made_up, vocaset  # noqa: E402
+from mdth.train.seed import biwi, corpus, made_up_sets, vocaset  # noqa: E402
 
-SIZES = made_up.Sizes(vertices=30, subjects=2, sentences=3, duration_s=1.5)
+SIZES = made_up_sets.Sizes(vertices=30, subjects=2, sentences=3, duration_s=1.5)
 
 
 @pytest.fixture(scope="module")
 def vocaset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vocaset")
-    made_up.make_vocaset(folder, SIZES)
+    made_up_sets.make_vocaset(folder, SIZES)
     return folder
 
 
 @pytest.fixture(scope="module")
 def biwi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("biwi")
-    made_up.make_biwi(folder, SIZES)
+    made_up_sets.make_biwi(folder, SIZES)
     return folder
 
 

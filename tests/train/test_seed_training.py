@@ -17,7 +17,7 @@ from mdth.faceformer.seed.config import BIWI, VOCASET, Config, EncoderConfig  # 
 from mdth.faceformer.seed.encoder import Wav2Vec2  # noqa: E402
 from mdth.faceformer.seed.predictor import FaceFormer  # noqa: E402
 from mdth.train import mesh_compare  # noqa: E402
-from mdth.train.seed import forward, made_up, predict, run, train, vocaset, wav2vec2  # noqa: E402
+from mdth.train.seed import forward, made_up_sets, predict, run, train, vocaset, wav2vec2  # noqa: E402
 from mdth.train.seed.corpus import normalised, of_split  # noqa: E402
 from mdth.train.seed.run import Settings  # noqa: E402
 
@@ -30,7 +30,7 @@ TINY = EncoderConfig(
     num_conv_pos_embeddings=8,
     num_conv_pos_embedding_groups=2,
 )
-SIZES = made_up.Sizes(vertices=20, subjects=2, sentences=8, duration_s=1.0)
+SIZES = made_up_sets.Sizes(vertices=20, subjects=2, sentences=8, duration_s=1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +44,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> vocaset.Vocaset:
     folder = tmp_path_factory.mktemp("vocaset")
-    made_up.make_vocaset(folder, SIZES)
+    made_up_sets.make_vocaset(folder, SIZES)
     found = vocaset.Vocaset(folder)
     found.config = dataclasses.replace(found.config, encoder=TINY)
     return found
@@ -252,7 +252,7 @@ def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    made_up.main(["biwi", str(tmp_path / "set"), "--vertices", "10", "--subjects", "1",
+    made_up_sets.main(["biwi", str(tmp_path / "set"), "--vertices", "10", "--subjects", "1",
                   "--sentences", "3", "--duration-s", "1"])  # fmt: skip
     options = [
         "--encoder",

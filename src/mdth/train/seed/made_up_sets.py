@@ -1,7 +1,7 @@
 """Tiny made-up sets in the formats of VOCASET and BIWI, to try training without the licensed data.
 
-    python -m mdth.train.seed.made_up vocaset work/made_up/vocaset
-    python -m mdth.train.seed.made_up biwi work/made_up/biwi
+    python -m mdth.train.seed.made_up_sets vocaset work/made_up/vocaset
+    python -m mdth.train.seed.made_up_sets biwi work/made_up/biwi
 
 A grid of points whose lower half opens with the loudness of a hum, each subject by another amount.
 Names of subjects and sentences are the published ones, so that the published split applies.
@@ -142,7 +142,9 @@ def _write_wav(path: Path, sound: FloatArray, rate_hz: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m mdth.train.seed.made_up", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mdth.train.seed.made_up_sets", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("kind", choices=["vocaset", "biwi"])
     parser.add_argument("folder", type=Path)
