@@ -1,5 +1,6 @@
 """What one stage saves the next loads as it was; damage is an ArtefactError."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
 from mdth.errors import ArtefactError
+from mdth.face.geometry import rotation_from_euler_deg
 
 
 def portrait() -> Portrait:
@@ -23,7 +25,7 @@ def motion() -> Motion:
     return Motion(
         29.97,
         np.array([True, False, True]),
-        random.normal(size=(3, 3, 3)).astype(np.float32),
+        np.stack([rotation_from_euler_deg(5.0 * k, k, -k) for k in range(3)]).astype(np.float32),
         random.normal(size=(3, 3)).astype(np.float32),
         random.normal(size=(3, 126, 3)).astype(np.float32),
     )
@@ -70,6 +72,44 @@ def test_a_cut_off_file_is_an_artefact_error(tmp_path: Path, keep: int) -> None:
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(ArtefactError):
         Motion.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fps": 0.0},
+        {"fps": 1e9},
+        {"rotation": np.ones((3, 3, 3))},
+        {"rotation": -np.stack([np.eye(3)] * 3)},
+        {"translation": np.full((3, 3), 1e5)},
+        {"upper": np.full((3, 126, 3), np.nan)},
+        {"upper": np.zeros((3, 125, 3))},
+        {"found": np.ones(2, bool)},
+    ],
+    ids=str,
+)
+def test_a_motion_that_nobody_makes(tmp_path: Path, changed: dict[str, object]) -> None:
+    replace(motion(), **changed).save(tmp_path)
+    with pytest.raises(ArtefactError):
+        Motion.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        np.full((478, 3), 20.0),
+        np.repeat(np.linspace(0, 48, 478)[:, None], 3, 1),
+        portrait().mesh + [60, 0, 0],
+        portrait().mesh * 100,
+        np.full((478, 3), np.inf),
+        np.zeros((477, 3)),
+    ],
+    ids=["one point", "a line", "outside", "far", "endless", "477"],
+)
+def test_a_portrait_without_a_face_in_it(tmp_path: Path, mesh: np.ndarray) -> None:
+    replace(portrait(), mesh=mesh).save(tmp_path)
+    with pytest.raises(ArtefactError):
+        Portrait.load(tmp_path)
 
 
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:

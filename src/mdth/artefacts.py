@@ -31,9 +31,12 @@ Files = Mapping[str, Path]
 SPEECH_RATE_HZ = 16_000
 LARGEST_PICTURE_PX = 4096
 UPPER_POINTS = 126  # of `topology.UPPER_FACE`
-HIGHEST_FPS = 240
+LOWEST_FPS, HIGHEST_FPS = 1, 240
+# Eye distances: no head moves further from where a clip has it on average.
+FURTHEST_HEAD = 100.0
 # A face may reach out of its picture, by this many times the picture's size.
 FURTHEST = 4.0
+SMALLEST_SPREAD_PX = 0.1
 # Samples that are looked at together.
 CHUNK = 1 << 20
 
@@ -70,7 +73,7 @@ def _check_finite(samples: FloatArray) -> None:
 
 
 def _rate(value: FloatArray) -> float:
-    if not value > 0:
+    if not value >= LOWEST_FPS:
         raise ValueError(f"{value} frames a second")
     return float(value)
 
@@ -79,6 +82,21 @@ def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) != 1 or not min(lengths):
         raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
+
+
+def _shows_face(image: Frame, mesh: FloatArray) -> bool:
+    """Whether the face's middle lies in the picture, and its points do not lie on one line."""
+    middle = mesh[:, :2].mean(axis=0)
+    inside = (middle >= 0).all() and (middle <= image.shape[1::-1]).all()
+    spread = np.linalg.svd(mesh[:, :2] - middle, compute_uv=False) / len(mesh) ** 0.5
+    return bool(inside and spread.min() > SMALLEST_SPREAD_PX)
+
+
+def _check_rotations(rotation: FloatArray) -> None:
+    """Raise ValueError unless all of [T,3,3] turn and do nothing else."""
+    squared = rotation @ rotation.transpose(0, 2, 1)
+    if not (np.abs(squared - np.eye(3)) < 0.01).all() or (np.linalg.det(rotation) < 0).any():
+        raise ValueError("rotations that are none")
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,7 @@ class Portrait:
             raise ArtefactError(f"{place(saved)}: not a prepared portrait ({error})") from error
         if person.shape != image.shape[:2]:
             raise ArtefactError(f"{place(saved)}: person.png and portrait.png differ in size")
-        if image.shape[0] % 2 or image.shape[1] % 2 or np.ptp(mesh[:, :2], axis=0).min() < 1:
+        if image.shape[0] % 2 or image.shape[1] % 2 or not _shows_face(image, mesh):
             raise ArtefactError(f"{place(saved)}: no picture with a face; preprocess again")
         return cls(image, mesh, person, glasses)
 
@@ -206,12 +224,13 @@ class Motion:
                     "fps": Wanted((), most=HIGHEST_FPS),
                     "found": Wanted((None,), kinds="b"),
                     "rotation": Wanted((None, 3, 3)),
-                    "translation": Wanted((None, 3)),
-                    "upper": Wanted((None, UPPER_POINTS, 3)),
+                    "translation": Wanted((None, 3), most=FURTHEST_HEAD),
+                    "upper": Wanted((None, UPPER_POINTS, 3), most=FURTHEST_HEAD),
                 },
             )
             fps = _rate(arrays.pop("fps"))
             _check_lengths(arrays)
+            _check_rotations(arrays["rotation"])
             return cls(fps, **arrays)
         except DAMAGE as error:
             raise ArtefactError(f"{place(saved)}: not a prepared motion ({error})") from error
