@@ -99,12 +99,9 @@ class FlameSpeech:
             read_vertices(template),
             *read_placement(placement),
         )
-        from mdth.faceformer.seed.config import Config
         from mdth.faceformer.seed.predictor import FaceFormer
 
-        sizes = faceformer.with_suffix(".json")
-        config = Config.load(sizes) if sizes.is_file() else "vocaset"
-        return cls(FaceFormer.load(faceformer, config, device=device), head)
+        return cls(FaceFormer.load(faceformer, device=device), head)
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
         """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Unpack
 
-from mdth import engines, record
+from mdth import devices, engines, record
 from mdth.artefacts import Portrait
 from mdth.errors import InputError
 from mdth.film import Progress, Record, shoot
 from mdth.flow import Clock
-from mdth.options import Choices, Options
+from mdth.options import SEED, Choices, Options
 from mdth.scene import Inputs, find_face, gather
 from mdth.storage.sealed import write_json
 from mdth.twins.tasks import inference, preprocess
@@ -33,6 +33,7 @@ def talk(
     output: Path | str | BinaryIO,
     *,
     video: Path | str | None = None,
+    n_gpus: int = 1,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
@@ -41,13 +42,16 @@ def talk(
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
     the portrait. An open binary file as `output` gets raw rgb24 frames instead, and no json.
-    choices: see `mdth.options.Options`. Raises MdthError, and leaves nothing half-written.
+    n_gpus: over how many the seed's engine spreads. choices: see `mdth.options.Options`. Raises
+    MdthError, and leaves nothing half-written.
     """
     options, clock = engines.resolved(Options(**choices)), Clock()
+    if n_gpus > 1 or options.engine == SEED:
+        devices.check(n_gpus, used=options.engine == SEED)
     inputs = Inputs.of(portrait, speech, video)
     target = _checked_target(output, inputs)
     with clock.stage("prepare"):
-        scene = gather(inputs, options, progress)
+        scene = gather(inputs, options, progress, n_gpus=n_gpus)
     made = shoot(scene, target, options, clock=clock, progress=progress)
     made["inputs"] = {kind: record.described(file) for kind, file in inputs.given().items()}
     if isinstance(target, Path):

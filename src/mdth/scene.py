@@ -46,10 +46,13 @@ class Inputs(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-def gather(inputs: Inputs, options: Options, progress: Progress | None = None) -> Scene:
+def gather(
+    inputs: Inputs, options: Options, progress: Progress | None = None, *, n_gpus: int = 1
+) -> Scene:
     """The scene of these files; the clip fills in for a face or a sound that is not given.
 
-    Raises InputError: MissingInput when there is no face or no sound among them.
+    n_gpus: how many the seed's engine may use. Raises InputError: MissingInput when there is no
+    face or no sound among them.
     """
     portrait, speech, video = inputs
     if portrait is None and video is None:
@@ -67,14 +70,17 @@ def gather(inputs: Inputs, options: Options, progress: Progress | None = None) -
         sound=sound,
         duration_s=info.duration_s,
         motion=find_motion(clip, progress) if clip and not seed else None,
-        seed=_seed_scene(face, clip, progress) if seed else None,
+        seed=_seed_scene(face, clip, n_gpus, progress=progress) if seed else None,
+        n_gpus=n_gpus,
     )
 
 
-def _seed_scene(face: Portrait, clip: Path | None, progress: Progress | None) -> "SeedScene":
+def _seed_scene(
+    face: Portrait, clip: Path | None, n_gpus: int, *, progress: Progress | None
+) -> "SeedScene":
     from mdth import seed_engine
 
-    return seed_engine.prepare(face, clip, n_gpus=1, progress=progress)
+    return seed_engine.prepare(face, clip, n_gpus=n_gpus, progress=progress)
 
 
 @stage("prepare portrait")

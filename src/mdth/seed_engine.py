@@ -14,12 +14,20 @@ from typing import Self
 from mdth import assets
 from mdth.artefacts import Files, FloatArray, Frame, Portrait
 from mdth.bfv2v.paste import Paster
-from mdth.devices import CPU, torch_devices
+from mdth.devices import CPU, count_gpus, torch_devices
 from mdth.errors import CheckpointError
 from mdth.face.crop import Crop
-from mdth.film import TRACKER, Progress, Scene, generated_heads, usable
+from mdth.film import (
+    FRAMES_AHEAD,
+    PAINTERS,
+    TRACKER,
+    Progress,
+    Scene,
+    generated_heads,
+    usable,
+)
 from mdth.flame_speech import FlameSpeech
-from mdth.flow import Clock
+from mdth.flow import Clock, side_by_side
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
 from mdth.preprocess.seed import landmarks
@@ -96,6 +104,8 @@ def frames(
     files, devices = seed_files(), torch_devices(scene.n_gpus)
     if devices[0] == CPU:
         log.warning("the seed's engine runs on the CPU, slowly; --engine embedded is made for it")
+        if scene.n_gpus and count_gpus():
+            log.warning("there is a GPU, but this torch cannot use it; install one made for CUDA")
     with clock.stage("load"):
         speech = FlameSpeech.load(files.common, device=devices[0])
         driver = SeedDriver(seed.still.faces, amplitude=options.mouth)
@@ -109,7 +119,8 @@ def frames(
     made = clock.each("render", render(files, picture, driver.source, driving, devices=devices))
     if options.paste:
         paster = Paster(scene.portrait.image, Crop(seed.still.crop))
-        made = clock.each("paste", map(paster.paste, made))
+        pasted = side_by_side(paster.paste, made, workers=PAINTERS, depth=FRAMES_AHEAD)
+        made = clock.each("paste", pasted)
     yield from made
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Whether `--log json` is among the arguments, which may be wrong otherwise."""
-    following = zip(arguments, [*arguments[1:], ""], strict=True)
+    following = zip(arguments, [*arguments, ""][1:], strict=True)
     return any(pair == ("--log", JSON) or pair[0] == f"--log={JSON}" for pair in following)
 
 

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
     _add_portrait_options(talk)
     _add_film_options(talk)
+    _add_n_gpus(talk)
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
@@ -88,12 +89,20 @@ def _command(commands: Any, name: str, command: Command, text: str) -> argparse.
 
 def _add_twin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("twin_id", metavar="TWIN")
-    parser.add_argument(
-        "--n-gpus", type=count, default=1, metavar="N", help="workers; 0 and 1 run anywhere"
-    )
+    _add_n_gpus(parser)
     parser.add_argument("--force", action="store_true", help="repeat what is done already")
     parser.add_argument(
         "--dry-run", action="store_true", help="list what would be read and written, change nothing"
+    )
+
+
+def _add_n_gpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--n-gpus",
+        type=count,
+        default=1,
+        metavar="N",
+        help="of the seed's engine; 0 and 1 run anywhere",
     )
 
 

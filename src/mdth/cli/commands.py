@@ -29,7 +29,13 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
 
     def make(output: Path | BinaryIO) -> None:
         pipeline.talk(
-            portrait, speech, output, video=parsed.video, progress=progress, **_choices(parsed)
+            portrait,
+            speech,
+            output,
+            video=parsed.video,
+            n_gpus=parsed.n_gpus,
+            progress=progress,
+            **_choices(parsed),
         )
 
     if parsed.output == STDOUT:
