@@ -232,7 +232,8 @@ def artefacts() -> Files:
             Motion(
                 25.0,
                 np.ones(3, bool),
-                *(chance.normal(size=(3, *s)) for s in ((3, 3), (3,), (126, 3))),
+                np.stack([np.eye(3)] * 3),
+                *(chance.normal(size=(3, *s)) for s in ((3,), (126, 3))),
             ),
             MeshSequence(chance.normal(size=(3, 478, 3)), 25.0),
             SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
