@@ -177,7 +177,7 @@ def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[Flo
         speech_to_mesh = take_engine(options)
         driver = Driver(scene.portrait, amplitude=options.mouth)
     blocks = clock.each("read speech", usable(scene.blocks, options.limit_s))
-    for_mesh, for_energy = itertools.tee(blocks)
+    for_mesh, for_energy = doubled(blocks, wanted=not (options.still or scene.motion))
     offsets = clock.each("speech to mesh", speech_to_mesh.stream(for_mesh, options.fps))
     heads = _heads(scene.motion, for_energy, options)
     yield from clock.each("retarget", map(driver.mesh, offsets, heads))
@@ -256,6 +256,16 @@ def _heads(
         return generated_heads(blocks, options)
     fps, amount, blink_rate = options.fps, options.motion, options.blink
     return head.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
+
+
+def doubled(
+    blocks: Iterator[FloatArray], *, wanted: bool
+) -> tuple[Iterator[FloatArray], Iterator[FloatArray]]:
+    """The blocks twice, or once and none: what nobody takes would be kept to the end."""
+    if not wanted:
+        return blocks, iter(())
+    once, again = itertools.tee(blocks)
+    return once, again
 
 
 def generated_heads(blocks: Iterable[FloatArray], options: Options) -> "Iterator[HeadState]":

@@ -4,7 +4,6 @@ Needs the extra `seed` and the owner's checkpoints (`mdth.seed_files`). Without 
 slowly.
 """
 
-import itertools
 import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mdth.film import (
     TRACKER,
     Progress,
     Scene,
+    doubled,
     generated_heads,
     usable,
 )
@@ -109,9 +109,8 @@ def frames(
     with clock.stage("load"):
         speech = FlameSpeech.load(files.common, device=devices[0])
         driver = SeedDriver(seed.still.faces, amplitude=options.mouth)
-    for_mesh, for_energy = itertools.tee(
-        clock.each("read speech", usable(scene.blocks, options.limit_s))
-    )
+    blocks = clock.each("read speech", usable(scene.blocks, options.limit_s))
+    for_mesh, for_energy = doubled(blocks, wanted=not (options.still or seed.clip))
     spoken = clock.each("speech to mesh", speech.landmarks(for_mesh, options.fps))
     states = _moves(seed, for_energy, options)
     driving = clock.each("retarget", map(driver.drive, spoken, states))

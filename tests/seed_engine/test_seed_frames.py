@@ -1,5 +1,6 @@
 """The seed's frames: paste, devices, no clip, and the same for any number of workers."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from mdth import seed_engine
 from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
+from mdth.film import doubled
 from mdth.retarget.head import generated
 from mdth.retarget.seed import moves
 from mdth.retarget.seed.drive import Driving, SeedDriver
@@ -79,6 +81,17 @@ def test_talk_pastes_the_head_back_without_a_clip(
     assert frames[0].shape == (600, 512, 3), "the whole picture"
     changed = np.abs(frames[0].astype(int) - frames[9]).max(axis=2)
     assert changed[420:].max() < 30, "the coat stays"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_speech_is_let_go_as_it_is_heard(wanted: bool) -> None:
+    """Unless somebody else has yet to hear it."""
+    blocks = [np.zeros(10) for _ in range(3)]
+    kept = [weakref.ref(block) for block in blocks]
+    once, again = doubled((blocks.pop(0) for _ in range(3)), wanted=wanted)
+    assert sum(1 for _ in once) == 3
+    assert sum(ref() is not None for ref in kept) == (3 if wanted else 0)
+    assert sum(1 for _ in again) == (3 if wanted else 0)
 
 
 def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class EosFiles:
 
 
 def _vertices(mapping: dict[str, str], contours: Path, shape: Any) -> npt.NDArray[np.intp]:
-    """[68]: the mapping's vertices; along the jaw, the model's contour in equal steps."""
+    """[68]: the mapping's vertices; where it has none, the model's contour in equal steps."""
     vertices = np.full(landmarks68.COUNT, -1, np.intp)
     for name, vertex in mapping.items():
         vertices[int(name) - 1] = int(vertex)
@@ -87,8 +87,9 @@ def _vertices(mapping: dict[str, str], contours: Path, shape: Any) -> npt.NDArra
     listed = json.loads(contours.read_text("utf-8"))["model_contour"]
     chin = mean[vertices[CHIN]]
     for side, points in (("right_contour", range(CHIN)), ("left_contour", range(16, CHIN, -1))):
-        along = np.array(listed[side], np.intp)
-        vertices[list(points)] = along[_even_steps(mean[along], chin, len(points))]
+        along, places = np.array(listed[side], np.intp), np.array(points)
+        steps = along[_even_steps(mean[along], chin, len(places))]
+        vertices[places] = np.where(vertices[places] < 0, steps, vertices[places])
     if (vertices < 0).any() or (vertices >= len(mean)).any():
         raise ValueError(f"no vertex for the landmarks {np.flatnonzero(vertices < 0) + 1}")
     return vertices
