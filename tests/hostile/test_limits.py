@@ -349,3 +349,21 @@ def test_the_limits_are_the_ones_in_use() -> None:
     assert audio.HIGHEST_RATE_HZ is limits.HIGHEST_RATE_HZ
     assert image.LARGEST_PIXELS is limits.LARGEST_PIXELS
     assert video.LARGEST_CLIP_PIXELS is limits.LARGEST_CLIP_PIXELS
+
+
+def test_the_page_names_the_limits() -> None:
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    for words in (
+        f"{limits.LONGEST_SOUND_S // 3600} hours, {limits.MOST_CHANNELS} channels",
+        f"{limits.LOWEST_RATE_HZ // 1000} to {limits.HIGHEST_RATE_HZ // 1000} kHz",
+        f"{limits.VALUES_PER_BYTE} values for each byte",
+        f"{limits.MOST_VALUES // 1_000_000} million more",
+        f"{limits.LONGEST_CLIP_S // 60} minutes, {limits.LARGEST_CLIP_PIXELS // 1_000_000} million",
+        f"sides of {limits.LARGEST_SIDE_PX} px, {limits.LARGEST_FRAME_BYTES // 1_000_000} MB",
+        f"{limits.LARGEST_PIXELS // 1_000_000} million pixels (webp "
+        f"{limits.LARGEST_PIXELS_OF['WEBP'] // 1_000_000})",
+        f"a file of {limits.LARGEST_PICTURE_BYTES // 1_000_000} MB",
+        f"{limits.MOST_JPEG_SCANS} scans",
+        f"{limits.MOST_STREAMS} streams",
+    ):
+        assert words in page
