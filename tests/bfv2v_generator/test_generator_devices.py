@@ -1,5 +1,6 @@
 """A clip over several workers: the same bytes in the same order, and no worker left behind."""
 
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -15,22 +16,32 @@ torch = pytest.importorskip("torch")
 
 from generator_reference import walk  # noqa: E402
 
-from mdth.bfv2v.generator import devices  # noqa: E402
+from mdth.bfv2v.generator import devices, made_up  # noqa: E402
 from mdth.bfv2v.generator.landmarks import Landmarks  # noqa: E402
 from mdth.bfv2v.generator.predictor import AHEAD  # noqa: E402
 from mdth.errors import CheckpointError, DeviceError  # noqa: E402
 
 BATCH, COUNT = 2, 15
+TINY = dataclasses.replace(
+    made_up.SMALL,
+    frame_size=32,
+    dense_motion=dataclasses.replace(made_up.SMALL.dense_motion, num_blocks=2),
+)
 
 
 @pytest.fixture(scope="module")
-def files(small_files: list[Path]) -> devices.Files:
-    return devices.Files(small_files[0], small_files[2])
+def files(tmp_path_factory: pytest.TempPathFactory) -> devices.Files:
+    """A generator of pictures of 32 px: most of a worker's time is its start."""
+    folder = tmp_path_factory.mktemp("tiny")
+    files = devices.Files(folder / "tiny.tar", folder / "tiny.yaml")
+    torch.save({"generator": made_up.generator(TINY).state_dict()}, files.checkpoint)
+    made_up.write_config(files.config, TINY, made_up.SMALL_HEADPOSE)
+    return files
 
 
 @pytest.fixture(scope="module")
-def source(picture: np.ndarray) -> devices.Source:
-    return devices.Source(picture, walk(1, seed=5)[0])
+def source() -> devices.Source:
+    return devices.Source(made_up.picture(32), walk(1, seed=5)[0])
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,7 @@ class Bench:
 
     def _speed(self, name: str, batch: int, *, plain: bool, precision: torch.dtype | None) -> None:
         if self.device.type == "cuda":
+            torch.compiler.reset()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
         start = time.perf_counter()

@@ -23,7 +23,7 @@ from mdth.artefacts import Frame
 from mdth.bfv2v.generator.checkpoint import load_generator
 from mdth.bfv2v.generator.config import read_generator
 from mdth.bfv2v.generator.landmarks import Landmarks
-from mdth.bfv2v.generator.predictor import AHEAD, Predictor, batch_size
+from mdth.bfv2v.generator.predictor import AHEAD, Predictor, batch_size, found_device
 from mdth.errors import DeviceError, MdthError
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class Renderers:
     def __init__(self, files: Files, devices: Sequence[str], *, batch: int | None = None) -> None:
         if not devices:
             raise ValueError("no device to render on")
-        kind = torch.device(devices[0]).type
-        self.batch = batch_size(kind, batch)
+        self.batch = min(batch_size(found_device(device), batch) for device in devices)
         self._files, self._devices = files, list(devices)
         self._own: Predictor | None = None
         self._workers: list[_Worker] = []

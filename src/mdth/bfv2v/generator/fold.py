@@ -100,7 +100,8 @@ def after(first: Conv, second: Conv) -> Conv:
 
 def reduced(conv: Conv, rows: Tensor, columns: Tensor) -> Conv:
     """A 3x3 convolution (the last two axes) as seen from one place in a pixel shown many times."""
-    weight = torch.einsum("...yx,ay,bx->...ab", conv.weight, rows, columns)
+    device = conv.weight.device
+    weight = torch.einsum("...yx,ay,bx->...ab", conv.weight, rows.to(device), columns.to(device))
     return Conv(weight, conv.bias)
 
 

@@ -29,7 +29,9 @@ from mdth.errors import DeviceError
 log = logging.getLogger("mdth")
 
 BATCH = {"cuda": 8, "cpu": 1}
-"""Frames rendered at once, where the caller does not say."""
+"""Frames rendered at once, where the caller does not say and the memory is large enough."""
+FRAME_BYTES = 400 << 20
+"""What a frame of full size may take of a GPU's memory while it is rendered, at most."""
 AHEAD = 3
 """Batches under way on a GPU, all of which are taken before the first frame is given."""
 PRECISION = {"cuda": torch.float16, "cpu": torch.float32}
@@ -97,7 +99,7 @@ class Predictor:
         batch: frames rendered at once. The last batch is filled up, so that a frame's bytes depend
         on its place in its batch alone. On a GPU, `AHEAD` batches are under way.
         """
-        size = batch_size(self.device.type, batch)
+        size = batch_size(self.device, batch)
         remaining = iter(driving)
         lanes: list[Lane] = []
         under_way: deque[tuple[Lane, int]] = deque()
@@ -138,6 +140,9 @@ class Predictor:
         return FastRenderer(self._generator, self.device, self.precision)
 
     def _holds(self, face: Face) -> bool:
+        # In a batch of the usual size: what is compiled for it will be needed.
+        count = BATCH[self.device.type]
+        face = Face(*(part.expand(count, *part.shape[1:]) for part in face))
         return bool(torch.isfinite(self.renderer.render(face)).all())
 
 
@@ -154,11 +159,15 @@ def found_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def batch_size(kind: str, wanted: int | None) -> int:
-    """Frames rendered at once on a kind of device. Raises ValueError for less than 1."""
+def batch_size(device: torch.device, wanted: int | None) -> int:
+    """Frames rendered at once on a device, 1 or more. Raises ValueError for less than 1."""
     if wanted is not None and wanted < 1:
         raise ValueError(f"a batch of {wanted}; give at least 1")
-    return wanted or BATCH.get(kind, 1)
+    usual = BATCH[device.type]
+    if wanted or device.type == "cpu":
+        return wanted or usual
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(usual, free // FRAME_BYTES))
 
 
 def exact() -> AbstractContextManager[None]:
