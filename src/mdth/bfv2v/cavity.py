@@ -27,7 +27,7 @@ JAW_SHARE = 0.8
 # A camera's own softness, px of the picture: nothing drawn is sharper.
 SOFT_PX = 0.8
 # Width of the lips' shadow, eye distances; its share on own teeth.
-SHADOW, OWN_SHADE = 0.035, 0.4
+SHADOW, OWN_SHADE = 0.035, 0.8
 # Light on the lower row, and how much of it comes from tongue and lips.
 LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.

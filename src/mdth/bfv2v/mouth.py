@@ -22,7 +22,7 @@ MARGIN = 0.1
 # The line between closed lips, relative to the lips' inner colour.
 LIP_LINE = 0.75
 # Lips nearer than this, eye distances, show their dark line rather than teeth.
-NARROW = 0.045
+NARROW = 0.055
 # Lips that cover less of their brightest pixel than this are shut.
 SHUT = 0.02
 # Cut-outs that would be shrunk by more than this are painted at the larger size.

@@ -14,14 +14,23 @@ from mdth.face import geometry, topology
 FULL, BEGIN = 0.08, 0.2
 # Cells over which is smoothed, pass by pass.
 WIDTHS = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
-# Lids and parted lips fold on purpose: what lies behind them is painted.
+# Lids and lips fold on purpose: what lies behind them is painted.
 LIDS = (topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16])
-# Lips that are nearer than this, eye distances, are skin like any other.
-PARTED = 0.012
+LIPS = topology.LIPS_OUTER
+# Lips that part as far as in the portrait, within so many eye distances, are skin like any other.
+SAME = 0.004
 
 
-def unfold(field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int) -> Grid:
-    """The field [H,W,2] px, changed in place: no folds but lids and parted lips.
+def lips_rest(portrait_mesh: FloatArray, driving: FloatArray) -> bool:
+    """Whether the lips of a driving mesh [478,3] px part as far as the portrait's."""
+    gaps = [geometry.lip_opening(m) / geometry.eye_distance(m) for m in (portrait_mesh, driving)]
+    return bool(abs(gaps[0] - gaps[1]) < SAME)
+
+
+def unfold(
+    field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int, lips_too: bool = False
+) -> Grid:
+    """The field [H,W,2] px, changed in place: no folds but lids and, unless `lips_too`, lips.
 
     Its cells are `cell` px wide; origin: x, y px of its corner. driving: [478,3] px.
     """
@@ -29,12 +38,8 @@ def unfold(field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int) -
     if not folding.any():
         return field
     kept = np.ones(field.shape[:2], np.float32)
-    for hole in LIDS:
+    for hole in LIDS if lips_too else (LIPS, *LIDS):
         outline = (driving[hole, :2] - origin) / cell
-        cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
-    unit = float(geometry.eye_distance(driving))
-    if geometry.lip_opening(driving) > PARTED * unit:
-        outline = (driving[topology.LIPS_INNER, :2] - origin) / cell
         cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
     for width in WIDTHS:
         rows, columns = np.nonzero(folding * kept)

@@ -15,7 +15,7 @@ from mdth.bfv2v.motion import FloatArray, Grid, Rigid, sample
 from mdth.bfv2v.person import Layers, lay
 from mdth.bfv2v.surround import Surround
 from mdth.bfv2v.triangles import FaceTriangles
-from mdth.bfv2v.unfold import unfold
+from mdth.bfv2v.unfold import lips_rest, unfold
 from mdth.face import geometry, topology
 
 # Cells of the face field: about this many across the face, never finer than a pixel.
@@ -41,6 +41,7 @@ class Warp:
 
     def __init__(self, portrait: Portrait) -> None:
         mesh = portrait.mesh.astype(np.float64)
+        self._mesh = mesh
         self._image = portrait.image
         face_width = float(np.ptp(mesh[topology.FACE_OVAL, 0]))
         self._cell = max(1, round(face_width / FACE_CELLS))
@@ -71,7 +72,8 @@ class Warp:
         cell = self._cell
         shift = _resize(coarse, (width // cell, height // cell))
         self._triangles.draw(shift, driving, rigid, origin=origin, cell=cell)
-        shift = unfold(shift, driving, origin=origin, cell=cell)
+        resting = lips_rest(self._mesh, driving)
+        shift = unfold(shift, driving, origin=origin, cell=cell, lips_too=resting)
         return Field(_resize(shift, (width, height)), (int(origin[0]), int(origin[1])))
 
     def _moving(
