@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mdth.faceformer.seed.predictor import FaceFormer
 
 FloatArray = npt.NDArray[np.floating]
+# Meshes [V,3] -> what is measured of each.
+Measured = Callable[[Iterator[FloatArray]], Iterator[FloatArray]]
+CHUNK = 32
 
 # The seed speaks as this training subject, on its template.
 SUBJECT = "FaceTalk_170725_00137_TA"
@@ -112,13 +115,16 @@ class FlameSpeech:
         return (frame.astype(np.float32) for frame in self._timed(blocks, fps, self._offsets))
 
     def landmarks(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
-        """Like `stream`, but how far the landmarks 17..67 are from the template's: [51,3] m."""
-        return self._timed(blocks, fps, self._way)
+        """Like `stream`, but how far the landmarks 17..67 are from the template's: [51,3] m.
+
+        Comes a chunk late: for films, not for live sound.
+        """
+        return self._timed(blocks, fps, self._ways)
 
     def _timed(
-        self, blocks: Iterable[FloatArray], fps: float, measure: Callable[[FloatArray], FloatArray]
+        self, blocks: Iterable[FloatArray], fps: float, measured: Measured
     ) -> Iterator[FloatArray]:
-        """What `measure` makes of a mesh [V,3], for each frame of the sound."""
+        """What is measured of the meshes [V,3], for each frame of the sound."""
         heard = 0
 
         def counted() -> Iterator[FloatArray]:
@@ -127,9 +133,9 @@ class FlameSpeech:
                 heard += len(block)
                 yield block
 
-        last = measure(self._head.template)
+        last = next(measured(iter([self._head.template])))
         made = 0
-        for last in self._resampled(map(measure, self._meshes(counted())), fps):
+        for last in self._resampled(measured(self._meshes(counted())), fps):
             yield last
             made += 1
         for _ in range(made, max(1, round(heard / SPEECH_RATE_HZ * fps))):
@@ -162,10 +168,13 @@ class FlameSpeech:
                 frame += 1
             before = now
 
-    def _offsets(self, mesh: FloatArray) -> FloatArray:
-        offsets: FloatArray = flame_to_face(self._way(mesh)[None], self._neutral[0])[0]
-        return offsets
+    def _offsets(self, meshes: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        """Offsets [478,3] of each."""
+        for mesh in meshes:
+            way = self._head.landmarks(mesh[None]) - self._neutral
+            yield flame_to_face(way, self._neutral[0])[0]
 
-    def _way(self, mesh: FloatArray) -> FloatArray:
-        way: FloatArray = (self._head.landmarks(mesh[None]) - self._neutral)[0]
-        return way
+    def _ways(self, meshes: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        """How far the landmarks [51,3] of each are from the template's; together it takes less."""
+        while some := list(itertools.islice(meshes, CHUNK)):
+            yield from self._head.landmarks(np.stack(some)) - self._neutral

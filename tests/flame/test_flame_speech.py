@@ -15,6 +15,7 @@ from mdth.errors import CheckpointError, SpeechTooShort
 from mdth.faceformer.flame.model import Embedding, Flame
 from mdth.faceformer.flame.ply import read_vertices
 from mdth.flame_speech import SUBJECT, FlameSpeech, Head
+from mdth.retarget.landmarks import flame_to_face
 
 if TYPE_CHECKING:
     from mdth.faceformer.seed.predictor import FaceFormer
@@ -152,3 +153,14 @@ def test_the_seeds_folder_from_the_command_line(
 def test_no_files(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="generic_model"):
         FlameSpeech.load(tmp_path)
+
+
+def test_landmarks_are_what_the_face_is_made_of(speech: FlameSpeech, head: Head) -> None:
+    """The same motion at FLAME's own points, in metres; more frames than a chunk."""
+    marks = np.stack(list(speech.landmarks([SOUND], 60)))
+    faces = np.stack(list(speech.stream([SOUND], 60)))
+    assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
+    neutral = head.landmarks(head.template[None])[0]
+    np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)
+    with pytest.raises(SpeechTooShort):
+        next(speech.landmarks([SOUND[:2000]], 30))
