@@ -38,7 +38,7 @@ def main(count: int) -> None:
         faults: list[str] = []
         for number in range(1, count + 1):
             after_s = random.uniform(0, seconds)
-            found = undisturbed.faults([{"stop_after_s": after_s}])
+            found = list(undisturbed.faults([{"stop_after_s": after_s}]))
             faults += found
             print(f"{number}: killed after {after_s:.2f} s: {found or 'well'}", flush=True)
     print(f"{count} kills, {twin.killed} of them before the end; {len(faults)} faults")

@@ -18,7 +18,7 @@ from mdth.storage.store import Store
 FOLDER = "processed/t/preprocessed/th"
 OUT = "inference/t/th"
 # Orders of steps that are tried; scripts/chaos tries many more.
-RACES = int(os.environ.get("MDTH_TEST_RACES", "30"))
+RACES = int(os.environ.get("MDTH_TEST_RACES", "20"))
 NAMES = ("audio/speech.npy", "image/portrait.png")
 
 

@@ -166,9 +166,9 @@ class Undisturbed:
             if which in moment and (number == 0 or not moment.startswith("before"))
         ]
 
-    def faults(self, kills: Iterable[dict[str, object]]) -> list[str]:
+    def faults(self, kills: Iterable[dict[str, object]]) -> Iterator[str]:
         """What is wrong after kills like these; see `killed_run.py` for what an order may say."""
-        return [fault for how in kills if (fault := self._fault(how))]
+        return (fault for how in kills if (fault := self._fault(how)))
 
     def _fault(self, how: dict[str, object]) -> str:
         self.twin.set_back()

@@ -40,14 +40,14 @@ def replacing(place, runs) -> Undisturbed:
 
 def test_killed_while_an_older_twin_is_replaced(replacing: Undisturbed, tell: Tell) -> None:
     moments = range(len(replacing.moments)) if ALL else replacing.states()
-    assert not replacing.faults(stops(moments))
+    assert not list(replacing.faults(stops(moments)))
     tell(f"killed at {len(moments)} of {len(replacing.moments)} moments")
 
 
 def test_killed_while_a_twin_is_new(place, runs, tell: Tell) -> None:
     new = Undisturbed(Twin(place, runs))
     moments = range(len(new.moments)) if ALL else new.states()[::6]
-    assert not new.faults(stops(moments))
+    assert not list(new.faults(stops(moments)))
     tell(f"killed at {len(moments)} of {len(new.moments)} moments")
 
 
@@ -59,8 +59,8 @@ def test_killed_between_requests_to_s3(place, runs, s3_url: str, tell: Tell) -> 
     requests = [n for n, what in enumerate(new.moments) if what.split()[1] in CHANGES_IN_STORE]
     kinds = {new.moments[number].split()[1] for number in requests}
     assert kinds >= {"PutObject", "DeleteObject", "UploadPart", "CompleteMultipartUpload"}
-    moments = requests if ALL else requests[3::10]
-    assert not new.faults(stops(moments))
+    moments = requests if ALL else requests[3::12]
+    assert not list(new.faults(stops(moments)))
     tell(
         f"killed at {len(moments)} of {len(requests)} moments of requests that change the store: "
         + ", ".join(new.moments[number] for number in moments)
@@ -73,8 +73,8 @@ def test_killed_at_any_time(replacing: Undisturbed, tell: Tell) -> None:
     replacing.twin.run(NEW)
     seconds = time.monotonic() - start
     chance = random.Random(6)
-    kills = [{"stop_after_s": chance.uniform(0, seconds)} for _ in range(40 if ALL else 10)]
-    assert not replacing.faults(kills)
+    kills = [{"stop_after_s": chance.uniform(0, seconds)} for _ in range(40 if ALL else 6)]
+    assert not list(replacing.faults(kills))
     tell(f"killed at {len(kills)} times after the first change")
 
 
@@ -87,6 +87,6 @@ def test_that_a_fault_is_found(replacing: Undisturbed, sabotage: str, tell: Tell
     telling = {"manifest first": "manifest.json", "no rename": "half", "record stays": "output"}
     moments = replacing.states(telling[sabotage])
     orders = [{"stop": number, "sabotage": sabotage} for number in moments]
-    faults = replacing.faults(orders)
-    assert faults
-    tell(f"{len(faults)} faults at {len(orders)} moments, the first: {faults[0]}")
+    first = next(replacing.faults(orders), "")
+    assert first
+    tell(f"found a fault: {first}")

@@ -61,10 +61,9 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
     again: put everything anew. False where another machine published its own meanwhile, and that
     is what stays. Raises ArtefactError, StorageError.
     """
-    store.sweep(folder)
     mine = _required(source / MANIFEST)
     journal = source.parent / JOURNAL
-    dead = _paths(mine) | set((read_json(journal) or {}).get("paths", []))
+    dead = _paths(mine) | _left_behind(journal)
     wrote = False
     for number in range(TRIES):
         current = stored_manifest(store, folder)
@@ -73,6 +72,7 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
         if not again and _complete(current, there) and (wrote or current == mine):
             stale = _stale(there, _paths(current), dead)
             if not stale:
+                store.sweep(folder)
                 journal.unlink(missing_ok=True)
                 return current == mine
             # One last question keeps the moment short in which another machine could put a
@@ -165,25 +165,36 @@ def publish_output(store: Store, source: Path, folder: str, *, again: bool = Fal
     again: put it anew. False where another machine published its own meanwhile, and that is what
     stays. What was written is read back. Raises ArtefactError, StorageError.
     """
-    store.sweep(folder)
     mine = _required(source / RECORD)
-    if not again and output_record(store, folder) == mine:
-        return True
+    found = output_record(store, folder)
+    wrote = False
     for number in range(TRIES):
-        if number:
+        if wrote:
             found = _read_back(store, source, folder)
-            if found is not None:
-                return found == mine
+        if not again and found is not None and (wrote or found == mine):
+            store.sweep(folder)
+            return found == mine
+        if wrote:
             _pause(number)
         store.remove(f"{folder}/{RECORD}")
         for name in (OUTPUT, TIMES, RECORD):
             store.upload(source / name, f"{folder}/{name}")
+        wrote, again = True, False
     raise _too_busy(store, folder)
 
 
 def _read_back(store: Store, source: Path, folder: str) -> Json | None:
     with scratch_beside(source) as scratch:
         return read_output(store, folder, scratch)
+
+
+def _left_behind(journal: Path) -> set[str]:
+    """What a stopped publication of this machine may have put or not yet removed."""
+    try:
+        return set(map(str, (read_json(journal) or {}).get("paths", [])))
+    except (ArtefactError, TypeError) as error:
+        log.info("%s: %s", journal, error)
+        return set()
 
 
 def _required(path: Path) -> Json:

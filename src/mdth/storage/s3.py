@@ -22,7 +22,7 @@ from mdth.storage.faults import KEYS
 from mdth.storage.listing import Entry
 from mdth.storage.retry import patiently
 from mdth.storage.settings import S3Settings
-from mdth.storage.upload import Upload
+from mdth.storage.upload import Upload, abort_forgotten
 
 LIBRARIES = ("botocore", "aiobotocore", "s3fs", "fsspec", "aiohttp", "asyncio")
 
@@ -96,7 +96,8 @@ class S3Files:
         self.call("delete_object", self.where(path), Key=self.key(path))
 
     def sweep(self, folder: str) -> None:
-        """Nothing: an object is there as a whole or not at all; see `Upload` for its parts."""
+        """End the uploads in parts that somebody began below a folder a day ago and never ended."""
+        abort_forgotten(self, folder, below=True)
 
     def where(self, path: str) -> str:
         """The path as it is shown."""

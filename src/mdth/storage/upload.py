@@ -98,25 +98,33 @@ class Upload:
         return {f"{joined}-{len(parts)}", whole.hexdigest()}
 
     def _abort(self, upload: str) -> None:
-        """Take back what was sent; what cannot be taken back now goes with a later upload."""
-        try:
-            self._call("abort_multipart_upload", UploadId=upload)
-        except StorageError as error:
-            log.warning("an unfinished upload stays: %s", error)
+        _abort(self._files, self._files.key(self._path), upload)
 
     def _abort_forgotten(self) -> None:
         """Take back uploads of this file whose process was killed, after a day."""
-        key = self._files.key(self._path)
-        where = self._files.where(self._path)
-        try:
-            answer = self._files.call("list_multipart_uploads", where, Prefix=key)
-        except StorageError as error:  # not every server and not every permission has it
-            log.info("cannot look for forgotten uploads: %s", error)
-            return
-        for upload in answer.get("Uploads", []):
-            began = upload.get("Initiated")
-            if upload["Key"] == key and began and began < datetime.now(UTC) - FORGOTTEN:
-                self._abort(upload["UploadId"])
+        abort_forgotten(self._files, self._path)
+
+
+def abort_forgotten(files: "S3Files", path: str, *, below: bool = False) -> None:
+    """Take back the uploads of a file, or of all `below` a folder, that were begun a day ago."""
+    key = files.key(path) + "/" * below
+    try:
+        answer = files.call("list_multipart_uploads", files.where(path), Prefix=key)
+    except StorageError as error:  # not every server and not every permission has it
+        log.info("cannot look for forgotten uploads: %s", error)
+        return
+    for upload in answer.get("Uploads", []):
+        began = upload.get("Initiated")
+        if (below or upload["Key"] == key) and began and began < datetime.now(UTC) - FORGOTTEN:
+            _abort(files, upload["Key"], upload["UploadId"])
+
+
+def _abort(files: "S3Files", key: str, upload: str) -> None:
+    """Take back what was sent; what cannot be taken back now goes with a later upload."""
+    try:
+        files.call("abort_multipart_upload", key, Key=key, UploadId=upload)
+    except StorageError as error:
+        log.warning("an unfinished upload stays: %s", error)
 
 
 def _md5(block: bytes) -> str:

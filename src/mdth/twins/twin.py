@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from mdth.config import config
+from mdth.errors import StorageError
 from mdth.storage import layout
 from mdth.storage.links import refuse_links
 from mdth.storage.store import Store
@@ -57,8 +58,17 @@ class Twin:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other run on this machine works on it; what a stopped one left half-made is gone."""
+        """No other run on this machine works on it; what a stopped one left half-made is gone.
+
+        Inside, what the disk refuses is a StorageError.
+        """
         raw = self.tree.raw(self.name, layout.AUDIO).parent
         with alone(self.prepared.parent):
-            sweep([raw, self.prepared.parent, self.serving.parent])
-            yield
+            try:
+                sweep([raw, self.prepared.parent, self.serving.parent])
+                yield
+            except OSError as error:
+                raise StorageError(
+                    f"{error.filename or self.tree.home}: {error.strerror or error}; free some "
+                    "space, or set MDTH_HOME to a folder that can be written"
+                ) from error
