@@ -63,9 +63,9 @@ def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
         read_npz(tmp_path / "a.npz", WANTED)
 
 
-def test_a_zip_that_unpacks_to_a_gigabyte_is_not_unpacked(tmp_path: Path) -> None:
+def test_a_zip_that_unfolds_is_not_unpacked(tmp_path: Path) -> None:
     wanted = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}", bytes(24))
-    path = packed(tmp_path / "a.npz", wanted + bytes(300_000_000))
+    path = packed(tmp_path / "a.npz", wanted + bytes(60_000_000))
     tracemalloc.start()
     read_npz(path, WANTED)
     _, peak = tracemalloc.get_traced_memory()

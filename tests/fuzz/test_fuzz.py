@@ -12,7 +12,7 @@ SEED = 4711
 
 
 def _need_packages(target: str) -> None:
-    for package in {"checkpoint": ["torch"], "settings": ["torch", "yaml"]}.get(target, []):
+    for package in {"checkpoint": ["torch"], "settings": ["yaml"]}.get(target, []):
         pytest.importorskip(package)
 
 

@@ -102,7 +102,8 @@ def test_each_of_them_would_be_seen(text: str) -> None:
 
 def calls(name: str, *, below: Path) -> Iterator[tuple[Path, ast.Call]]:
     for path in below.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        text = path.read_text("utf-8")
+        for node in ast.walk(ast.parse(text)) if name in text else ():
             if isinstance(node, ast.Call) and name_of(node.func).endswith(name):
                 yield path, node
 
