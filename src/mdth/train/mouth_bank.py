@@ -218,10 +218,12 @@ def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
         if random.random() < 0.5:
             chosen = [mirrored(portrait) for portrait in chosen]
         own = min(float(geometry.eye_distance(portrait.mesh)) for portrait in chosen)
-        shrink = size == SIZE and random.random() < SHRUNK_SHARE
+        tested = pair.part.endswith("_test")
+        shrink = not tested and size == SIZE and random.random() < SHRUNK_SHARE
         unit = max(own * (random.uniform(SHRINK, 1) if shrink else 1), MIN_EYE)
         chosen = [scaled(portrait, unit) for portrait in chosen]
-        if not pair.part.startswith("s1") and random.random() < SOFTENED_SHARE:
+        still = not pair.part.startswith("s1") and not tested
+        if still and random.random() < SOFTENED_SHARE:
             sigma = float(random.uniform(*SOFT_PX))
             chosen = [softened(portrait, sigma) for portrait in chosen]
         true, source = chosen
