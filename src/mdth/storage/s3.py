@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+from fsspec.asyn import reset_lock
 
 from mdth.redact import guard_logs, hide
 from mdth.storage.download import Download
@@ -132,14 +133,14 @@ _open: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
 
-def _renew_lock() -> None:
-    """Another thread of the parent may have held it when the process was forked."""
+def _begin_anew() -> None:
+    """In a forked process: no lock that another thread held, no event loop that nobody runs."""
     global _lock
     _lock = threading.Lock()
+    reset_lock()  # older versions of fsspec do not do so by themselves
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _filesystem(settings: S3Settings, endpoint: str | None) -> Any:
