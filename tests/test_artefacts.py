@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+from mdth.artefacts import MeshSequence, Motion, Portrait, Speech, original_name
 from mdth.errors import ArtefactError
 from mdth.face.geometry import rotation_from_euler_deg
 
@@ -45,6 +45,22 @@ def test_a_motion_comes_back(tmp_path: Path) -> None:
     assert loaded.fps == 29.97
     for name in ("found", "rotation", "translation", "upper"):
         assert np.array_equal(getattr(loaded, name), getattr(motion(), name))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.WAV", "original.wav"),
+        ("a.mp3", "original.mp3"),
+        ("a", "original"),
+        ("a.wav copy\u202f2", "original"),
+        ("a.\x1b[2J", "original"),
+        ("a.größe", "original"),
+        ("a." + "x" * 200, "original"),
+    ],
+)
+def test_the_original_keeps_a_plain_suffix_only(name: str, kept: str) -> None:
+    assert original_name(Path(name)) == kept
 
 
 def test_a_speech_comes_back_and_stays_on_disk(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Only plain formats are written: npz and npy without pickles, PNG, and the user's
 that were renamed since (see `mdth.manifest`) are loaded by a table: the name `save` gave -> path.
 """
 
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -21,7 +22,16 @@ from mdth.errors import ArtefactError
 
 __all__ = [
     *("DAMAGE", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
-    *("MeshSequence", "Motion", "Portrait", "Speech", "listed", "place", "read_png"),
+    *(
+        "MeshSequence",
+        "Motion",
+        "Portrait",
+        "Speech",
+        "listed",
+        "original_name",
+        "place",
+        "read_png",
+    ),
 ]
 
 FloatArray = npt.NDArray[np.floating]
@@ -29,6 +39,7 @@ Frame = npt.NDArray[np.uint8]
 Files = Mapping[str, Path]
 
 SPEECH_RATE_HZ = 16_000
+_PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 LARGEST_PICTURE_PX = 4096
 UPPER_POINTS = 126  # of `topology.UPPER_FACE`
 LOWEST_FPS, HIGHEST_FPS = 1, 240
@@ -39,6 +50,12 @@ FURTHEST = 4.0
 SMALLEST_SPREAD_PX = 0.1
 # Samples that are looked at together.
 CHUNK = 1 << 20
+
+
+def original_name(path: Path) -> str:
+    """What the user's own sound is called among prepared data: its suffix stays if it is plain."""
+    suffix = path.suffix.lower()
+    return f"original{suffix}" if _PLAIN_SUFFIX.fullmatch(suffix) else "original"
 
 
 def listed(saved: Path | Files) -> Files:
@@ -120,7 +137,7 @@ class Speech:
         """Write `speech.npy` and `original.*` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "speech.npy", np.asarray(self.samples, np.float32))
-        target = folder / f"original{self.original.suffix.lower()}"
+        target = folder / original_name(self.original)
         if self.original.resolve() != target.resolve():
             shutil.copyfile(self.original, target)
 

@@ -101,8 +101,12 @@ def as_json(level: str, message: str, *, created_s: float | None = None, **more:
 
 def one_line(text: str) -> str:
     """The text without what would end a line or move a terminal's cursor."""
-    plain = " ".join(text.split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in plain)
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """The text with escapes in the place of what is no visible character."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def start_logging(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> logging.Handler:

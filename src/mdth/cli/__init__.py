@@ -60,6 +60,9 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path may be no text; what reads our stdout gets its bytes as they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     with quiet_libraries() as stderr:
         handler = start_logging(stderr, verbose=parsed.verbose, kind=parsed.log)
         before = signal.signal(signal.SIGTERM, _stop)

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mdth.console import Progress
+from mdth.console import Progress, printable
 from mdth.errors import InputError
 from mdth.options import Options
 
@@ -104,7 +104,7 @@ def _task(
         return
     steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
     for step in steps:
-        print(step)
+        print(printable(str(step)))
     print("nothing to do: all of it is there" if nothing_to_do else "nothing was changed")
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ, Speech
+from mdth.artefacts import SPEECH_RATE_HZ, Speech, original_name
 from mdth.errors import SpeechTooShort, StorageError
 from mdth.media.audio import read_blocks
 
@@ -19,7 +19,7 @@ def prepare_speech(path: Path, folder: Path) -> Speech:
     Silence is a speech too. Raises MissingInput, UnreadableMedia, SpeechTooShort, StorageError.
     """
     target = folder / "speech.npy"
-    original = folder / f"original{path.suffix.lower()}"
+    original = folder / original_name(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:

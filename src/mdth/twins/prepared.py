@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdth import assets, manifest, record, seed_artefacts
-from mdth.artefacts import SPEECH_RATE_HZ, Files, FloatArray, Motion, Portrait, Speech
+from mdth.artefacts import (
+    SPEECH_RATE_HZ,
+    Files,
+    FloatArray,
+    Motion,
+    Portrait,
+    Speech,
+    original_name,
+)
 from mdth.errors import ArtefactError
 from mdth.face import glasses
 from mdth.film import SEGMENTER, TRACKER, Progress, Scene
@@ -58,7 +66,7 @@ def names(sources: Sources, options: Options) -> list[str]:
     clip = seed_artefacts.CLIP if seed else "motion.npz"
     still = [seed_artefacts.PICTURE, seed_artefacts.STILL] if seed else []
     return [
-        f"{AUDIO}/original{sources.sound.suffix.lower()}",
+        f"{AUDIO}/{original_name(sources.sound)}",
         f"{AUDIO}/speech.npy",
         *(f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png", *still)),
         *([f"{VIDEO}/{clip}"] if sources.video else []),
