@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from mdth import __version__, record
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
+from mdth.options import EMBEDDED
 from mdth.storage.layout import KINDS, MANIFEST
 from mdth.storage.links import link_on_the_way
 from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
@@ -39,7 +40,7 @@ def seal(folder: Path, origin: Origin) -> Manifest:
     manifest = {
         "format": FORMAT,
         **origin._asdict(),
-        "versions": record.versions(),
+        "versions": _versions(origin),
         "files": {name: file._asdict() for name, file in files.items()},
     }
     write_json(folder / MANIFEST, manifest)
@@ -123,7 +124,7 @@ def is_current(folder: Path, origin: Origin) -> bool:
 
 def is_of(manifest: Manifest, origin: Origin) -> bool:
     """Whether a manifest names this origin and this version of everything."""
-    wanted = {"format": FORMAT, **origin._asdict(), "versions": record.versions()}
+    wanted = {"format": FORMAT, **origin._asdict(), "versions": _versions(origin)}
     return {name: manifest.get(name) for name in wanted} == wanted
 
 
@@ -132,3 +133,7 @@ def _as_sealed(folder: Path, file: Sealed) -> bool:
     if link_on_the_way(folder, path) is not None:
         return False
     return path.is_file() and path.stat().st_size == file.bytes and sha256(path) == file.sha256
+
+
+def _versions(origin: Origin) -> dict[str, str]:
+    return record.versions(origin.settings.get("engine", EMBEDDED))

@@ -14,11 +14,12 @@ from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
 from mdth.flow import Clock
 from mdth.networks import WEIGHTS
-from mdth.options import Options
+from mdth.options import EMBEDDED, SEED, Options
 from mdth.storage.sealed import sha256
 
 FORMAT = 2
 LIBRARIES = ("numpy", "onnxruntime", "mediapipe", "opencv-contrib-python", "av", "pillow")
+SEED_LIBRARIES = ("torch", "eos-py")
 # What every output's own metadata says.
 SYNTHETIC = {
     "comment": f"Synthetic: the speech in this video was put into a portrait by mdth {__version__}",
@@ -35,15 +36,15 @@ def described(given: Path | Portrait) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def versions() -> dict[str, str]:
-    """Versions of mdth, Python and the libraries that shape the result."""
-    return dict(_versions())
+def versions(engine: str = EMBEDDED) -> dict[str, str]:
+    """Versions of mdth, Python and the libraries that shape an engine's result."""
+    return dict(_versions((*LIBRARIES, *SEED_LIBRARIES) if engine == SEED else LIBRARIES))
 
 
 @cache
-def _versions() -> dict[str, str]:
+def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
     found = {"mdth": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
+    for library in libraries:
         try:
             found[library] = version(library)
         except PackageNotFoundError:
@@ -94,6 +95,6 @@ def of_film(
         "height": shape[0],
         "settings": asdict(options),
         "models": models(more_models),
-        "versions": versions(),
+        "versions": versions(options.engine),
         "seconds": clock.seconds,
     }

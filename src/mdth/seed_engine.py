@@ -41,6 +41,7 @@ from mdth.retarget.seed.moves import Move
 from mdth.scene import counted, frame_count
 from mdth.seed_artefacts import SeedClip, SeedStill
 from mdth.seed_files import SeedFiles, seed_files
+from mdth.stages import stage
 
 log = logging.getLogger("mdth")
 
@@ -64,6 +65,7 @@ class SeedScene:
         return cls(SeedStill.load(image), SeedClip.load(video) if video else None)
 
 
+@stage("prepare still and clip")
 def prepare(
     portrait: Portrait, video: Path | None, *, n_gpus: int, progress: Progress | None = None
 ) -> SeedScene:

@@ -107,7 +107,7 @@ def test_what_changed_is_done_again(
         monkeypatch.setattr(record, "models", lambda more: {**found, "faceformer.onnx": "0"})
     elif changed == "library":
         found = record.versions()
-        monkeypatch.setattr(record, "versions", lambda: {**found, "numpy": "0"})
+        monkeypatch.setattr(record, "versions", lambda engine: {**found, "numpy": "0"})
     else:
         name = "output.mp4" if changed == "video" else "output.json"
         for folder in ("home/warping-serving/t/th", "store/inference/t/th"):

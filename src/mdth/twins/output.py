@@ -35,7 +35,7 @@ def made_from(sealed: Manifest, options: Options) -> dict[str, Any]:
         "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
         "settings": asdict(options),
         "models": record.models(engine_files(options)),
-        "versions": record.versions(),
+        "versions": record.versions(options.engine),
     }
 
 
