@@ -131,7 +131,8 @@ def _moves(seed: SeedScene, blocks: Iterable[FloatArray], options: Options) -> I
         return moves.still()
     if seed.clip:
         basis = read_eye_basis(seed_files().eye_pca)
-        return head.from_clip(seed.clip, source, basis, fps=fps, amount=options.motion)
+        amounts = {"amount": options.motion, "blink_rate": options.blink}
+        return head.from_clip(seed.clip, source, basis, fps=fps, **amounts)
     return moves.generated(generated_heads(blocks, options), source)
 
 

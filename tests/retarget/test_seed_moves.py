@@ -128,6 +128,17 @@ def test_eyes_move_and_nothing_else_does() -> None:
     assert np.abs(offsets[:, [39, 42]]).max() < 1e-9, "the anchors hold still"
 
 
+def test_lids_keep_still_where_nobody_shall_blink() -> None:
+    clip = SeedClip(
+        faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking()), np.ones(60, bool)
+    )
+    for rate in (0, 1):
+        states = head.from_clip(clip, source(), basis(), fps=30, blink_rate=rate)
+        upper = np.stack([state.upper for state in itertools.islice(states, 60)])
+        assert (np.abs(upper[:, 36:48]).max() > 0.01) == bool(rate)
+        assert np.abs(upper[:, 3:5]).max() > 0.5, "eyes look around all the same"
+
+
 def test_irises_go_no_further_than_published() -> None:
     clip = faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking())
     offsets = eyes.eye_offsets(clip, source(), basis())

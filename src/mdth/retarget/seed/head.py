@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from mdth.face import landmarks68
 from mdth.face.smoothing import one_euro
 from mdth.retarget.clip import bounce, limit
 from mdth.retarget.seed.eyes import eye_offsets
@@ -20,14 +21,23 @@ MIN_CUTOFF_HZ, BETA = 1.0, 1.0
 
 
 def from_clip(
-    clip: SeedClip, source: Faces, basis: FloatArray, *, fps: float, amount: float = 1.0
+    clip: SeedClip,
+    source: Faces,
+    basis: FloatArray,
+    *,
+    fps: float,
+    amount: float = 1.0,
+    blink_rate: float = 1.0,
 ) -> Iterator[Move]:
     """One move for each frame of the video, `fps` a second, resampled from the clip's 30.
 
-    source: one frame. basis: [72,K], see `eyes`. amount: of the head's motion.
+    source: one frame. basis: [72,K], see `eyes`. amount: of the head's motion. blink_rate: 0 keeps
+    the lids still; a clip's blinks are else its own.
     """
     angles, places = head_tracks(clip.faces, source, amount)
     upper = _smooth(eye_offsets(clip.faces, source, basis))
+    if not blink_rate:
+        upper[:, landmarks68.EYES] = 0
     # The turn on top of the source's own, in the frame the network has both in.
     own_back = np.asarray(source.rotation[0], np.float64).T
     origin = np.asarray(source.origin_px[0], np.float64)
