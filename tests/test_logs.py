@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import StringIO
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from mdth import cli, stages
-from mdth.console import JSON, Progress, one_line, start_logging
+from mdth.console import JSON, Progress, logging_to, one_line
 from mdth.errors import StorageError
 from mdth.redact import hide
 
@@ -110,6 +111,20 @@ def test_every_way_to_end(
     assert len(mdth("version").err.splitlines()) == 1
 
 
+def test_a_warning_of_a_library_is_a_line_too(
+    mdth: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn() -> dict[str, str]:
+        warnings.warn("invalid value", RuntimeWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("mdth.record.versions", warn)
+    ended = mdth("version", "--log", "json")
+    (line,) = lines(ended.err)
+    assert line["level"] == "warning"
+    assert "invalid value" in line["message"]
+
+
 def test_exit_codes_are_documented(mdth: Command) -> None:
     said = " ".join(mdth("--help").out.split())
     for code in ("0 done", "1 an error", "2 wrong usage", "130 stopped by Ctrl-C", "143 stopped"):
@@ -134,9 +149,8 @@ def test_no_bar_among_the_lines() -> None:
 def stream(request: pytest.FixtureRequest) -> Iterator[StringIO]:
     """What the log writes, in both kinds."""
     written = StringIO()
-    handler = start_logging(written, verbose=True, kind=request.param)
-    yield written
-    logging.getLogger("mdth").removeHandler(handler)
+    with logging_to(written, verbose=True, kind=request.param):
+        yield written
 
 
 SECRETS = {

@@ -109,16 +109,29 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def start_logging(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> logging.Handler:
-    """Send the package's log to `stream`: warnings always, the rest on request or as JSON."""
+@contextlib.contextmanager
+def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[None]:
+    """Send the package's log to `stream`: warnings always, the rest on request or as JSON.
+
+    As JSON also Python's own warnings: nothing but objects may come out there.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Objects() if kind == JSON else _Words())
     # The store hides its secrets where they come up; whatever slips through ends here.
     handler.addFilter(Redacting())
-    logger = logging.getLogger("mdth")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO if verbose or kind == JSON else logging.WARNING)
-    return handler
+    loggers = [logging.getLogger("mdth")]
+    loggers[0].setLevel(logging.INFO if verbose or kind == JSON else logging.WARNING)
+    if kind == JSON:
+        logging.captureWarnings(True)
+        loggers.append(logging.getLogger("py.warnings"))
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        logging.captureWarnings(False)
 
 
 @contextlib.contextmanager

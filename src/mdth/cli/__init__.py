@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import errno
 import io
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,11 +14,9 @@ from types import FrameType
 from typing import NamedTuple
 
 from mdth.cli.arguments import count, parser
-from mdth.console import JSON, TEXT, Progress, as_json, one_line, quiet_libraries, start_logging
+from mdth.console import JSON, TEXT, Progress, as_json, logging_to, one_line, quiet_libraries
 from mdth.errors import MdthError
 from mdth.redact import redacted
-
-log = logging.getLogger("mdth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,8 +60,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may be no text; what reads our stdout gets its bytes as they are.
         sys.stdout.reconfigure(errors="surrogateescape")
-    with quiet_libraries() as stderr:
-        handler = start_logging(stderr, verbose=parsed.verbose, kind=parsed.log)
+    with quiet_libraries() as stderr, logging_to(stderr, verbose=parsed.verbose, kind=parsed.log):
         before = signal.signal(signal.SIGTERM, _stop)
         progress = Progress(stderr, visible=parsed.log == TEXT)
         ended = Ended(0)
@@ -83,7 +79,6 @@ def _run(parsed: argparse.Namespace) -> int:
         finally:
             progress.clear()
             signal.signal(signal.SIGTERM, before)
-            log.removeHandler(handler)
         if ended.code:
             print(ended.line(parsed.log), file=stderr)
     return ended.code
