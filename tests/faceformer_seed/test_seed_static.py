@@ -1,6 +1,8 @@
 """The step for a GPU, unrecorded: the growing step's numbers, in shapes that never change."""
 
 import dataclasses
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -118,3 +120,50 @@ def test_on_a_gpu(network) -> None:
         found = StaticDecoder(device, 0).frames(speech.to("cuda")).cpu()
         network.to("cpu")
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+class Recording:
+    """Stands for a CUDA graph: remembers how many steps were taken while it was recorded."""
+
+    current: "StaticDecoder"
+    replays: dict[int, int]
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def replay(self) -> None:
+        self.replays[self.steps] = self.replays.get(self.steps, 0) + 1
+        for _ in range(self.steps):
+            self.current.step.once()
+
+
+def test_blocks_are_made_of_both_recordings(network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 frames are blocks of 256, 256 and 88: 37 recordings of 16 steps and 8 of one."""
+    decoder = StaticDecoder(network, 0, room=1024)
+    Recording.current, Recording.replays = decoder, {}
+
+    @contextmanager
+    def record(graph: Recording, *, capture_error_mode: str):
+        assert capture_error_mode == "thread_local"
+        before = int(decoder.step.now)
+        yield
+        graph.steps = int(decoder.step.now) - before
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name, stand_in in (
+        ("device", lambda device: nullcontext()),
+        ("Stream", lambda: stream),
+        ("stream", lambda side: nullcontext()),
+        ("current_stream", lambda: stream),
+        ("CUDAGraph", Recording),
+        ("graph", record),
+    ):
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    speech = speech_of(network, 600)
+    with torch.inference_mode():
+        expected = Decoder(network, 0).frames(speech)
+        decoder.step._record()
+        decoder.begin()
+        found = decoder.frames(speech)
+    assert Recording.replays == {16: 16 + 16 + 5, 1: 8}
+    assert (found - expected).abs().max() < 1e-6 * expected.abs().max() + 1e-6
