@@ -126,24 +126,28 @@ class Cavity:
 
     def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
         """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
-        colours = self._behind(bones, view)
+        shown = self._own_cover(bones, view) if self.own_teeth else None
+        colours = self._behind(bones, view, shown)
         soft = SOFT_PX * view.scale
         if soft > 0.4:
-            colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), soft))
+            colours = np.asarray(cv2.GaussianBlur(colours, _kernel(soft), soft))
         unit = self.eye_distance * view.scale
         middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
         x = (np.arange(view.size[0]) - middle[0]) / unit
         colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
         shadow = _shadow(mask, unit)[..., None]
         colours *= shadow
-        if self.own_teeth:
+        if shown is not None:
             # Its own light is in the picture; only lips that come nearer than there shade more.
             own = self._own(bones, view) * (1 - OWN_SHADE + OWN_SHADE * shadow)
-            _blend(colours, own, self._own_cover(bones, view)[..., 0])
+            _blend(colours, own, shown[..., 0])
         return colours
 
-    def _behind(self, bones: Bones, view: View) -> Layer:
-        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3]."""
+    def _behind(self, bones: Bones, view: View, own: FloatArray | None) -> Layer:
+        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3].
+
+        own: what `_own_cover` says, of a portrait with teeth of its own.
+        """
         light = self.light
         colours = np.empty((view.size[1], view.size[0], 3), np.float32)
         colours[:] = light.dark
@@ -154,9 +158,9 @@ class Cavity:
         _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
         upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
         alpha: FloatArray = upper[..., 3]
-        if self.own_teeth:
+        if own is not None:
             # A lip that rises higher than in the portrait shows what its teeth go on with.
-            alpha = alpha * self._own_cover(bones, view)[..., 1]
+            alpha = alpha * own[..., 1]
         _blend(colours, self._tooth_colours(upper), alpha)
         return colours
 
@@ -200,6 +204,11 @@ def _shadow(mask: Layer, unit: float) -> Layer:
     below = cv2.warpAffine(deep, drop, (mask.shape[1], mask.shape[0]))
     lit = np.asarray(0.5 * deep + 0.5 * below)
     return np.asarray(0.15 + 0.85 * smoothstep(lit / 0.95), np.float32)
+
+
+def _kernel(sigma: float) -> tuple[int, int]:
+    side = 2 * int(np.ceil(2.2 * sigma)) + 1
+    return side, side
 
 
 def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:

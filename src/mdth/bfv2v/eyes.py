@@ -49,7 +49,7 @@ class EyePainter:
             if np.abs(moved - resting).max() > STILL_PX:
                 gaze = (moved[len(ring) :] - resting[len(ring) :]).mean(0)
                 lids = (moved[: len(ring)], resting[: len(ring)])
-                open_px = [float((lid[_BELOW] - lid[_ABOVE])[:, 1].mean()) for lid in lids]
+                open_px = [float(lid[_BELOW, 1].sum() - lid[_ABOVE, 1].sum()) for lid in lids]
                 clear(frame, driving, shut=1 - open_px[0] / max(open_px[1], 1e-3), eye=eye)
                 back = rigid.plane(self._mesh[ring].mean(0))
                 self._paint_one(frame, lids, lashes, motion=(back, gaze))

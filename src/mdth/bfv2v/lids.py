@@ -29,10 +29,12 @@ def clear(frame: npt.NDArray[np.uint8], driving: FloatArray, *, shut: float, eye
     driving: [478,3] px. shut: 0..1, how much of the portrait's opening is covered. eye: 0 the
     viewer's left, 1 the right.
     """
+    if shut <= BEGIN:
+        return
     amount = float(smoothstep((shut - BEGIN) / (END - BEGIN)))
     unit = float(geometry.eye_distance(driving))
     reach = round(WIDEST * unit / 2)
-    if amount < 0.01 or reach < 1:
+    if reach < 1:
         return
     nine = slice(9 * eye, 9 * eye + 9)
     edge, ring = driving[lashes.EDGE[nine], :2], driving[lashes.RING[nine], :2]
