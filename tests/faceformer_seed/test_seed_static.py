@@ -111,6 +111,27 @@ def test_the_gpu_bench_says_that_it_needs_one(monkeypatch: pytest.MonkeyPatch) -
         gpu_bench.run(VOCASET, [10.0])
 
 
+def test_the_gpu_bench_from_end_to_end(
+    network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the CPU in the GPU's place, so that its first run on a GPU meets no slip of ours."""
+    monkeypatch.setattr(gpu_bench, "DEVICE", "cpu")
+    monkeypatch.setattr("mdth.faceformer.seed.predictor.is_recorded", lambda device: True)
+    for name in ("is_available", "get_device_name", "synchronize", "set_sync_debug_mode"):
+        monkeypatch.setattr(torch.cuda, name, lambda *given: True)
+    encoder = dataclasses.replace(SMALL, conv_dim=(16,) * 7)
+    config = dataclasses.replace(network.config, encoder=encoder)
+    monkeypatch.setattr(gpu_bench, "COMPARED_S", 2.0)
+    with caplog.at_level("INFO", logger="mdth"):
+        gpu_bench.run(config, [1.0])
+    assert "replayed against told steps: off by 0.0e+00" in caplog.text
+    assert "no step waits for the host" in caplog.text
+    assert "1 s of sound: plain" in caplog.text
+    monkeypatch.setattr(gpu_bench, "TOLERANCE", 0.0)
+    with pytest.raises(DeviceError, match="off by"):
+        gpu_bench.run(config, [])
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu(network) -> None:
     speech = speech_of(network, 300)

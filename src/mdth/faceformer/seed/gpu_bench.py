@@ -19,6 +19,7 @@ from mdth.faceformer.seed.statistics import SoundStatistics
 
 log = logging.getLogger("mdth")
 
+DEVICE = "cuda"
 COMPARED_S = 10.0
 TOLERANCE = 1e-3
 """Largest deviation of the GPU from the CPU, as a share of the largest offset.
@@ -38,7 +39,7 @@ def run(config: Config, seconds: list[float]) -> None:
     start = time.perf_counter()
     expected = FaceFormer(network).vertices(sound.numpy(), template, 0, normalised=True)
     log.info("CPU, %.0f s of sound: %.2f s", COMPARED_S, time.perf_counter() - start)
-    network = network.to("cuda")
+    network = network.to(DEVICE)
     found = FaceFormer(network).vertices(sound.numpy(), template, 0, normalised=True)
     off = largest(found, expected)
     log.info("GPU against CPU: off by %.1e of the largest offset", off)
@@ -53,7 +54,7 @@ def run(config: Config, seconds: list[float]) -> None:
 def check_recorded(network: Network, frames: int = 700) -> None:
     """Replayed steps against the same steps told one by one; and do they wait for the host?"""
     width, tokens = network.config.width, network.config.tokens_per_frame
-    speech = torch.randn(frames * tokens, width, device="cuda")
+    speech = torch.randn(frames * tokens, width, device=DEVICE)
     replayed = StaticDecoder(network, 0, room=room_for(frames))
     told = StaticDecoder(network, 0, room=room_for(frames))
     told.step.tell()
@@ -76,10 +77,10 @@ def times(network: Network, duration_s: float) -> None:
     template = np.zeros((network.config.vertices, 3), np.float32)
     model, samples = FaceFormer(network), sound.numpy()
     kept = [clock(lambda: model.vertices(samples, template, 0, normalised=True)) for _ in range(4)]
-    parts = part_times(network, sound.to("cuda"))
-    flat = torch.zeros(3 * network.config.vertices, device="cuda")
-    plain.vertices(network, sound[:16_000].to("cuda"), flat, 0)
-    slow = clock(lambda: plain.vertices(network, sound.to("cuda"), flat, 0).cpu())
+    parts = part_times(network, sound.to(DEVICE))
+    flat = torch.zeros(3 * network.config.vertices, device=DEVICE)
+    plain.vertices(network, sound[:16_000].to(DEVICE), flat, 0)
+    slow = clock(lambda: plain.vertices(network, sound.to(DEVICE), flat, 0).cpu())
     log.info(
         "%.0f s of sound: plain %.3f s; ours %.3f s at first, %.3f s later, %.0fx; "
         "of which encoder %.3f s, decoder %.3f s",
