@@ -17,7 +17,7 @@ LAYERS = [
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
         *("engines", "seed_files", "seed_engine", "doctor"),
-        *("spoken_mesh", "flame_speech", "biwi_speech", "batch"),
+        *("spoken_mesh", "flame_speech", "biwi_speech", "batch", "seed_networks"),
     },
     {"cli", "console", "__main__"},
 ]

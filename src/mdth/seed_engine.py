@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mdth import assets
+from mdth import assets, seed_networks
 from mdth.artefacts import Files, FloatArray, Frame, Portrait
 from mdth.bfv2v.paste import Paster
 from mdth.devices import CPU, count_gpus, torch_devices
@@ -26,14 +26,14 @@ from mdth.film import (
     generated_heads,
     usable,
 )
-from mdth.flame_speech import FlameSpeech
 from mdth.flow import Clock, side_by_side
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
 from mdth.preprocess.seed import landmarks
 from mdth.preprocess.seed.clip import prepare_clip
 from mdth.preprocess.seed.fit import Fitter
-from mdth.preprocess.seed.still import HeadRotations, prepare_still
+from mdth.preprocess.seed.reader import FaceReader
+from mdth.preprocess.seed.still import prepare_still
 from mdth.retarget.seed import head, moves
 from mdth.retarget.seed.drive import Driving, SeedDriver
 from mdth.retarget.seed.eyes import NUMBERS
@@ -73,10 +73,8 @@ def prepare(
 
     Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
     """
-    files, device = seed_files(), torch_devices(n_gpus)[0]
-    fitter, marks = Fitter.load(files.landmark), landmarks.reader(device)
-    rotations = _head_rotations(files, device)
-    still = prepare_still(portrait, fitter, rotations, marks)
+    reader = _reader(seed_files(), torch_devices(n_gpus)[0])
+    still = prepare_still(portrait, reader)
     if video is None:
         return SeedScene(still, None)
     info, tracker = probe_video(video), assets.path(TRACKER)
@@ -85,19 +83,19 @@ def prepare(
         frames = read_frames(video)
         return counted(frames, frame_count(info), progress) if progress else frames
 
-    clip = prepare_clip(read, float(info.fps), fitter, rotations, marks, model=tracker)
-    return SeedScene(still, clip)
+    return SeedScene(still, prepare_clip(read, float(info.fps), reader, model=tracker))
 
 
-def _head_rotations(files: SeedFiles, device: str) -> HeadRotations:
+def _reader(files: SeedFiles, device: str) -> FaceReader:
     from mdth.bfv2v.generator.checkpoint import load_headpose
 
+    fitter = Fitter.load(files.landmark)
     network = load_headpose(files.headpose, files.config).to(device)
-    return lambda pictures: network.poses(pictures).R
+    return FaceReader(landmarks.reader(device), fitter, lambda pictures: network.poses(pictures).R)
 
 
 def frames(
-    scene: Scene, seed: SeedScene, options: Options, clock: Clock
+    scene: Scene, seed: SeedScene, options: Options, *, clock: Clock
 ) -> Generator[Frame, None, None]:
     """The video's frames, RGB uint8 [256,256,3], or of the portrait's size with `paste`.
 
@@ -109,15 +107,14 @@ def frames(
         if scene.n_gpus and count_gpus():
             log.warning("there is a GPU, but this torch cannot use it; install one made for CUDA")
     with clock.stage("load"):
-        speech = FlameSpeech.load(files.common, device=devices[0])
+        speech = seed_networks.speech(files, devices[0])
         driver = SeedDriver(seed.still.faces, amplitude=options.mouth)
     blocks = clock.each("read speech", usable(scene.blocks, options.limit_s))
     for_mesh, for_energy = doubled(blocks, wanted=not (options.still or seed.clip))
     spoken = clock.each("speech to mesh", speech.landmarks(for_mesh, options.fps))
     states = _moves(seed, for_energy, options)
     driving = clock.each("retarget", map(driver.drive, spoken, states))
-    picture = seed.still.picture
-    made = clock.each("render", render(files, picture, driver.source, driving, devices=devices))
+    made = clock.each("render", render(seed.still, driving, files=files, devices=devices))
     if options.paste:
         paster = Paster(scene.portrait.image, Crop(seed.still.crop))
         pasted = side_by_side(paster.paste, made, workers=PAINTERS, depth=FRAMES_AHEAD)
@@ -151,20 +148,15 @@ def read_eye_basis(path: Path) -> FloatArray:
 
 
 def render(
-    files: SeedFiles,
-    picture: Frame,
-    source: Driving,
-    driving: Iterable[Driving],
-    *,
-    devices: Sequence[str],
+    still: SeedStill, driving: Iterable[Driving], *, files: SeedFiles, devices: Sequence[str]
 ) -> Iterator[Frame]:
     """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same for any `devices`."""
-    from mdth.bfv2v.generator import devices as spread
+    from mdth.bfv2v.generator.devices import Source
     from mdth.bfv2v.generator.landmarks import SCALE, Landmarks
 
     def seen(face: Driving) -> Landmarks:
         return Landmarks(face.landmarks / SCALE, face.view, SCALE)
 
-    network = spread.Files(files.generator, files.config)
-    shown = spread.Source(picture.copy(), seen(source))
-    return spread.render(network, shown, map(seen, driving), devices=devices)
+    shown = Source(still.picture.copy(), seen(SeedDriver(still.faces).source))
+    with seed_networks.renderers(files, devices) as ready:
+        yield from ready.frames(shown, map(seen, driving))

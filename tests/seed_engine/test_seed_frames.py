@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from mdth import seed_engine
+from mdth import seed_engine, seed_networks
 from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
 from mdth.film import doubled
@@ -25,13 +25,13 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.bfv2v.generator.checkpoint import load_headpose
     from mdth.preprocess.seed import landmarks
     from mdth.preprocess.seed.fit import Fitter
+    from mdth.preprocess.seed.reader import FaceReader
     from mdth.preprocess.seed.still import prepare_still
 
     network = load_headpose(made_files.headpose, made_files.config)
     fitter = Fitter.load(made_files.landmark)
-    return prepare_still(
-        seed_portrait, fitter, lambda pictures: network.poses(pictures).R, landmarks.reader()
-    )
+    rotations = lambda pictures: network.poses(pictures).R  # noqa: E731
+    return prepare_still(seed_portrait, FaceReader(landmarks.reader(), fitter, rotations))
 
 
 def driving(still: SeedStill, count: int) -> list[Driving]:
@@ -56,9 +56,9 @@ def test_any_number_of_workers_makes_the_same_frames(
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    faces, source = driving(still, 3), SeedDriver(still.faces).source
+    faces = driving(still, 3)
     made = [
-        np.stack(list(seed_engine.render(made_files, still.picture, source, faces, devices=some)))
+        np.stack(list(seed_engine.render(still, faces, files=made_files, devices=some)))
         for some in (["cpu"], ["cpu", "cpu"])
     ]
     torch.set_num_threads(before)
@@ -104,3 +104,24 @@ def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
         seed_engine.read_eye_basis(path)
     torch.save((torch.zeros(3, 2), torch.zeros(2), torch.ones(72, 2)), path)
     assert seed_engine.read_eye_basis(path).shape == (72, 2)
+
+
+def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:
+    seed_networks._idle.clear()
+    faces, source = driving(still, 1), SeedDriver(still.faces).source
+    other = np.ascontiguousarray(still.picture[:, ::-1])
+
+    def film(picture: np.ndarray) -> np.ndarray:
+        made = seed_engine.render(made_files, picture, source, faces, devices=["cpu"])
+        return np.stack(list(made))
+
+    first = film(still.picture)
+    (kept,) = seed_networks._idle
+    assert not np.array_equal(film(other), first)
+    np.testing.assert_array_equal(film(still.picture), first)
+    assert seed_networks._idle[0].renderers is kept.renderers
+    broken = seed_engine.render(made_files, other, source, faces, devices=["cpu"])
+    next(broken)
+    broken.close()
+    assert seed_networks._idle == [], "what was broken off is not used again"
+    assert seed_networks.speech(made_files, "cpu") is seed_networks.speech(made_files, "cpu")

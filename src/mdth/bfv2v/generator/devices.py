@@ -5,8 +5,11 @@ the frames do not depend on the number of devices. At most `AHEAD` batches a dev
 """
 
 import itertools
+import logging
 import math
 import multiprocessing
+import signal
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     Pipe = Connection[Any, Any]
+
+log = logging.getLogger("mdth")
 
 START_S = 600
 """The longest a device may take to load its generator."""
@@ -87,8 +92,11 @@ class Renderers:
         try:
             for device in self._devices:
                 self._workers.append(_Worker(self._files, device, self.batch))
+            start = time.monotonic()
             for worker in self._workers:
                 worker.wait_until_ready()
+            elapsed_s = time.monotonic() - start
+            log.info("%d devices ready in %.1f s", len(self._workers), elapsed_s)
         except BaseException:
             self._stop()
             raise
@@ -101,6 +109,11 @@ class Renderers:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the next clip gets from these what it would get from new ones."""
+        return self._own is not None and not self._own.widened
 
     def frames(self, source: Source, driving: Iterable[Landmarks]) -> Iterator[Frame]:
         """As `render`."""
@@ -147,7 +160,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._end, theirs = context.Pipe()
         task = Task(files, device, shape, self._memory.name, torch.get_num_threads())
-        self._process = context.Process(target=work, args=(theirs, task), daemon=True)
+        self._process = context.Process(target=_worker_process, args=(theirs, task), daemon=True)
         self._process.start()
         theirs.close()
         self._ready = False
@@ -219,6 +232,12 @@ class Task(NamedTuple):
     shape: tuple[int, ...]
     memory: str
     threads: int
+
+
+def _worker_process(end: "Pipe", task: Task) -> None:
+    # Ctrl-C reaches every process of a terminal; here the other end of the pipe decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    work(end, task)
 
 
 def work(end: "Pipe", task: Task) -> None:

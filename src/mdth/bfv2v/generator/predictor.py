@@ -68,6 +68,7 @@ class Predictor:
         self.config = generator.config
         self.precision = precision or PRECISION[self.device.type]
         self._generator, self._plain = generator, plain
+        self.widened = False
         self._lanes: dict[int, list[Lane]] = {}
         self.renderer = self._renderer()
 
@@ -87,7 +88,7 @@ class Predictor:
             self.renderer.source(pixels, face)
             if self.precision is torch.float16 and not self._holds(face):
                 log.warning("these weights need more than float16 can hold; using bfloat16")
-                self.precision = WIDER
+                self.precision, self.widened = WIDER, True
                 self._lanes.clear()
                 self.renderer = self._renderer()
                 self.renderer.source(pixels, face)
