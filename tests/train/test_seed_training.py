@@ -142,6 +142,26 @@ def test_own_feedback_lowers_the_loss(corpus: vocaset.Vocaset) -> None:
     assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:8])
 
 
+@pytest.mark.parametrize("feedback", ["own", "taught"])
+def test_half_precision(feedback: str, corpus: vocaset.Vocaset, monkeypatch) -> None:
+    """bfloat16 where autocast allows it, as on a GPU: nearly the same loss, finite gradients."""
+    made = trainer(corpus, feedback=feedback, train_cnn=True)
+    torch.nn.init.normal_(made.network.vertice_map_r.weight, std=0.01)
+    lesson = made.lesson(made.clips[0])
+    torch.manual_seed(1)
+    whole = made.loss(lesson).item()
+    monkeypatch.setattr(made, "_autocast", lambda: torch.autocast("cpu", torch.bfloat16))
+    torch.manual_seed(1)
+    half = made.loss(lesson)
+    half.backward()
+    assert half.item() == pytest.approx(whole, rel=0.01) and half.item() != whole
+    assert all(weight.grad.isfinite().all() for _, weight in learnt(made))
+
+
+def learnt(made: train.Trainer):
+    return [(name, w) for name, w in made.network.named_parameters() if w.grad is not None]
+
+
 def test_the_share_of_truth_falls(corpus: vocaset.Vocaset) -> None:
     made = trainer(corpus, feedback="scheduled", schedule_steps=4, rate=1e-3, decay_steps=4)
     shares = []
