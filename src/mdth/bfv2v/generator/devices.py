@@ -89,10 +89,10 @@ class Renderers:
             generator = load_generator(self._files.checkpoint, self._files.config)
             self._own = Predictor(generator, self._devices[0])
             return self
+        start = time.monotonic()
         try:
             for device in self._devices:
                 self._workers.append(_Worker(self._files, device, self.batch))
-            start = time.monotonic()
             for worker in self._workers:
                 worker.wait_until_ready()
             elapsed_s = time.monotonic() - start
