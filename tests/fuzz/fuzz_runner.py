@@ -19,6 +19,7 @@ from typing import Any
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 LIMIT_S = 20
 START_S = 300  # imports and making the cases
+IMPORTS_S = 60  # on a busy machine
 SLICE = 250  # cases of one worker
 
 
@@ -146,7 +147,7 @@ def _hangs_alone(target: str, content: bytes) -> bool:
         command = [sys.executable, str(WORKER), target, "files", file.name]
         try:
             subprocess.run(
-                command, timeout=LIMIT_S + 10, check=False, stdout=subprocess.DEVNULL,
+                command, timeout=LIMIT_S + IMPORTS_S, check=False, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,8 @@ class Canary:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if sys.platform != "linux":
+            pytest.skip("inotify is Linux'")
         libc = ctypes.CDLL(None, use_errno=True)
         self._watch = libc.inotify_init1(os.O_NONBLOCK)
         assert self._watch >= 0
