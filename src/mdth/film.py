@@ -105,7 +105,7 @@ def _engine_frames(scene: Scene, options: Options, clock: Clock) -> Generator[Fr
         return frames(scene, options, clock)
     from mdth import seed_engine
 
-    return seed_engine.frames(scene, scene.seed, options, clock)
+    return seed_engine.frames(scene, scene.seed, options, clock=clock)
 
 
 def _sink(

@@ -1,5 +1,6 @@
 """The seed's frames: paste, devices, no clip, and the same for any number of workers."""
 
+import dataclasses
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -108,19 +109,19 @@ def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:
     seed_networks._idle.clear()
-    faces, source = driving(still, 1), SeedDriver(still.faces).source
-    other = np.ascontiguousarray(still.picture[:, ::-1])
+    faces = driving(still, 1)
+    other = dataclasses.replace(still, picture=still.picture[:, ::-1])
 
-    def film(picture: np.ndarray) -> np.ndarray:
-        made = seed_engine.render(made_files, picture, source, faces, devices=["cpu"])
+    def film(shown: SeedStill) -> np.ndarray:
+        made = seed_engine.render(shown, faces, files=made_files, devices=["cpu"])
         return np.stack(list(made))
 
-    first = film(still.picture)
+    first = film(still)
     (kept,) = seed_networks._idle
     assert not np.array_equal(film(other), first)
-    np.testing.assert_array_equal(film(still.picture), first)
+    np.testing.assert_array_equal(film(still), first)
     assert seed_networks._idle[0].renderers is kept.renderers
-    broken = seed_engine.render(made_files, other, source, faces, devices=["cpu"])
+    broken = seed_engine.render(other, faces, files=made_files, devices=["cpu"])
     next(broken)
     broken.close()
     assert seed_networks._idle == [], "what was broken off is not used again"

@@ -81,16 +81,16 @@ def aligned(landmarks: FloatArray, *, size: int = SIZE_PX) -> Crop:
     axis = across + np.array([down[1], -down[0]])
     axis /= np.linalg.norm(axis)
     half = max(EYES_SHARE * np.linalg.norm(across), MOUTH_SHARE * np.linalg.norm(down))
-    return _square(eyes + DOWN_SHARE * down, axis, float(half), size)
+    return _square(eyes + DOWN_SHARE * down, axis, float(half), size=size)
 
 
 def around(low: FloatArray, high: FloatArray, *, size: int = SIZE_PX) -> Crop:
     """The upright square around a box, its first and last corner [2] px, with room around it."""
     half = TRACK_ROOM * float((high - low).max()) / 2
-    return _square((low + high) / 2, np.array([1.0, 0.0]), half, size)
+    return _square((low + high) / 2, np.array([1.0, 0.0]), half, size=size)
 
 
-def _square(centre: FloatArray, axis: FloatArray, half: float, size: int) -> Crop:
+def _square(centre: FloatArray, axis: FloatArray, half: float, *, size: int) -> Crop:
     scale = size / (2 * half)
     turn = scale * np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
     return Crop(np.column_stack([turn, size / 2 - turn @ centre]), size)

@@ -54,7 +54,9 @@ def write(common: Path, *, small: bool = False, seed: int = 0) -> list[Path]:
     made = [path for folder, make in parts for path in _beside(folder, make)]
     template = read_model(common / "flame/generic_model.pkl").template
     speech = checkpoints / "faceformer"
-    return made + _beside(speech, lambda folder: _faceformer(folder, template, small, seed))
+    return made + _beside(
+        speech, lambda folder: _faceformer(folder, template, small=small, seed=seed)
+    )
 
 
 def _beside(folder: Path, make: Callable[[Path], object]) -> list[Path]:
@@ -71,7 +73,9 @@ def _beside(folder: Path, make: Callable[[Path], object]) -> list[Path]:
     return placed
 
 
-def _faceformer(folder: Path, template: npt.NDArray[np.floating], small: bool, seed: int) -> None:
+def _faceformer(
+    folder: Path, template: npt.NDArray[np.floating], *, small: bool, seed: int
+) -> None:
     config = dataclasses.replace(VOCASET, encoder=SMALL_ENCODER) if small else VOCASET
     network = faceformer.network(config, seed=seed)
     network.vertice_map_r.weight.mul_(SPEECH_SHARE)

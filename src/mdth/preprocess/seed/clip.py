@@ -15,13 +15,10 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.errors import NoFaceFound
-from mdth.face import landmarks68
 from mdth.face.crop import Crop, around
 from mdth.face.tracker import track
-from mdth.preprocess.seed.fit import Fitter
-from mdth.preprocess.seed.landmarks import Marks
-from mdth.preprocess.seed.still import HeadRotations
-from mdth.seed_artefacts import FPS, Faces, SeedClip
+from mdth.preprocess.seed.reader import FaceReader
+from mdth.seed_artefacts import FPS, Faces, SeedClip, joined
 
 log = logging.getLogger("mdth")
 
@@ -41,20 +38,14 @@ class Track(NamedTuple):
     crop: Crop
 
 
-def prepare_clip(
-    read: Reader, fps: float, fitter: Fitter, rotations: HeadRotations, marks: Marks, *, model: Path
-) -> SeedClip:
+def prepare_clip(read: Reader, fps: float, reader: FaceReader, *, model: Path) -> SeedClip:
     """read: opens the clip, called twice. fps: its rate. model: of the face tracker.
 
     Frames without a face are filled in between the found ones. Raises NoFaceFound.
     """
     tracked = follow(at_rate(read(), fps, FPS), model)
-    fits, turned = [], []
-    for some in _batches(_cut(at_rate(read(), fps, FPS), tracked), BATCH):
-        turned.append(rotations(np.stack([picture for picture, _ in some])))
-        fits += [fitter.fit(marks.read(*face), landmarks68.irises(face[1])) for face in some]
-    landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
-    faces = Faces(landmarks, modelview, screen, np.concatenate(turned))
+    batches = _batches(_cut(at_rate(read(), fps, FPS), tracked), BATCH)
+    faces = joined([reader.read(*zip(*some, strict=True)) for some in batches])
     return SeedClip(filled(faces, tracked.found), tracked.found)
 
 

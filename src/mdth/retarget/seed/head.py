@@ -67,8 +67,8 @@ def head_tracks(clip: Faces, source: Faces, amount: float = 1.0) -> tuple[FloatA
     moved = (clip.origin_px - clip.origin_px.mean(axis=0)) * size
     places = source.origin_px[0] + amount * moved
     return (
-        _within(_smooth(angles), own, -ANGLE_LIMIT_DEG, ANGLE_LIMIT_DEG),
-        _within(_smooth(places), source.origin_px[0], LOW_PX, HIGH_PX),
+        _within(_smooth(angles), own, low=-ANGLE_LIMIT_DEG, high=ANGLE_LIMIT_DEG),
+        _within(_smooth(places), source.origin_px[0], low=LOW_PX, high=HIGH_PX),
     )
 
 
@@ -76,7 +76,7 @@ def _smooth(track: FloatArray) -> FloatArray:
     return one_euro(track, fps=FPS, min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
 
 
-def _within(tracks: FloatArray, own: FloatArray, low: float, high: float) -> FloatArray:
+def _within(tracks: FloatArray, own: FloatArray, *, low: float, high: float) -> FloatArray:
     """Tracks [T,n] within the limits, or as far out as the source itself [n] is."""
     columns = [
         limit(tracks[:, k], min(low, float(value)), max(high, float(value)))
