@@ -63,7 +63,10 @@ def test_a_broken_download_goes_on_where_it_broke(proxied: Proxied, tmp_path: Pa
 
 
 def test_a_file_replaced_meanwhile_is_read_from_its_start(
-    proxied: Proxied, tmp_path: Path, in_the_pause: Callable[[Callable[[], None]], None]
+    request: pytest.FixtureRequest,
+    proxied: Proxied,
+    tmp_path: Path,
+    in_the_pause: Callable[[Callable[[], None]], None],
 ) -> None:
     proxy, url = proxied
     put(url, proxy, CONTENT)
@@ -71,7 +74,10 @@ def test_a_file_replaced_meanwhile_is_read_from_its_start(
     in_the_pause(lambda: put(url, proxy, OTHER))
     Store(url, settings=QUICK).download("a.bin", tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == OTHER
-    assert proxy.requests("GET", r"/a\.bin")[1].range
+    going_on = proxy.requests("GET", r"/a\.bin")[1]
+    assert going_on.range and going_on.headers["If-Match"]
+    if "moto" in request.node.callspec.id:  # which heeds the condition
+        assert going_on.sent < SIZE // 100
 
 
 def test_a_server_without_ranges_sends_all_again(moto_proxy: Proxied, tmp_path: Path) -> None:
