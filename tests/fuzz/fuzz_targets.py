@@ -203,6 +203,8 @@ def _is_short(content: bytes) -> bool:
 def _pickle(content: bytes, folder: Path) -> None:
     from mdth import restricted_pickle
 
+    with _may_refuse():
+        restricted_pickle.loads(content, nested=True)
     restricted_pickle.loads(content)
 
 
