@@ -5,16 +5,17 @@
 Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
 frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
 training (portrait: neutral; true: smiling). Inside the lips, with the true picture outside them:
-PSNR, SSIM, GMSD of the painted mouth and of two baselines: the drawn cavity, and the source's own
-mouth as the warp stretches it. Then gradient energy and flicker relative to the real clip. Without
-a network the drawing is measured alone. LPIPS is not: its backbones ship in no package.
+PSNR, SSIM, GMSD of the painted mouth, laid in as the renderer does, and of two baselines: the drawn
+cavity, and the source's own mouth as the warp stretches it. Then gradient energy and flicker
+relative to the real clip. Without a network the drawing is measured alone. LPIPS is not: its
+backbones ship in no package.
 """
 
 import argparse
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ import numpy.typing as npt
 from mdth import assets, networks
 from mdth.artefacts import Portrait
 from mdth.bfv2v import conditions
-from mdth.bfv2v.cavity import View
+from mdth.bfv2v.cavity import Cavity, View
+from mdth.bfv2v.lips import cover, lay, lip_outline
+from mdth.bfv2v.mouth import LIP_LINE, NARROW
 from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
@@ -48,23 +51,40 @@ class Source:
     def __init__(self, portrait: Portrait, network: MouthNetwork | None) -> None:
         self._portrait = portrait
         self._source = mouth_bank.Source(portrait)
+        self._cavity = Cavity(portrait, show_own=False)
         self._network = network
 
     def show(self, true: Portrait) -> Shown:
         """Cut-outs [h,w,3] of the true mouth and of each way, and the inside of the lips [h,w]."""
         mesh, matrix = bring(true, self._portrait)
         seen = self._source.under(mesh, SIZE)
+        laid = self._laid(mesh, seen)
         real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
         inside = seen.view.filled.inside
         painted = seen.view.drawn
         if self._network:
             painted = self._network.paint(seen.planes, seen.tone)
-        ways = {"painted": painted, "drawn": seen.view.drawn, "copied": seen.around}
+        ways = {"painted": laid(painted), "drawn": laid(seen.view.drawn), "copied": seen.around}
         mixed = {
             name: np.clip(real + inside[..., None] * (way - real), 0, 255)
             for name, way in ways.items()
         }
         return {"real": real, **mixed}, inside
+
+    def _laid(self, mesh: FloatArray, seen: mouth_bank.Seen) -> Callable[[FloatArray], FloatArray]:
+        """How the renderer lays colours into the warped face: narrow lips show their line."""
+        view = seen.view.view
+        outline = lip_outline(mesh) @ view.matrix[:, :2].T + view.matrix[:, 2]
+        unit = SIZE[0] / conditions.WIDTH
+        filled = cover(outline, SIZE, max(0.7, 0.008 * unit), NARROW * unit)
+        line = LIP_LINE * self._cavity.light.flesh
+
+        def laid(colours: FloatArray) -> FloatArray:
+            part = np.clip(seen.around, 0, 255).astype(np.uint8)
+            lay(part, colours, filled, line, self._cavity.seam)
+            return part.astype(float)
+
+        return laid
 
 
 class Tally:

@@ -1,0 +1,56 @@
+"""The measure of the mouth on one portrait, and its smoothness on strips."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("skimage", reason="scikit-image is not installed (extra `train`)")
+
+from mdth import assets  # noqa: E402
+from mdth.artefacts import Portrait  # noqa: E402
+from mdth.bfv2v.export import Renderer  # noqa: E402
+from mdth.face.tracker import FaceTracker  # noqa: E402
+from mdth.retarget.drive import Driver  # noqa: E402
+from mdth.retarget.head import REST  # noqa: E402
+from mdth.train.mouth_measure import Source, Tally  # noqa: E402
+from mdth.train.mouth_strips import opened, pops  # noqa: E402
+from mdth.train.sheet_shapes import Shape  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    with Image.open(path) as file:
+        image = np.asarray(file.convert("RGB"))
+    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+        return Portrait(image, tracker.faces(image)[0])
+
+
+def test_the_renderers_own_frame_scores_best(portrait: Portrait) -> None:
+    mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
+    true = Portrait(Renderer(portrait).frame(mesh), mesh)
+    shown, inside = Source(portrait, None).show(true)
+    assert set(shown) == {"real", "painted", "drawn", "copied"}
+    assert np.array_equal(shown["painted"], shown["drawn"]), "without a network"
+    outside = inside == 0
+    assert np.array_equal(shown["copied"][outside], shown["real"][outside])
+    tally = Tally()
+    tally.add(shown, inside)
+    drawn, copied = tally.figures("drawn"), tally.figures("copied")
+    assert drawn["psnr"] > copied["psnr"] + 3
+    assert drawn["gmsd"] < copied["gmsd"]
+    assert tally.frames == 1
+
+
+def test_the_drawing_opens_smoothly_and_a_pop_is_seen(portrait: Portrait) -> None:
+    row = opened(portrait, tuple(np.arange(0.04, 0.16, 0.008)))
+    assert pops([row], None)[0] < 4
+
+    def popping(planes, tone):
+        brighter = 60.0 if planes[3].sum() > np.median([s.planes[3].sum() for s in row]) else 0.0
+        return tone.absolute(planes[4:7].transpose(1, 2, 0)) + brighter
+
+    assert pops([row], popping)[0] > 10
