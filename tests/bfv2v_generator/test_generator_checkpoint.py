@@ -125,6 +125,7 @@ def refused(tree: object, folder: Path, reason: str) -> None:
         ("generator_params", "block_expansion", "64", "block_expansion is '64'"),
         ("generator_params", "max_features", True, "max_features is 'True'"),
         ("generator_params", "reshape_depth", 1 << 20, "not a whole number from 1"),
+        ("generator_params", "num_resblocks", 65, "not a whole number from 1 to 64"),
         ("generator_params", "reshape_depth", 3, "two different values"),
         ("generator_params", "dense_motion_params", [1], "is no mapping"),
         ("generator_params", "num_down_blocks", 9, "no multiple"),

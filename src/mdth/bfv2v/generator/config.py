@@ -8,6 +8,8 @@ from mdth.errors import CheckpointError, MissingDependency
 
 LARGEST_FILE = 1 << 20
 LARGEST_SIZE = 1 << 14
+MOST_BLOCKS = 64
+"""A network of 16,384 blocks takes a minute to make, before any weight is missed."""
 DEEPEST = 12
 MOST_ALIASES = 16
 """Each can double what a merge copies."""
@@ -133,13 +135,14 @@ class Tree:
         return Tree(self.path, values=self._mapping(self.values, name), name=f"{self.name}{name}.")
 
     def sizes(self, *names: str) -> dict[str, int]:
-        """Those of the names that are given: whole numbers from 1 to 16,384."""
+        """Those of the names that are given: whole numbers from 1 to 16,384, of blocks to 64."""
         found = {name: self.values[name] for name in names if name in self.values}
         for name, value in found.items():
-            if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
+            most = MOST_BLOCKS if name.endswith("blocks") else LARGEST_SIZE
+            if type(value) is not int or not 1 <= value <= most:
                 raise CheckpointError(
                     f"{self.path}: {self.name}{name} is {str(value)[:40]!r}, "
-                    f"not a whole number from 1 to {LARGEST_SIZE}"
+                    f"not a whole number from 1 to {most}"
                 )
         return found
 
