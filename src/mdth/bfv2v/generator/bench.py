@@ -31,7 +31,7 @@ from mdth.bfv2v.generator.lanes import stacked
 from mdth.bfv2v.generator.motion import Face
 from mdth.bfv2v.generator.network import Generator
 from mdth.bfv2v.generator.plain import PlainRenderer
-from mdth.bfv2v.generator.predictor import BATCH, Predictor, found_device
+from mdth.bfv2v.generator.predictor import BATCH, Predictor, exact, found_device
 
 log = logging.getLogger("mdth")
 
@@ -51,7 +51,7 @@ class Bench:
         self.batches = (1, 4, 8, 16, 32) if device.type == "cuda" else (1,)
 
     def plain(self) -> None:
-        """Frames a second of the network as it is, float32."""
+        """Frames a second of the network as it is, float32 with torch's own choice of TF32."""
         for batch in self.batches:
             self._speed(f"plain, batch {batch}", batch, plain=True, precision=torch.float32)
 
@@ -122,7 +122,7 @@ class Bench:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
         start = time.perf_counter()
-        predictor = self._predictor(plain=plain, precision=precision)
+        predictor = self._predictor(plain=plain, precision=precision, tf32=plain)
         list(predictor.frames(made_up.landmarks(batch), batch=batch))
         ready_s = time.perf_counter() - start
         count = max(self.frames // batch, 1) * batch
@@ -141,8 +141,12 @@ class Bench:
         peak = torch.cuda.max_memory_reserved(self.device)
         return f", at most {peak / 2**30:.2f} GiB"
 
-    def _predictor(self, *, plain: bool, precision: torch.dtype | None) -> Predictor:
-        predictor = Predictor(self.generator, self.device, plain=plain, precision=precision)
+    def _predictor(
+        self, *, plain: bool, precision: torch.dtype | None, tf32: bool = False
+    ) -> Predictor:
+        predictor = Predictor(
+            self.generator, self.device, precision=precision, plain=plain, tf32=tf32
+        )
         predictor.source(self.picture, made_up.landmarks(1)[0])
         return predictor
 
@@ -152,7 +156,9 @@ class Bench:
         predictor = self._predictor(plain=plain, precision=precision)
         for landmarks in made_up.landmarks(count):
             face = Face(*(part.to(self.device) for part in stacked([landmarks])))
-            yield predictor.renderer.render(face)[0].float().cpu().numpy()
+            with exact():
+                made = predictor.renderer.render(face)
+            yield made[0].float().cpu().numpy()
 
 
 def counted(config: GeneratorConfig, batch: int) -> dict[str, cost.Count]:

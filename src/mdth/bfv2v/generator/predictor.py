@@ -53,7 +53,8 @@ class Predictor:
     """A generator on a device, and the source it was given last. Raises DeviceError.
 
     precision: of the convolutions; float16 on a GPU and float32 on a CPU where it is not given.
-    plain: render with the network as it is, to compare.
+    plain: render with the network as it is, to compare. tf32: let a GPU round the factors of
+    float32 convolutions to 10 bits, as torch does where it is not told otherwise.
     """
 
     def __init__(
@@ -63,11 +64,12 @@ class Predictor:
         *,
         precision: torch.dtype | None = None,
         plain: bool = False,
+        tf32: bool = False,
     ) -> None:
         self.device = found_device(device)
         self.config = generator.config
         self.precision = precision or PRECISION[self.device.type]
-        self._generator, self._plain = generator, plain
+        self._generator, self._plain, self._tf32 = generator, plain, tf32
         self.widened = False
         self._lanes: dict[int, list[Lane]] = {}
         self.renderer = self._renderer()
@@ -84,7 +86,7 @@ class Predictor:
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float() / 255
         face = Face(*(part.to(self.device) for part in stacked([landmarks])))
-        with exact():
+        with exact(tf32=self._tf32):
             self.renderer.source(pixels, face)
             if self.precision is torch.float16 and not self._holds(face):
                 log.warning("these weights need more than float16 can hold; using bfloat16")
@@ -113,7 +115,7 @@ class Predictor:
             filled = chosen + chosen[-1:] * (size - len(chosen))
             lanes = lanes or self._ready_lanes(filled)
             lane = lanes[number % len(lanes)]
-            with exact():
+            with exact(tf32=self._tf32):
                 lane.give(filled)
             under_way.append((lane, len(chosen)))
         while under_way:
@@ -129,7 +131,7 @@ class Predictor:
     def _new_lanes(self, like: list[Landmarks]) -> list[Lane]:
         if self.device.type == "cpu":
             return [HostLane(self.renderer.render)]
-        with torch.cuda.device(self.device), exact():
+        with torch.cuda.device(self.device), exact(tf32=self._tf32):
             face = Face(*(part.to(self.device) for part in stacked(like)))
             graph = Graph(self.renderer.render, face)
             copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -171,10 +173,10 @@ def batch_size(device: torch.device, wanted: int | None) -> int:
     return max(1, min(usual, free // FRAME_BYTES))
 
 
-def exact() -> AbstractContextManager[None]:
-    """Convolutions in float32 where they are asked for, and the same ones in every process."""
+def exact(*, tf32: bool = False) -> AbstractContextManager[None]:
+    """The same convolutions in every process; float32 ones in float32 unless `tf32`."""
     made: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
     )
     return made
 
