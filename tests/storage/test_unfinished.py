@@ -1,5 +1,7 @@
 """What killed processes left is removed, what living ones write is not."""
 
+import errno
+import fcntl
 import os
 import threading
 from datetime import timedelta
@@ -27,6 +29,18 @@ def test_dead_parts_go_and_living_ones_stay(tmp_path: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {"output.mp4", living.name}
     assert [path.name for path in folder.iterdir()] == ["output.mp4"]
     store.sweep("inference/nobody")
+
+
+def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone(tmp_path / "t"), part_of(tmp_path / "t/a.txt") as part:
+        sweep([tmp_path / "t"])
+        part.write_text("a")
+        part.replace(tmp_path / "t/a.txt")
+    assert [path.name for path in (tmp_path / "t").iterdir()] == ["a.txt"]
 
 
 def test_scratch_folders_of_killed_runs_go(tmp_path: Path) -> None:

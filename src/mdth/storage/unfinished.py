@@ -38,11 +38,30 @@ def part_of(target: Path) -> Iterator[Path]:
 def _locked_new(part: Path) -> int:
     while True:
         lock = os.open(part, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _locked(lock, wait=True)
         # A sweeper may have been quicker between the two calls.
-        if part.exists() and part.stat().st_ino == os.fstat(lock).st_ino:
+        if _is_at(part, lock):
             return lock
         os.close(lock)
+
+
+def _locked(lock: int, *, wait: bool) -> bool:
+    """Whether the lock is ours now; on a disk without locks everybody waits for nobody."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        log.info("no locks on this disk (%s): run nothing twice at once there", error.strerror)
+        return wait
+    return True
+
+
+def _is_at(part: Path, lock: int) -> bool:
+    try:
+        return part.stat().st_ino == os.fstat(lock).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def sweep_parts(folder: Path) -> None:
@@ -53,11 +72,9 @@ def sweep_parts(folder: Path) -> None:
         except FileNotFoundError:
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink(missing_ok=True)
-            log.info("removed %s, which a stopped run left", part.name)
-        except BlockingIOError:
-            continue
+            if _locked(lock, wait=False) and _is_at(part, lock):
+                part.unlink()
+                log.info("removed %s, which a stopped run left", part.name)
         finally:
             os.close(lock)
 
@@ -71,11 +88,9 @@ def alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{folder}: {error.strerror or error}; check MDTH_HOME") from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: waiting for another run on this machine", folder.name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _locked(lock, wait=False):
+            log.info("%s: waiting for another run on this machine, if there is one", folder)
+            _locked(lock, wait=True)
         yield
     finally:
         os.close(lock)
