@@ -27,7 +27,7 @@ DAMAGE = (
 )
 MOST_BYTES = 1 << 30
 LONGEST_HEADER = 10_000
-_NUMBERS = re.compile(r"[<>=|]?([fiu][1248]|b1)")
+_NUMBERS = re.compile(r"[<>=|]?([fiu][1248]|b1|U\d{1,3})")
 
 
 class Wanted(NamedTuple):

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+import json
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the seed's network needs torch (ext
 import mdth.faceformer.seed  # noqa: E402
 from mdth.errors import CheckpointError, InputError, MissingDependency  # noqa: E402
 from mdth.faceformer.seed.checkpoint import RECOMPUTED, load_network  # noqa: E402
-from mdth.faceformer.seed.config import BIWI, DATASETS, VOCASET  # noqa: E402
+from mdth.faceformer.seed.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
 from mdth.faceformer.seed.network import Network, positions  # noqa: E402
 from mdth.faceformer.seed.predictor import FaceFormer  # noqa: E402
 
@@ -145,3 +147,39 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
         importlib.reload(mdth.faceformer.seed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"width": 0},
+        {"width": 10**9},
+        {"width": "64"},
+        {"width": True},
+        {"fps": -1},
+        {"dataset": 7},
+        {"more": 1},
+        {"names": 5},
+        {"encoder": {"num_hidden_layers": 16_384}},
+        {"encoder": {"conv_dim": [512] * 17}},
+        {"encoder": {"conv_dim": [512, -1]}},
+        {"encoder": None},
+    ],
+    ids=str,
+)
+def test_sizes_that_no_network_has(tmp_path, changed) -> None:
+    VOCASET.save(tmp_path / "a.json")
+    assert Config.load(tmp_path / "a.json") == VOCASET
+    sizes = json.loads((tmp_path / "a.json").read_text())
+    inner = changed.get("encoder")
+    sizes |= {"encoder": sizes["encoder"] | inner} if isinstance(inner, dict) else changed
+    (tmp_path / "a.json").write_text(json.dumps(sizes))
+    with pytest.raises(CheckpointError, match="not a network's sizes"):
+        Config.load(tmp_path / "a.json")
+
+
+def test_sizes_that_do_not_fit_each_other(tmp_path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    odd = replace(VOCASET, encoder=replace(VOCASET.encoder, num_attention_heads=7))
+    with pytest.raises(CheckpointError):
+        load_network(tmp_path / "a.pth", odd)

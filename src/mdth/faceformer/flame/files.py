@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from mdth import restricted_pickle
+from mdth.arrays import DAMAGE, Wanted, read_npz
 from mdth.errors import CheckpointError
 from mdth.faceformer.flame.model import Embedding, Flame, FloatArray
 
@@ -105,9 +105,9 @@ def _dict(found: Any) -> dict[Any, Any]:
 
 def _plain_arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*names, "source")}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        wanted = {name: Wanted(None, kinds="fiu") for name in names}
+        return read_npz(path, {**wanted, "source": Wanted((), kinds="U")})
+    except DAMAGE as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it, it is made again") from error
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mdth import state_dict
+from mdth.errors import CheckpointError
 from mdth.faceformer.seed.config import Config
 from mdth.faceformer.seed.network import Network
 
@@ -28,8 +29,11 @@ def load_network(path: Path, config: Config) -> Network:
         vertices=state_dict.size(weights, "vertice_map_r.bias", 3 * config.vertices) // 3,
         subjects=state_dict.size(weights, "obj_vector.weight", config.subjects, axis=1),
     )
-    with torch.device("meta"):
-        network = Network(config)
+    try:
+        with torch.device("meta"):
+            network = Network(config)
+    except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: no network has such sizes ({error})") from error
     state_dict.fill(
         network,
         weights,

@@ -4,12 +4,17 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from mdth.errors import CheckpointError
 
 FEATURE_RATE_HZ = 50
 """wav2vec2's convolutions give a feature every 320 samples of 16 kHz sound."""
+
+
+MOST = {"vertices": 1_000_000, "num_hidden_layers": 64, "fps": 240, "tokens_per_frame": 50}
+LARGEST_SIZE = 1 << 14
+MOST_CONVOLUTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Config:
             encoder = found.pop("encoder")
             encoder["conv_dim"] = tuple(encoder["conv_dim"])
             names = tuple(found.pop("names"))
-            return cls(**found, names=names, encoder=EncoderConfig(**encoder))
+            config = cls(**found, names=names, encoder=EncoderConfig(**encoder))
+            _check_sizes({**found, **encoder})
+            return config
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: not a network's sizes ({error})") from error
 
@@ -76,6 +83,18 @@ class Config:
         if self.resamples:
             return int(features / FEATURE_RATE_HZ * self.fps)
         return features // self.tokens_per_frame
+
+
+def _check_sizes(found: dict[str, Any]) -> None:
+    """Raise ValueError unless every size is a whole number that a network can have."""
+    sizes = {name: size for name, size in found.items() if name not in ("dataset", "conv_dim")}
+    widths = found.get("conv_dim", (1,))
+    sizes |= {f"conv_dim {place}": width for place, width in enumerate(widths)}
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size <= MOST.get(name, LARGEST_SIZE):
+            raise ValueError(f"{name} is {str(size)[:40]!r}")
+    if not 1 <= len(widths) <= MOST_CONVOLUTIONS or not isinstance(found["dataset"], str):
+        raise ValueError("odd convolutions or data set")
 
 
 VOCASET = Config(
