@@ -154,7 +154,8 @@ class Cavity:
         tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
         _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
         lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
-        warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * light.flesh
+        flesh = light.flesh.astype(np.float32)
+        warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * flesh
         _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
         upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
         alpha: FloatArray = upper[..., 3]
@@ -175,9 +176,11 @@ class Cavity:
         """What `_own_teeth_mask` says there, [h,w,2]."""
         return np.asarray(cv2.warpAffine(self._own_mask, view.of(bones.skull), view.size), float)
 
-    def _tooth_colours(self, row: Layer) -> FloatArray:
+    def _tooth_colours(self, row: Layer) -> Layer:
+        tooth, gums = (c.astype(np.float32) for c in (self.light.tooth, self.light.flesh * 0.8))
         gum = row[..., 1:2]
-        return row[..., :1] * self.light.tooth * (1 - gum) + gum * self.light.flesh * 0.8
+        colours: Layer = row[..., :1] * tooth * (1 - gum) + gum * gums
+        return colours
 
     def _lay(self, texture: Layer, top: float, motion: FloatArray, size: tuple[int, int]) -> Layer:
         """A face-frame picture in a view: `top` eye distances below the lip line, then moved."""

@@ -47,7 +47,7 @@ def look(cavity: Cavity, bones: Bones, driving: FloatArray, size: tuple[int, int
     return MouthView(view, filled, cavity.draw(bones, filled.inside, view))
 
 
-def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: FloatArray) -> Layer:
+def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> Layer:
     """The network's input [14,h,w], about -1..1, colours relative to the skin (see `Tone`).
 
     0-2 the warped face with its lips filled by flesh, 3 the filled lips, 4-6 the drawn inside, 7 x
@@ -60,7 +60,7 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: FloatArray
     tone = Tone.of(light.skin)
     inside = seen.filled.inside[..., None]
     planes = np.empty((CHANNELS, height, width), np.float32)
-    face = around * (1 - inside) + light.flesh * inside
+    face = around + inside * (light.flesh.astype(np.float32) - around)
     planes[0:3] = tone.relative(face).transpose(2, 0, 1)
     planes[3] = inside[..., 0]
     planes[4:7] = tone.relative(seen.drawn).transpose(2, 0, 1)
@@ -73,8 +73,8 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: FloatArray
     return planes
 
 
-def cut_out(frame: AnyArray, view: View) -> FloatArray:
-    """A frame's colours over a view, RGB float [h,w,3]; averaged first where it is much larger."""
+def cut_out(frame: AnyArray, view: View) -> Layer:
+    """A frame's colours over a view, RGB float32 [h,w,3]; averaged first where much larger."""
     matrix = view.matrix
     if view.scale < 0.6:
         # Linear sampling alone would alias; the network has to see what an eye would.
@@ -82,7 +82,7 @@ def cut_out(frame: AnyArray, view: View) -> FloatArray:
     kind = cv2.INTER_LINEAR if view.scale < 1 else cv2.INTER_CUBIC
     return np.asarray(
         cv2.warpAffine(frame, matrix, view.size, flags=kind, borderMode=cv2.BORDER_REPLICATE),
-        float,
+        np.float32,
     )
 
 

@@ -38,5 +38,6 @@ class Tone:
 
 
 def _bent(share: FloatArray, bend: FloatArray) -> FloatArray:
-    curve: FloatArray = share / (share + bend.astype(share.dtype) * (1 - share))
+    k = bend.astype(share.dtype)
+    curve: FloatArray = share / (k + share * (1 - k))
     return curve
