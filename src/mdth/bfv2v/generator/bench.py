@@ -37,7 +37,7 @@ log = logging.getLogger("mdth")
 
 FPS = 30
 ROWS = ("limits", "count", "plain", "fast", "mp4", "precision", "devices", "kernels")
-PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 SLOWEST = 20
 
 

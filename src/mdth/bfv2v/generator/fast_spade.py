@@ -22,7 +22,8 @@ class FastSpadeDecoder:
     """As `SpadeDecoder`, for inference."""
 
     def __init__(self, decoder: SpadeDecoder, place: Place) -> None:
-        self.fc, self.dtype = fold.plain(decoder.fc).to(place), place.dtype
+        weight, bias = fold.plain(decoder.fc)
+        self.fc, self.dtype = Conv(weight, bias.new_zeros(bias.shape)).to(place), place.dtype
         self.blocks = [
             _Block(decoder.get_submodule(name), times, place)
             for name, times in [
@@ -49,7 +50,7 @@ class FastSpadeDecoder:
         """
         rimmed = functional.pad(feature, (1, 1, 1, 1)) - feature.mean((2, 3), keepdim=True)
         rimmed = rimmed.to(self.dtype, memory_format=channels_last)
-        return functional.conv2d(rimmed, self.fc.weight)
+        return self.fc(rimmed)
 
 
 class _Block:
