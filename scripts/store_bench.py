@@ -82,12 +82,11 @@ def reached_at(endpoint: str) -> Iterator[None]:
 def many_files(root: Path, server: str, work: Path) -> None:
     """List a twin's files and take the first that can be read, which is the second."""
     local = str(root / "bucket/store")
-    row(f"pick one of {FILES} files, local", f"{seconds(lambda: pick(Store(local), work)):.2f} s")
+    row(f"pick one of {FILES} files, local", seconds_and_cpu(lambda: pick(Store(local), work)))
     with reached_at(server):
         store = Store("s3://bucket/store")
         store.exists("raw")  # the first request also loads the S3 library
-        took_s = seconds(lambda: pick(store, work))
-        row(f"pick one of {FILES} files, S3", f"{took_s:.2f} s")
+        row(f"pick one of {FILES} files, S3", seconds_and_cpu(lambda: pick(store, work)))
     with fault_proxy(server) as proxy, reached_at(proxy.url):
         pick(Store("s3://bucket/store"), work)
         lists, gets = proxy.count("GET", "list-type=2"), proxy.count("GET", r"\.wav")
@@ -231,6 +230,13 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def seconds_and_cpu(work: Callable[[], object]) -> str:
+    """How long the work takes, and how much of that this process computes."""
+    start = time.process_time()
+    took_s = seconds(work)
+    return f"{took_s:.2f} s, of which {time.process_time() - start:.2f} s CPU of this process"
 
 
 def cpu_name() -> str:
