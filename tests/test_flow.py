@@ -67,8 +67,9 @@ def test_a_stage_inside_another_counts_for_itself() -> None:
     inner = clock.each("inner", slow(iter(range(5)), 0.02))
     assert list(clock.each("outer", slow(inner, 0.01))) == list(range(5))
     seconds = clock.seconds
-    assert seconds["inner"] == pytest.approx(0.10, abs=0.04)
-    assert seconds["outer"] == pytest.approx(0.05, abs=0.04)
+    assert seconds["inner"] >= 0.099
+    assert seconds["outer"] >= 0.049
+    # Each second counts once, so that together they are no more than all.
     assert seconds["total"] >= seconds["inner"] + seconds["outer"] - 1e-3
 
 
