@@ -1,31 +1,18 @@
 """Checkpoints and pictures for the generator's tests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import generator_reference
 import numpy as np
 import pytest
 
+from torch_threads import one_thread  # noqa: F401
+
 
 @pytest.fixture(scope="session")
 def reference() -> generator_reference.Reference:
     pytest.importorskip("torch")
     return generator_reference.read()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    try:
-        import torch
-    except ImportError:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

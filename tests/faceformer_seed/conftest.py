@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
+
+from torch_threads import one_thread  # noqa: F401
 
 if TYPE_CHECKING:
     import torch
@@ -68,20 +69,6 @@ def read_reference(dataset: str) -> Reference:
         for name in ("short", "long")
     }
     return Reference(config, weights, clips)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks gain nothing from threads, and lose much on a busy machine."""
-    try:
-        import torch
-    except ImportError:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session", params=["vocaset", "biwi"])

@@ -13,18 +13,9 @@ from mdth import biwi_speech  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
 from mdth.faceformer.seed import made_up  # noqa: E402
-from mdth.faceformer.seed.config import BIWI, EncoderConfig  # noqa: E402
+from mdth.faceformer.seed.config import BIWI  # noqa: E402
 from mdth.retarget.landmarks import LANDMARKS  # noqa: E402
 
-TINY = EncoderConfig(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-    conv_dim=(16,) * 7,
-    num_conv_pos_embeddings=16,
-    num_conv_pos_embedding_groups=2,
-)
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_900).astype(np.float32)
 
 
@@ -36,7 +27,9 @@ def common(tmp_path: Path) -> Path:
     order = np.random.default_rng(1).permutation(468)
     template = 90 * (topology.CANONICAL * [1, -1, -1])[order]
     marks = np.argsort(order)[LANDMARKS]
-    network = made_up.network(dataclasses.replace(BIWI, encoder=TINY, vertices=468))
+    network = made_up.network(
+        dataclasses.replace(BIWI, encoder=made_up.SMALL_ENCODER, vertices=468)
+    )
     torch.save(network.state_dict(), folder / "biwi.pth")
     network.config.save(folder / "biwi.json")
     templates = {"F2": template[:3].reshape(-1), "M3": template.reshape(-1)}

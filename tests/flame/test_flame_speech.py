@@ -33,19 +33,10 @@ def faceformer() -> "FaceFormer":
     """Random weights, a tiny encoder, FLAME's number of vertices."""
     pytest.importorskip("torch")
     from mdth.faceformer.seed import made_up
-    from mdth.faceformer.seed.config import VOCASET, EncoderConfig
+    from mdth.faceformer.seed.config import VOCASET
     from mdth.faceformer.seed.predictor import FaceFormer
 
-    tiny = EncoderConfig(
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(16,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-    )
-    network = made_up.network(dataclasses.replace(VOCASET, encoder=tiny))
+    network = made_up.network(dataclasses.replace(VOCASET, encoder=made_up.SMALL_ENCODER))
     network.vertice_map_r.weight.mul_(1e-3)
     network.vertice_map_r.bias.zero_()
     return FaceFormer(network)

@@ -26,6 +26,14 @@ def parser() -> argparse.ArgumentParser:
     )
     table = root.add_subparsers(metavar="COMMAND", required=True)
 
+    _add_videos(table)
+    _add_twins(table)
+    _add_upkeep(table)
+    return root
+
+
+def _add_videos(table: Any) -> None:
+    """The commands on files."""
     talk = _command(table, "talk", commands.talk, "files -> talking video")
     talk.add_argument("portrait", nargs="?", type=Path, help="a picture with a face")
     talk.add_argument("speech", nargs="?", type=Path, help="any sound, or a video with sound")
@@ -47,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
     _add_speech_options(mesh)
 
+
+def _add_twins(table: Any) -> None:
+    """The commands on twins."""
     preprocess = _command(
         table, "preprocess", commands.preprocess, "a twin's raw files -> prepared"
     )
@@ -65,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("twin_id", metavar="TWIN")
 
+
+def _add_upkeep(table: Any) -> None:
+    """The commands on the program itself."""
     assets = _command(table, "assets", commands.assets, "outside files: fetch, verify, list")
     assets.add_argument("action", choices=["fetch", "verify", "list"])
     loop = _command(
@@ -74,7 +88,6 @@ def parser() -> argparse.ArgumentParser:
     loop.add_argument("--speech", type=Path, required=True)
     _command(table, "doctor", commands.doctor, "what is here, what is missing, per engine")
     _command(table, "version", commands.version, "this version and its libraries'")
-    return root
 
 
 def _command(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:

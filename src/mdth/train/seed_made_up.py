@@ -22,22 +22,13 @@ import torch
 from mdth.bfv2v.generator import made_up as generator
 from mdth.faceformer.flame.files import read_model
 from mdth.faceformer.seed import made_up as faceformer
-from mdth.faceformer.seed.config import VOCASET, EncoderConfig
+from mdth.faceformer.seed.config import VOCASET
 from mdth.flame_speech import SUBJECT
 from mdth.preprocess.seed import made_up as face_model
 from mdth.train import flame_made_up
 
 log = logging.getLogger("mdth")
 
-SMALL_ENCODER = EncoderConfig(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-    conv_dim=(16,) * 7,
-    num_conv_pos_embeddings=16,
-    num_conv_pos_embedding_groups=2,
-)
 # How far a random FaceFormer moves FLAME's vertices: a few millimetres.
 SPEECH_SHARE = 1e-2
 POSE, TRANSLATION = np.full(15, 0.02), np.zeros(3)
@@ -76,7 +67,7 @@ def _beside(folder: Path, make: Callable[[Path], object]) -> list[Path]:
 def _faceformer(
     folder: Path, template: npt.NDArray[np.floating], *, small: bool, seed: int
 ) -> None:
-    config = dataclasses.replace(VOCASET, encoder=SMALL_ENCODER) if small else VOCASET
+    config = dataclasses.replace(VOCASET, encoder=faceformer.SMALL_ENCODER) if small else VOCASET
     network = faceformer.network(config, seed=seed)
     network.vertice_map_r.weight.mul_(SPEECH_SHARE)
     network.vertice_map_r.bias.zero_()

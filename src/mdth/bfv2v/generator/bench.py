@@ -44,11 +44,13 @@ SLOWEST = 20
 class Bench:
     """A generator, a device, and how many frames to measure."""
 
-    def __init__(self, generator: Generator, device: torch.device, frames: int) -> None:
+    def __init__(
+        self, generator: Generator, device: torch.device, frames: int, batches: list[int]
+    ) -> None:
         self.generator, self.device, self.frames = generator, device, frames
         side = generator.config.frame_size
         self.picture = made_up.picture(side)
-        self.batches = (1, 4, 8, 16, 32) if device.type == "cuda" else (1,)
+        self.batches = batches
 
     def plain(self) -> None:
         """Frames a second of the network as it is, float32 with torch's own choice of TF32."""
@@ -219,6 +221,8 @@ def main() -> None:
     parser.add_argument("--devices", nargs="+", default=found)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS[:6]))
     parser.add_argument("--frames", type=int, default=640 if found[0] != "cpu" else 2)
+    sizes = [1, 4, 8, 16, 32] if found[0] != "cpu" else [1]
+    parser.add_argument("--batches", type=int, nargs="+", default=sizes)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--yaml", type=Path)
     parser.add_argument("--small", action="store_true", help="the small stand-in")
@@ -234,7 +238,8 @@ def main() -> None:
         if "devices" in given.rows:
             files = Files(given.checkpoint, given.yaml)
             over_devices(files, given.devices, given.frames)
-        bench = Bench(load_generator(given.checkpoint, given.yaml), device, given.frames)
+        generator = load_generator(given.checkpoint, given.yaml)
+        bench = Bench(generator, device, given.frames, given.batches)
         for row in given.rows:
             if row != "devices":
                 getattr(bench, row)()

@@ -5,9 +5,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mdth.faceformer.seed.config import Config
+from mdth.faceformer.seed.config import Config, EncoderConfig
 from mdth.faceformer.seed.network import Network
 from mdth.faceformer.windows import SAMPLE_RATE_HZ as SPEECH_RATE_HZ
+
+# wav2vec2's shape at a size for tests.
+SMALL_ENCODER = EncoderConfig(
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    conv_dim=(16,) * 7,
+    num_conv_pos_embeddings=16,
+    num_conv_pos_embedding_groups=2,
+)
 
 
 def network(config: Config, *, seed: int = 0) -> Network:
