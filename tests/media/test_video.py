@@ -1,4 +1,5 @@
 import logging
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -86,6 +87,16 @@ def test_a_time_stamp_far_away_makes_no_endless_clip(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.2, 90_000.0, 90_000.1]
     path = make_clip(tmp_path / "a.mkv", _levels(5), times)
     assert sum(1 for _ in read_frames(path)) < 200
+
+
+@pytest.mark.parametrize("claim", [float("inf"), 1e300, float("nan"), 0.0, -5.0, 1e-9])
+def test_a_rate_that_cannot_be(tmp_path: Path, claim: float) -> None:
+    path = make_clip(tmp_path / "a.flv", _levels(10), [k / 25 for k in range(10)], codec="flv")
+    content = path.read_bytes()
+    place = content.index(b"framerate\0") + 10
+    path.write_bytes(content[:place] + struct.pack(">d", claim) + content[place + 8 :])
+    assert probe_video(path).fps == 25
+    assert sum(1 for _ in read_frames(path)) == 10
 
 
 @pytest.mark.parametrize("read", [probe_video, lambda path: next(read_frames(path))])

@@ -143,7 +143,7 @@ def _presented(
         _check_sane(frame.sample_rate, frame.layout.nb_channels, path)
         converter.layout = converter.layout or frame.layout.name
         start = clock
-        if frame.pts is not None and frame.time_base is not None:
+        if frame.pts is not None and frame.time_base:
             start = frame.pts * frame.time_base - zero
         late = float(start - clock)
         smallest = GAP_S if converter.fed else 1e-6

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import av
 from av.container import InputContainer
@@ -23,6 +23,11 @@ _OPTIONS = {
     "max_pixels": str(LARGEST_CLIP_PIXELS),
     "threads": "1",
 }
+# Titles and the like need not be UTF-8. PyAV 18 raises unless told otherwise; 19 never does, and
+# has no such setting any more.
+_TAGS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
+)
 
 
 class _Unnamed:
@@ -73,8 +78,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
                 _Unnamed(file),
                 "r",
                 options=_OPTIONS,
-                metadata_errors="replace",
                 io_open=_refuse_other_files,
+                **_TAGS,
             )
         except av.error.ArgumentError as error:
             raise UnreadableMedia(
