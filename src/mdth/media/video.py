@@ -9,7 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.rational import AVRational
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -137,18 +136,17 @@ def _check_frame(frame: VideoFrame, path: Path) -> None:
 
 def _rate(stream: VideoStream) -> Fraction:
     """The nominal rate if the pictures keep to it on average, else the average."""
-    average, nominal = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
+    # PyAV 18 has None for what is unknown, 19 a number x/0 or 0/1 that is false.
+    average, nominal = (
+        Fraction(rate.numerator, rate.denominator) if rate else None
+        for rate in (stream.average_rate, stream.guessed_rate)
+    )
     if average and nominal and abs(nominal / average - 1) < OFF_RATE:
         average = nominal
     for rate in (average, nominal):
         if rate and LOWEST_FPS <= rate <= HIGHEST_FPS:
             return rate
     return USUAL_FPS
-
-
-def _fraction(rate: Fraction | AVRational | None) -> Fraction | None:
-    """A rate of PyAV 18 or 19; None for what is unknown, also 0/1, 1/0 and 0/0."""
-    return Fraction(rate.numerator, rate.denominator) if rate else None
 
 
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:

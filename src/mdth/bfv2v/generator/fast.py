@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdth.bfv2v.generator import fold
+from mdth.bfv2v.generator import chains, fold
 from mdth.bfv2v.generator.fast_motion import FastMotion, SourceParts
 from mdth.bfv2v.generator.fast_spade import FastSpadeDecoder
 from mdth.bfv2v.generator.fold import Place
@@ -53,8 +53,8 @@ class FastRenderer:
         volume = self.parts.volume.expand(len(deformation), -1, -1, -1, -1)
         moved = functional.grid_sample(volume, deformation, align_corners=False).flatten(1, 2)
         feature = moved.to(self.dtype, memory_format=torch.channels_last)
-        feature = functional.leaky_relu(self.third(feature, 1).float(), self.slope)
-        return self.decoder(self.fourth(feature) * occlusion)
+        feature = chains.leaky(self.third.raw(feature, 1), self.third.bias, self.slope)
+        return self.decoder(chains.dimmed(self.fourth.raw(feature), self.fourth.bias, occlusion))
 
 
 def _encoder(generator: Generator) -> Generator:

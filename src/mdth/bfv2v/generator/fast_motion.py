@@ -7,14 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdth.bfv2v.generator import fold
+from mdth.bfv2v.generator import chains, fold
 from mdth.bfv2v.generator.blocks import VolumeBlock
-from mdth.bfv2v.generator.fold import Conv, Doubled, Place
-from mdth.bfv2v.generator.fused import Fused
-from mdth.bfv2v.generator.motion import VARIANCE, DenseMotion, Face, grid, heatmap
-
-KERNEL = 7
-"""Of the mask and the occlusion map."""
+from mdth.bfv2v.generator.chains import TAPS
+from mdth.bfv2v.generator.fold import Conv, Place, Shown
+from mdth.bfv2v.generator.motion import DenseMotion, Face, grid, heatmap
 
 
 class SourceParts(NamedTuple):
@@ -50,7 +47,7 @@ class FastMotion:
         last = fold.padded_outputs(Conv(torch.cat([last.weight[:, :upper], chosen], 1), last.bias))
         self.entries = downs[0].weight.shape[1]
         self.downs = [conv.to(place) for conv in downs]
-        self.ups = [Doubled(conv).to(place) for conv in ups]
+        self.ups = [Shown(conv, 2).to(place) for conv in ups]
         self.last = last.to(place)
         self.by_planes = _by_planes(fold.padded_inputs(fold.plain(motion.mask))).to(place)
         depth = motion.occlusion.in_channels // motion.mask.in_channels
@@ -70,9 +67,8 @@ class FastMotion:
         """Deformation [B,D,H,W,3] and occlusion map [B,1,H,W], float32."""
         shift = parts.keypoints - self.exact.keypoints(face)
         features = self.hourglass(self.inputs(parts, shift))
-        mask = self.mask(features)
         # The shares of a place sum to 1: only the shifts are left to be mixed.
-        mixed = torch.einsum("bkdhw,bkc->bdhwc", mask[:, 1:], shift)
+        mixed = chains.mixed(self.given(features), self.mask_bias, shift)
         deformation = grid(parts.volume.shape[2:], shift) + mixed
         return deformation, torch.sigmoid(self.occlusion(features))
 
@@ -87,7 +83,7 @@ class FastMotion:
         )
         entries = self._zeros(batch, size)
         still = count * (1 + channels)
-        entries[:, :count] = warmth(parts.keypoints - shift, size) - parts.heat
+        entries[:, :count] = chains.warmth(parts.keypoints - shift, size) - parts.heat
         entries[:, count:still] = moved.view(batch, count * channels, *size)
         entries[:, still : still + channels] = parts.still
         return entries
@@ -103,55 +99,22 @@ class FastMotion:
         """[B,out_filters (aligned),D,H,W]."""
         seen = [entries]
         for down in self.downs:
-            seen.append(pooled(down(seen[-1], 1)))
+            seen.append(chains.pooled(down.raw(seen[-1], 1), down.bias))
         x = seen.pop()
         for up in self.ups:
-            x = torch.cat([functional.relu_(up(x)), seen.pop()], 1)
-        return functional.relu_(self.last(x, 1))
+            x = chains.shown_beside(up(x), up.bias, 2, seen.pop())
+        return chains.rectified(self.last.raw(x, 1), self.last.bias)
 
-    def mask(self, features: Tensor) -> Tensor:
-        """[B,K+1,D,H,W], float32: a 7x7 convolution of each plane for each of the 7 depths."""
-        batch, _, depth, height, width = features.shape
-        planes = features.transpose(1, 2).flatten(0, 1)
-        partial = self.by_planes(planes, KERNEL // 2)[:, : KERNEL * len(self.mask_bias)]
-        partial = partial.view(batch, depth, KERNEL, -1, height, width)
-        return shares(partial, self.mask_bias)
+    def given(self, features: Tensor) -> Tensor:
+        """[B D,7 (K+1) (aligned),H,W]: what each plane gives the mask of the 7 around it."""
+        return self.by_planes.raw(features.transpose(1, 2).flatten(0, 1), TAPS // 2)
 
     def occlusion(self, features: Tensor) -> Tensor:
         """[B,1,H,W] before the sigmoid, float32: one number a tap, then the taps put together."""
-        taps = self.by_taps(features)[:, : KERNEL**2].squeeze(2).float()
+        taps = self.by_taps.raw(features)[:, : TAPS**2].squeeze(2).float()
         size = (taps.shape[2], taps.shape[3])
-        total = functional.fold(taps.flatten(2), size, KERNEL, padding=KERNEL // 2)
+        total = functional.fold(taps.flatten(2), size, TAPS, padding=TAPS // 2)
         return total + self.occlusion_bias
-
-
-@Fused
-def shares(partial: Tensor, bias: Tensor) -> Tensor:
-    """Softmax [B,K,D,H,W], float32, of what each depth [B,D,7,K,H,W] gives its neighbours."""
-    depth = partial.shape[1]
-    around = functional.pad(partial.float(), (0,) * 8 + (KERNEL // 2,) * 2)
-    taps = [around[:, tap : tap + depth, tap] for tap in range(KERNEL)]
-    total = torch.stack(taps).sum(0) + bias[:, None, None]
-    return functional.softmax(total.transpose(1, 2), 1)
-
-
-@Fused
-def pooled(x: Tensor) -> Tensor:
-    """ReLU and the mean over 2x2 of each plane, [B,C,D,H,W] -> [B,C,D,H/2,W/2]."""
-    y = functional.relu(x.float())
-    rows = y[..., ::2, :] + y[..., 1::2, :]
-    return ((rows[..., ::2] + rows[..., 1::2]) / 4).to(x.dtype)
-
-
-@Fused
-def warmth(keypoints: Tensor, size: torch.Size) -> Tensor:
-    """`motion.heatmap` as a product of one curve for each axis."""
-    curves = []
-    for axis, count in zip((2, 1, 0), size, strict=True):
-        places = torch.linspace(-1, 1, count, dtype=keypoints.dtype, device=keypoints.device)
-        curves.append(torch.exp(-0.5 * (places - keypoints[..., axis, None]).square() / VARIANCE))
-    z, y, x = curves
-    return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
 
 
 def _light(motion: DenseMotion) -> DenseMotion:
@@ -181,7 +144,7 @@ def _by_planes(mask: Conv) -> Conv:
 
 def _by_taps(occlusion: Conv, depth: int) -> Conv:
     """[49 (aligned),C (aligned),D,1,1] of [1,C D,7,7], taps in the order `fold` adds them."""
-    weight = occlusion.weight.view(-1, depth, KERNEL, KERNEL).flip(2, 3)
+    weight = occlusion.weight.view(-1, depth, TAPS, TAPS).flip(2, 3)
     weight = weight.permute(2, 3, 0, 1).flatten(0, 1)[..., None, None]
     made = Conv(weight, weight.new_zeros(len(weight)))
     return fold.padded_outputs(fold.padded_inputs(made))

@@ -1,46 +1,44 @@
 """The SPADE decoder with each layer's modulation in one convolution, and none of it done twice.
 
 Where the picture is larger than the feature, the feature's first convolution is done at the
-feature's size (`fold.Doubled`, `fold.Fourfold`). Scale and shift come from one convolution. Where
-a 1x1 convolution follows the modulation, the shift goes through it beforehand.
+feature's size (`fold.Shown`); all blocks of a size have it in one. Scale and shift come from one
+convolution. Where a 1x1 convolution follows the modulation, the shift goes through it beforehand.
+A constant of a channel that goes into a normalisation is left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from torch import Tensor, channels_last, nn, rsqrt, sigmoid, var_mean
+from torch import Tensor, channels_last, nn
 from torch.nn import functional
 
-from mdth.bfv2v.generator import fold
-from mdth.bfv2v.generator.fold import Conv, Doubled, Fourfold, Place
-from mdth.bfv2v.generator.fused import Fused
-from mdth.bfv2v.generator.spade import MIDDLE, SLOPE, Spade, SpadeBlock, SpadeDecoder, twice
+from mdth.bfv2v.generator import chains, fold
+from mdth.bfv2v.generator.fold import Conv, Place, Shown
+from mdth.bfv2v.generator.spade import MIDDLE, SLOPE, Spade, SpadeBlock, SpadeDecoder
 
-EPSILON = 1e-5
+COLOURS = 3
 
 
 class FastSpadeDecoder:
     """As `SpadeDecoder`, for inference."""
 
     def __init__(self, decoder: SpadeDecoder, place: Place) -> None:
-        weight, bias = fold.plain(decoder.fc)
-        self.fc, self.dtype = Conv(weight, bias.new_zeros(bias.shape)).to(place), place.dtype
-        self.blocks = [
-            _Block(decoder.get_submodule(name), times, place)
-            for name, times in [
-                *((f"G_middle_{index}", 1) for index in range(MIDDLE)),
-                ("up_0", 2),
-                ("up_1", 4),
-            ]
+        self.fc, self.dtype = fold.plain(decoder.fc).to(place), place.dtype
+        self.sizes = [
+            _Size([_block(decoder, f"G_middle_{index}") for index in range(MIDDLE)], 1, place),
+            _Size([_block(decoder, "up_0")], 2, place),
+            _Size([_block(decoder, "up_1")], 4, place),
         ]
-        self.image = fold.plain(decoder.conv_img).to(place)
+        self.image = fold.padded_outputs(fold.plain(decoder.conv_img)).to(place)
 
     def __call__(self, feature: Tensor) -> Tensor:
         """Feature [B,ic,h,w], float32 -> picture [B,3,4h,4w], float32, in 0..1."""
         x = self.begin(feature)
-        feature = feature.to(self.dtype)
-        for block in self.blocks:
-            x = block(x, feature)
-        return sigmoid(self.image(functional.leaky_relu(x, SLOPE), 1).float())
+        feature = feature.to(self.dtype, memory_format=channels_last)
+        for size in self.sizes:
+            x = size(x, feature)
+        seen = self.image.raw(functional.leaky_relu_(x, SLOPE), 1)
+        return chains.picture(seen, self.image.bias[:COLOURS])
 
     def begin(self, feature: Tensor) -> Tensor:
         """The first convolution, but for a constant a channel of each picture.
@@ -49,87 +47,105 @@ class FastSpadeDecoder:
         varies, half precision would round the latter off; so it is taken away before.
         """
         rimmed = functional.pad(feature, (1, 1, 1, 1)) - feature.mean((2, 3), keepdim=True)
-        rimmed = rimmed.to(self.dtype, memory_format=channels_last)
-        return self.fc(rimmed)
+        return self.fc.raw(rimmed.to(self.dtype, memory_format=channels_last))
+
+
+class _Size:
+    """Residual blocks of a picture `times` the feature's size, and twice its input if above 1."""
+
+    def __init__(self, blocks: list[SpadeBlock], times: int, place: Place) -> None:
+        self.times = times
+        norms = [norm for block in blocks for norm in _norms(block)]
+        self.each = norms[0].mlp_gamma.in_channels
+        shared = fold.beside(*(fold.plain(_shared(norm)) for norm in norms))
+        self.shared = (shared if times == 1 else Shown(shared, times)).to(place)
+        self.blocks = [_Block(block, times, place) for block in blocks]
+
+    def __call__(self, x: Tensor, feature: Tensor) -> Tensor:
+        """The next picture."""
+        hidden = self.hidden(feature)
+        for block in self.blocks:
+            x = block(x, hidden)
+        return x
+
+    def hidden(self, feature: Tensor) -> Iterator[Tensor]:
+        """What each modulation sees of the feature, in the order of the blocks' `_norms`."""
+        biases = self.shared.bias.split(self.each)  # type: ignore[no-untyped-call]
+        if isinstance(self.shared, Shown):
+            phases = self.shared(feature)
+            for number, bias in enumerate(biases):
+                yield chains.shown(phases, bias, self.times, number * self.each)
+            return
+        seen = self.shared.raw(feature, 1)
+        for part, bias in zip(seen.split(self.each, 1), biases, strict=True):  # type: ignore[no-untyped-call]
+            yield chains.rectified(part, bias)
+
+
+class _Modulation(NamedTuple):
+    """Scales, with their 1 added, and shifts for each place."""
+
+    both: Conv
+
+    @classmethod
+    def of(cls, norm: Spade, place: Place, *, mixing: Conv | None = None) -> "_Modulation":
+        """mixing: a 1x1 convolution behind it, through which the shift goes here."""
+        gamma, beta = fold.plain(norm.mlp_gamma), fold.plain(norm.mlp_beta)
+        if mixing is not None:
+            beta = fold.after(beta, mixing)
+        return cls(fold.beside(Conv(gamma.weight, gamma.bias + 1), beta).to(place))
+
+    def __call__(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Scales and shifts [B,2C,h,w], and their bias."""
+        return self.both.raw(hidden, 1), self.both.bias
 
 
 class _Block:
-    """A residual block whose picture is `times` the feature's size, and twice its input if above 1.
+    """A residual block. A picture shown 2x2 times has the picture's own statistics."""
 
-    A picture shown 2x2 times has the statistics of the picture, which are taken before.
-    """
-
-    def __init__(self, block: nn.Module, times: int, place: Place) -> None:
-        assert isinstance(block, SpadeBlock)
-        self.grows = times > 1
+    def __init__(self, block: SpadeBlock, times: int, place: Place) -> None:
+        self.times = 1 if times == 1 else 2
+        # Its bias is a constant before a normalisation.
         self.conv_0 = fold.plain(block.conv_0).to(place)
         self.conv_1 = fold.plain(block.conv_1).to(place)
-        self.norm_0 = _Modulation(block.norm_0, times, place)
-        self.norm_1 = _Modulation(block.norm_1, times, place)
+        self.norm_0 = _Modulation.of(block.norm_0, place)
+        self.norm_1 = _Modulation.of(block.norm_1, place)
         self.beside: _Modulation | None = None
         if block.widens:
             mixing = fold.plain(block.conv_s)
             self.conv_s = mixing.to(place)
-            self.beside = _Modulation(block.norm_s, times, place, mixing=mixing)
+            self.beside = _Modulation.of(block.norm_s, place, mixing=mixing)
+            shift_bias = self.beside.both.bias[block.conv_0.weight_orig.shape[1] :]
+            self.bias = self.conv_1.bias + shift_bias
 
-    def __call__(self, x: Tensor, feature: Tensor) -> Tensor:
-        mean, deviation = statistics(x)
+    def __call__(self, x: Tensor, hidden: Iterator[Tensor]) -> Tensor:
+        found = chains.statistics(x)
         if self.beside is None:
-            beside = x
-        else:
-            scale, shift = self.beside(feature)
-            beside = self.conv_s(scaled(x, mean, deviation, scale, self.grows)) + shift
-        scale, shift = self.norm_0(feature)
-        inner = self.conv_0(modulated(x, mean, deviation, scale, shift, self.grows), 1)
-        scale, shift = self.norm_1(feature)
-        return beside + self.conv_1(modulated(inner, *statistics(inner), scale, shift, False), 1)
+            inner = self._inner(x, found, hidden)
+            return chains.added(x, inner, self.conv_1.bias)
+        both, bias = self.beside(next(hidden))
+        mixed = self.conv_s.raw(chains.scaled(x, *found, both, bias, self.times))
+        inner = self._inner(x, found, hidden)
+        return chains.added_with_shift(mixed, both, inner, self.bias, x.shape[1])
+
+    def _inner(self, x: Tensor, found: tuple[Tensor, Tensor], hidden: Iterator[Tensor]) -> Tensor:
+        even = chains.modulated(x, *found, *self.norm_0(next(hidden)), self.times)
+        inner = self.conv_0.raw(even, 1)
+        found = chains.statistics(inner)
+        return self.conv_1.raw(chains.modulated(inner, *found, *self.norm_1(next(hidden)), 1), 1)
 
 
-class _Modulation:
-    """Scale, with its 1 added, and shift for each place."""
-
-    def __init__(
-        self, norm: Spade, times: int, place: Place, *, mixing: Conv | None = None
-    ) -> None:
-        shared = norm.mlp_shared[0]
-        assert isinstance(shared, nn.Conv2d)
-        gamma, beta = fold.plain(norm.mlp_gamma), fold.plain(norm.mlp_beta)
-        if mixing is not None:
-            beta = fold.after(beta, mixing)
-        self.scales = len(gamma.weight)
-        self.both = fold.beside(Conv(gamma.weight, gamma.bias + 1), beta).to(place)
-        kinds: dict[int, Callable[[Conv], Conv | Doubled | Fourfold]] = {
-            1: lambda conv: conv,
-            2: Doubled,
-            4: Fourfold,
-        }
-        self.shared = kinds[times](fold.plain(shared)).to(place)
-
-    def __call__(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.shared(feature, 1) if isinstance(self.shared, Conv) else self.shared(feature)
-        both = self.both(functional.relu_(hidden), 1)
-        return both[:, : self.scales], both[:, self.scales :]
+def _block(decoder: SpadeDecoder, name: str) -> SpadeBlock:
+    block = decoder.get_submodule(name)
+    assert isinstance(block, SpadeBlock)
+    return block
 
 
-@Fused
-def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and one over the deviation of each channel of each picture, [B,C,1,1], float32."""
-    variance, mean = var_mean(x.float(), (2, 3), correction=0, keepdim=True)
-    return mean, rsqrt(variance + EPSILON)
+def _norms(block: SpadeBlock) -> list[Spade]:
+    """In the order in which they are needed."""
+    return [*([block.norm_s] if block.widens else []), block.norm_0, block.norm_1]
 
 
-@Fused
-def scaled(x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, grows: bool) -> Tensor:
-    """Normalised, shown 2x2 times if it grows, and scaled place by place; in x's type."""
-    even = (x.float() - mean) * deviation
-    return ((twice(even) if grows else even) * scale.float()).to(x.dtype)
-
-
-@Fused
-def modulated(
-    x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, shift: Tensor, grows: bool
-) -> Tensor:
-    """As `scaled`, then shifted place by place, then leaky."""
-    even = (x.float() - mean) * deviation
-    moved = (twice(even) if grows else even) * scale.float() + shift.float()
-    return functional.leaky_relu(moved, SLOPE).to(x.dtype)
+def _shared(norm: Spade) -> nn.Conv2d:
+    shared = norm.mlp_shared[0]
+    assert isinstance(shared, nn.Conv2d)
+    return shared

@@ -25,7 +25,7 @@ ALIGNED = 8
 # Rows: the taps of the smaller kernel; columns: w0, w1, w2.
 BEFORE = torch.tensor([[1.0, 0, 0], [0, 1, 1]], dtype=torch.float64)
 AFTER = torch.tensor([[1.0, 1, 0], [0, 0, 1]], dtype=torch.float64)
-WITHIN = torch.tensor([[1.0, 1, 1]], dtype=torch.float64)
+WITHIN = torch.tensor([[0.0, 0, 0], [1, 1, 1]], dtype=torch.float64)
 
 
 class Place(NamedTuple):
@@ -36,25 +36,24 @@ class Place(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """A weight [out,in,...] and a bias [out], ready for torch's convolutions."""
+    """A weight [out,in,...], ready for torch's convolutions, and a bias [out]."""
 
     weight: Tensor
     bias: Tensor
 
     def to(self, place: Place) -> "Conv":
-        """On a device, channels last."""
+        """On a device, the weight with its channels last, the bias in float32."""
         last = torch.channels_last if self.weight.dim() == 4 else torch.channels_last_3d
         weight = self.weight.to(place.device, place.dtype).contiguous(memory_format=last)
-        return Conv(weight, self.bias.to(place.device, place.dtype))
+        return Conv(weight, self.bias.to(place.device, torch.float32))
 
-    def __call__(self, x: Tensor, padding: int | tuple[int, ...] = 0) -> Tensor:
-        """The convolution."""
+    def raw(self, x: Tensor, padding: int = 0) -> Tensor:
+        """The convolution without its bias: on a GPU that would be a pass of its own."""
         apply = functional.conv2d if self.weight.dim() == 4 else functional.conv3d
         if x.device.type == "cpu" and x.dtype is not torch.float32:
             # As a GPU does: factors rounded, sums in float32. The CPU's own take minutes.
-            wide = apply(x.float(), self.weight.float(), self.bias.float(), padding=padding)
-            return wide.to(x.dtype)
-        return apply(x, self.weight, self.bias, padding=padding)
+            return apply(x.float(), self.weight.float(), padding=padding).to(x.dtype)
+        return apply(x, self.weight, padding=padding)
 
 
 def plain(conv: nn.Conv2d | nn.Conv3d | SpectralConv2d) -> Conv:
@@ -109,95 +108,27 @@ def reduced(conv: Conv, rows: Tensor, columns: Tensor) -> Conv:
     return Conv(weight, conv.bias)
 
 
-class Doubled:
-    """A 3x3 convolution of a picture shown 2x2 times; in a volume the depth stays."""
+class Shown:
+    """A 3x3 convolution of a picture shown k x k times, k 2 or 4; in a volume the depth stays.
 
-    def __init__(self, conv: Conv) -> None:
-        """All four phases are one 2x2 convolution of the picture with a rim of zeros."""
-        self.conv = beside(*(reduced(conv, y, x) for y in (BEFORE, AFTER) for x in (BEFORE, AFTER)))
+    All phases are one 2x2 convolution of the picture with a rim of zeros: phase `before` of a
+    pixel lies at the pixel's place, `within` too, `after` one place on (`chains.shown`).
+    """
 
-    def to(self, place: Place) -> "Doubled":
+    def __init__(self, conv: Conv, times: int) -> None:
+        self.times, self.bias = times, conv.bias
+        phases = (BEFORE, AFTER) if times == 2 else (BEFORE, WITHIN, AFTER)
+        self.conv = beside(*(reduced(conv, y, x) for y in phases for x in phases))
+
+    def to(self, place: Place) -> "Shown":
         """On a device."""
         self.conv = self.conv.to(place)
+        self.bias = self.bias.to(place.device, torch.float32)
         return self
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[B,C,...,H,W] -> [B,C',...,2H,2W]."""
-        volume = x.dim() == 5
-        phases = self.conv(functional.pad(x, (1, 1, 1, 1)), (1, 0, 0) if volume else 0)
-        return interleaved(phases)
-
-
-def interleaved(phases: Tensor) -> Tensor:
-    """[B,4C,...,H+1,W+1] of phases (before, after) x (before, after) -> [B,C,...,2H,2W].
-
-    Phase `before` of pixel i lies at i, phase `after` at i + 1.
-    """
-    count = phases.shape[1] // 4
-    height, width = phases.shape[-2] - 1, phases.shape[-1] - 1
-    made = phases.split(count, 1)  # type: ignore[no-untyped-call]
-    placed = [
-        made[2 * row + column][..., row : row + height, column : column + width]
-        for row in (0, 1)
-        for column in (0, 1)
-    ]
-    return spread(placed, 2)
-
-
-def spread(placed: list[Tensor], times: int) -> Tensor:
-    """Tensors [B,C,...,H,W] for each place in a pixel, row by row -> [B,C,...,times H,times W]."""
-    first = placed[0]
-    height, width = first.shape[-2:]
-    last = torch.channels_last if first.dim() == 4 else torch.channels_last_3d
-    out = torch.empty(
-        (*first.shape[:-2], times * height, times * width),
-        dtype=first.dtype,
-        device=first.device,
-        memory_format=last,
-    )
-    for place, tensor in enumerate(placed):
-        row, column = divmod(place, times)
-        out[..., row::times, column::times] = tensor
-    return out
-
-
-class Fourfold:
-    """A 3x3 convolution of a picture shown 4x4 times: nine different results for each pixel."""
-
-    def __init__(self, conv: Conv) -> None:
-        edges = (BEFORE, AFTER)
-        self.corners = beside(*(reduced(conv, y, x) for y in edges for x in edges))
-        self.rows = beside(*(reduced(conv, y, WITHIN) for y in edges))
-        self.columns = beside(*(reduced(conv, WITHIN, x) for x in edges))
-        self.middle = reduced(conv, WITHIN, WITHIN)
-
-    def to(self, place: Place) -> "Fourfold":
-        """On a device."""
-        for name in ("corners", "rows", "columns", "middle"):
-            setattr(self, name, getattr(self, name).to(place))
-        return self
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[B,C,H,W] -> [B,C',4H,4W]."""
-        height, width = x.shape[-2:]
-        corner = self.corners(functional.pad(x, (1, 1, 1, 1))).chunk(4, 1)
-        row = self.rows(x, (1, 0)).chunk(2, 1)
-        column = self.columns(x, (0, 1)).chunk(2, 1)
-        middle = self.middle(x)
-
-        def place(y: int, x: int) -> Tensor:
-            down, right = int(y == 3), int(x == 3)
-            if y in (0, 3) and x in (0, 3):
-                part = corner[2 * down + right]
-            elif y in (0, 3):
-                part = row[down]
-            elif x in (0, 3):
-                part = column[right]
-            else:
-                part = middle
-            return part[..., down : down + height, right : right + width]
-
-        return spread([place(y, x) for y in range(4) for x in range(4)], 4)
+        """[B,C,...,H,W] -> phases [B,4 or 9 times C',...,H+1,W+1], without the bias."""
+        return self.conv.raw(x, 1)
 
 
 def _lengthened(tensor: Tensor, axis: int, more: int) -> Tensor:

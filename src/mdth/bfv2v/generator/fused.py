@@ -10,7 +10,8 @@ from torch import Tensor
 
 log = logging.getLogger("mdth")
 
-
+MOST_SIZES = 64
+"""For which one function may be compiled; torch's own limit is 8."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
@@ -38,7 +39,9 @@ class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
         if not (on_gpu and self._usable and Fused.enabled):
             return self.plain(*given, **named)
         if self._compiled is None:
-            self._compiled = torch.compile(self.plain)
+            # Sizes known beforehand make index arithmetic cheap; a generator has few of them.
+            torch._dynamo.config.cache_size_limit = MOST_SIZES
+            self._compiled = torch.compile(self.plain, dynamic=False)
         try:
             return self._compiled(*given, **named)
         except RuntimeError as error:

@@ -58,6 +58,9 @@ class Graph:
             for _ in range(WARM_UP):
                 as_pixels(render(self.face))
         torch.cuda.current_stream(like.value.device).wait_stream(stream)
+        # The graph has memory of its own: without this, the warm-up's would stay beside it.
+        torch.cuda.synchronize(like.value.device)
+        torch.cuda.empty_cache()
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self.pixels = as_pixels(render(self.face))

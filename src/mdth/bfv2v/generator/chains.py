@@ -1,0 +1,184 @@
+"""The chains of operations on single numbers between two convolutions, each as one kernel.
+
+They see and give tensors [B,C,...] whose channels lie last in memory, as the convolutions want
+them; inside they count [B,...,C], so that what is compiled reads and writes neighbours. The biases
+of the convolutions before them come with them.
+"""
+
+import torch
+from torch import Tensor, rsqrt, sigmoid, var_mean
+from torch.nn import functional
+
+from mdth.bfv2v.generator.fused import Fused
+from mdth.bfv2v.generator.motion import VARIANCE
+from mdth.bfv2v.generator.spade import SLOPE
+
+EPSILON = 1e-5
+
+
+@Fused
+def rectified(x: Tensor, bias: Tensor) -> Tensor:
+    """ReLU, in x's type; x may be some channels of a larger tensor."""
+    return first(functional.relu(last(x).float() + bias).to(x.dtype).contiguous())
+
+
+@Fused
+def shown(phases: Tensor, bias: Tensor, times: int, begin: int) -> Tensor:
+    """ReLU of a convolution of a picture shown `times` x `times` times, in phases' type.
+
+    phases: [B,P,...,h+1,w+1], see `fold.Shown`; P holds len(bias) channels from `begin` on in each
+    phase. Gives [B,len(bias),...,times h,times w].
+    """
+    return first(functional.relu(_placed(phases, times, begin, len(bias)) + bias).to(phases.dtype))
+
+
+@Fused
+def shown_beside(phases: Tensor, bias: Tensor, times: int, skipped: Tensor) -> Tensor:
+    """As `shown`, all channels, with the channels of `skipped` after them."""
+    placed = functional.relu(_placed(phases, times, 0, len(bias)) + bias).to(phases.dtype)
+    return first(torch.cat([placed, last(skipped)], -1))
+
+
+def _placed(phases: Tensor, times: int, begin: int, count: int) -> Tensor:
+    height, width = (times * (size - 1) for size in phases.shape[-2:])
+    kinds = min(times, 3)
+    y, row = _phase(torch.arange(height, device=phases.device), times)
+    x, column = _phase(torch.arange(width, device=phases.device), times)
+    split = last(phases).unflatten(-1, (kinds * kinds, -1))  # type: ignore[no-untyped-call]
+    placed: Tensor = split[..., y[:, None], x, kinds * row[:, None] + column, begin : begin + count]
+    return placed.float()
+
+
+def _phase(places: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """Where the phase of each place lies, and which it is: before, (within,) after."""
+    inside = places % times
+    after = (inside == times - 1).long()
+    kind = (inside > 0).long() + after if times > 2 else after
+    return places // times + after, kind
+
+
+@Fused
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and one over the deviation of each channel of each picture [B,C,h,w]: [B,C], float32."""
+    # Row by row, then over the rows: all of a GPU has work.
+    variances, means = var_mean(last(x).float(), 2, correction=0)
+    spread, mean = var_mean(means, 1, correction=0)
+    return mean, rsqrt(variances.mean(1) + spread + EPSILON)
+
+
+@Fused
+def scaled(
+    x: Tensor, mean: Tensor, deviation: Tensor, both: Tensor, bias: Tensor, times: int
+) -> Tensor:
+    """Normalised, shown `times` x `times` times and scaled place by place; in x's type.
+
+    both: [B,x's channels + any,times h,times w], the scales first. bias: of `both`.
+    """
+    count = x.shape[1]
+    scale = last(both)[..., :count].float() + bias[:count]
+    return first((_even(x, mean, deviation, times) * scale).to(x.dtype))
+
+
+@Fused
+def modulated(
+    x: Tensor, mean: Tensor, deviation: Tensor, both: Tensor, bias: Tensor, times: int
+) -> Tensor:
+    """As `scaled`, then shifted place by place by the rest of `both`, then leaky."""
+    count = x.shape[1]
+    scale = last(both)[..., :count].float() + bias[:count]
+    shift = last(both)[..., count:].float() + bias[count:]
+    moved = _even(x, mean, deviation, times) * scale + shift
+    return first(functional.leaky_relu(moved, SLOPE).to(x.dtype))
+
+
+def _even(x: Tensor, mean: Tensor, deviation: Tensor, times: int) -> Tensor:
+    even = (last(x).float() - mean[:, None, None]) * deviation[:, None, None]
+    if times == 1:
+        return even
+    y, x_ = (torch.arange(times * size, device=x.device) // times for size in x.shape[2:])
+    return even[:, y[:, None], x_]
+
+
+@Fused
+def added(beside: Tensor, inner: Tensor, bias: Tensor) -> Tensor:
+    """A residual block's two ways, in their type."""
+    return first((last(beside).float() + last(inner).float() + bias).to(inner.dtype))
+
+
+@Fused
+def added_with_shift(
+    beside: Tensor, both: Tensor, inner: Tensor, bias: Tensor, begin: int
+) -> Tensor:
+    """As `added`, with the channels of `both` from `begin` on. bias: of all three."""
+    total = last(beside).float() + last(both)[..., begin:].float() + last(inner).float()
+    return first((total + bias).to(inner.dtype))
+
+
+@Fused
+def leaky(x: Tensor, bias: Tensor, slope: float) -> Tensor:
+    """Leaky ReLU, float32."""
+    return first(functional.leaky_relu(last(x).float() + bias, slope))
+
+
+@Fused
+def dimmed(x: Tensor, bias: Tensor, light: Tensor) -> Tensor:
+    """X [B,C,h,w] times light [B,1,h,w], float32."""
+    return first((last(x) + bias) * last(light))
+
+
+@Fused
+def picture(x: Tensor, bias: Tensor) -> Tensor:
+    """[B,3 and more,H,W] -> [B,3,H,W] in 0..1, float32."""
+    return first(sigmoid(last(x)[..., : len(bias)].float() + bias))
+
+
+@Fused
+def pooled(x: Tensor, bias: Tensor) -> Tensor:
+    """ReLU and the mean over 2x2 of each plane, [B,C,D,H,W] -> [B,C,D,H/2,W/2]."""
+    y = functional.relu(last(x).float() + bias)
+    rows = y[:, :, ::2] + y[:, :, 1::2]
+    return first(((rows[..., ::2, :] + rows[..., 1::2, :]) / 4).to(x.dtype))
+
+
+@Fused
+def mixed(partial: Tensor, bias: Tensor, shift: Tensor) -> Tensor:
+    """Where each place of the volume comes from, beside itself: [B,D,H,W,3], float32.
+
+    partial: [B D,7 (K+1) and more,H,W], what each plane gives the planes around it. shift: [B,K,3],
+    mixed by the softmax of their sums; bias: [K+1], whose first share is that of no shift.
+    """
+    batch, count = len(shift), len(bias)
+    taps = TAPS * count
+    planes = last(partial)[..., :taps].reshape(batch, -1, *partial.shape[2:], TAPS, count)
+    depth = planes.shape[1]
+    around = functional.pad(planes.float(), (0,) * 8 + (TAPS // 2,) * 2)
+    given = [around[:, tap : tap + depth, :, :, tap] for tap in range(TAPS)]
+    shares = functional.softmax(torch.stack(given).sum(0) + bias, -1)[..., 1:]
+    return torch.stack(
+        [(shares * shift[:, None, None, None, :, axis]).sum(-1) for axis in range(3)], -1
+    )
+
+
+@Fused
+def warmth(keypoints: Tensor, size: torch.Size) -> Tensor:
+    """`motion.heatmap` as a product of one curve for each axis."""
+    curves = []
+    for axis, count in zip((2, 1, 0), size, strict=True):
+        places = torch.linspace(-1, 1, count, dtype=keypoints.dtype, device=keypoints.device)
+        curves.append(torch.exp(-0.5 * (places - keypoints[..., axis, None]).square() / VARIANCE))
+    z, y, x = curves
+    return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
+
+
+def last(x: Tensor) -> Tensor:
+    """[B,C,...] as [B,...,C]."""
+    return x.movedim(1, -1)
+
+
+def first(x: Tensor) -> Tensor:
+    """[B,...,C] as [B,C,...]."""
+    return x.movedim(-1, 1)
+
+
+TAPS = 7
+"""Of the mask's and the occlusion map's kernels, along each axis."""
