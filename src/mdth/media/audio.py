@@ -40,7 +40,7 @@ LONGEST_GAP_S = 30.0
 # Less missing than this is rounding of the declared length.
 MISSING_S = 0.3
 LOUDEST = 1e5  # full scale is 1.0; files of floats hold anything, and encoders refuse infinity
-PYAV_PLANES = 8  # PyAV 18 crashes on arrays of planar frames of so many channels
+PYAV_PLANES = 8  # of planar frames of so many channels PyAV makes no array; 18 crashes, 19 raises
 
 
 @dataclass(frozen=True)
