@@ -29,7 +29,6 @@ SOUNDS = {
     "wv": ("wavpack", 16_000, "mono"),
     "mka": ("libopus", 48_000, "stereo"),
     "ac3": ("ac3", 48_000, "stereo"),
-    "amr": ("libopencore_amrnb", 8_000, "mono"),
     "wma": ("wmav2", 44_100, "mono"),
     "tta": ("tta", 16_000, "mono"),
     "mp2": ("mp2", 16_000, "mono"),
@@ -56,6 +55,8 @@ CLIPS = {
     "ffv1.mkv": ("ffv1", "yuv420p"),
     "nut": ("mpeg4", "yuv420p"),
 }
+# Not every build of PyAV encodes AMR: one frame of a tone, as a phone has it.
+AMR = b"#!AMR\n" + bytes.fromhex("04ab3832777b4854d2084f9226") * 20
 
 
 def _tone(rate_hz: int, seconds: float = 0.4) -> np.ndarray:
@@ -124,7 +125,7 @@ def _write_pictures(out: Output, stream: av.VideoStream) -> None:
 @cache
 def sounds() -> tuple[bytes, ...]:
     """Sounds of 0.4 s."""
-    made = [_wav("mono"), _wav("six"), _wav("float")]
+    made = [_wav("mono"), _wav("six"), _wav("float"), AMR]
     with TemporaryDirectory() as folder:
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
             path = Path(folder, f"a.{suffix}")

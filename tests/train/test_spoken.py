@@ -8,7 +8,7 @@ import pytest
 from mdth import assets
 from mdth.errors import MdthError
 from mdth.face import topology
-from mdth.train import closures, kokoro, sessions, spoken
+from mdth.train import closures, kokoro, spoken
 from mdth.train.dataset import COMPONENTS, Faces
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +65,9 @@ def test_held_out_sentences_and_voices_are_not_trained_on() -> None:
 
 
 def test_a_session_is_made_of_spoken_sentences(faces: Faces, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from mdth.train import sessions
+
     dataset, folder = tmp_path / "set", tmp_path / "spoken"
     dataset.mkdir()
     folder.mkdir()

@@ -174,6 +174,12 @@ def write_wav(path: Path, samples: npt.NDArray[np.floating], rate_hz: int) -> No
         file.writeframes(pcm.tobytes())
 
 
+def read_wav(path: Path) -> npt.NDArray[np.floating]:
+    """Samples float32 [N] of one of our own mono 16-bit files, at the file's rate."""
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """A table beside the model. Raises CheckpointError."""
     try:

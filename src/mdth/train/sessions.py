@@ -4,7 +4,6 @@ Some sessions have no speech at all and shut lips.
 """
 
 import json
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from mdth.faceformer.windows import SAMPLE_RATE_HZ
 from mdth.train import voices
 from mdth.train.dataset import FPS, Faces
+from mdth.train.kokoro import read_wav
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -109,12 +109,6 @@ def read_spoken(labels: Path) -> Utterance:
     with np.load(labels, allow_pickle=False) as arrays:
         found = [arrays[name] for name in ("times", "coefficients", "closures")]
     return Utterance(read_wav(labels.with_suffix(".wav")), *found)
-
-
-def read_wav(path: Path) -> FloatArray:
-    """Samples float32 [N] of one of our own 16-bit mono files at 16 kHz."""
-    with wave.open(str(path)) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
 
 
 def speak(utterance: Utterance, voice: voices.Voice) -> Utterance:

@@ -28,7 +28,6 @@ from mdth.faceformer.export import SpeechToMesh
 from mdth.train import closures, kokoro
 from mdth.train.dataset import Faces, project
 from mdth.train.kokoro_times import RATE_HZ, with_margins, write_phones
-from mdth.train.sessions import read_wav
 
 log = logging.getLogger("mdth")
 
@@ -144,7 +143,7 @@ def _label(arguments: argparse.Namespace) -> None:
     faces = Faces.load(arguments.dataset)
     speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
     for wav in sorted(arguments.folder.glob("train_*.wav")):
-        offsets = np.stack(list(speech_to_mesh.stream([read_wav(wav)], LABEL_FPS)))
+        offsets = np.stack(list(speech_to_mesh.stream([kokoro.read_wav(wav)], LABEL_FPS)))
         found = project(offsets, faces.basis)
         coefficients, meetings = shut(found, closures.read_phones(wav.with_suffix(".tsv")), faces)
         np.savez(
