@@ -6,7 +6,7 @@ of the convolutions before them come with them.
 """
 
 import torch
-from torch import Tensor, rsqrt, sigmoid, var_mean
+from torch import Tensor, rsqrt, sigmoid
 from torch.nn import functional
 
 from mdth.bfv2v.generator.fused import Fused
@@ -60,30 +60,34 @@ def _phase(places: Tensor, times: int) -> tuple[Tensor, Tensor]:
 @Fused
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and one over the deviation of each channel of each picture [B,C,h,w]: [B,C], float32."""
-    # Row by row, then over the rows: all of a GPU has work.
-    variances, means = var_mean(last(x).float(), 2, correction=0)
-    spread, mean = var_mean(means, 1, correction=0)
-    return mean, rsqrt(variances.mean(1) + spread + EPSILON)
+    wide = last(x).float()
+    # Around a value of the channel's own: squares of the picture itself would lose the small part.
+    middle = wide[:, :1, :1]
+    away = wide - middle
+    mean, square = away.mean((1, 2)), away.square().mean((1, 2))
+    variance = (square - mean.square()).clamp_min(0)
+    return mean + middle[:, 0, 0], rsqrt(variance + EPSILON)
 
 
 @Fused
 def scaled(
-    x: Tensor, mean: Tensor, deviation: Tensor, both: Tensor, bias: Tensor, times: int
+    x: Tensor, mean: Tensor, deviation: Tensor, scale: Tensor, bias: Tensor, times: int
 ) -> Tensor:
     """Normalised, shown `times` x `times` times and scaled place by place; in x's type.
 
-    both: [B,x's channels + any,times h,times w], the scales first. bias: of `both`.
+    scale: [B,C,times h,times w] without its bias.
     """
-    count = x.shape[1]
-    scale = last(both)[..., :count].float() + bias[:count]
-    return first((_even(x, mean, deviation, times) * scale).to(x.dtype))
+    return first((_even(x, mean, deviation, times) * (last(scale).float() + bias)).to(x.dtype))
 
 
 @Fused
 def modulated(
     x: Tensor, mean: Tensor, deviation: Tensor, both: Tensor, bias: Tensor, times: int
 ) -> Tensor:
-    """As `scaled`, then shifted place by place by the rest of `both`, then leaky."""
+    """As `scaled`, then shifted place by place, then leaky.
+
+    both: [B,2C,times h,times w], scales and shifts. bias: of `both`.
+    """
     count = x.shape[1]
     scale = last(both)[..., :count].float() + bias[:count]
     shift = last(both)[..., count:].float() + bias[count:]
@@ -106,11 +110,9 @@ def added(beside: Tensor, inner: Tensor, bias: Tensor) -> Tensor:
 
 
 @Fused
-def added_with_shift(
-    beside: Tensor, both: Tensor, inner: Tensor, bias: Tensor, begin: int
-) -> Tensor:
-    """As `added`, with the channels of `both` from `begin` on. bias: of all three."""
-    total = last(beside).float() + last(both)[..., begin:].float() + last(inner).float()
+def added_with_shift(beside: Tensor, shift: Tensor, inner: Tensor, bias: Tensor) -> Tensor:
+    """As `added`, with a shift for each place. bias: of all three."""
+    total = last(beside).float() + last(shift).float() + last(inner).float()
     return first((total + bias).to(inner.dtype))
 
 
@@ -141,26 +143,57 @@ def pooled(x: Tensor, bias: Tensor) -> Tensor:
 
 
 @Fused
+def pooled_planes(partial: Tensor, bias: Tensor, batch: int) -> Tensor:
+    """As `pooled`, of a convolution whose three depths are outputs: [B D,3 C,H,W]."""
+    planes = last(partial).reshape(batch, -1, *partial.shape[2:], 3, len(bias)).float()
+    depth = planes.shape[1]
+    around = functional.pad(planes, (0,) * 8 + (1, 1))
+    total = sum(around[:, tap : tap + depth, :, :, tap] for tap in range(3)) + bias
+    y = functional.relu(total)
+    rows = y[:, :, ::2] + y[:, :, 1::2]
+    return first(((rows[..., ::2, :] + rows[..., 1::2, :]) / 4).to(partial.dtype))
+
+
+@Fused
 def mixed(partial: Tensor, bias: Tensor, shift: Tensor) -> Tensor:
     """Where each place of the volume comes from, beside itself: [B,D,H,W,3], float32.
 
-    partial: [B D,7 (K+1) and more,H,W], what each plane gives the planes around it. shift: [B,K,3],
-    mixed by the softmax of their sums; bias: [K+1], whose first share is that of no shift.
+    partial: [B D,49 (K+1) and more,H,W], what each row of each plane gives the 7 x 7 around it.
+    shift: [B,K,3], mixed by the softmax of their sums; bias: [K+1], whose first share is that of
+    no shift.
     """
     batch, count = len(shift), len(bias)
-    taps = TAPS * count
-    planes = last(partial)[..., :taps].reshape(batch, -1, *partial.shape[2:], TAPS, count)
-    depth = planes.shape[1]
-    around = functional.pad(planes.float(), (0,) * 8 + (TAPS // 2,) * 2)
-    given = [around[:, tap : tap + depth, :, :, tap] for tap in range(TAPS)]
-    shares = functional.softmax(torch.stack(given).sum(0) + bias, -1)[..., 1:]
+    rows = last(partial)[..., : TAPS * TAPS * count]
+    rows = rows.reshape(batch, -1, *partial.shape[2:], TAPS, TAPS, count).float()
+    depth, height = rows.shape[1:3]
+    rim = TAPS // 2
+    around = functional.pad(rows, (0,) * 8 + (rim, rim, rim, rim))
+    total = bias + sum(
+        around[:, z : z + depth, y : y + height, :, z, y] for z in range(TAPS) for y in range(TAPS)
+    )
+    shares = functional.softmax(total, -1)[..., 1:]
     return torch.stack(
         [(shares * shift[:, None, None, None, :, axis]).sum(-1) for axis in range(3)], -1
     )
 
 
 @Fused
-def warmth(keypoints: Tensor, size: torch.Size) -> Tensor:
+def entries(keypoints: Tensor, heat: Tensor, moved: Tensor, still: Tensor, like: Tensor) -> Tensor:
+    """The hourglass's input [B,entries,D,H,W] in the place and type of its weight `like`.
+
+    Of keypoints [B,K,3] the warmth beside the source's heat [1,K,D,H,W]; moved [B,any,D,H,W];
+    still [1,any,D,H,W]; zeros up to the weight's inputs.
+    """
+    warm = _warmth(keypoints, heat.shape[2:]) - heat
+    size = (len(moved), -1, -1, -1, -1)
+    parts = [warm, moved, still.expand(size)]
+    more = like.shape[1] - sum(part.shape[1] for part in parts)
+    if more:
+        parts.append(warm.new_zeros(1, more, 1, 1, 1).expand(len(moved), -1, *heat.shape[2:]))
+    return first(last(torch.cat(parts, 1)).to(like.dtype).contiguous())
+
+
+def _warmth(keypoints: Tensor, size: torch.Size) -> Tensor:
     """`motion.heatmap` as a product of one curve for each axis."""
     curves = []
     for axis, count in zip((2, 1, 0), size, strict=True):

@@ -45,11 +45,14 @@ class FastMotion:
         upper = len(ups[-1].weight)
         chosen = fold.padded_inputs(Conv(last.weight[:, upper + order], last.bias)).weight
         last = fold.padded_outputs(Conv(torch.cat([last.weight[:, :upper], chosen], 1), last.bias))
-        self.entries = downs[0].weight.shape[1]
-        self.downs = [conv.to(place) for conv in downs]
+        self.entry, self.entry_bias = (
+            _by_planes(downs[0]).to(place),
+            downs[0].bias.to(place.device, torch.float32),
+        )
+        self.downs = [conv.to(place) for conv in downs[1:]]
         self.ups = [Shown(conv, 2).to(place) for conv in ups]
         self.last = last.to(place)
-        self.by_planes = _by_planes(fold.padded_inputs(fold.plain(motion.mask))).to(place)
+        self.by_rows = _by_rows(fold.padded_inputs(fold.plain(motion.mask))).to(place)
         depth = motion.occlusion.in_channels // motion.mask.in_channels
         self.by_taps = _by_taps(fold.plain(motion.occlusion), depth).to(place)
         self.occlusion_bias = motion.occlusion.bias.to(place.device)  # type: ignore[union-attr]
@@ -76,28 +79,18 @@ class FastMotion:
         """The hourglass's input [B,entries,D,H,W]: heat, what moved, what stands still, zeros."""
         batch, count = shift.shape[:2]
         size = parts.volume.shape[2:]
-        channels = parts.compressed.shape[1]
         motions = grid(size, shift) + shift.flatten(0, 1)[:, None, None, None]
         moved = functional.grid_sample(
             parts.compressed.expand(batch * count, -1, -1, -1, -1), motions, align_corners=False
         )
-        entries = self._zeros(batch, size)
-        still = count * (1 + channels)
-        entries[:, :count] = chains.warmth(parts.keypoints - shift, size) - parts.heat
-        entries[:, count:still] = moved.view(batch, count * channels, *size)
-        entries[:, still : still + channels] = parts.still
-        return entries
-
-    def _zeros(self, batch: int, size: torch.Size) -> Tensor:
-        """[B,entries,D,H,W], channels last."""
-        made = torch.zeros(
-            (batch, *size, self.entries), dtype=self.place.dtype, device=self.place.device
-        )
-        return made.permute(0, 4, 1, 2, 3)
+        moved = moved.view(batch, -1, *size)
+        keypoints = parts.keypoints - shift
+        return chains.entries(keypoints, parts.heat, moved, parts.still, self.entry.weight)
 
     def hourglass(self, entries: Tensor) -> Tensor:
         """[B,out_filters (aligned),D,H,W]."""
-        seen = [entries]
+        partial = self.entry.raw(_planes(entries), 1)
+        seen = [entries, chains.pooled_planes(partial, self.entry_bias, len(entries))]
         for down in self.downs:
             seen.append(chains.pooled(down.raw(seen[-1], 1), down.bias))
         x = seen.pop()
@@ -106,8 +99,8 @@ class FastMotion:
         return chains.rectified(self.last.raw(x, 1), self.last.bias)
 
     def given(self, features: Tensor) -> Tensor:
-        """[B D,7 (K+1) (aligned),H,W]: what each plane gives the mask of the 7 around it."""
-        return self.by_planes.raw(features.transpose(1, 2).flatten(0, 1), TAPS // 2)
+        """[B D,49 (K+1) (aligned),H,W]: what rows of planes give the mask of the 7 x 7 around."""
+        return self.by_rows.raw(_planes(features), (0, TAPS // 2))
 
     def occlusion(self, features: Tensor) -> Tensor:
         """[B,1,H,W] before the sigmoid, float32: one number a tap, then the taps put together."""
@@ -136,9 +129,20 @@ def _order(count: int, channels: int) -> Tensor:
     return torch.cat([first[1:], moved[1:].flatten(), moved[0]])
 
 
-def _by_planes(mask: Conv) -> Conv:
-    """[7 (K+1) (aligned),C,7,7] of [K+1,C,7,7,7]: the depths of the kernel as outputs."""
-    weight = mask.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+def _planes(x: Tensor) -> Tensor:
+    """[B,C,D,H,W] as [B D,C,H,W]."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def _by_planes(conv: Conv) -> Conv:
+    """[3 C',C,3,3] of [C',C,3,3,3]: the depths of the kernel as outputs."""
+    weight = conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+    return Conv(weight, weight.new_zeros(len(weight)))
+
+
+def _by_rows(mask: Conv) -> Conv:
+    """[49 (K+1) (aligned),C,1,7] of [K+1,C,7,7,7]: depths and rows of the kernel as outputs."""
+    weight = mask.weight.permute(2, 3, 0, 1, 4).flatten(0, 2)[:, :, None]
     return fold.padded_outputs(Conv(weight, weight.new_zeros(len(weight))))
 
 

@@ -7,7 +7,6 @@ A constant of a channel that goes into a normalisation is left out.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from torch import Tensor, channels_last, nn
 from torch.nn import functional
@@ -81,22 +80,15 @@ class _Size:
             yield chains.rectified(part, bias)
 
 
-class _Modulation(NamedTuple):
-    """Scales, with their 1 added, and shifts for each place."""
+def _scale(norm: Spade) -> Conv:
+    """With the 1 added."""
+    gamma = fold.plain(norm.mlp_gamma)
+    return Conv(gamma.weight, gamma.bias + 1)
 
-    both: Conv
 
-    @classmethod
-    def of(cls, norm: Spade, place: Place, *, mixing: Conv | None = None) -> "_Modulation":
-        """mixing: a 1x1 convolution behind it, through which the shift goes here."""
-        gamma, beta = fold.plain(norm.mlp_gamma), fold.plain(norm.mlp_beta)
-        if mixing is not None:
-            beta = fold.after(beta, mixing)
-        return cls(fold.beside(Conv(gamma.weight, gamma.bias + 1), beta).to(place))
-
-    def __call__(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Scales and shifts [B,2C,h,w], and their bias."""
-        return self.both.raw(hidden, 1), self.both.bias
+def _both(norm: Spade) -> Conv:
+    """Scales and shifts."""
+    return fold.beside(_scale(norm), fold.plain(norm.mlp_beta))
 
 
 class _Block:
@@ -107,31 +99,32 @@ class _Block:
         # Its bias is a constant before a normalisation.
         self.conv_0 = fold.plain(block.conv_0).to(place)
         self.conv_1 = fold.plain(block.conv_1).to(place)
-        self.norm_0 = _Modulation.of(block.norm_0, place)
-        self.norm_1 = _Modulation.of(block.norm_1, place)
-        self.beside: _Modulation | None = None
+        self.norm_0 = _both(block.norm_0).to(place)
+        self.norm_1 = _both(block.norm_1).to(place)
+        self.widens, self.bias = block.widens, self.conv_1.bias
         if block.widens:
             mixing = fold.plain(block.conv_s)
             self.conv_s = mixing.to(place)
-            self.beside = _Modulation.of(block.norm_s, place, mixing=mixing)
-            shift_bias = self.beside.both.bias[block.conv_0.weight_orig.shape[1] :]
-            self.bias = self.conv_1.bias + shift_bias
+            self.scale = _scale(block.norm_s).to(place)
+            self.shift = fold.after(fold.plain(block.norm_s.mlp_beta), mixing).to(place)
+            self.bias = self.bias + self.shift.bias
 
     def __call__(self, x: Tensor, hidden: Iterator[Tensor]) -> Tensor:
         found = chains.statistics(x)
-        if self.beside is None:
-            inner = self._inner(x, found, hidden)
-            return chains.added(x, inner, self.conv_1.bias)
-        both, bias = self.beside(next(hidden))
-        mixed = self.conv_s.raw(chains.scaled(x, *found, both, bias, self.times))
+        if not self.widens:
+            return chains.added(x, self._inner(x, found, hidden), self.bias)
+        seen = next(hidden)
+        scale, shift = self.scale.raw(seen, 1), self.shift.raw(seen, 1)
+        even = chains.scaled(x, *found, scale, self.scale.bias, self.times)
+        beside = self.conv_s.raw(even)
         inner = self._inner(x, found, hidden)
-        return chains.added_with_shift(mixed, both, inner, self.bias, x.shape[1])
+        return chains.added_with_shift(beside, shift, inner, self.bias)
 
     def _inner(self, x: Tensor, found: tuple[Tensor, Tensor], hidden: Iterator[Tensor]) -> Tensor:
-        even = chains.modulated(x, *found, *self.norm_0(next(hidden)), self.times)
-        inner = self.conv_0.raw(even, 1)
-        found = chains.statistics(inner)
-        return self.conv_1.raw(chains.modulated(inner, *found, *self.norm_1(next(hidden)), 1), 1)
+        both = self.norm_0.raw(next(hidden), 1)
+        inner = self.conv_0.raw(chains.modulated(x, *found, both, self.norm_0.bias, self.times), 1)
+        found, both = chains.statistics(inner), self.norm_1.raw(next(hidden), 1)
+        return self.conv_1.raw(chains.modulated(inner, *found, both, self.norm_1.bias, 1), 1)
 
 
 def _block(decoder: SpadeDecoder, name: str) -> SpadeBlock:

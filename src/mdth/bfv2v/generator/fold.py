@@ -47,8 +47,11 @@ class Conv(NamedTuple):
         weight = self.weight.to(place.device, place.dtype).contiguous(memory_format=last)
         return Conv(weight, self.bias.to(place.device, torch.float32))
 
-    def raw(self, x: Tensor, padding: int = 0) -> Tensor:
+    def raw(self, x: Tensor, padding: int | tuple[int, int] = 0) -> Tensor:
         """The convolution without its bias: on a GPU that would be a pass of its own."""
+        if self.weight.shape[2:] == (1, 1):
+            mixed = functional.linear(x.movedim(1, -1), self.weight.flatten(1))
+            return mixed.movedim(-1, 1)
         apply = functional.conv2d if self.weight.dim() == 4 else functional.conv3d
         if x.device.type == "cpu" and x.dtype is not torch.float32:
             # As a GPU does: factors rounded, sums in float32. The CPU's own take minutes.

@@ -53,14 +53,14 @@ class Graph:
         """Captures `render` for faces of the shape of `like`."""
         self.face = Face(*(part.clone() for part in like))
         stream = torch.cuda.Stream(like.value.device)  # type: ignore[no-untyped-call]
+        # Streams and graphs have memory of their own: without this, earlier ones' would stay.
+        _release(like.value.device)
         stream.wait_stream(torch.cuda.current_stream(like.value.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 as_pixels(render(self.face))
         torch.cuda.current_stream(like.value.device).wait_stream(stream)
-        # The graph has memory of its own: without this, the warm-up's would stay beside it.
-        torch.cuda.synchronize(like.value.device)
-        torch.cuda.empty_cache()
+        _release(like.value.device)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self.pixels = as_pixels(render(self.face))
@@ -109,6 +109,12 @@ class GpuLane:
         """See `Lane`; waits for this batch alone."""
         self._arrived.synchronize()
         return self._own.pixels.numpy().copy()
+
+
+def _release(device: torch.device) -> None:
+    """Give back memory that is kept and not used."""
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
 
 
 def stacked(landmarks: list[Landmarks]) -> Face:
