@@ -1,6 +1,7 @@
 """What the scripts do on machines that lack something."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,19 @@ def test_without_a_python_it_says_which(tmp_path: Path) -> None:
     ended = shell(f"PATH={tmp_path}; find_python")
     assert ended.returncode == 1
     assert "Python 3.11 or 3.12" in ended.stderr
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # to import it is a ModuleNotFoundError
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "tests"]))
+"""
+
+
+def test_without_torch_the_tests_are_collected() -> None:
+    """One module that cannot be imported would end `scripts/test` before its first test."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]
