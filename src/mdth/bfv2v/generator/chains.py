@@ -61,8 +61,8 @@ def _phase(places: Tensor, times: int) -> tuple[Tensor, Tensor]:
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and one over the deviation of each channel of each picture [B,C,h,w]: [B,C], float32."""
     wide = last(x).float()
-    # Around a value of the channel's own: squares of the picture itself would lose the small part.
-    middle = wide[:, :1, :1]
+    # Around its first row's mean: squares of the picture itself would lose what varies.
+    middle = wide[:, :1].mean(2, keepdim=True)
     away = wide - middle
     mean, square = away.mean((1, 2)), away.square().mean((1, 2))
     variance = (square - mean.square()).clamp_min(0)
@@ -145,36 +145,57 @@ def pooled(x: Tensor, bias: Tensor) -> Tensor:
 @Fused
 def pooled_planes(partial: Tensor, bias: Tensor, batch: int) -> Tensor:
     """As `pooled`, of a convolution whose three depths are outputs: [B D,3 C,H,W]."""
-    planes = last(partial).reshape(batch, -1, *partial.shape[2:], 3, len(bias)).float()
-    depth = planes.shape[1]
-    around = functional.pad(planes, (0,) * 8 + (1, 1))
-    total = sum(around[:, tap : tap + depth, :, :, tap] for tap in range(3)) + bias
-    y = functional.relu(total)
+    y = functional.relu(_over_depth(partial, 3, len(bias), batch) + bias)
     rows = y[:, :, ::2] + y[:, :, 1::2]
     return first(((rows[..., ::2, :] + rows[..., 1::2, :]) / 4).to(partial.dtype))
+
+
+@Fused
+def rectified_planes(partial: Tensor, bias: Tensor, batch: int) -> Tensor:
+    """As `rectified`, of a convolution whose three depths are outputs: [B D,3 C,H,W]."""
+    total = _over_depth(partial, 3, len(bias), batch) + bias
+    return first(functional.relu(total).to(partial.dtype))
+
+
+@Fused
+def over_rows(partial: Tensor, count: int) -> Tensor:
+    """A convolution's sum over its seven rows, where these are outputs.
+
+    partial: [N,7 count and more,H,W], a row's outputs together. Gives [N,count,H,W], float32.
+    """
+    rows = last(partial)[..., : TAPS * count].unflatten(-1, (TAPS, count)).float()  # type: ignore[no-untyped-call]
+    rim, height = TAPS // 2, rows.shape[1]
+    around = functional.pad(rows, (0,) * 6 + (rim, rim))
+    return first(_total([around[:, tap : tap + height, :, tap] for tap in range(TAPS)]))
 
 
 @Fused
 def mixed(partial: Tensor, bias: Tensor, shift: Tensor) -> Tensor:
     """Where each place of the volume comes from, beside itself: [B,D,H,W,3], float32.
 
-    partial: [B D,49 (K+1) and more,H,W], what each row of each plane gives the 7 x 7 around it.
-    shift: [B,K,3], mixed by the softmax of their sums; bias: [K+1], whose first share is that of
-    no shift.
+    partial: [B D,7 (K+1),H,W], what each plane gives the seven around it. shift: [B,K,3], mixed by
+    the softmax of their sums; bias: [K+1], whose first share is that of no shift.
     """
-    batch, count = len(shift), len(bias)
-    rows = last(partial)[..., : TAPS * TAPS * count]
-    rows = rows.reshape(batch, -1, *partial.shape[2:], TAPS, TAPS, count).float()
-    depth, height = rows.shape[1:3]
-    rim = TAPS // 2
-    around = functional.pad(rows, (0,) * 8 + (rim, rim, rim, rim))
-    total = bias + sum(
-        around[:, z : z + depth, y : y + height, :, z, y] for z in range(TAPS) for y in range(TAPS)
-    )
+    total = _over_depth(partial, TAPS, len(bias), len(shift)) + bias
     shares = functional.softmax(total, -1)[..., 1:]
     return torch.stack(
         [(shares * shift[:, None, None, None, :, axis]).sum(-1) for axis in range(3)], -1
     )
+
+
+def _over_depth(partial: Tensor, taps: int, count: int, batch: int) -> Tensor:
+    """[B D,taps C,H,W] -> [B,D,H,W,C]: a convolution's sum over the planes it sees."""
+    planes = last(partial).reshape(batch, -1, *partial.shape[2:], taps, count).float()
+    rim, depth = taps // 2, planes.shape[1]
+    around = functional.pad(planes, (0,) * 8 + (rim, rim))
+    return _total([around[:, tap : tap + depth, :, :, tap] for tap in range(taps)])
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 @Fused

@@ -13,6 +13,10 @@ from mdth.bfv2v.generator.chains import TAPS
 from mdth.bfv2v.generator.fold import Conv, Place, Shown
 from mdth.bfv2v.generator.motion import DenseMotion, Face, grid, heatmap
 
+# A convolution's time jumps where its channels do not fill the tiles of the library's kernels;
+# these multiples were the fastest on one H200 (`docs/performance.md`).
+INPUTS_ALIGNED, ROWS_ALIGNED = 16, 64
+
 
 class SourceParts(NamedTuple):
     """What depends on the source alone, float32.
@@ -39,20 +43,22 @@ class FastMotion:
         count = motion.mask.out_channels - 1
         order = _order(count, motion.compress.out_channels)
         downs = [_folded(block) for block in encoder.down_blocks]
-        downs[0] = fold.padded_inputs(Conv(downs[0].weight[:, order], downs[0].bias))
+        downs[0] = fold.padded_inputs(
+            Conv(downs[0].weight[:, order], downs[0].bias), INPUTS_ALIGNED
+        )
         ups = [_folded(block) for block in decoder.up_blocks]
         last = fold.with_norm(decoder.conv, decoder.norm)
         upper = len(ups[-1].weight)
-        chosen = fold.padded_inputs(Conv(last.weight[:, upper + order], last.bias)).weight
+        chosen = fold.padded_inputs(
+            Conv(last.weight[:, upper + order], last.bias), INPUTS_ALIGNED
+        ).weight
         last = fold.padded_outputs(Conv(torch.cat([last.weight[:, :upper], chosen], 1), last.bias))
-        self.entry, self.entry_bias = (
-            _by_planes(downs[0]).to(place),
-            downs[0].bias.to(place.device, torch.float32),
-        )
+        self.entry, self.entry_bias = _by_planes(downs[0]).to(place), _float(downs[0].bias, place)
         self.downs = [conv.to(place) for conv in downs[1:]]
         self.ups = [Shown(conv, 2).to(place) for conv in ups]
-        self.last = last.to(place)
+        self.last, self.last_bias = _by_planes(last).to(place), _float(last.bias, place)
         self.by_rows = _by_rows(fold.padded_inputs(fold.plain(motion.mask))).to(place)
+        self.given = TAPS * motion.mask.out_channels
         depth = motion.occlusion.in_channels // motion.mask.in_channels
         self.by_taps = _by_taps(fold.plain(motion.occlusion), depth).to(place)
         self.occlusion_bias = motion.occlusion.bias.to(place.device)  # type: ignore[union-attr]
@@ -71,7 +77,8 @@ class FastMotion:
         shift = parts.keypoints - self.exact.keypoints(face)
         features = self.hourglass(self.inputs(parts, shift))
         # The shares of a place sum to 1: only the shifts are left to be mixed.
-        mixed = chains.mixed(self.given(features), self.mask_bias, shift)
+        given = chains.over_rows(self.by_rows.raw(_planes(features), (0, TAPS // 2)), self.given)
+        mixed = chains.mixed(given, self.mask_bias, shift)
         deformation = grid(parts.volume.shape[2:], shift) + mixed
         return deformation, torch.sigmoid(self.occlusion(features))
 
@@ -96,11 +103,7 @@ class FastMotion:
         x = seen.pop()
         for up in self.ups:
             x = chains.shown_beside(up(x), up.bias, 2, seen.pop())
-        return chains.rectified(self.last.raw(x, 1), self.last.bias)
-
-    def given(self, features: Tensor) -> Tensor:
-        """[B D,49 (K+1) (aligned),H,W]: what rows of planes give the mask of the 7 x 7 around."""
-        return self.by_rows.raw(_planes(features), (0, TAPS // 2))
+        return chains.rectified_planes(self.last.raw(_planes(x), 1), self.last_bias, len(x))
 
     def occlusion(self, features: Tensor) -> Tensor:
         """[B,1,H,W] before the sigmoid, float32: one number a tap, then the taps put together."""
@@ -129,6 +132,10 @@ def _order(count: int, channels: int) -> Tensor:
     return torch.cat([first[1:], moved[1:].flatten(), moved[0]])
 
 
+def _float(bias: Tensor, place: Place) -> Tensor:
+    return bias.to(place.device, torch.float32)
+
+
 def _planes(x: Tensor) -> Tensor:
     """[B,C,D,H,W] as [B D,C,H,W]."""
     return x.transpose(1, 2).flatten(0, 1)
@@ -141,9 +148,9 @@ def _by_planes(conv: Conv) -> Conv:
 
 
 def _by_rows(mask: Conv) -> Conv:
-    """[49 (K+1) (aligned),C,1,7] of [K+1,C,7,7,7]: depths and rows of the kernel as outputs."""
-    weight = mask.weight.permute(2, 3, 0, 1, 4).flatten(0, 2)[:, :, None]
-    return fold.padded_outputs(Conv(weight, weight.new_zeros(len(weight))))
+    """[49 (K+1) (aligned),C,1,7] of [K+1,C,7,7,7]: rows and depths of the kernel as outputs."""
+    weight = mask.weight.permute(3, 2, 0, 1, 4).flatten(0, 2)[:, :, None]
+    return fold.padded_outputs(Conv(weight, weight.new_zeros(len(weight))), ROWS_ALIGNED)
 
 
 def _by_taps(occlusion: Conv, depth: int) -> Conv:

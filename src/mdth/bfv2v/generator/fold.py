@@ -75,21 +75,16 @@ def with_norm(conv: nn.Conv2d | nn.Conv3d, norm: nn.BatchNorm2d | nn.BatchNorm3d
     return Conv(weight * scale.view(-1, *[1] * (weight.dim() - 1)), moved)
 
 
-def aligned(count: int) -> int:
-    """The next multiple of `ALIGNED`."""
-    return -count % ALIGNED + count
-
-
-def padded_outputs(conv: Conv) -> Conv:
-    """Outputs that are always zero, up to a multiple of `ALIGNED`."""
-    more = aligned(len(conv.weight)) - len(conv.weight)
+def padded_outputs(conv: Conv, multiple: int = ALIGNED) -> Conv:
+    """Outputs that are always zero, up to a multiple."""
+    more = -len(conv.weight) % multiple
     return Conv(_lengthened(conv.weight, 0, more), _lengthened(conv.bias, 0, more))
 
 
-def padded_inputs(conv: Conv) -> Conv:
-    """Inputs that do not matter, up to a multiple of `ALIGNED`."""
-    count = conv.weight.shape[1]
-    return Conv(_lengthened(conv.weight, 1, aligned(count) - count), conv.bias)
+def padded_inputs(conv: Conv, multiple: int = ALIGNED) -> Conv:
+    """Inputs that do not matter, up to a multiple."""
+    more = -conv.weight.shape[1] % multiple
+    return Conv(_lengthened(conv.weight, 1, more), conv.bias)
 
 
 def beside(*convs: Conv) -> Conv:
