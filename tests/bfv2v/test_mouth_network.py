@@ -9,7 +9,7 @@ from PIL import Image
 
 from mdth import assets, networks
 from mdth.artefacts import Portrait
-from mdth.bfv2v import conditions, mouth_network
+from mdth.bfv2v import conditions, mouth_finish, mouth_network
 from mdth.bfv2v.cavity import Cavity
 from mdth.bfv2v.export import Renderer
 from mdth.bfv2v.motion import rigid_motion
@@ -108,7 +108,11 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
     assert np.allclose(flat, 90)
 
 
-def test_a_network_that_copies_the_drawing_paints_it(portrait: Portrait) -> None:
+def test_a_network_that_copies_the_drawing_paints_it(
+    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_network, "shipped", lambda: None)
+    monkeypatch.setattr(mouth_finish, "RAISED", (0.0, 0.0))
     network = MouthNetwork(networks.session(drawing()))
     mesh = opened(portrait, 0.12)
     rigid = rigid_motion(portrait.mesh.astype(float), mesh)
@@ -124,6 +128,22 @@ def test_a_network_that_copies_the_drawing_paints_it(portrait: Portrait) -> None
     unit = float(geometry.eye_distance(portrait.mesh))
     assert np.ptp(columns) < 0.8 * unit
     assert np.ptp(rows) < 0.4 * unit
+
+
+@pytest.mark.parametrize(("log_scale", "share"), [(-1.0, 1.0), (0.3, 0.5)])
+def test_finish_mixes_on_sharp_portraits_and_raises_detail_inside(log_scale, share) -> None:
+    random = np.random.default_rng(3)
+    planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
+    planes[3, 20:60, 30:100], planes[10] = 1, log_scale
+    flat = mouth_finish.finished(np.full((80, 128, 3), 0.4, np.float32), planes)
+    assert flat[22:58, 32:98] == pytest.approx(0.4 * share, abs=0.01)
+    painted = random.normal(0, 0.1, (80, 128, 3)).astype(np.float32)
+    made = mouth_finish.finished(painted, planes)
+    assert made[25:55, 35:95].std() > 1.3 * share * painted[25:55, 35:95].std()
+    # What the network says outside the lips does not reach inside.
+    painted[planes[3] == 0] += 5
+    inside = planes[3] == 1
+    assert np.abs(mouth_finish.finished(painted, planes) - made)[inside].max() < 1e-5
 
 
 def test_another_network_paints_otherwise(portrait: Portrait) -> None:

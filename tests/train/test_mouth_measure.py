@@ -11,6 +11,7 @@ pytest.importorskip("skimage", reason="scikit-image is not installed (extra `tra
 
 from mdth import assets  # noqa: E402
 from mdth.artefacts import Portrait  # noqa: E402
+from mdth.bfv2v import mouth_network  # noqa: E402
 from mdth.bfv2v.export import Renderer  # noqa: E402
 from mdth.face.tracker import FaceTracker  # noqa: E402
 from mdth.retarget.drive import Driver  # noqa: E402
@@ -29,7 +30,10 @@ def portrait() -> Portrait:
         return Portrait(image, tracker.faces(image)[0])
 
 
-def test_the_renderers_own_frame_scores_best(portrait: Portrait) -> None:
+def test_the_renderers_own_frame_scores_best(
+    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
     true = Portrait(Renderer(portrait).frame(mesh), mesh)
     shown, inside = Source(portrait, None).show(true)

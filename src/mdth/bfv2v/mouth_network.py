@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth import networks
+from mdth.bfv2v.mouth_finish import finished
 from mdth.bfv2v.tone import Tone
 from mdth.errors import CheckpointError
 
@@ -25,7 +26,8 @@ class MouthNetwork:
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
         """Conditions [14,h,w] (see `conditions`) -> colours RGB float32 0..255 [h,w,3]."""
         (inside,) = self._session.run(None, {"conditions": planes[None]})
-        return np.asarray(tone.absolute(inside[0].transpose(1, 2, 0)), np.float32)
+        made = finished(inside[0].transpose(1, 2, 0), planes)
+        return np.asarray(tone.absolute(made), np.float32)
 
 
 @cache

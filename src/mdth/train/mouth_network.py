@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mdth.bfv2v.conditions import CHANNELS
+from mdth.bfv2v.mouth_finish import finished
 from mdth.bfv2v.tone import Tone
 
 
@@ -62,7 +63,7 @@ class MouthNetwork(nn.Module):
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
         """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `bfv2v.mouth_network`."""
         inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
-        return np.asarray(tone.absolute(inside), np.float32)
+        return np.asarray(tone.absolute(finished(inside, planes)), np.float32)
 
 
 def _twice(x: Tensor) -> Tensor:
