@@ -45,22 +45,51 @@ def main() -> None:
             memory(f"{MINUTES} min", small, long_speech, folder)
     row("mdth --help", f"{min(help_s() for _ in range(5)):.2f} s")
     seed_faceformer(quick=given.quick)
+    seed_generator(quick=given.quick)
 
 
 def seed_faceformer(*, quick: bool) -> None:
     """The seed's FaceFormer at full size against a plain re-computation, random weights."""
-    if find_spec("torch") is None:
-        row("the seed's FaceFormer", "left out: torch is not installed (extra seed)")
-        return
     runs = [["speed", "--seconds", "10"], ["steps"]]
     if not quick:
         # Every 20th plain step stands for its neighbours: all of them take 10 minutes.
         runs.insert(1, ["speed", "--seconds", "60", "--every", "20"])
+    if gpus():
+        runs = [["gpu"], *runs]
+    seed_rows("the seed's FaceFormer", "mdth.faceformer.seed.bench", runs)
+
+
+def seed_generator(*, quick: bool) -> None:
+    """The seed's generator against the plain way, random weights: small on a CPU, full on a GPU."""
+    runs = [["--rows", "plain", "fast", "--small", "--frames", "8"]]
+    if not quick:
+        runs.append(["--rows", "plain", "fast", "--frames", "1"])
+    count = gpus()
+    if count:
+        runs = [["--rows", "limits", "plain", "fast", "mp4"]]
+    if count > 1:
+        devices = [f"cuda:{number}" for number in range(count)]
+        runs.append(["--rows", "devices", "--frames", "18000", "--devices", *devices])
+    seed_rows("the seed's generator", "mdth.bfv2v.generator.bench", runs)
+
+
+def gpus() -> int:
+    if find_spec("torch") is None:
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def seed_rows(name: str, module: str, runs: list[list[str]]) -> None:
+    if find_spec("torch") is None:
+        row(name, "left out: torch is not installed (extra seed)")
+        return
     for run in runs:
-        command = [sys.executable, "-m", "mdth.faceformer.seed.bench", *run]
+        command = [sys.executable, "-m", module, *run]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
         for line in ended.stderr.splitlines():
-            row("the seed's FaceFormer", line.strip())
+            row(name, line.strip())
 
 
 def row(what: str, value: str) -> None:
