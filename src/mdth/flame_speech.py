@@ -109,7 +109,8 @@ class FlameSpeech:
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
         """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.
 
-        Up to 120 s the encoder hears all of it at once, as published; longer sound in windows.
+        Up to 120 s the encoder hears all of it at once, as published; longer sound in windows,
+        with the statistics of all of it. Either way the sound is heard to its end first.
         round(duration * fps) frames, at least 1. Raises SpeechTooShort under 0.3 s.
         """
         return (frame.astype(np.float32) for frame in self._timed(blocks, fps, self._offsets))
@@ -151,7 +152,7 @@ class FlameSpeech:
             heard += len(block)
             if heard > WHOLE_CLIP_S * SPEECH_RATE_HZ:
                 sound = itertools.chain(held, blocks)
-                yield from self._faceformer.stream(sound, template, self._subject)
+                yield from self._faceformer.long(sound, template, self._subject)
                 return
         whole = np.concatenate([*held, np.zeros(0, np.float32)])
         yield from self._faceformer.vertices(whole, template, self._subject)

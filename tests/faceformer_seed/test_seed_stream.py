@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
 from mdth.errors import SpeechTooShort  # noqa: E402
-from mdth.faceformer.seed import made_up  # noqa: E402
+from mdth.faceformer.seed import made_up, predictor  # noqa: E402
 from mdth.faceformer.seed.config import BIWI, VOCASET, EncoderConfig  # noqa: E402
 from mdth.faceformer.seed.encoder import feature_count  # noqa: E402
 from mdth.faceformer.seed.predictor import FaceFormer  # noqa: E402
@@ -77,6 +77,17 @@ def test_windows_of_a_long_file_use_the_whole_clips_statistics(reference, model)
         clip.samples, clip.template, clip.subject, normalised=True, whole_clip_s=0.0
     )
     assert np.abs(found - clip.vertices).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [777, 40_000])
+def test_a_long_file_in_blocks_is_the_long_array(size: int, reference, model, monkeypatch) -> None:
+    monkeypatch.setattr(predictor, "PIECE_BYTES", 4 * 10_007)
+    clip = reference.clips["long"]
+    expected = model.vertices(clip.samples, clip.template, clip.subject, whole_clip_s=0.0)
+    found = list(model.long(cut(clip.samples, size), clip.template, clip.subject))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    with pytest.raises(SpeechTooShort):
+        next(model.long([clip.samples[:3000]], clip.template, clip.subject))
 
 
 def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:

@@ -71,6 +71,18 @@ def test_rates_are_the_same_curve(speech: FlameSpeech) -> None:
     np.testing.assert_allclose(fast[1::2], between, atol=1e-6)
 
 
+def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
+    speech: FlameSpeech, faceformer: "FaceFormer", head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mdth.faceformer.seed import predictor
+
+    monkeypatch.setattr(predictor, "WHOLE_CLIP_S", 0.5)
+    template = head.template.astype(np.float32)
+    expected = faceformer.vertices(SOUND, template, SUBJECT, whole_clip_s=0.5)
+    found = list(speech._meshes(iter(np.array_split(SOUND, 9))))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
 def test_too_short(speech: FlameSpeech) -> None:
     with pytest.raises(SpeechTooShort):
         list(itertools.islice(speech.stream([SOUND[:2000]], 25), 1))

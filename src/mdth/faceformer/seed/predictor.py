@@ -6,6 +6,7 @@ vertices = model.vertices(samples, template, "FaceTalk_170725_00137_TA")
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Self
 
 import numpy as np
@@ -28,6 +29,7 @@ WHOLE_CLIP_S = 120.0
 """Up to this length the encoder sees the clip at once, as in training; above, in windows."""
 SHORTEST_S = 0.3
 SMALLEST_STREAM = 1024
+PIECE_BYTES = 4 * 10 * SPEECH_RATE_HZ
 RECORDED = 4
 """On a GPU: frames that a stream's recorded step has room for at first, and steps kept."""
 
@@ -150,6 +152,36 @@ class FaceFormer:
                 yield from self._meshes(decoder, speech, start)
         if heard < SHORTEST_S * SPEECH_RATE_HZ:
             raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
+        for speech in encoder.finish():
+            yield from self._meshes(decoder, speech, start)
+        self._put_back(decoder)
+
+    @torch.inference_mode()
+    def long(
+        self, blocks: Iterable[FloatArray], template: FloatArray, subject: int | str
+    ) -> Iterator[Vertices]:
+        """Meshes [V,3] of a sound of any length in blocks, as `vertices` gives above 120 s.
+
+        It is heard to its end before the first mesh, into a temporary file, because the encoder
+        needs its statistics and length; memory stays bounded. Raises as `stream`.
+        """
+        speaker, start = self.subject(subject), self._template(template)
+        statistics, heard = SoundStatistics(), 0
+        with TemporaryFile() as kept:
+            for samples in blocks:
+                sound = self._sound(samples)
+                statistics.hear(sound)
+                kept.write(sound.cpu().numpy().tobytes())
+                heard += len(sound)
+            if heard < SHORTEST_S * SPEECH_RATE_HZ:
+                raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
+            kept.seek(0)
+            features = feature_count(heard)
+            encoder = WindowedEncoder(self.network, LONG, statistics=statistics, features=features)
+            decoder = self._decoder(speaker, self.config.frames(features))
+            while piece := kept.read(PIECE_BYTES):
+                for speech in encoder.hear(self._sound(np.frombuffer(piece, np.float32).copy())):
+                    yield from self._meshes(decoder, speech, start)
         for speech in encoder.finish():
             yield from self._meshes(decoder, speech, start)
         self._put_back(decoder)
