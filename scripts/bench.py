@@ -44,11 +44,11 @@ def main() -> None:
             first_frame(f"{MINUTES} min", small, long_speech)
             memory(f"{MINUTES} min", small, long_speech, folder)
     row("mdth --help", f"{min(help_s() for _ in range(5)):.2f} s")
-    seed_faceformer(quick=given.quick)
-    seed_generator(quick=given.quick)
+    whole = [seed_faceformer(quick=given.quick), seed_generator(quick=given.quick)]
+    sys.exit(not all(whole))
 
 
-def seed_faceformer(*, quick: bool) -> None:
+def seed_faceformer(*, quick: bool) -> bool:
     """The seed's FaceFormer at full size against a plain re-computation, random weights."""
     runs = [["speed", "--seconds", "10"], ["steps"]]
     if not quick:
@@ -56,10 +56,10 @@ def seed_faceformer(*, quick: bool) -> None:
         runs.insert(1, ["speed", "--seconds", "60", "--every", "20"])
     if gpus():
         runs = [["gpu"], *runs]
-    seed_rows("the seed's FaceFormer", "mdth.faceformer.seed.bench", runs)
+    return seed_rows("the seed's FaceFormer", "mdth.faceformer.seed.bench", runs)
 
 
-def seed_generator(*, quick: bool) -> None:
+def seed_generator(*, quick: bool) -> bool:
     """The seed's generator against the plain way, random weights: small on a CPU, full on a GPU."""
     runs = [["--rows", "plain", "fast", "--small", "--frames", "8"]]
     if not quick:
@@ -69,8 +69,9 @@ def seed_generator(*, quick: bool) -> None:
         runs = [["--rows", "limits", "plain", "fast", "mp4"]]
     if count > 1:
         devices = [f"cuda:{number}" for number in range(count)]
-        runs.append(["--rows", "devices", "--frames", "18000", "--devices", *devices])
-    seed_rows("the seed's generator", "mdth.bfv2v.generator.bench", runs)
+        frames = "1800" if quick else "18000"
+        runs.append(["--rows", "devices", "--frames", frames, "--devices", *devices])
+    return seed_rows("the seed's generator", "mdth.bfv2v.generator.bench", runs)
 
 
 def gpus() -> int:
@@ -81,15 +82,21 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
-def seed_rows(name: str, module: str, runs: list[list[str]]) -> None:
+def seed_rows(name: str, module: str, runs: list[list[str]]) -> bool:
+    """Show what each command says, also one that fails; then the next one runs. Did all end well?"""
     if find_spec("torch") is None:
         row(name, "left out: torch is not installed (extra seed)")
-        return
+        return True
+    whole = True
     for run in runs:
         command = [sys.executable, "-m", module, *run]
-        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
         for line in ended.stderr.splitlines():
             row(name, line.strip())
+        if ended.returncode:
+            whole = False
+            row(name, f"failed with status {ended.returncode}: {' '.join(run)}")
+    return whole
 
 
 def row(what: str, value: str) -> None:

@@ -7,6 +7,8 @@ SYSTEM_LIBRARIES="libEGL.so.1 libGLESv2.so.2 libGL.so.1 libglib-2.0.so.0"
 SYSTEM_PACKAGES="libegl1 libgles2 libgl1 libglib2.0-0"
 # The newest torch with a small build for the CPU that tests of the training code are known to pass.
 TORCH="torch==2.13.0"
+# What tests compare our own code with; both want torch.
+COMPARED="smplx>=0.1.28 torchmetrics>=1.9"
 
 stop() {
     echo "$*" >&2
@@ -90,12 +92,13 @@ make_environment() {
 }
 
 # Only a build that lies ready in a local folder (PIP_FIND_LINKS) is taken: the registry's own is
-# several GB. Without it the tests of the training code are skipped and say so.
+# several GB. Without it the tests of the training code and of the seed's engine are skipped.
 install_torch() {
     if .venv/bin/python -m pip install --quiet --no-index --no-deps "$TORCH" 2>/dev/null; then
-        .venv/bin/python -m pip install --quiet -c constraints.txt "$TORCH"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+            -c constraints.txt "$TORCH" -e ".[seed]" $COMPARED
     else
-        echo "no local build of $TORCH: tests of the training code will be skipped"
+        echo "no local build of $TORCH: tests of training and of the seed's engine will be skipped"
     fi
 }
 

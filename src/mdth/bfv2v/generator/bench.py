@@ -199,12 +199,12 @@ def over_devices(files: Files, devices: list[str], frames: int) -> None:
             list(renderers.frames(source, warm))
             ready_s = time.perf_counter() - start
             start = time.perf_counter()
-            written = sum(1 for _ in renderers.frames(source, made_up.landmarks(frames)))
-            rate = written / (time.perf_counter() - start)
+            drawn = sum(1 for _ in renderers.frames(source, made_up.landmarks(frames)))
+            rate = drawn / (time.perf_counter() - start)
         alone = alone or rate
         log.info(
             "%d of %s: %.2f frames/s, %.2f of one (%d frames; ready in %.1f s)",
-            number, devices, rate, rate / alone, written, ready_s,
+            number, devices, rate, rate / alone, drawn, ready_s,
         )  # fmt: skip
 
 

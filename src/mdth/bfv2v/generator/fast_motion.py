@@ -36,7 +36,6 @@ class FastMotion:
     """Deformation and occlusion as `DenseMotion`, in another order of the same operations."""
 
     def __init__(self, motion: DenseMotion, place: Place) -> None:
-        self.place = place
         # Its small parts stay float32: keypoints and what is done once for a source.
         self.exact = _light(motion).to(place.device)
         encoder, decoder = motion.hourglass.encoder, motion.hourglass.decoder

@@ -1,9 +1,10 @@
-"""The SPADE decoder with each layer's modulation in one convolution, and none of it done twice.
+"""The SPADE decoder with fewer convolutions, and nothing done twice.
 
 Where the picture is larger than the feature, the feature's first convolution is done at the
 feature's size (`fold.Shown`); all blocks of a size have it in one. Scale and shift come from one
-convolution. Where a 1x1 convolution follows the modulation, the shift goes through it beforehand.
-A constant of a channel that goes into a normalisation is left out.
+convolution, but before a 1x1 convolution: there the shift goes through that one beforehand, and the
+two are apart, since their outputs together fill the tiles of the library's kernels badly. A
+constant of a channel that goes into a normalisation is left out.
 """
 
 from collections.abc import Iterator

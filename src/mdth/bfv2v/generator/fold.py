@@ -114,7 +114,7 @@ class Shown:
     """
 
     def __init__(self, conv: Conv, times: int) -> None:
-        self.times, self.bias = times, conv.bias
+        self.bias = conv.bias
         phases = (BEFORE, AFTER) if times == 2 else (BEFORE, WITHIN, AFTER)
         self.conv = beside(*(reduced(conv, y, x) for y in phases for x in phases))
 

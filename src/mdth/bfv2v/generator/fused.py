@@ -19,8 +19,6 @@ Made = TypeVar("Made")
 class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
     """A function that runs as it is on a CPU, compiled on a GPU, and as it is where that fails."""
 
-    enabled: ClassVar[bool] = True
-    """For measurements: False runs everything as it is."""
     watched: ClassVar[list[tuple[object, object]] | None] = None
     """For counting: where it is a list, inputs and outputs of every call go there."""
     inside: ClassVar[bool] = False
@@ -36,7 +34,7 @@ class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
             return self._watch(*given, **named)
         first = given[0]
         on_gpu = isinstance(first, Tensor) and first.is_cuda
-        if not (on_gpu and self._usable and Fused.enabled):
+        if not (on_gpu and self._usable):
             return self.plain(*given, **named)
         if self._compiled is None:
             # Sizes known beforehand make index arithmetic cheap; a generator has few of them.

@@ -47,7 +47,7 @@ class Training(nn.Module):
 class Trainer:
     """Everything that is trained, and what is needed to go on.
 
-    several: under `torchrun`, gradients and batch statistics are shared by all processes.
+    several: under `torchrun`, gradients are shared by all processes, on GPUs batch statistics too.
     """
 
     def __init__(
