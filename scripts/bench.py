@@ -83,7 +83,7 @@ def gpus() -> int:
 
 
 def seed_rows(name: str, module: str, runs: list[list[str]]) -> bool:
-    """Show what each command says, also one that fails; then the next one runs. Did all end well?"""
+    """Show what each command says, of one that fails too, and run the next. Did all end well?"""
     if find_spec("torch") is None:
         row(name, "left out: torch is not installed (extra seed)")
         return True
