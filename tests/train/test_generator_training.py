@@ -155,11 +155,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
         torch.testing.assert_close(mean, other, rtol=0, atol=0)
 
 
+def darkening_clip(path: Path) -> Iterator[Sample]:
+    return (
+        Sample(sample.picture - np.minimum(sample.picture, 8 * index), sample.landmarks)
+        for index, sample in enumerate(made_clip(path))
+    )
+
+
 def test_the_command_trains_reports_and_goes_on(
-    packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it leaves behind loads as the published files do."""
     data, out, yaml = tmp_path / "clips.npz", tmp_path / "run", tmp_path / "tiny.yaml"
+    packed = pack([Path(f"{index}.mp4") for index in range(2, 6)], every=1, reader=darkening_clip)
     packed.save(data)
     made_up.write_config(yaml, TINY, made_up.SMALL_HEADPOSE)
     monkeypatch.setattr(command, "HELD_OUT", 2)
@@ -171,6 +179,11 @@ def test_the_command_trains_reports_and_goes_on(
         command.main()
     curve = json.loads((out / "curve.json").read_text())
     assert [entry["step"] for entry in curve] == [0, 2, 4]
+    assert ["still_db" in entry for entry in curve] == [True, False, False]
+    pair = Clips(packed, side=SIDE, held_out=2, device=CPU).held_out(command.EACH)
+    assert len(pair.source) == 10
+    errors = ((pair.source - pair.driving).numpy().astype(float) ** 2).mean(axis=(1, 2, 3))
+    assert curve[0]["still_db"] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)
     assert (out / "samples-000004.png").is_file()
     network = load_generator(out / "checkpoint.pth.tar", out / "config.yaml")
     assert network.config == TINY

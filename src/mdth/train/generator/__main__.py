@@ -4,8 +4,9 @@
     torchrun --nproc-per-node 2 -m mdth.train.generator ...
 
 Writes `checkpoint.pth.tar` (loads as the published one), `config.yaml`, `curve.json` (PSNR of
-self-reenactment on held-out clips) and `samples-STEP.png` (rows: source, driving, made). A second
-run with the same folder goes on where the first stopped.
+self-reenactment on held-out clips; once, as `still_db`, that of their sources standing still) and
+`samples-STEP.png` (rows: source, driving, made). A second run with the same folder goes on where
+the first stopped.
 """
 
 import argparse
@@ -91,9 +92,11 @@ class Run:
     def report(self, losses: dict[str, float], elapsed_s: float) -> float:
         """Measure on the held-out clips, write curve, samples and checkpoint; the mean PSNR."""
         made = reenact(self.trainer.average, self._test)
-        mean = float(psnr(made, self._test.driving).mean())
+        mean = _mean_psnr(made, self._test)
         curve = json.loads(self._curve.read_text()) if self._curve.is_file() else []
         entry = {"step": self.trainer.steps, "psnr_db": mean, "elapsed_s": elapsed_s, **losses}
+        if not any("still_db" in earlier for earlier in curve):
+            entry["still_db"] = _mean_psnr(self._test.source, self._test)
         curve = [*curve, {key: round(value, 4) for key, value in entry.items()}]
         self._curve.write_text(json.dumps(curve, indent=1))
         path = self.out / f"samples-{self.trainer.steps:06d}.png"
@@ -101,6 +104,11 @@ class Run:
         self.trainer.save(self.checkpoint)
         log.info("%s", json.dumps(curve[-1]))
         return mean
+
+
+def _mean_psnr(pictures: Tensor, pair: Pair) -> float:
+    """Of pictures [B,3,S,S] against the driving ones, dB."""
+    return float(psnr(pictures, pair.driving).mean())
 
 
 def grid(pair: Pair, made: Tensor) -> np.ndarray:
