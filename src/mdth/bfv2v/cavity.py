@@ -59,6 +59,12 @@ class Bones(NamedTuple):
     jaw: FloatArray
 
 
+# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
+TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
+# How much of the lower lip the tracked inner line takes in, eye distances.
+WET = 0.018
+
+
 class Cavity:
     """Draws what is behind one portrait's lips; show_own: with the teeth that it shows itself."""
 
@@ -92,6 +98,8 @@ class Cavity:
         self._own_mask = np.zeros((1, 1, 2), np.float32)
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
+            self.own_teeth = self._toothlike() > TOOTHLIKE
+        if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour())
 
     def _own_teeth_mask(self) -> Layer:
@@ -100,7 +108,19 @@ class Cavity:
         soft = max(1.2, 0.012 * self.eye_distance)
         inside = cover(lip_outline(self._mesh), (width, height), soft).inside
         seen = np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
+        # The tracked line runs into the wet of the lower lip, which stays with the jaw.
+        wet = max(1, round(WET * self.eye_distance))
+        seen[:-wet] = np.minimum(seen[:-wet], seen[wet:])
         return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
+
+    def _toothlike(self) -> float:
+        """How much of what the portrait shows of its mouth is bright and less red than flesh."""
+        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
+        if not len(seen):
+            return 0.0
+        flesh = self.light.flesh[0] / max(self.light.flesh[1], 1)
+        bright = seen.mean(1) > TOOTH_LEVEL * self.light.skin.mean()
+        return float((bright & (seen[:, 0] < (1 + flesh) / 2 * seen[:, 1])).mean())
 
     def _own_tooth_colour(self) -> FloatArray:
         """Colour of the brightest third of what the portrait shows of its mouth, RGB [3].

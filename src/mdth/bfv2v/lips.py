@@ -50,11 +50,17 @@ class Cover(NamedTuple):
 
 
 def cover(
-    outline: FloatArray, size: tuple[int, int], soft_px: float, closed_px: float = CLOSED_PX
+    outline: FloatArray,
+    size: tuple[int, int],
+    soft_px: float,
+    closed_px: float = CLOSED_PX,
+    *,
+    line_px: int = 0,
 ) -> Cover:
     """Fill a closed line [N,2] px on (width, height); it runs from its left corner over the top.
 
-    Columns begin to close where top and bottom are nearer than `closed_px`.
+    Columns begin to close where top and bottom are nearer than `closed_px`; what is closed reaches
+    `line_px` over the outline, above and below.
     """
     mask = np.zeros((size[1], size[0]), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
@@ -64,6 +70,10 @@ def cover(
     columns = np.arange(size[0], dtype=float)
     gap: FloatArray = _heights(columns, bottom) - _heights(columns, top)
     opened = smoothstep(gap / max(closed_px, CLOSED_PX)).astype(np.float32)
+    if line_px:
+        thick = cv2.dilate(mask, np.ones((2 * line_px + 1, 1), np.uint8))
+        line = cv2.GaussianBlur(thick, (0, 0), soft_px).astype(np.float32) / 255
+        blurred = np.maximum(blurred, line * (1 - opened))
     return Cover(np.asarray(blurred, np.float32), opened)
 
 

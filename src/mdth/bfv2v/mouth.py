@@ -23,6 +23,8 @@ MARGIN = 0.1
 LIP_LINE = 0.75
 # Lips nearer than this, eye distances, show their dark line rather than teeth.
 NARROW = 0.055
+# How far the line of shut lips reaches over what the portrait shows between them, eye distances.
+SEAM = 0.005
 # Lips that cover less of their brightest pixel than this are shut.
 SHUT = 0.02
 # Cut-outs that would be shrunk by more than this are painted at the larger size.
@@ -52,7 +54,8 @@ class MouthPainter:
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
-        filled = cover(outline - low, size, max(0.7, 0.008 * unit), NARROW * unit)
+        soft, line = max(0.7, 0.008 * unit), round(SEAM * unit * min(self._cavity.seam, 1))
+        filled = cover(outline - low, size, soft, NARROW * unit, line_px=line)
         if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
             return
         view = View(np.concatenate([np.eye(2), -low[:, None]], 1), size)

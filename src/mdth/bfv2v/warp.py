@@ -22,6 +22,10 @@ from mdth.face import geometry, topology
 FACE_CELLS = 110
 # Cells of the field around the face, per eye distance.
 OUTER_CELLS = 14
+# Facing edges that may close over what the portrait shows between them, and how near they are
+# then, relative to their distance in the portrait.
+EDGES = (topology.LIP_PAIRS, topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT)
+CLOSING = 0.6
 # Sampling works in 32nds of a pixel: less than this moves nothing.
 STILL_PX = 1 / 64
 
@@ -74,7 +78,40 @@ class Warp:
         self._triangles.draw(shift, driving, rigid, origin=origin, cell=cell)
         resting = lips_rest(self._mesh, driving)
         shift = unfold(shift, driving, origin=origin, cell=cell, lips_too=resting)
-        return Field(_resize(shift, (width, height)), (int(origin[0]), int(origin[1])))
+        fine = _resize(shift, (width, height))
+        if cell > 1:
+            for pairs in EDGES:
+                if self._closes(pairs, driving):
+                    self._refine(fine, pairs, driving, rigid, origin=origin)
+        return Field(fine, (int(origin[0]), int(origin[1])))
+
+    def _closes(self, pairs: npt.NDArray[np.intp], driving: FloatArray) -> bool:
+        """Whether edges that are apart in the portrait come near each other."""
+        apart, now = (
+            float(np.linalg.norm(np.diff(mesh[pairs, :2], axis=1), axis=-1).mean())
+            for mesh in (self._mesh, driving)
+        )
+        return apart > self._cell / 2 and now < CLOSING * apart
+
+    def _refine(
+        self,
+        shift: Grid,
+        pairs: npt.NDArray[np.intp],
+        driving: FloatArray,
+        rigid: Rigid,
+        *,
+        origin: FloatArray,
+    ) -> None:
+        """The triangles around facing edges pixel by pixel, in place.
+
+        A cell between edges that meet would show what lies between them in the portrait.
+        """
+        places = driving[pairs, :2].reshape(-1, 2) - origin
+        room, end = 2 * self._cell, [shift.shape[1], shift.shape[0]]
+        low = np.clip(np.floor(places.min(0)).astype(int) - room, 0, end)
+        high = np.clip(np.ceil(places.max(0)).astype(int) + room, low, end)
+        part = shift[low[1] : high[1], low[0] : high[0]]
+        self._triangles.draw(part, driving, rigid, origin=origin + low, cell=1)
 
     def _moving(
         self, coarse: Grid, driving: FloatArray
