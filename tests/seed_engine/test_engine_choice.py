@@ -19,7 +19,7 @@ from mdth.twins.tasks import with_settings
 def test_auto_takes_the_seeds_engine_where_all_is_there(
     seed_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="mdth"):
         assert engines.resolved(Options()).engine == "seed"
     assert "engine: the seed's, as its checkpoints are all under" in caplog.text
     assert engines.resolved(Options(engine="embedded")).engine == "embedded"
@@ -32,7 +32,7 @@ def test_auto_takes_the_embedded_engine_where_one_is_missing(
     files = seed_files.seed_files()
     missing: Path = getattr(files, gone)
     missing.unlink()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="mdth"):
         assert engines.resolved(Options()).engine == "embedded"
     assert "engine: embedded; 1 of the seed's 14 files are missing" in caplog.text
     with pytest.raises(CheckpointError, match=missing.name.replace(".", r"\.")):

@@ -24,8 +24,9 @@ CARD: dict[str, Any] = {
     ),
     "how": (
         "Half of a run of 11 minutes on an H200; in the second half the scores moved by 0.2 dB. "
-        "`bfv2v.mouth_finish` mixes and sharpens what it paints; its two numbers were chosen on "
-        "the people that the scores are from."
+        "`bfv2v.mouth_finish` mixes and sharpens what it paints; its shares were chosen on "
+        "the people that the scores are from. The shaded cavity that was drawn before all "
+        "this had GMSD 0.110, 0.122 and 0.120 on the three sets, PSNR 16.4, 16.2 and 14.7 dB."
     ),
     "licence": "CC BY 4.0",
     "data": [
@@ -34,7 +35,7 @@ CARD: dict[str, Any] = {
             "by": "Martin Cooke, Jon Barker, Stuart Cunningham, Xu Shao (2006)",
             "source": "Zenodo record 3625687",
             "licence": "CC BY 4.0",
-            "changes": "re-encoded; three frames of each clip, cut out around the face",
+            "changes": "re-encoded; three frames of every second clip, cut out around the face",
         },
         {
             "name": "Face Research Lab London Set",
@@ -54,8 +55,10 @@ CARD: dict[str, Any] = {
         "python -m mdth.train.tracks ../shared/data/grid/s1 work/tracks/s1",
         "python -m mdth.train.mouth_data ../shared/data work/mouth --tracks work/tracks",
         "python -m mdth.train.mouth work/mouth out/mouth --minutes 11 --piece 5.5  # once",
-        "python -m mdth.train.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx",
-        "python -m mdth.train.mouth_export out/mouth/checkpoint.pt src/mdth/weights",
+        "python -m mdth.train.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx "
+        "--every 10 --json measured.json",
+        "python -m mdth.train.mouth_export out/mouth/checkpoint.pt src/mdth/weights "
+        "--scores measured.json",
     ],
 }
 
