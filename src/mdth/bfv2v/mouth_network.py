@@ -25,9 +25,13 @@ class MouthNetwork:
 
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
         """Conditions [14,h,w] (see `conditions`) -> colours RGB float32 0..255 [h,w,3]."""
-        (inside,) = self._session.run(None, {"conditions": planes[None]})
-        made = finished(inside[0].transpose(1, 2, 0), planes)
+        made = finished(self.relative(planes), planes)
         return np.asarray(tone.absolute(made), np.float32)
+
+    def relative(self, planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The network alone: colours relative to the skin, about -1..1 [h,w,3]."""
+        (inside,) = self._session.run(None, {"conditions": planes[None]})
+        return np.asarray(inside[0].transpose(1, 2, 0), np.float32)
 
 
 @cache

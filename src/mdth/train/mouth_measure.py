@@ -14,6 +14,7 @@ backbones ship in no package.
 import argparse
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ log = logging.getLogger("mdth")
 FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 WAYS = ("painted", "drawn", "copied")
+RUNS = 40
 TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick")
 # Cut-outs of the real mouth and each way, and the inside of the lips.
 Shown = tuple[dict[str, FloatArray], FloatArray]
@@ -174,6 +176,20 @@ def measure_london(pictures: Pictures, network: MouthNetwork | None) -> Tally:
     return tally
 
 
+def network_ms(network: MouthNetwork) -> dict[str, float]:
+    """CPU milliseconds of the network for one cut-out of each size, the middle one of RUNS."""
+    found = {}
+    for width, height in conditions.SIZES:
+        planes = np.zeros((conditions.CHANNELS, height, width), np.float32)
+        spent = []
+        for _ in range(RUNS):
+            start = time.thread_time()
+            network.relative(planes)
+            spent.append(1000 * (time.thread_time() - start))
+        found[f"{width}x{height}"] = round(float(np.median(spent)), 1)
+    return found
+
+
 def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
     for person in sorted(set(pictures.person[pictures.part == "london_test"])):
         stills = [pictures.portrait(int(i)) for i in np.flatnonzero(pictures.person == person)]
@@ -210,6 +226,9 @@ def main() -> None:
             figures = tally.figures(way)
             log.info("%-18s %-8s%s", name, way, "".join(f" {v:7.3f}" for v in figures.values()))
         log.info("%-18s %d frames", "", tally.frames)
+    if network:
+        report["network, ms"] = dict(network_ms(network))
+        log.info("network, ms of one core: %s", report["network, ms"])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 

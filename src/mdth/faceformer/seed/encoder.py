@@ -24,6 +24,8 @@ REACH = 400
 """Samples one feature sees."""
 BLOCK = 250
 """Features computed at once: 5 s, 33 MB in the widest layer at full size."""
+TOKENS = 1024
+"""Tokens that the wide convolution sees at once: for 60 s it takes 0.17 s so, 0.30 s in one."""
 
 
 @contextmanager
@@ -112,11 +114,19 @@ class WeightNormConv(nn.Module):
         norm = self.weight_v.pow(2).sum(dim=(0, 1), keepdim=True).sqrt()
         taps = self.weight_v.shape[-1]
         weight = self.weight_v * (self.weight_g / norm)
+        padded = functional.pad(x, (taps // 2, taps // 2))
+        starts = range(0, padded.shape[1] - taps + 1, TOKENS)
         with exact_convolutions():
-            made = functional.conv1d(
-                x[None], weight, self.bias, padding=taps // 2, groups=self.groups
-            )
-        return made[0]
+            made = [
+                functional.conv1d(
+                    padded[None, :, start : start + TOKENS + taps - 1],
+                    weight,
+                    self.bias,
+                    groups=self.groups,
+                )
+                for start in starts
+            ]
+        return torch.cat(made, 2)[0]
 
 
 class PositionalConv(nn.Module):
