@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from mdth import assets, cli
+from mdth.artefacts import Portrait
 from mdth.config import config
 from mdth.errors import MdthError
 from s3_servers import KEY, SECRET, rclone_server
@@ -29,6 +30,17 @@ def portrait_path() -> Path:
     """A public-domain portrait: 512x600 px, one face of 202 px, mouth shut."""
     origin = find_spec("matplotlib").origin
     return Path(origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+
+
+@pytest.fixture(scope="session")
+def portrait(portrait_path: Path) -> Portrait:
+    """That picture and the face that is tracked in it."""
+    from mdth.face.tracker import FaceTracker
+    from mdth.media.image import read_image
+
+    image = read_image(portrait_path)
+    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+        return Portrait(image, tracker.faces(image)[0])
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
-from mdth import assets, networks
+from mdth import networks
 from mdth.artefacts import Portrait
 from mdth.bfv2v import conditions, mouth_finish, mouth_network
 from mdth.bfv2v.cavity import Cavity
@@ -18,21 +16,11 @@ from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.bfv2v.tone import SKIN, Tone
 from mdth.errors import CheckpointError
 from mdth.face import geometry
-from mdth.face.tracker import FaceTracker
 from mdth.retarget.drive import Driver
 from mdth.retarget.head import REST
 from mdth.train.sheet_shapes import Shape
 
 onnx = pytest.importorskip("onnx", reason="networks for the test are written with onnx")
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0])
 
 
 def opened(portrait: Portrait, gap: float) -> np.ndarray:

@@ -1,13 +1,10 @@
 """The renderer on a real portrait: what rests stays, what moves moves, nothing tears."""
 
 import dataclasses
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
 from mdth import assets
 from mdth.artefacts import Portrait
@@ -20,15 +17,6 @@ from mdth.bfv2v.warp import Warp
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker
 from mdth.retarget.drive import Driver
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0])
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,13 @@
 """Training samples of the mouth network: what is hidden is hidden, and mirrors mirror."""
 
-from pathlib import Path
+import dataclasses
 
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
-from mdth import assets
 from mdth.artefacts import Portrait
 from mdth.bfv2v.conditions import CHANNELS, SIZES
 from mdth.face import geometry, topology
-from mdth.face.tracker import FaceTracker
 from mdth.train.mouth_bank import bring, make, make_opened, mirrored, scaled
 from mdth.train.mouth_shapes import FURTHER, Opening
 from mdth.train.sheet_shapes import Shape
@@ -20,12 +16,8 @@ AIM = slice(CHANNELS, CHANNELS + 3)
 
 
 @pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0].astype(float))
+def portrait(portrait: Portrait) -> Portrait:
+    return dataclasses.replace(portrait, mesh=portrait.mesh.astype(float))
 
 
 def opened(portrait: Portrait) -> Portrait:

@@ -1,33 +1,18 @@
 """The measure of the mouth on one portrait, and its smoothness on strips."""
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("skimage", reason="scikit-image is not installed (extra `train`)")
 
-from mdth import assets  # noqa: E402
 from mdth.artefacts import Portrait  # noqa: E402
 from mdth.bfv2v import mouth_network  # noqa: E402
 from mdth.bfv2v.export import Renderer  # noqa: E402
-from mdth.face.tracker import FaceTracker  # noqa: E402
 from mdth.retarget.drive import Driver  # noqa: E402
 from mdth.retarget.head import REST  # noqa: E402
 from mdth.train.mouth_measure import Source, Tally  # noqa: E402
 from mdth.train.mouth_strips import opened, pops  # noqa: E402
 from mdth.train.sheet_shapes import Shape  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0])
 
 
 def test_the_renderers_own_frame_scores_best(

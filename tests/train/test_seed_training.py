@@ -20,6 +20,7 @@ from mdth.train import mesh_compare  # noqa: E402
 from mdth.train.seed import forward, made_up_sets, predict, run, train, vocaset, wav2vec2  # noqa: E402
 from mdth.train.seed.corpus import normalised, of_split  # noqa: E402
 from mdth.train.seed.run import Settings  # noqa: E402
+from torch_threads import one_thread  # noqa: E402, F401
 
 TINY = EncoderConfig(
     hidden_size=32,
@@ -31,14 +32,6 @@ TINY = EncoderConfig(
     num_conv_pos_embedding_groups=2,
 )
 SIZES = made_up_sets.Sizes(vertices=20, subjects=2, sentences=8, duration_s=1.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,14 @@
 """The contact sheet: what its columns show is what their names say."""
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
-from mdth import assets
 from mdth.artefacts import Portrait
 from mdth.face import geometry, topology
-from mdth.face.tracker import FaceTracker
 from mdth.retarget.drive import Driver
 from mdth.retarget.head import REST
 from mdth.train.sheet import HEAD, row, titled
 from mdth.train.sheet_shapes import COLUMNS, Shape
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Portrait:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0])
 
 
 def test_mouth_shapes_do_what_they_are_called(portrait: Portrait) -> None:

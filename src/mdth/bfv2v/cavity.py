@@ -32,6 +32,10 @@ SHADOW, OWN_SHADE = 0.035, 0.8
 LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
+# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
+TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
+# How much of the lower lip the tracked inner line takes in, eye distances.
+WET = 0.018
 
 
 class View(NamedTuple):
@@ -57,12 +61,6 @@ class Bones(NamedTuple):
 
     skull: FloatArray
     jaw: FloatArray
-
-
-# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
-TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
-# How much of the lower lip the tracked inner line takes in, eye distances.
-WET = 0.018
 
 
 class Cavity:

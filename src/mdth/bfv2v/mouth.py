@@ -12,7 +12,7 @@ from mdth.artefacts import Portrait
 from mdth.bfv2v import mouth_network
 from mdth.bfv2v.cavity import Bones, Cavity, View
 from mdth.bfv2v.conditions import SIZES, WIDTH, MouthView, conditions, cut_out, look
-from mdth.bfv2v.lips import Layer, cover, lay, lip_outline
+from mdth.bfv2v.lips import Cover, Layer, cover, lay, lip_outline
 from mdth.bfv2v.motion import FloatArray, Rigid
 from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.bfv2v.tone import Tone
@@ -29,6 +29,12 @@ SEAM = 0.005
 SHUT = 0.02
 # Cut-outs that would be shrunk by more than this are painted at the larger size.
 LARGE = 0.75
+
+
+def fill(outline: FloatArray, size: tuple[int, int], unit: float, seam: float) -> Cover:
+    """The lips' outline [N,2] px filled for `lay`; unit: px per eye distance. seam: `Cavity`'s."""
+    line_px = round(SEAM * unit * seam)
+    return cover(outline, size, max(0.7, 0.008 * unit), NARROW * unit, line_px=line_px)
 
 
 class MouthPainter:
@@ -54,8 +60,7 @@ class MouthPainter:
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
-        soft, line = max(0.7, 0.008 * unit), round(SEAM * unit * min(self._cavity.seam, 1))
-        filled = cover(outline - low, size, soft, NARROW * unit, line_px=line)
+        filled = fill(outline - low, size, unit, self._cavity.seam)
         if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
             return
         view = View(np.concatenate([np.eye(2), -low[:, None]], 1), size)

@@ -7,8 +7,8 @@ frame with the lips nearest; true: every frame with parted lips), and the London
 training (portrait: neutral; true: smiling). Inside the lips, with the true picture outside them:
 PSNR, SSIM, GMSD of the painted mouth, laid in as the renderer does, and of two baselines: the drawn
 cavity, and the source's own mouth as the warp stretches it. Then gradient energy and flicker
-relative to the real clip. Without a network the drawing is measured alone. LPIPS is not: its
-backbones ship in no package.
+relative to the real clip. Without a network the drawing is measured alone. LPIPS is not: no
+backbone of it was at hand.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from mdth import assets, networks
 from mdth.artefacts import Portrait
 from mdth.bfv2v import conditions
 from mdth.bfv2v.cavity import Cavity, View
-from mdth.bfv2v.lips import cover, lay, lip_outline
-from mdth.bfv2v.mouth import LIP_LINE, NARROW
+from mdth.bfv2v.lips import lay, lip_outline
+from mdth.bfv2v.mouth import LIP_LINE, fill
 from mdth.bfv2v.mouth_network import MouthNetwork
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
@@ -78,7 +78,7 @@ class Source:
         view = seen.view.view
         outline = lip_outline(mesh) @ view.matrix[:, :2].T + view.matrix[:, 2]
         unit = SIZE[0] / conditions.WIDTH
-        filled = cover(outline, SIZE, max(0.7, 0.008 * unit), NARROW * unit)
+        filled = fill(outline, SIZE, unit, self._cavity.seam)
         line = LIP_LINE * self._cavity.light.flesh
 
         def laid(colours: FloatArray) -> FloatArray:

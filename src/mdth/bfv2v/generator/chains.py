@@ -14,6 +14,8 @@ from mdth.bfv2v.generator.motion import VARIANCE
 from mdth.bfv2v.generator.spade import SLOPE
 
 EPSILON = 1e-5
+TAPS = 7
+"""Of the mask's and the occlusion map's kernels, along each axis."""
 
 
 @Fused
@@ -99,8 +101,8 @@ def _even(x: Tensor, mean: Tensor, deviation: Tensor, times: int) -> Tensor:
     even = (last(x).float() - mean[:, None, None]) * deviation[:, None, None]
     if times == 1:
         return even
-    y, x_ = (torch.arange(times * size, device=x.device) // times for size in x.shape[2:])
-    return even[:, y[:, None], x_]
+    rows, columns = (torch.arange(times * size, device=x.device) // times for size in x.shape[2:])
+    return even[:, rows[:, None], columns]
 
 
 @Fused
@@ -124,7 +126,7 @@ def leaky(x: Tensor, bias: Tensor, slope: float) -> Tensor:
 
 @Fused
 def dimmed(x: Tensor, bias: Tensor, light: Tensor) -> Tensor:
-    """X [B,C,h,w] times light [B,1,h,w], float32."""
+    """[B,C,h,w] times light [B,1,h,w], float32."""
     return first((last(x) + bias) * last(light))
 
 
@@ -137,17 +139,20 @@ def picture(x: Tensor, bias: Tensor) -> Tensor:
 @Fused
 def pooled(x: Tensor, bias: Tensor) -> Tensor:
     """ReLU and the mean over 2x2 of each plane, [B,C,D,H,W] -> [B,C,D,H/2,W/2]."""
-    y = functional.relu(last(x).float() + bias)
-    rows = y[:, :, ::2] + y[:, :, 1::2]
-    return first(((rows[..., ::2, :] + rows[..., 1::2, :]) / 4).to(x.dtype))
+    return first(_halved(functional.relu(last(x).float() + bias)).to(x.dtype))
 
 
 @Fused
 def pooled_planes(partial: Tensor, bias: Tensor, batch: int) -> Tensor:
     """As `pooled`, of a convolution whose three depths are outputs: [B D,3 C,H,W]."""
-    y = functional.relu(_over_depth(partial, 3, len(bias), batch) + bias)
-    rows = y[:, :, ::2] + y[:, :, 1::2]
-    return first(((rows[..., ::2, :] + rows[..., 1::2, :]) / 4).to(partial.dtype))
+    total = _over_depth(partial, 3, len(bias), batch) + bias
+    return first(_halved(functional.relu(total)).to(partial.dtype))
+
+
+def _halved(x: Tensor) -> Tensor:
+    """The mean over 2x2 of each plane, [B,D,H,W,C] -> [B,D,H/2,W/2,C]."""
+    rows = x[:, :, ::2] + x[:, :, 1::2]
+    return (rows[..., ::2, :] + rows[..., 1::2, :]) / 4
 
 
 @Fused
@@ -232,7 +237,3 @@ def last(x: Tensor) -> Tensor:
 def first(x: Tensor) -> Tensor:
     """[B,...,C] as [B,C,...]."""
     return x.movedim(-1, 1)
-
-
-TAPS = 7
-"""Of the mask's and the occlusion map's kernels, along each axis."""
