@@ -12,9 +12,9 @@ from made_media import clicks, make_clip, make_wav
 
 from mdth.artefacts import Portrait
 from mdth.config import config
+from mdth.face.portrait import prepare_portrait
 from mdth.media.image import read_image
-from mdth.preprocess.portrait import prepare_portrait
-from mdth.seed_files import SeedFiles
+from mdth.seed.files import SeedFiles
 
 CLIP_FPS, CLIP_FRAMES, HIDDEN = 25, 20, range(8, 11)
 SPEECH_S, CLICKS_S = 0.5, [0.05, 0.35]
@@ -25,7 +25,7 @@ def seed_common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder `warping-common/th` with small random checkpoints."""
     for package in ("torch", "eos", "scipy"):
         pytest.importorskip(package)
-    from mdth.train import seed_made_up
+    from tests.support import seed_made_up
 
     common = tmp_path_factory.mktemp("common") / "th"
     seed_made_up.write(common, small=True)
