@@ -13,9 +13,9 @@ import pytest
 from made_tasks import noted
 
 from mdth.batch import cluster
-from mdth.batch.dispatch import Limits
-from mdth.batch.export import Place, run
+from mdth.batch import run as batch_run
 from mdth.batch.job import Job, Result
+from mdth.batch.run import Limits, Place, run
 from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
@@ -28,7 +28,7 @@ def ray() -> Iterator[Any]:
     """A cluster of this machine alone: 2 CPUs, and 2 GPUs that exist for its bookkeeping only."""
     ray = pytest.importorskip("ray", reason="ray, the extra `cluster`, is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             num_cpus=2,
@@ -95,7 +95,7 @@ def test_nodes_with_another_version_take_no_part(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
-    monkeypatch.setattr(cluster, "MOST_FALSE_STARTS", 1)
+    monkeypatch.setattr(batch_run, "MOST_FALSE_STARTS", 1)
     with pytest.raises(InputError, match=r"no worker starts .* the batch 99\.0"):
         all_results(tmp_path, ["t-1"])
 

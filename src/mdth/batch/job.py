@@ -4,8 +4,8 @@ import importlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from mdth.errors import MdthError, StorageError
 from mdth.redact import redacted
@@ -47,15 +47,6 @@ class Outcome:
     seconds: float
     error: str = ""
     again: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """What `as_json` gave."""
-        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,8 @@ REPORT_EVERY_S = 10.0
 def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     """One task for many twins -> a table of results. Raises MdthError when any failed."""
     from mdth.batch import names, table
-    from mdth.batch.dispatch import Limits
-    from mdth.batch.export import Place, run
     from mdth.batch.job import Job
+    from mdth.batch.run import Limits, Place, run
 
     settings = _settings(parsed)
     job = Job(TASKS[parsed.task], settings, logging.getLogger("mdth").level)
@@ -61,9 +60,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
-    from mdth.cli.arguments import parser
-
-    known = vars(parser().parse_args([parsed.task, "any"]))
+    known = parsed.options_of[parsed.task]
     given = {field.name: field for field in fields(Options) if hasattr(parsed, field.name)}
     for name, field in given.items():
         if name not in known and getattr(parsed, name) != field.default:

@@ -1,0 +1,153 @@
+"""A job for many twins, given out one by one to workers wherever they are."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mdth.batch.job import Job, Outcome, Result
+from mdth.errors import InputError
+
+log = logging.getLogger("mdth")
+
+MOST_FALSE_STARTS = 10
+LATE = "stopped after {:g} s; see --timeout"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the workers are.
+
+    workers: how many; None is 1 here, and on a cluster one per `gpus` or, without GPUs, per CPU.
+    cluster: None for processes of this machine, else "local", "auto" or a Ray cluster's address.
+    gpus: how many each worker sees, where there are any.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    gpus: int = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """retries: of one twin, when the cause may pass. timeout_s: for one attempt, None for none."""
+
+    retries: int = 2
+    timeout_s: float | None = None
+
+
+class Worker(Protocol):
+    """Does one twin at a time."""
+
+    def start(self) -> Future[str]:
+        """Start, or start anew: given when it is up, why it cannot take part, empty if it can."""
+
+    def begin(self, twin: str) -> Future[Outcome]:
+        """One attempt; its exception is for `lost` to explain, and the worker must start anew."""
+
+    def lost(self, error: BaseException, seconds: float) -> Outcome:
+        """What became of a twin whose attempt gave this exception after so many seconds."""
+
+
+@dataclass
+class _Try:
+    """A twin on its way: attempts begun, seconds of those that ended, when the last one began."""
+
+    twin: str
+    attempts: int = 0
+    seconds: float = 0.0
+    begun: float = 0.0
+
+    def result(self, outcome: Outcome) -> Result:
+        """The last one's."""
+        return Result(
+            self.twin, outcome.state, round(self.seconds, 3), outcome.error, self.attempts
+        )
+
+
+def run(
+    twins: Sequence[str], job: Job, place: Place, limits: Limits | None = None
+) -> Generator[Result, None, None]:
+    """The result of each twin, in the order they end; closing the iterator ends the workers.
+
+    A twin is repeated only when its outcome says `again`, at most `limits.retries` times and after
+    all others. Raises MissingDependency, InputError, DeviceError when the workers cannot be had;
+    what goes wrong with a twin is in its result.
+    """
+    limits = limits or Limits()
+    with _crew(place)(job, place, limits.timeout_s, most=len(twins)) as workers:
+        yield from _Batch(twins, workers, limits.retries).results()
+
+
+def _crew(place: Place) -> Callable[..., AbstractContextManager[Sequence[Worker]]]:
+    if place.cluster is None:
+        from mdth.batch import local
+
+        return local.crew
+    from mdth.batch import cluster
+
+    return cluster.crew
+
+
+class _Batch:
+    """Who waits, who starts, who runs."""
+
+    def __init__(self, twins: Sequence[str], workers: Sequence[Worker], retries: int) -> None:
+        self._waiting = deque(_Try(twin) for twin in twins)
+        self._idle: list[Worker] = []
+        self._starting = {worker.start(): worker for worker in workers}
+        self._running: dict[Future[Outcome], tuple[Worker, _Try]] = {}
+        self._retries = retries
+        self._false_starts = 0
+
+    def results(self) -> Generator[Result, None, None]:
+        while self._waiting or self._running:
+            while self._waiting and self._idle:
+                self._begin(self._idle.pop(), self._waiting.popleft())
+            awaited: list[Future[Any]] = [*self._starting, *self._running]
+            ended = wait(awaited, return_when=FIRST_COMPLETED).done
+            for start in self._starting.keys() & ended:
+                self._came_up(start)
+            for attempt in self._running.keys() & ended:
+                worker, tried = self._running.pop(attempt)
+                outcome = self._outcome(attempt, worker, tried)
+                tried.seconds += outcome.seconds
+                if outcome.again and tried.attempts <= self._retries:
+                    log.warning("%s: %s; will be tried again", tried.twin, outcome.error)
+                    self._waiting.append(tried)
+                else:
+                    yield tried.result(outcome)
+
+    def _begin(self, worker: Worker, tried: _Try) -> None:
+        tried.attempts += 1
+        tried.begun = time.monotonic()
+        self._running[worker.begin(tried.twin)] = worker, tried
+
+    def _came_up(self, start: Future[str]) -> None:
+        worker = self._starting.pop(start)
+        error = start.exception()
+        problem = first_line(error) if error else start.result()
+        self._false_starts = self._false_starts + 1 if problem else 0
+        if self._false_starts > MOST_FALSE_STARTS:
+            raise InputError(f"no worker starts ({problem})")
+        if problem:
+            self._starting[worker.start()] = worker
+        else:
+            self._idle.append(worker)
+
+    def _outcome(self, attempt: Future[Outcome], worker: Worker, tried: _Try) -> Outcome:
+        error = attempt.exception()
+        if error is None:
+            self._idle.append(worker)
+            return attempt.result()
+        self._starting[worker.start()] = worker
+        return worker.lost(error, round(time.monotonic() - tried.begun, 3))
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the rest of it."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
