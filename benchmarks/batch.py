@@ -1,6 +1,6 @@
 """What a batch of twins costs on this machine: see docs/scale.md. `--quick` for a first look.
 
-python scripts/batch_bench.py [--quick] [--ray]
+python benchmarks/batch.py [--quick] [--ray]
 
 Runs with one and with two workers take turns, so that what else runs here falls on both; CPU
 seconds are those of the whole batch, its workers included, and hardly depend on it.
@@ -90,7 +90,7 @@ def home(folder: Path) -> dict[str, str]:
         **os.environ,
         "MDTH_STORE": str(folder / "store"),
         "MDTH_HOME": str(folder / "home"),
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
     }
 
 
@@ -229,7 +229,8 @@ def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool
     (folder / "nothing.py").write_text("def task(twin):\n    return True\n")
     code = (
         "import sys, time\n"
-        "from mdth.batch.export import Job, Place, run\n"
+        "from mdth.batch.job import Job\n"
+        "from mdth.batch.run import Place, run\n"
         "if __name__ == '__main__':\n"
         "    count, where = int(sys.argv[1]), sys.argv[2] or None\n"
         "    twins = [f't{number}' for number in range(count)]\n"
