@@ -15,9 +15,9 @@ import made_tasks
 import pytest
 from made_tasks import noted
 
-from mdth.batch.job import Job, Result
+from mdth.batch.job import Job, Limits, Place, Result
 from mdth.batch.local import gpu_shares, shares, usable_cores
-from mdth.batch.run import Limits, Place, run
+from mdth.batch.run import run
 from mdth.errors import DeviceError
 
 # Generous: a test that needs it hangs.
@@ -161,8 +161,8 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(made_tasks.__file__).parent)!r})
-        from mdth.batch.job import Job
-        from mdth.batch.run import Place, run
+        from mdth.batch.job import Job, Place
+        from mdth.batch.run import run
         if __name__ == "__main__":
             job = Job("made_tasks:cheap", {{"folder": {str(tmp_path)!r}}})
             for result in run(["t-1", "t-2"], job, Place(1)):

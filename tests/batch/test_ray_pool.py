@@ -13,9 +13,8 @@ import pytest
 from made_tasks import noted
 
 from mdth.batch import cluster
-from mdth.batch import run as batch_run
-from mdth.batch.job import Job, Result
-from mdth.batch.run import Limits, Place, run
+from mdth.batch.job import Job, Limits, Place, Result
+from mdth.batch.run import run
 from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
@@ -95,7 +94,7 @@ def test_nodes_with_another_version_take_no_part(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
-    monkeypatch.setattr(batch_run, "MOST_FALSE_STARTS", 1)
+    monkeypatch.setattr("mdth.batch.run.MOST_FALSE_STARTS", 1)
     with pytest.raises(InputError, match=r"no worker starts .* the batch 99\.0"):
         all_results(tmp_path, ["t-1"])
 

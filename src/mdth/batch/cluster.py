@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdth import __version__
-from mdth.batch.job import Job, Outcome, attempt
-from mdth.batch.run import LATE, MOST_FALSE_STARTS, Place, first_line
+from mdth.batch.job import Job, Outcome, Place, attempt, died, late
 from mdth.config import config
 from mdth.errors import InputError, MissingDependency
 
@@ -23,6 +22,7 @@ log = logging.getLogger("mdth")
 LOCAL = "local"
 CPUS_PER_WORKER = 1
 CONNECT_TIMEOUT_S = 10
+START_RETRIES = 3
 STDERR = 2
 # What a node needs to find the twins. Keys and secrets are each node's own affair.
 PASSED_ON = ("MDTH_S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION")
@@ -102,7 +102,7 @@ class RayWorker:
             # It may only be out of reach: it must not write while another does its twin again.
             self._ray.kill(self._actor, no_restart=False)
         self._started = True
-        problem = self._actor.problem.options(max_task_retries=MOST_FALSE_STARTS)
+        problem = self._actor.problem.options(max_task_retries=START_RETRIES)
         up: Future[str] = problem.remote().future()
         return up
 
@@ -116,8 +116,8 @@ class RayWorker:
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """Late, or with its process or node; then the twin can be tried again."""
         if self._timeout_s is not None and seconds >= self._timeout_s:
-            return Outcome("failed", seconds, LATE.format(self._timeout_s))
-        return Outcome("failed", seconds, f"its worker died ({first_line(error)})", again=True)
+            return late(self._timeout_s)
+        return died(first_line(error))
 
     def close(self) -> None:
         """End the actor."""
@@ -174,3 +174,8 @@ def _environment() -> dict[str, str]:
     passed["MDTH_STORE"] = store if "://" in store else str(Path(store).absolute())
     passed["MDTH_HOME"] = str(config().home.absolute())
     return passed
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the rest of it."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

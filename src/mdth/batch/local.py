@@ -17,8 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from mdth import devices
 from mdth.batch import worker
-from mdth.batch.job import Job, Outcome
-from mdth.batch.run import LATE, Place
+from mdth.batch.job import Job, Outcome, Place, died, failed, late
 
 # Started fresh: a fork would copy locks and thread pools in any state.
 SPAWN = multiprocessing.get_context("spawn")
@@ -92,15 +91,14 @@ class LocalWorker:
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """What pebble's exception says of a twin."""
         if isinstance(error, TimeoutError):
-            return Outcome("failed", seconds, LATE.format(self._timeout_s))
+            return late(self._timeout_s)
         if isinstance(error, ProcessExpired):
             code = error.exitcode
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            words = f"its worker died ({how}; 9 is often the system, out of memory)"
-            return Outcome("failed", seconds, words, again=True)
+            return died(f"{how}; 9 is often the system, out of memory")
         if isinstance(error, BrokenProcessPool):
-            return Outcome("failed", seconds, "its worker died at the start", again=True)
-        return Outcome("failed", seconds, f"unexpected {type(error).__name__}: {error}")
+            return died("before it could say that it had begun")
+        return failed(f"unexpected {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """End the process: it is told to, killed when it is late, and its children with it."""

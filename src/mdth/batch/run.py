@@ -3,41 +3,18 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mdth.batch.job import Job, Outcome, Result
+from mdth.batch import cluster, local
+from mdth.batch.job import Job, Limits, Outcome, Place, Result
 from mdth.errors import InputError
 
 log = logging.getLogger("mdth")
 
 MOST_FALSE_STARTS = 10
-LATE = "stopped after {:g} s; see --timeout"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the workers are.
-
-    workers: how many; None is 1 here, and on a cluster one per `gpus` or, without GPUs, per CPU.
-    cluster: None for processes of this machine, else "local", "auto" or a Ray cluster's address.
-    gpus: how many each worker sees, where there are any.
-    """
-
-    workers: int | None = None
-    cluster: str | None = None
-    gpus: int = 1
-
-
-@dataclass(frozen=True)
-class Limits:
-    """retries: of one twin, when the cause may pass. timeout_s: for one attempt, None for none."""
-
-    retries: int = 2
-    timeout_s: float | None = None
 
 
 class Worker(Protocol):
@@ -47,7 +24,7 @@ class Worker(Protocol):
         """Start, or start anew: given when it is up, why it cannot take part, empty if it can."""
 
     def begin(self, twin: str) -> Future[Outcome]:
-        """One attempt; its exception is for `lost` to explain, and the worker must start anew."""
+        """One attempt. After an exception the worker must start anew."""
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """What became of a twin whose attempt gave this exception after so many seconds."""
@@ -62,12 +39,6 @@ class _Try:
     seconds: float = 0.0
     begun: float = 0.0
 
-    def result(self, outcome: Outcome) -> Result:
-        """The last one's."""
-        return Result(
-            self.twin, outcome.state, round(self.seconds, 3), outcome.error, self.attempts
-        )
-
 
 def run(
     twins: Sequence[str], job: Job, place: Place, limits: Limits | None = None
@@ -79,18 +50,9 @@ def run(
     what goes wrong with a twin is in its result.
     """
     limits = limits or Limits()
-    with _crew(place)(job, place, limits.timeout_s, most=len(twins)) as workers:
+    crew = local.crew if place.cluster is None else cluster.crew
+    with crew(job, place, limits.timeout_s, most=len(twins)) as workers:
         yield from _Batch(twins, workers, limits.retries).results()
-
-
-def _crew(place: Place) -> Callable[..., AbstractContextManager[Sequence[Worker]]]:
-    if place.cluster is None:
-        from mdth.batch import local
-
-        return local.crew
-    from mdth.batch import cluster
-
-    return cluster.crew
 
 
 class _Batch:
@@ -113,14 +75,13 @@ class _Batch:
             for start in self._starting.keys() & ended:
                 self._came_up(start)
             for attempt in self._running.keys() & ended:
-                worker, tried = self._running.pop(attempt)
-                outcome = self._outcome(attempt, worker, tried)
-                tried.seconds += outcome.seconds
+                tried, outcome = self._ended(attempt)
                 if outcome.again and tried.attempts <= self._retries:
                     log.warning("%s: %s; will be tried again", tried.twin, outcome.error)
                     self._waiting.append(tried)
                 else:
-                    yield tried.result(outcome)
+                    spent = round(tried.seconds, 3)
+                    yield Result(tried.twin, outcome.state, spent, outcome.error, tried.attempts)
 
     def _begin(self, worker: Worker, tried: _Try) -> None:
         tried.attempts += 1
@@ -128,9 +89,8 @@ class _Batch:
         self._running[worker.begin(tried.twin)] = worker, tried
 
     def _came_up(self, start: Future[str]) -> None:
-        worker = self._starting.pop(start)
-        error = start.exception()
-        problem = first_line(error) if error else start.result()
+        worker, error = self._starting.pop(start), start.exception()
+        problem = cluster.first_line(error) if error else start.result()
         self._false_starts = self._false_starts + 1 if problem else 0
         if self._false_starts > MOST_FALSE_STARTS:
             raise InputError(f"no worker starts ({problem})")
@@ -139,15 +99,15 @@ class _Batch:
         else:
             self._idle.append(worker)
 
-    def _outcome(self, attempt: Future[Outcome], worker: Worker, tried: _Try) -> Outcome:
+    def _ended(self, attempt: Future[Outcome]) -> tuple[_Try, Outcome]:
+        worker, tried = self._running.pop(attempt)
         error = attempt.exception()
         if error is None:
+            outcome = attempt.result()
+            tried.seconds += outcome.seconds
             self._idle.append(worker)
-            return attempt.result()
+            return tried, outcome
+        spent = time.monotonic() - tried.begun
+        tried.seconds += spent
         self._starting[worker.start()] = worker
-        return worker.lost(error, round(time.monotonic() - tried.begun, 3))
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, without the rest of it."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return tried, worker.lost(error, spent)

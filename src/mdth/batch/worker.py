@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from mdth.batch.job import Job, Outcome, attempt
-from mdth.stages import current_twin
+from mdth.log.stages import current_twin
 
 LONGEST_LINE = 10_000
 

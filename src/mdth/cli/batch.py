@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mdth.console import TEXT, Progress, as_json, one_line
 from mdth.errors import InputError, MdthError
+from mdth.log.console import TEXT, Progress, as_json, one_line
 from mdth.options import Options
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ REPORT_EVERY_S = 10.0
 def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     """One task for many twins -> a table of results. Raises MdthError when any failed."""
     from mdth.batch import names, table
-    from mdth.batch.job import Job
-    from mdth.batch.run import Limits, Place, run
+    from mdth.batch.job import Job, Limits, Place
+    from mdth.batch.run import run
 
     settings = _settings(parsed)
     job = Job(TASKS[parsed.task], settings, logging.getLogger("mdth").level)
