@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from batch import home, make_twin, run_batch  # noqa: E402
+from benchmarks.batch import home, make_twin, run_batch  # noqa: E402
 
 TWINS = 6
 # The command line of what does the work: a local worker, an actor.

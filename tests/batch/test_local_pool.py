@@ -103,9 +103,9 @@ def test_a_busy_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["hang-1", "t-1", "t-2"], limits=Limits(2, timeout_s=3))
+    results = all_results(tmp_path, ["hang-1", "t-1", "t-2"], limits=Limits(2, timeout_s=5))
     assert (results["hang-1"].state, results["hang-1"].attempts) == ("failed", 1)
-    assert "3 s" in results["hang-1"].error
+    assert "5 s" in results["hang-1"].error
     assert results["t-1"].state == results["t-2"].state == "done"
 
 
@@ -114,6 +114,25 @@ def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
     assert results["parent-1"].state == "failed"
     (child,) = map(int, noted(tmp_path, "children"))
     wait_for(lambda: not alive(child))
+
+
+def test_children_of_idle_workers_end_with_them(tmp_path: Path) -> None:
+    results = all_results(tmp_path, ["child-1", "t-1"], workers=1)
+    assert {result.state for result in results.values()} == {"done"}
+    (child,) = map(int, noted(tmp_path, "children"))
+    wait_for(lambda: not alive(child))
+
+
+def test_a_twin_that_ends_its_process_or_asks_to(tmp_path: Path) -> None:
+    results = all_results(tmp_path, ["leave-1", "quit-1", "t-1"], limits=Limits(retries=1))
+    assert (results["leave-1"].state, results["leave-1"].attempts) == ("failed", 2)
+    assert "its worker died" in results["leave-1"].error
+    assert (results["quit-1"].state, results["t-1"].state) == ("failed", "done")
+
+
+def test_a_late_twin_tidies_up(tmp_path: Path) -> None:
+    assert all_results(tmp_path, ["tidy-1"], limits=Limits(timeout_s=5))["tidy-1"].state == "failed"
+    assert noted(tmp_path, "tidied") == ["tidy-1"]
 
 
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
@@ -179,11 +198,46 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: not any(alive(int(pid)) for pid in noted(tmp_path, "loaded")))
 
 
+def test_a_system_without_process_groups_and_affinity(tmp_path: Path) -> None:
+    missing = "setpgid, os.killpg, os.sched_setaffinity, os.sched_getaffinity"
+    (tmp_path / "sitecustomize.py").write_text(f"import os\ndel os.{missing}\n")
+    code = f"""
+        import os
+        from mdth.batch.job import Job, Limits, Place
+        from mdth.batch.run import run
+        if __name__ == "__main__":
+            assert not hasattr(os, "killpg")
+            job = Job("made_tasks:cheap", {{"folder": {str(tmp_path)!r}}})
+            for result in run(["t-1", "die-1", "hang-1", "t-2"], job, Place(2), Limits(1, 5)):
+                print(result.twin, result.state, result.attempts, flush=True)
+        """
+    script = tmp_path / "elsewhere.py"
+    script.write_text(textwrap.dedent(code))
+    path = [str(tmp_path), str(Path(made_tasks.__file__).parent), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(ended.stdout.splitlines()) == [
+        "die-1 failed 2",
+        "hang-1 failed 1",
+        "t-1 done 1",
+        "t-2 done 1",
+    ]
+    assert not any(alive(int(pid)) for pid in noted(tmp_path, "loaded"))
+
+
 def test_workers_log_through_the_parent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mdth")
     all_results(tmp_path, ["tell-1"], workers=1)
     (record,) = [record for record in caplog.records if "working on" in record.message]
     assert (record.message, record.bytes, record.levelname) == ("working on tell-1", 7, "INFO")
+    assert record.twin == "tell-1"
 
 
 def test_workers_share_the_cores(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_killed_actors_lose_and_repeat_no_finished_twin(ray: Any, tmp_path: Path
 
 def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
     twins = ["hang-1", "storeless_once-1", "faceless-1", "t-1"]
-    results = all_results(tmp_path, twins, Limits(retries=1, timeout_s=3))
+    results = all_results(tmp_path, twins, Limits(retries=1, timeout_s=5))
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
         "hang-1": ("failed", 1),
         "storeless_once-1": ("done", 2),

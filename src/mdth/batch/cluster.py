@@ -22,7 +22,6 @@ log = logging.getLogger("mdth")
 LOCAL = "local"
 CPUS_PER_WORKER = 1
 CONNECT_TIMEOUT_S = 10
-START_RETRIES = 3
 STDERR = 2
 # What a node needs to find the twins. Keys and secrets are each node's own affair.
 PASSED_ON = ("MDTH_S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION")
@@ -46,7 +45,7 @@ def crew(
         room = all_gpus // gpus if gpus else cpus // CPUS_PER_WORKER
         size = max(1, min(place.workers or room, most))
         log.info("Ray cluster: %d CPUs, %d GPUs, %d workers", cpus, all_gpus, size)
-        actor = ray.remote(num_cpus=CPUS_PER_WORKER, num_gpus=gpus, max_restarts=-1)(Actor)
+        actor = ray.remote(num_cpus=CPUS_PER_WORKER, num_gpus=gpus)(Actor)
         workers = [RayWorker(ray, actor, job, timeout_s=timeout_s) for _ in range(size)]
         try:
             yield workers
@@ -84,26 +83,25 @@ class Actor:
 
 
 class RayWorker:
-    """An actor, which Ray starts again, on any node with room, when its process or node is lost.
+    """An actor; when its process or node is lost another takes its place, wherever there is room.
 
-    Its twin goes back to the batch, which counts the attempts: Ray itself repeats no twin.
+    Ray itself restarts and repeats nothing: its restart of an actor that may only be out of reach
+    raced with the kill that must come first, and cost twins their second attempt.
     """
 
     def __init__(self, ray: Any, actor: Any, job: Job, *, timeout_s: float | None) -> None:
         self._ray = ray
+        self._kind = actor
         self._job = job
         self._timeout_s = timeout_s
-        self._actor = actor.remote(__version__, _environment())
-        self._started = False
+        self._actor: Any = None
 
     def start(self) -> Future[str]:
-        """Wait for the actor; from the second time on it is killed before."""
-        if self._started:
-            # It may only be out of reach: it must not write while another does its twin again.
-            self._ray.kill(self._actor, no_restart=False)
-        self._started = True
-        problem = self._actor.problem.options(max_task_retries=START_RETRIES)
-        up: Future[str] = problem.remote().future()
+        """A new actor in the place of what there was."""
+        # That may only be out of reach: it must not write while another does its twin again.
+        self.close()
+        self._actor = self._kind.remote(__version__, _environment())
+        up: Future[str] = self._actor.problem.remote().future()
         return up
 
     def begin(self, twin: str) -> Future[Outcome]:
@@ -121,7 +119,8 @@ class RayWorker:
 
     def close(self) -> None:
         """End the actor."""
-        self._ray.kill(self._actor)
+        if self._actor is not None:
+            self._ray.kill(self._actor)
 
 
 def _ray() -> Any:
