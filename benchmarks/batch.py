@@ -226,11 +226,11 @@ def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool
     code = (
         "import sys, time\n"
         "from mdth.batch.job import Job\n"
-        "from mdth.batch.run import Place, run\n"
+        "from mdth.batch.run import run\n"
         "if __name__ == '__main__':\n"
         "    count, where = int(sys.argv[1]), sys.argv[2] or None\n"
         "    twins = [f't{number}' for number in range(count)]\n"
-        "    results = run(twins, Job('nothing:task'), Place(2, where))\n"
+        "    results = run(twins, Job('nothing:task'), workers=2, where=where)\n"
         "    next(results)\n"
         "    start = time.perf_counter()\n"
         "    print(len(list(results)) / (time.perf_counter() - start))\n"

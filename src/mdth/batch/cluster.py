@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdth import __version__
-from mdth.batch.job import Job, Outcome, Place, attempt, died, late
+from mdth.batch.job import Job, Outcome, attempt, died, late
 from mdth.config import config
 from mdth.errors import InputError, MissingDependency
 
@@ -29,28 +29,28 @@ PASSED_ON = ("MDTH_S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_
 
 @contextlib.contextmanager
 def crew(
-    job: Job, place: Place, timeout_s: float | None, *, most: int
+    job: Job, where: str, workers: int | None, *, most: int, gpus: int, timeout_s: float | None
 ) -> Iterator[Sequence["RayWorker"]]:
-    """Actors with `place.gpus` each, where the cluster has any; they end with the `with`.
+    """Actors with `gpus` each, where the cluster has any, at most `most`; they end with the `with`.
 
-    `place.cluster`: "local" starts a cluster on this machine and ends it, "auto" finds the one that
+    where: "local" starts a cluster on this machine and ends it, "auto" finds the one that
     runs, else the address of one. Actors the cluster has no room for join in when it has.
     Raises MissingDependency without ray, InputError when there is no such cluster.
     """
     ray = _ray()
-    with _connected(ray, str(place.cluster), verbose=job.log_level <= logging.INFO):
+    with _connected(ray, where, verbose=job.log_level <= logging.INFO):
         found = ray.cluster_resources()
         all_gpus, cpus = int(found.get("GPU", 0)), int(found.get("CPU", 0))
-        gpus = place.gpus if all_gpus else 0
+        gpus = gpus if all_gpus else 0
         room = all_gpus // gpus if gpus else cpus // CPUS_PER_WORKER
-        size = max(1, min(place.workers or room, most))
+        size = max(1, min(workers or room, most))
         log.info("Ray cluster: %d CPUs, %d GPUs, %d workers", cpus, all_gpus, size)
-        actor = ray.remote(num_cpus=CPUS_PER_WORKER, num_gpus=gpus)(Actor)
-        workers = [RayWorker(ray, actor, job, timeout_s=timeout_s) for _ in range(size)]
+        kind = ray.remote(num_cpus=CPUS_PER_WORKER, num_gpus=gpus)(Actor)
+        crew = [RayWorker(ray, kind, job, timeout_s=timeout_s) for _ in range(size)]
         try:
-            yield workers
+            yield crew
         finally:
-            for worker in workers:
+            for worker in crew:
                 worker.close()
 
 
@@ -89,9 +89,9 @@ class RayWorker:
     raced with the kill that must come first, and cost twins their second attempt.
     """
 
-    def __init__(self, ray: Any, actor: Any, job: Job, *, timeout_s: float | None) -> None:
+    def __init__(self, ray: Any, kind: Any, job: Job, *, timeout_s: float | None) -> None:
         self._ray = ray
-        self._kind = actor
+        self._kind = kind
         self._job = job
         self._timeout_s = timeout_s
         self._actor: Any = None

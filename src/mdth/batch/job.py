@@ -1,4 +1,4 @@
-"""One task and its settings, where it is done how often, and what became of a twin."""
+"""One task and its settings, and what became of a twin."""
 
 import importlib
 import logging
@@ -32,28 +32,6 @@ class Job:
         """Do the task: whether there was anything to do."""
         module, _, function = self.task.partition(":")
         return bool(getattr(importlib.import_module(module), function)(twin, **self.settings))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the workers are.
-
-    workers: how many; None is 1 here, and on a cluster one per `gpus` or, without GPUs, per CPU.
-    cluster: None for processes of this machine, else "local", "auto" or a Ray cluster's address.
-    gpus: how many each worker sees, where there are any.
-    """
-
-    workers: int | None = None
-    cluster: str | None = None
-    gpus: int = 1
-
-
-@dataclass(frozen=True)
-class Limits:
-    """retries: of one twin, when the cause may pass. timeout_s: for one attempt, None for none."""
-
-    retries: int = 2
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from mdth import devices
 from mdth.batch import worker
-from mdth.batch.job import Job, Outcome, Place, died, failed, late
+from mdth.batch.job import Job, Outcome, died, failed, late
 
 # Started fresh: a fork would copy locks and thread pools in any state.
 SPAWN = multiprocessing.get_context("spawn")
@@ -29,12 +29,11 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def crew(
-    job: Job, place: Place, timeout_s: float | None, *, most: int
+    job: Job, size: int, *, gpus: int, timeout_s: float | None
 ) -> Iterator[Sequence["LocalWorker"]]:
-    """Workers with a share of the cores and GPUs each, at most `most`; they end with the `with`."""
-    size = max(1, min(place.workers or 1, most))
-    parts = zip(shares(usable_cores(), size), gpu_shares(size, place.gpus), strict=True)
-    workers = [LocalWorker(job, cores, gpus, timeout_s=timeout_s) for cores, gpus in parts]
+    """Workers with a share of the cores and GPUs each; they end with the `with`."""
+    parts = zip(shares(usable_cores(), size), gpu_shares(size, gpus), strict=True)
+    workers = [LocalWorker(job, cores, own, timeout_s=timeout_s) for cores, own in parts]
     try:
         yield workers
     finally:

@@ -5,11 +5,12 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mdth.batch import cluster, local
-from mdth.batch.job import Job, Limits, Outcome, Place, Result
+from mdth.batch.job import Job, Outcome, Result
 from mdth.errors import InputError
 
 log = logging.getLogger("mdth")
@@ -17,17 +18,7 @@ log = logging.getLogger("mdth")
 MOST_FALSE_STARTS = 10
 
 
-class Worker(Protocol):
-    """Does one twin at a time."""
-
-    def start(self) -> Future[str]:
-        """Start, or start anew: given when it is up, why it cannot take part, empty if it can."""
-
-    def begin(self, twin: str) -> Future[Outcome]:
-        """One attempt. After an exception the worker must start anew."""
-
-    def lost(self, error: BaseException, seconds: float) -> Outcome:
-        """What became of a twin whose attempt gave this exception after so many seconds."""
+Worker = local.LocalWorker | cluster.RayWorker
 
 
 @dataclass
@@ -41,18 +32,32 @@ class _Try:
 
 
 def run(
-    twins: Sequence[str], job: Job, place: Place, limits: Limits | None = None
+    twins: Sequence[str],
+    job: Job,
+    *,
+    workers: int | None = None,
+    gpus: int = 1,
+    where: str | None = None,
+    retries: int = 2,
+    timeout_s: float | None = None,
 ) -> Generator[Result, None, None]:
     """The result of each twin, in the order they end; closing the iterator ends the workers.
 
-    A twin is repeated only when its outcome says `again`, at most `limits.retries` times and after
-    all others. Raises MissingDependency, InputError, DeviceError when the workers cannot be had;
-    what goes wrong with a twin is in its result.
+    workers: how many; None is 1 here, and on a cluster one per `gpus` or, without GPUs, per CPU.
+    gpus: how many each worker sees, where there are any.
+    where: None for processes of this machine, else "local", "auto" or a Ray cluster's address.
+    retries: of one twin, after all others, when the cause may pass. timeout_s: for one attempt.
+    Raises MissingDependency, InputError, DeviceError when the workers cannot be had; what goes
+    wrong with a twin is in its result.
     """
-    limits = limits or Limits()
-    crew = local.crew if place.cluster is None else cluster.crew
-    with crew(job, place, limits.timeout_s, most=len(twins)) as workers:
-        yield from _Batch(twins, workers, limits.retries).results()
+    crew: AbstractContextManager[Sequence[Worker]]
+    most = max(1, len(twins))
+    if where is None:
+        crew = local.crew(job, min(workers or 1, most), gpus=gpus, timeout_s=timeout_s)
+    else:
+        crew = cluster.crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s)
+    with crew as found:
+        yield from _Batch(twins, found, retries).results()
 
 
 class _Batch:
