@@ -66,6 +66,10 @@ def _add_twins(table: Any) -> None:
     _add_twin(inference)
     _add(inference, "motion", "video", "engine")
     many = _command(table, "batch", batch.batch, "a task for many twins -> a table of results")
+    alone = {"preprocess": preprocess, "inference": inference}
+    many.set_defaults(
+        options_of={name: vars(one.parse_args(["any"])) for name, one in alone.items()}
+    )
     _add_batch_options(many)
     _add(many, "portrait", "motion", "video", "engine")
     sample = _command(
