@@ -3,7 +3,7 @@ import pytest
 
 from mdth.artefacts import MeshSequence
 from mdth.face import topology
-from mdth.spoken_mesh import resting_face
+from mdth.embedded.motion.rest import resting_face
 
 
 @pytest.fixture(scope="session")
