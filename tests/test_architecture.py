@@ -11,8 +11,7 @@ SOURCE = Path(mdth.__file__).parent
 LAYERS = [
     {"errors", "config", "bounded", "arrays", "artefacts", "seed_artefacts", "redact", "stages"}
     | {"__init__"},
-    {"media", "face", "assets", "devices", "flow", "networks", "options"}
-    | {"restricted_pickle", "state_dict"},
+    {"media", "face", "assets", "devices", "flow", "networks", "options"} | {"files", "state_dict"},
     {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
