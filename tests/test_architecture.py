@@ -12,7 +12,7 @@ LAYERS = [
     {"errors", "config", "bounded", "arrays", "artefacts", "seed_artefacts", "redact", "stages"}
     | {"__init__"},
     {"media", "face", "assets", "devices", "flow", "networks", "options"} | {"files", "state_dict"},
-    {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh_export"},
+    {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh"},
     {
         *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
         *("engines", "seed_files", "seed_engine", "doctor"),

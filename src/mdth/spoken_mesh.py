@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mdth import assets
 from mdth.artefacts import SPEECH_RATE_HZ, MeshSequence
 from mdth.errors import SpeechTooShort
 from mdth.face import geometry, topology
-from mdth.film import TRACKER, take_engine
+from mdth.film import take_engine
 from mdth.media.audio import probe_sound, read_blocks
-from mdth.mesh_export.export import check_target, export
+from mdth.mesh.export import check_target, export
 from mdth.options import Options
 from mdth.preprocess.speech import SHORTEST_S
 from mdth.scene import find_face
@@ -47,7 +46,6 @@ def write(
         sequence,
         output,
         neutral=rest,
-        task=assets.path(TRACKER) if output.suffix.lower() == ".csv" else None,
         sound=speech,
         rate_hz=info.rate_hz,
     )
