@@ -80,7 +80,7 @@ def row(what: str, value: str) -> None:
 
 def home(folder: Path) -> dict[str, str]:
     """The environment of an empty store and a home with the models."""
-    from mdth import assets
+    from mdth.files import assets
 
     common = folder / "home/warping-common/th"
     common.mkdir(parents=True)
@@ -96,7 +96,7 @@ def home(folder: Path) -> dict[str, str]:
 
 def make_twin(store: Path, number: int, length_s: float, prefix: str = "short") -> str:
     """A twin with a piece of the example speech and the sample portrait, 512x600 px."""
-    from mdth import sample
+    from mdth.twins import sample
 
     twin = f"{prefix}-{number:03d}"
     audio, image = store / f"raw/{twin}/audio", store / f"raw/{twin}/image"

@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT / "tests/twins"))
 import kills  # noqa: E402
 from kills import Twin, Undisturbed  # noqa: E402
 
-from mdth import assets, sample  # noqa: E402
+from mdth.files import assets  # noqa: E402
+from mdth.twins import sample  # noqa: E402
 
 OLD: kills.Tasks = (("preprocess", {"--max-size": "256"}), ("inference", {"--preview": ""}))
 NEW: kills.Tasks = (("preprocess", {"--max-size": "320"}), ("inference", {"--preview": ""}))

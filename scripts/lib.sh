@@ -82,9 +82,9 @@ make_environment() {
         "$python" -m venv --clear .venv
     fi
     echo "installing the package ($1); the first time takes a few minutes"
-    # Of what training needs, onnx and scipy are light enough for every run of the tests.
+    # Of what training needs, onnx, scipy and scikit-image are light enough for every run of the tests.
     local packages=(-e .)
-    [ "$1" = core ] || packages=(-e ".[$1]" onnx scipy)
+    [ "$1" = core ] || packages=(-e ".[$1]" onnx scipy scikit-image)
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         -c constraints.txt "${packages[@]}"
     [ "$1" = core ] || install_torch

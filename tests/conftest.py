@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
-from mdth import assets, cli
+from mdth import cli
 from mdth.artefacts import Portrait
 from mdth.config import config
 from mdth.errors import MdthError
+from mdth.files import assets
 from s3_servers import KEY, SECRET, rclone_server
 
 ROOT = Path(__file__).parents[1]

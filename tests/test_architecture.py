@@ -9,19 +9,19 @@ import mdth
 
 SOURCE = Path(mdth.__file__).parent
 LAYERS = [
-    {"errors", "config", "bounded", "arrays", "artefacts", "seed_artefacts", "redact", "stages"}
-    | {"__init__"},
-    {"media", "face", "assets", "devices", "flow", "networks", "options"} | {"files", "state_dict"},
-    {"preprocess", "faceformer", "retarget", "bfv2v", "storage", "mesh"},
+    {"errors", "config", "log", "options", "flow", "__init__"},
+    {"files", "devices"},
+    {"artefacts"},
+    {"media", "face"},
+    {"flame", "motion", "storage", "mesh"},
+    {"faceformer", "bfv2v", "embedded"},
     {
-        *("film", "scene", "record", "manifest", "twins", "pipeline", "sample", "closed_loop"),
-        *("engines", "seed_files", "seed_engine", "doctor"),
-        *("spoken_mesh", "flame_speech", "biwi_speech", "batch", "seed_networks"),
+        *("seed", "film", "scene", "record", "twins", "pipeline", "closed_loop"),
+        *("engines", "doctor", "spoken_mesh", "batch"),
     },
-    {"cli", "console", "__main__"},
+    {"cli", "__main__"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-STAGES = LAYERS[2]
 HEAVY = {"numpy", "mediapipe", "onnxruntime", "cv2", "av", "PIL", "fsspec", "torch"}
 
 
@@ -51,18 +51,16 @@ def files() -> list[Path]:
 
 
 def test_every_part_has_its_layer() -> None:
-    assert {part_of(path) for path in files()} - {"train"} <= set(RANK)
+    assert {part_of(path) for path in files()} <= set(RANK)
 
 
 def test_arrows_only_point_down() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)} imports mdth.{other}"
         for path in files()
-        if (part := part_of(path)) != "train"
+        for part in [part_of(path)]
         for other in imported_parts(path) - {part}
-        if other == "train"
-        or RANK[other] > RANK[part]
-        or (RANK[other] == RANK[part] and part in STAGES | LAYERS[1])
+        if RANK[other] > RANK[part]
     ]
     assert not wrong
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.arrays import DAMAGE, Wanted, map_samples, read_npz
 from mdth.artefacts import UPPER_POINTS
 from mdth.face import topology
+from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
 
 WANTED = {"a": Wanted((None, 3))}
 

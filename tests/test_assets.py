@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mdth import assets
-from mdth.assets import Asset, Source
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
+from mdth.files import assets
+from mdth.files.assets import Asset, Source
 
 CONTENT = b"a small model" * 100
 WHEEL = "mdth_test_model-1.0-py3-none-any.whl"

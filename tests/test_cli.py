@@ -20,7 +20,7 @@ from PIL import Image
 
 from mdth import cli
 from mdth.config import config
-from mdth.console import Progress, progress_line
+from mdth.log.console import Progress, progress_line
 
 ROOT = Path(__file__).parents[1]
 # The fixture `mdth`: arguments -> code, out, err.

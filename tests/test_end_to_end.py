@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import assets, closed_loop
+from mdth import closed_loop
+from mdth.files import assets
 from mdth.film import driving_meshes
 from mdth.flow import Clock
 from mdth.media.audio import read_blocks

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from mdth import cli, stages
-from mdth.console import JSON, Progress, logging_to, one_line
+from mdth import cli
 from mdth.errors import StorageError
-from mdth.redact import hide
+from mdth.log import stages
+from mdth.log.console import JSON, Progress, logging_to, one_line
+from mdth.log.redact import hide
 
 Command = Callable[..., Any]
 PREPARE = ["fetch", "prepare speech", "prepare portrait", "seal", "publish"]

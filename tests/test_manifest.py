@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mdth import manifest
 from mdth.errors import ArtefactError
+from mdth.twins import manifest
 
 NOTHING = {"chosen": None, "skipped": []}
 ORIGIN = manifest.Origin(

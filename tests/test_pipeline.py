@@ -10,15 +10,15 @@ import pytest
 import mdth as package
 from mdth import closed_loop, devices
 from mdth.artefacts import Portrait
-from mdth.bfv2v.export import Renderer
+from mdth.embedded.motion.drive import Driver
+from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.film import FRAMES_AHEAD, MESHES_AHEAD, Scene, frames
 from mdth.flow import Clock
 from mdth.media.video import VideoWriter, probe_video, read_frames
+from mdth.motion.head import REST
 from mdth.options import Options
-from mdth.retarget.drive import Driver
-from mdth.retarget.head import REST
 
 
 @pytest.fixture(scope="module")

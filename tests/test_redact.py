@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdth.redact import Redacting, guard_logs, hide, redacted
+from mdth.log.redact import Redacting, guard_logs, hide, redacted
 
 # What keys, passwords and tokens are made of; long enough not to be part of ordinary words.
 ALPHABET = string.ascii_letters + string.digits + "/+=_-.~"

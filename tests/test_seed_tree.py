@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from mdth import assets, cli
+from mdth import cli
 from mdth.config import config
 from mdth.errors import MdthError
+from mdth.files import assets
 from mdth.storage.store import Store
 
 TWIN = "th_test"

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth import networks
 from mdth.errors import InputError
+from mdth.files import networks
 from mdth.media.image import read_image
 from mdth.mesh.arkit import SHAPES
 

@@ -1,7 +1,8 @@
 """What the stages hand to each other: frozen, saved to a folder and loaded from one.
 
 Only plain formats are written: npz and npy without pickles, PNG, and the user's own sound. Files
-that were renamed since (see `mdth.manifest`) are loaded by a table: the name `save` gave -> path.
+that were renamed since (see `mdth.twins.manifest`) are loaded by a table: the name `save` gave ->
+its path.
 """
 
 import re
@@ -16,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.arrays import DAMAGE, Wanted, map_samples, read_npz
-from mdth.bounded import BoundedFile
 from mdth.errors import ArtefactError
+from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
+from mdth.files.bounded import BoundedFile
 
 __all__ = [
     *("DAMAGE", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
@@ -210,7 +211,7 @@ class Motion:
     translation: [T,3], head position in eye distances, relative to the clip's mean.
     upper: [T,U,3], offsets of `topology.UPPER_FACE` from the clip's mean, face frame, eye
     distances.
-    Frames without a face repeat the nearest found values.
+    Frames without a face lie between the found ones around them.
     """
 
     fps: float

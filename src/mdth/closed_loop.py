@@ -10,10 +10,11 @@ from typing import NamedTuple, Unpack
 
 import numpy as np
 
-from mdth import assets, pipeline
+from mdth import pipeline
 from mdth.artefacts import FloatArray
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
+from mdth.files import assets
 from mdth.film import TRACKER, driving_meshes
 from mdth.flow import Clock
 from mdth.media.audio import read_blocks

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from mdth import assets, devices, record
+from mdth import devices, record
 from mdth.config import config
 from mdth.errors import MdthError
+from mdth.files import assets
+from mdth.log.redact import redacted
 from mdth.options import AUTO, EMBEDDED, SEED
-from mdth.preprocess.seed import landmarks
-from mdth.redact import redacted
-from mdth.seed_files import missing_packages, seed_files
+from mdth.seed import landmarks
+from mdth.seed.files import missing_packages, seed_files
 
 _OF_EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*\bextra\s*==\s*[\"']([A-Za-z0-9_-]+)[\"']")
 MISSING = "missing"

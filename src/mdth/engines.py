@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mdth.errors import CheckpointError, MissingDependency
 from mdth.options import EMBEDDED, SEED, Options
-from mdth.seed_files import missing_packages, seed_files
+from mdth.seed.files import missing_packages, seed_files
 
 log = logging.getLogger("mdth")
 

@@ -9,22 +9,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mdth import assets, record
+from mdth import record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
 from mdth.config import config
 from mdth.errors import SpeechTooShort
+from mdth.files import assets
 from mdth.flow import Clock, ahead, side_by_side
+from mdth.log.stages import tell
+from mdth.media.speech import SHORTEST_S
 from mdth.media.video import RawWriter, VideoWriter
 from mdth.options import SEED, Options
-from mdth.preprocess.speech import SHORTEST_S
-from mdth.stages import tell
 
 if TYPE_CHECKING:
-    from mdth.bfv2v.export import Renderer
-    from mdth.faceformer.export import SpeechToMesh
-    from mdth.flame_speech import FlameSpeech
-    from mdth.retarget.head import HeadState
-    from mdth.seed_engine import SeedScene
+    from mdth.embedded.render.renderer import Renderer
+    from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
+    from mdth.faceformer.flame_speech import FlameSpeech
+    from mdth.motion.head import HeadState
+    from mdth.seed.engine import SeedScene
 
 log = logging.getLogger("mdth")
 
@@ -103,7 +104,7 @@ def _tell_stages(seconds: dict[str, float], sink: VideoWriter | RawWriter) -> No
 def _engine_frames(scene: Scene, options: Options, clock: Clock) -> Generator[Frame, None, None]:
     if scene.seed is None:
         return frames(scene, options, clock)
-    from mdth import seed_engine
+    from mdth.seed import engine as seed_engine
 
     return seed_engine.frames(scene, scene.seed, options, clock=clock)
 
@@ -160,7 +161,7 @@ _idle: "list[Renderer]" = []
 
 
 def _take_renderer(portrait: Portrait) -> "Renderer":
-    from mdth.bfv2v.export import Renderer
+    from mdth.embedded.render.renderer import Renderer
 
     try:
         renderer = _idle.pop()
@@ -171,7 +172,7 @@ def _take_renderer(portrait: Portrait) -> "Renderer":
 
 def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[FloatArray]:
     """The meshes [478,3] px that the frames follow."""
-    from mdth.retarget.drive import Driver
+    from mdth.embedded.motion.drive import Driver
 
     with clock.stage("load"):
         speech_to_mesh = take_engine(options)
@@ -186,7 +187,7 @@ def driving_meshes(scene: Scene, options: Options, clock: Clock) -> Iterator[Flo
 def engine_files(options: Options) -> list[Path]:
     """The files a chosen engine reads besides our own networks: they too make the result."""
     if options.engine == SEED:
-        from mdth.seed_files import seed_files
+        from mdth.seed.files import seed_files
 
         return seed_files().for_frames()
     return _mesh_files(options.engine_mesh, (config().home / assets.FOLDER).parent)
@@ -194,11 +195,11 @@ def engine_files(options: Options) -> list[Path]:
 
 def _mesh_files(engine: str, common: Path) -> list[Path]:
     if engine == "flame":
-        from mdth import flame_speech
+        from mdth.faceformer import flame_speech
 
         return flame_speech.files(common)
     if engine == "biwi":
-        from mdth import biwi_speech
+        from mdth.faceformer import biwi_speech
 
         return biwi_speech.files(common)
     return []
@@ -218,7 +219,7 @@ def take_engine(options: Options) -> "SpeechToMesh | FlameSpeech":
 
 @lru_cache(maxsize=1)
 def _speech_to_mesh(encoder: Path) -> "SpeechToMesh":
-    from mdth.faceformer.export import SpeechToMesh
+    from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 
     return SpeechToMesh(encoder)
 
@@ -229,10 +230,10 @@ def _seed_speech(
 ) -> "FlameSpeech":
     """Of the files in this state: another checkpoint in the same place is another engine."""
     if engine == "biwi":
-        from mdth import biwi_speech
+        from mdth.faceformer import biwi_speech
 
         return biwi_speech.load(common)
-    from mdth.flame_speech import FlameSpeech
+    from mdth.faceformer.flame_speech import FlameSpeech
 
     return FlameSpeech.load(common)
 
@@ -248,14 +249,15 @@ def _state(file: Path) -> tuple[int, int] | None:
 def _heads(
     motion: Motion | None, blocks: Iterable[FloatArray], options: Options
 ) -> "Iterator[HeadState]":
-    from mdth.retarget import head
+    from mdth.embedded.motion import clip
+    from mdth.motion import head
 
     if options.still:
         return head.still()
     if motion is None:
         return generated_heads(blocks, options)
     fps, amount, blink_rate = options.fps, options.motion, options.blink
-    return head.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
+    return clip.from_clip(motion, fps=fps, amount=amount, blink_rate=blink_rate)
 
 
 def doubled(
@@ -270,7 +272,7 @@ def doubled(
 
 def generated_heads(blocks: Iterable[FloatArray], options: Options) -> "Iterator[HeadState]":
     """Natural small motion for a speech in blocks, for ever."""
-    from mdth.retarget import energy, head
+    from mdth.motion import energy, head
 
     fps, amount, blink_rate = options.fps, options.motion, options.blink
     levels = itertools.chain(energy.loudness(blocks, fps=fps), itertools.repeat(energy.FLOOR_DB))

@@ -9,11 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mdth import __version__, assets
+from mdth import __version__
 from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
+from mdth.files import assets
+from mdth.files.networks import WEIGHTS
 from mdth.flow import Clock
-from mdth.networks import WEIGHTS
 from mdth.options import EMBEDDED, SEED, Options
 from mdth.storage.sealed import sha256
 

@@ -4,20 +4,20 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from mdth import assets
 from mdth.artefacts import Frame, Motion, Portrait
+from mdth.embedded.motion.prepare import prepare_motion
 from mdth.errors import MissingInput, UnreadableMedia
+from mdth.face.portrait import best_frame, prepare_portrait, shrunk
+from mdth.files import assets
 from mdth.film import SEGMENTER, TRACKER, Progress, Scene
+from mdth.log.stages import count, stage
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import SEED, Options
-from mdth.preprocess.motion import prepare_motion
-from mdth.preprocess.portrait import best_frame, prepare_portrait, shrunk
-from mdth.stages import count, stage
 
 if TYPE_CHECKING:
-    from mdth.seed_engine import SeedScene
+    from mdth.seed.engine import SeedScene
 
 
 class Inputs(NamedTuple):
@@ -78,7 +78,7 @@ def gather(
 def _seed_scene(
     face: Portrait, clip: Path | None, n_gpus: int, *, progress: Progress | None
 ) -> "SeedScene":
-    from mdth import seed_engine
+    from mdth.seed import engine as seed_engine
 
     return seed_engine.prepare(face, clip, n_gpus=n_gpus, progress=progress)
 

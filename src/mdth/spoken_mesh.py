@@ -11,9 +11,9 @@ from mdth.errors import SpeechTooShort
 from mdth.face import geometry, topology
 from mdth.film import take_engine
 from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.speech import SHORTEST_S
 from mdth.mesh.export import check_target, export
 from mdth.options import Options
-from mdth.preprocess.speech import SHORTEST_S
 from mdth.scene import find_face
 
 FloatArray = npt.NDArray[np.floating]
@@ -53,7 +53,7 @@ def write(
 
 def resting_face() -> FloatArray:
     """The canonical face [478,3], mouth shut, eyes ahead; face frame, eye distances."""
-    from mdth.retarget import mouth
+    from mdth.embedded.motion import mouth
 
     face = np.zeros((topology.VERTEX_COUNT, 3))
     face[: len(topology.CANONICAL)] = topology.CANONICAL
@@ -66,7 +66,7 @@ def resting_face() -> FloatArray:
 
 
 def _face_of(portrait: Path, options: Options) -> FloatArray:
-    from mdth.retarget import mouth
+    from mdth.embedded.motion import mouth
 
     meshes: FloatArray = np.asarray(find_face(portrait, None, options).mesh, np.float64)[None]
     face = geometry.to_face(meshes, geometry.head_pose(meshes))
@@ -75,7 +75,7 @@ def _face_of(portrait: Path, options: Options) -> FloatArray:
 
 def _spoken(speech: Path, rest: FloatArray, options: Options) -> Iterator[npt.NDArray[np.float32]]:
     """Offsets [478,3] of each frame from the resting face."""
-    from mdth.retarget import mouth
+    from mdth.embedded.motion import mouth
 
     heard = 0
 

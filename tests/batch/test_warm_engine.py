@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mdth import film, flame_speech
+from mdth import film
+from mdth.faceformer import flame_speech
 from mdth.options import Options
 
 

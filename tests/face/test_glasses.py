@@ -10,7 +10,7 @@ from PIL import Image
 
 from mdth.face import glasses
 from mdth.face.tracker import FaceTracker
-from mdth.train.glasses import draw_glasses
+from training.glasses import draw_glasses
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from mdth.faceformer.flame.files import read_embedding, read_model
-from mdth.faceformer.flame.model import Embedding, Flame
-from mdth.train.flame_made_up import write_official
+from mdth.flame.files import read_embedding, read_model
+from mdth.flame.model import Embedding, Flame
+from tests.support.flame_made_up import write_official
 
 
 @pytest.fixture(scope="session")

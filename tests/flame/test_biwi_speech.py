@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
-from mdth import biwi_speech  # noqa: E402
+from mdth.embedded.motion.landmarks import LANDMARKS  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
-from mdth.faceformer.seed import made_up  # noqa: E402
-from mdth.faceformer.seed.config import BIWI  # noqa: E402
-from mdth.retarget.landmarks import LANDMARKS  # noqa: E402
+from mdth.faceformer import biwi_speech  # noqa: E402
+from mdth.faceformer.config import BIWI  # noqa: E402
+from tests.support import faceformer_made_up as made_up  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_900).astype(np.float32)
 
@@ -47,7 +47,7 @@ def test_a_frame_for_each_of_the_video(common: Path) -> None:
 
 def test_the_lips_follow_the_landmarks(common: Path) -> None:
     """A lower lip that goes down by 9 mm, a tenth of an eye distance, does so on our face."""
-    from mdth.retarget.landmarks import flame_to_face
+    from mdth.embedded.motion.landmarks import flame_to_face
 
     head = biwi_speech.MarkedHead(
         biwi_speech.read_template(biwi_speech.files(common)[1]),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from mdth.embedded.motion.landmarks import LANDMARKS, flame_to_face
 from mdth.face import geometry, topology
-from mdth.faceformer.flame.model import Embedding, Flame
-from mdth.retarget.landmarks import LANDMARKS, flame_to_face
+from mdth.flame.model import Embedding, Flame
 
 EYE_DISTANCE_MM = 88.0
 # FLAME's frame: y up, z forwards.

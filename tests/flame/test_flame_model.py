@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mdth.errors import CheckpointError
-from mdth.faceformer.flame import files
-from mdth.faceformer.flame.model import Embedding, Flame, chain, rotation_matrices
-from mdth.train.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
-from mdth.train.flame_made_up import embedding as made_embedding
+from mdth.flame import files
+from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
+from tests.support.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
+from tests.support.flame_made_up import embedding as made_embedding
 
 
 def quarter(axis: int) -> np.ndarray:

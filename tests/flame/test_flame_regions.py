@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.faceformer.flame.model import Embedding, Flame
-from mdth.train import mesh_compare, mesh_regions
+from mdth.flame.model import Embedding, Flame
+from training import mesh_compare, mesh_regions
 
 
 def test_regions_lie_where_the_landmarks_do(flame: Flame, embedding: Embedding) -> None:

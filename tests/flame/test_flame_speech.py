@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from mdth.embedded.motion.landmarks import flame_to_face
 from mdth.errors import CheckpointError, SpeechTooShort
-from mdth.faceformer.flame.model import Embedding, Flame
-from mdth.faceformer.flame.ply import read_vertices
-from mdth.flame_speech import SUBJECT, FlameSpeech, Head
-from mdth.retarget.landmarks import flame_to_face
+from mdth.faceformer.flame_speech import SUBJECT, FlameSpeech, Head
+from mdth.flame.model import Embedding, Flame
+from mdth.flame.ply import read_vertices
 
 if TYPE_CHECKING:
-    from mdth.faceformer.seed.predictor import FaceFormer
+    from mdth.faceformer.predictor import FaceFormer
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
 
@@ -32,9 +32,9 @@ def head(flame: Flame, embedding: Embedding) -> Head:
 def faceformer() -> "FaceFormer":
     """Random weights, a tiny encoder, FLAME's number of vertices."""
     pytest.importorskip("torch")
-    from mdth.faceformer.seed import made_up
-    from mdth.faceformer.seed.config import VOCASET
-    from mdth.faceformer.seed.predictor import FaceFormer
+    from mdth.faceformer.config import VOCASET
+    from mdth.faceformer.predictor import FaceFormer
+    from tests.support import faceformer_made_up as made_up
 
     network = made_up.network(dataclasses.replace(VOCASET, encoder=made_up.SMALL_ENCODER))
     network.vertice_map_r.weight.mul_(1e-3)
@@ -74,7 +74,7 @@ def test_rates_are_the_same_curve(speech: FlameSpeech) -> None:
 def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
     speech: FlameSpeech, faceformer: "FaceFormer", head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdth.faceformer.seed import predictor
+    from mdth.faceformer import predictor
 
     monkeypatch.setattr(predictor, "WHOLE_CLIP_S", 0.5)
     template = head.template.astype(np.float32)

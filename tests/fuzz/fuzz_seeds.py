@@ -217,7 +217,7 @@ def _saved(*things: object) -> Files:
 def artefacts() -> Files:
     """One of everything that is prepared."""
     from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
-    from mdth.seed_artefacts import Faces, SeedClip, SeedStill
+    from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
     chance = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
@@ -275,7 +275,7 @@ def settings() -> object:
 @cache
 def sealed() -> Files:
     """A small prepared folder with its manifest."""
-    from mdth import manifest
+    from mdth.twins import manifest
 
     source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
     origin = manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {})

@@ -96,7 +96,7 @@ def _picture(content: bytes, folder: Path) -> None:
 
 def _artefacts(content: bytes, folder: Path) -> None:
     from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
-    from mdth.seed_artefacts import SeedClip, SeedStill
+    from mdth.seed.artefacts import SeedClip, SeedStill
 
     for name, part in from_zip(content).items():
         _written(part, folder, name)
@@ -119,8 +119,8 @@ def _artefacts(content: bytes, folder: Path) -> None:
 
 
 def _manifest(content: bytes, folder: Path) -> None:
-    from mdth import manifest
     from mdth.storage.store import Store
+    from mdth.twins import manifest
 
     (folder / "twin").mkdir()
     for name, part in from_zip(content).items():
@@ -154,8 +154,8 @@ def _json(tree: object) -> bytes:
 def _state_dict(content: bytes, folder: Path) -> None:
     import torch
 
-    from mdth import state_dict
-    from mdth.faceformer.seed import checkpoint, config
+    from mdth.faceformer import checkpoint, config
+    from mdth.files import state_dict
 
     path = _written(content, folder, "a.pth")
     with _may_refuse():
@@ -207,8 +207,8 @@ def _pickle(content: bytes, folder: Path) -> None:
 
 
 def _model(content: bytes, folder: Path) -> None:
-    from mdth.faceformer.flame import files
-    from mdth.faceformer.flame.ply import read_vertices
+    from mdth.flame import files
+    from mdth.flame.ply import read_vertices
 
     case = from_zip(content)
     for name, part in case.items():
@@ -227,7 +227,7 @@ def _model(content: bytes, folder: Path) -> None:
 
 
 def _settings(content: bytes, folder: Path) -> None:
-    from mdth.bfv2v.generator import config
+    from mdth.bfv2v import config
 
     path = _written(content, folder, "a.yaml")
     with _may_refuse():

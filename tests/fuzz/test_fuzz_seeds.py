@@ -9,7 +9,7 @@ from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
 from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import read_frames
-from mdth.seed_artefacts import SeedClip, SeedStill
+from mdth.seed.artefacts import SeedClip, SeedStill
 
 
 def test_every_sound_is_read(tmp_path: Path) -> None:

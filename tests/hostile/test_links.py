@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mdth import manifest
 from mdth.errors import ArtefactError, StorageError
 from mdth.storage.store import Store
+from mdth.twins import manifest
 
 Command = Callable[..., Any]
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdth.errors import MdthError, StorageError
-from mdth.redact import guard_logs
+from mdth.log.redact import guard_logs
 from mdth.storage.faults import diagnose, failures
 from mdth.storage.store import Store
 

@@ -27,10 +27,11 @@ import numpy as np
 from aiobotocore.client import AioBaseClient
 from PIL import Image
 
-from mdth import assets, film, record
+from mdth import film, record
 from mdth.artefacts import Motion, Portrait
 from mdth.config import config
 from mdth.face.topology import UPPER_FACE
+from mdth.files import assets
 from mdth.storage import plain, sealed
 from mdth.storage import store as store_module
 from mdth.storage.settings import S3Settings

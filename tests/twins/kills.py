@@ -8,10 +8,10 @@ from typing import Any
 
 from small_files import small_picture, small_sound
 
-from mdth import manifest
 from mdth.errors import ArtefactError
 from mdth.storage import publish
 from mdth.storage.store import Store
+from mdth.twins import manifest
 
 Tasks = tuple[tuple[str, dict[str, Any]], ...]
 OLD: Tasks = (("preprocess", {"max_size": 64}), ("inference", {}))

@@ -14,12 +14,13 @@ from kills import NEW, OLD, Twin, TwinOnS3, tree
 from small_files import small_sound
 from task_runs import Runs, task_process
 
-from mdth import assets, cli, film, manifest, record
+from mdth import cli, film, record
 from mdth.config import config
 from mdth.errors import ArtefactError
+from mdth.files import assets
 from mdth.storage import publish
 from mdth.storage.store import Store
-from mdth.twins import plan, prepared, tasks
+from mdth.twins import manifest, plan, prepared, tasks
 
 ATTEMPTS = 5 if os.environ.get("MDTH_TEST_KILLS") == "all" else 1
 

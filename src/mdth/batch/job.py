@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from mdth.errors import MdthError, StorageError
-from mdth.redact import redacted
-from mdth.stages import about
+from mdth.log.redact import redacted
+from mdth.log.stages import about
 
 log = logging.getLogger("mdth")
 

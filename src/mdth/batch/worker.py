@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from mdth.batch.job import Job, attempt
-from mdth.stages import current_twin
+from mdth.log.stages import current_twin
 
 LONGEST_LINE = 10_000
 # What every log record has; anything else was given as `extra`.

@@ -1,48 +1,188 @@
-"""What the parts of the renderer share: the head's rigid motion, sampling, easing."""
+"""Dense motion: where every place of the feature volume comes from (face-vid2vid, 3.2)."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from mdth.face import geometry, topology
+from mdth.bfv2v.blocks import VolumeBlock
+from mdth.bfv2v.config import DenseMotionConfig, GeneratorConfig, Section
 
-FloatArray = npt.NDArray[np.floating]
-Grid = npt.NDArray[np.float32]
-AnyArray = npt.NDArray[Any]
+HIDDEN = 256
+VARIANCE = 0.01
+"""Of the keypoints' heat, in units of half the volume."""
 
 
-def sample(picture: AnyArray, places: FloatArray, kind: int) -> AnyArray:
-    """The picture's values [h,w,...] at places [h,w,2] px; beyond its border the border's."""
-    places = places.astype(np.float32, copy=False)
-    # An empty array in place of None as the second map gives garbage with OpenCV 5.0 (linear).
-    return np.asarray(
-        cv2.remap(picture, places, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
+class Face(NamedTuple):
+    """Landmarks of B faces as tensors: value [B,68,3], U [B,4,4], scale [B]."""
+
+    value: Tensor
+    U: Tensor
+    scale: Tensor
+
+
+class Flow(NamedTuple):
+    """What moves the feature.
+
+    deformation: [B,D,H,W,3], x y z in -1..1. occlusion_map: [B,1,H,W]. mask: [B,K+1,D,H,W], the
+    share of each keypoint in moving a place.
+    """
+
+    deformation: Tensor
+    occlusion_map: Tensor
+    mask: Tensor
+
+
+class Hourglass(nn.Module):
+    """A U-net over [B,C,D,H,W] that keeps the depth; its input comes out beside its output."""
+
+    class Encoder(nn.Module):
+        """Halves height and width at each block."""
+
+        def __init__(self, widths: list[int]) -> None:
+            super().__init__()
+            self.down_blocks = nn.ModuleList(
+                VolumeBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)
+            )
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            """The input and every block's output."""
+            seen = [x]
+            for block in self.down_blocks:
+                seen.append(functional.avg_pool3d(block(seen[-1]), (1, 2, 2)))
+            return seen
+
+    class Decoder(nn.Module):
+        """Doubles height and width at each block, and puts the encoder's output beside it."""
+
+        def __init__(self, widths: list[int], inputs: int) -> None:
+            super().__init__()
+            *upper, deepest = widths
+            outputs = [inputs, *upper]
+            enters = [deepest] + [2 * width for width in reversed(upper[1:])]
+            leaves = list(reversed(upper))
+            self.up_blocks = nn.ModuleList(
+                VolumeBlock(a, b) for a, b in zip(enters, leaves, strict=True)
+            )
+            self.out_filters = outputs[1] + inputs
+            self.conv = nn.Conv3d(self.out_filters, self.out_filters, 3, padding=1)
+            self.norm = nn.BatchNorm3d(self.out_filters)
+
+        def forward(self, seen: list[Tensor]) -> Tensor:
+            """[B,out_filters,D,H,W]."""
+            x = seen[-1]
+            for block, beside in zip(self.up_blocks, reversed(seen[:-1]), strict=True):
+                larger = functional.interpolate(x, scale_factor=(1, 2, 2), mode="nearest")
+                x = torch.cat([block(larger), beside], 1)
+            return functional.relu(self.norm(self.conv(x)))
+
+    def __init__(self, config: DenseMotionConfig, inputs: int) -> None:
+        super().__init__()
+        widths = [
+            min(config.max_features, config.block_expansion * 2**level)
+            for level in range(config.num_blocks + 1)
+        ]
+        self.encoder = self.Encoder([inputs, *widths[1:]])
+        self.decoder = self.Decoder([config.block_expansion, *widths[1:]], inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,block_expansion + C,D,H,W]."""
+        out: Tensor = self.decoder(self.encoder(x))
+        return out
+
+
+class DenseMotion(nn.Module):
+    """Keypoints from landmarks, and the flow between two sets of them."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        motion = config.dense_motion
+        self.sections = config.sections
+        self._marks_on: dict[torch.device, list[Tensor]] = {}
+        self.prior_extractors = nn.ModuleList(_extractor(section) for section in config.sections)
+        self.compress = nn.Conv3d(config.reshape_channel, motion.compress, 1)
+        self.norm = nn.BatchNorm3d(motion.compress)
+        # One channel of zeros comes first: the published network was trained with it.
+        inputs = 1 + (config.keypoints + 1) * (motion.compress + 1)
+        self.hourglass = Hourglass(motion, inputs)
+        width = self.hourglass.decoder.out_filters
+        self.mask = nn.Conv3d(width, config.keypoints + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(width * motion.reshape_depth, 1, 7, padding=3)
+
+    def keypoints(self, face: Face) -> Tensor:
+        """[B,K,3], x y z in -1..1 over the picture: each section's MLP, then through U."""
+        points = torch.cat(
+            [
+                extractor(face.value[:, marks].flatten(1)).view(len(face.value), -1, 3)
+                for extractor, marks in zip(
+                    self.prior_extractors, self._marks(face.value.device), strict=True
+                )
+            ],
+            1,
+        )
+        one = (1 / face.scale)[:, None, None].expand(-1, points.shape[1], 1)
+        seen = torch.cat([points, one], 2) @ face.U
+        return torch.cat([seen[..., :2] - 1, seen[..., 2:3]], 2)
+
+    def _marks(self, device: torch.device) -> list[Tensor]:
+        """Each section's landmarks, on a device once: a captured graph copies nothing there."""
+        if device not in self._marks_on:
+            self._marks_on[device] = [
+                torch.tensor(section.landmarks, device=device) for section in self.sections
+            ]
+        return self._marks_on[device]
+
+    def compressed(self, volume: Tensor) -> Tensor:
+        """Few channels of the feature volume: [B,compress,D,H,W]."""
+        return functional.relu(self.norm(self.compress(volume)))
+
+    def forward(self, volume: Tensor, source: Tensor, driving: Tensor) -> Flow:
+        """The flow for a volume [B,C,D,H,W] and keypoints [B,K,3] of both faces."""
+        size = volume.shape[2:]
+        motions = sparse_motions(size, source, driving)
+        moved = deformed(self.compressed(volume), motions)
+        heat = heatmap(size, driving) - heatmap(size, source)
+        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
+        entries = torch.cat([heat[:, :, None], moved], 2).flatten(1, 2)
+        entries = torch.cat([torch.zeros_like(entries[:, :1]), entries], 1)
+        features = self.hourglass(entries)
+        mask = functional.softmax(self.mask(features), 1)
+        deformation = (mask[..., None] * motions).sum(1)
+        occlusion = torch.sigmoid(self.occlusion(features.flatten(1, 2)))
+        return Flow(deformation, occlusion, mask)
+
+
+def grid(size: torch.Size, like: Tensor) -> Tensor:
+    """[D,H,W,3]: x y z of every place, -1 and 1 at the centres of the first and the last."""
+    axes = [torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device) for count in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
+
+
+def sparse_motions(size: torch.Size, source: Tensor, driving: Tensor) -> Tensor:
+    """[B,K+1,D,H,W,3]: standing still first, then the shift of each keypoint."""
+    shift = torch.cat([torch.zeros_like(source[:, :1]), source - driving], 1)
+    return grid(size, source) + shift[:, :, None, None, None]
+
+
+def deformed(volume: Tensor, motions: Tensor) -> Tensor:
+    """[B,K+1,C,D,H,W]: a volume under each of the motions."""
+    count = motions.shape[1]
+    repeated = volume.repeat_interleave(count, 0)
+    moved = functional.grid_sample(repeated, motions.flatten(0, 1), align_corners=False)
+    return moved.view(-1, count, *volume.shape[1:])
+
+
+def heatmap(size: torch.Size, keypoints: Tensor) -> Tensor:
+    """[B,K,D,H,W]: a Gaussian around each keypoint."""
+    away = grid(size, keypoints) - keypoints[:, :, None, None, None]
+    return torch.exp(-0.5 * away.square().sum(-1) / VARIANCE)
+
+
+def _extractor(section: Section) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(3 * len(section.landmarks), HIDDEN),
+        nn.ReLU(),
+        nn.Linear(HIDDEN, 3 * section.keypoints),
+        nn.Tanh(),
     )
-
-
-@dataclass(frozen=True)
-class Rigid:
-    """The head's motion: frame point = matrix [3,3] @ portrait point + offset [3], px."""
-
-    matrix: FloatArray
-    offset: FloatArray
-
-    def apply(self, points: FloatArray) -> FloatArray:
-        """Move points [...,3] px."""
-        moved: FloatArray = points @ self.matrix.T + self.offset
-        return moved
-
-    def plane(self, anchor: FloatArray) -> FloatArray:
-        """The affine [2,3] px that moves picture points at the depth of `anchor` [3] px."""
-        shift = self.matrix[:2, 2] * anchor[2] + self.offset[:2]
-        return np.concatenate([self.matrix[:2, :2], shift[:, None]], axis=1)
-
-
-def rigid_motion(portrait_mesh: FloatArray, driving: FloatArray) -> Rigid:
-    """The head's rigid motion between two meshes [478,3] px, from vertices speech leaves alone."""
-    group = topology.RIGID
-    pose = geometry.fit_similarity(driving[None, group], portrait_mesh[group])
-    return Rigid(pose.scale[0] * pose.rotation[0], pose.translation[0])

@@ -14,9 +14,9 @@ from types import FrameType
 from typing import NamedTuple
 
 from mdth.cli.arguments import count, parser
-from mdth.console import JSON, TEXT, Progress, as_json, logging_to, one_line, quiet_libraries
 from mdth.errors import MdthError
-from mdth.redact import redacted
+from mdth.log.console import JSON, TEXT, Progress, as_json, logging_to, one_line, quiet_libraries
+from mdth.log.redact import redacted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

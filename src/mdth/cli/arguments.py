@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mdth.cli import batch, commands
-from mdth.console import LOG_KINDS, TEXT, Progress
+from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import ENGINES, MESH_ENGINES, PRESETS, Options
 
 Command = Callable[[argparse.Namespace, Progress], None]

@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mdth.console import TEXT, Progress, as_json, one_line
 from mdth.errors import InputError, MdthError
+from mdth.log.console import TEXT, Progress, as_json, one_line
 from mdth.options import Options
 
 if TYPE_CHECKING:

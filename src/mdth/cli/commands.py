@@ -9,8 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mdth.console import Progress, printable
 from mdth.errors import InputError
+from mdth.log.console import Progress, printable
 from mdth.options import Options
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _task(
 
 def sample(parsed: argparse.Namespace, progress: Progress) -> None:
     """Sample input -> the store's raw folder."""
-    from mdth import sample
+    from mdth.twins import sample
 
     for name in sample.put(parsed.twin_id, progress=progress):
         print(name)
@@ -118,7 +118,7 @@ def sample(parsed: argparse.Namespace, progress: Progress) -> None:
 
 def assets(parsed: argparse.Namespace, progress: Progress) -> None:
     """Outside files: fetch, verify, list."""
-    from mdth import assets
+    from mdth.files import assets
 
     if parsed.action == "fetch":
         assets.fetch()

@@ -1,6 +1,6 @@
 """Whether a face wears glasses: the directions of edges around the eyes, weighed.
 
-The weights (`weights/glasses.npz`, card beside it) are made by `mdth.train.glasses`.
+The weights (`weights/glasses.npz`, card beside it) are made by `training.glasses`.
 """
 
 from functools import cache

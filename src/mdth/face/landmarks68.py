@@ -13,7 +13,7 @@ FloatArray = npt.NDArray[np.floating]
 COUNT = 68
 # The vertex that is nearest to each point of a 68-point predictor, mirrored alike on both sides, on
 # average over 180 stills: every second of 362, less one in which not both see a single face
-# (`python -m mdth.train.landmarks68`).
+# (`python -m training.landmarks68`).
 VERTICES = np.array(
     "127 234 93 215 138 136 149 176 152 400 378 365 367 435 323 454 356 "
     "70 63 105 66 107 336 296 334 293 300 168 197 195 4 240 97 2 326 460 "

@@ -44,6 +44,8 @@ IRIS_RIGHT = np.arange(473, 478)
 BROW_LEFT = _indices("70 63 105 66 107 55 65 52 53 46")
 BROW_RIGHT = _indices("300 293 334 296 336 285 295 282 283 276")
 # Two rings of skin around each eye, from the outline outwards.
+BROWS = np.concatenate([BROW_LEFT, BROW_RIGHT])
+IRISES = (IRIS_LEFT, IRIS_RIGHT)
 LIDS_LEFT = _indices(
     "130 247 30 29 27 28 56 190 243 112 26 22 23 24 110 25 "
     "226 113 225 224 223 222 221 189 244 233 232 231 230 229 228 31"

@@ -1,114 +1,155 @@
-"""The one window scheme by which speech is heard: whole files, streams and training alike.
+"""Sound as it comes -> speech tokens in context, with bounded memory.
 
-The speech encoder is bidirectional and its features change with the window it is given, so the
-windows lie on one absolute grid: window n of a sound depends on the sound alone, never on how the
-sound arrived. The unit is a feature frame, 384 samples at 16 kHz (24 ms).
+The transformer of the encoder sees windows on the absolute frame grid: hop h gives the frames
+[h H, (h + 1) H) and is computed from the frames [h H - P, (h + 1) H + L), cut at the clip's ends,
+so how the sound is cut into blocks changes nothing. A window waits until its look-ahead is heard.
 
-    frames of window n:   past | fade in, one hop | fade out, one hop | ahead
-
-Every moment is the linear cross-fade of the two windows whose fades hold it. A hop is not a whole
-number of frames: neighbours then hear the sound at different phases of the frame grid, and what
-depends on the phase fades out. What lies before the start and after the end of the sound is digital
-silence.
+The CNN runs on each window's new sound alone (it is local but for its group norm) and its features
+are kept while a window needs them. Its statistics are fixed ones if given, which makes the features
+those of the whole clip; otherwise the running ones: over all sound from the start to the end of
+the new sound, so to the end of the window that first needs the features.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
-FloatArray = npt.NDArray[np.floating]
-
-SAMPLE_RATE_HZ = 16_000
-FRAME_SAMPLES = 384
-# A window of T frames needs T * 384 + 511 samples (the encoder's stem sees 895); 512 is rounder.
-TAIL_SAMPLES = 512
-# The sample in the middle of what the first feature frame of a window sees.
-CENTRE_SAMPLES = 448
-
-# A window's loudest block is scaled to this RMS; the floor keeps the faintest hiss faint.
-LEVEL_RMS = 0.2
-LEVEL_BLOCK = 1536
-LEVEL_FLOOR_RMS = 1e-3
+from mdth.faceformer.config import FEATURE_RATE_HZ, Config
+from mdth.faceformer.encoder import HOP, feature_count, sample_count
+from mdth.faceformer.network import Network
+from mdth.faceformer.statistics import SoundStatistics
 
 
 @dataclass(frozen=True)
-class WindowScheme:
-    """Past, hop and look-ahead of a window, in feature frames; the hop in steps of a sample."""
+class Windows:
+    """Past, hop and look-ahead of the encoder's transformer, in seconds.
 
-    past: int
-    hop: float
-    ahead: int
+    A frame comes out at most `look_ahead_s` after its sound.
+    """
 
-    def __post_init__(self) -> None:
-        if self.past < 1 or self.hop <= 0 or self.ahead < 2:
-            raise ValueError(f"{self}: past from 1, hop above 0, ahead from 2")
-
-    @property
-    def frames(self) -> int:
-        """Feature frames of a window."""
-        return self.past + math.ceil(2 * self.hop) + self.ahead
-
-    @property
-    def samples(self) -> int:
-        """Samples of a window."""
-        return self.frames * FRAME_SAMPLES + TAIL_SAMPLES
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples from a window to the next."""
-        return round(self.hop * FRAME_SAMPLES)
+    past_s: float
+    hop_s: float
+    ahead_s: float
 
     @property
     def look_ahead_s(self) -> float:
-        """A video frame at time t is final once the sound up to t + this many seconds is there."""
-        reach = (self.frames - self.past) * FRAME_SAMPLES
-        return (reach + TAIL_SAMPLES - CENTRE_SAMPLES) / SAMPLE_RATE_HZ
-
-    def start(self, window: int) -> int:
-        """First sample of a window; negative ones lie before the sound."""
-        return window * self.hop_samples - self.past * FRAME_SAMPLES
-
-    def last_window(self, time_s: float) -> int:
-        """The later of the two windows that a time of the sound is made of."""
-        return math.floor((time_s * SAMPLE_RATE_HZ - CENTRE_SAMPLES) / self.hop_samples)
-
-    def blend(self, time_s: float, before: FloatArray, last: FloatArray) -> FloatArray:
-        """What two neighbouring windows, rows [T,...] each, say of a time of the sound.
-
-        last: the rows of window `last_window(time_s)`; before: those of the one before it.
-        """
-        place = time_s * SAMPLE_RATE_HZ - CENTRE_SAMPLES
-        window = self.last_window(time_s)
-        part = place / self.hop_samples - window
-        late = (place - self.start(window)) / FRAME_SAMPLES
-        early = (place - self.start(window - 1)) / FRAME_SAMPLES
-        mixed: FloatArray = part * interpolate(last, late) + (1 - part) * interpolate(before, early)
-        return mixed
+        """The first frame of a hop waits for the hop and what lies ahead of it."""
+        return self.hop_s + self.ahead_s
 
 
-def level(window: FloatArray) -> FloatArray:
-    """A window [..., N] scaled by its own loudness: the RMS of its loudest 96 ms block."""
-    blocks = window[..., : window.shape[-1] // LEVEL_BLOCK * LEVEL_BLOCK]
-    power = np.square(blocks.reshape(*blocks.shape[:-1], -1, LEVEL_BLOCK), dtype=np.float64)
-    loudest = power.mean(axis=-1).max(axis=-1)
-    gain = LEVEL_RMS / np.sqrt(loudest + LEVEL_FLOOR_RMS**2)
-    scaled: FloatArray = (window * gain[..., None]).astype(np.float32)
-    return scaled
+STREAM = Windows(past_s=3.0, hop_s=0.6, ahead_s=0.4)
+LONG = Windows(past_s=20.0, hop_s=40.0, ahead_s=20.0)
 
 
-def interpolate(rows: FloatArray, place: float) -> FloatArray:
-    """Catmull-Rom between rows [T,...] at a place, 1 <= place < T - 2."""
-    index = math.floor(place)
-    x = place - index
-    taps = np.array(
-        [
-            -0.5 * x + x**2 - 0.5 * x**3,
-            1 - 2.5 * x**2 + 1.5 * x**3,
-            0.5 * x + 2 * x**2 - 1.5 * x**3,
-            0.5 * (x**3 - x**2),
-        ]
-    )
-    mixed: FloatArray = np.tensordot(taps, rows[index - 1 : index + 3], axes=1)
-    return mixed
+class WindowedEncoder:
+    """One sound's speech tokens, block by block.
+
+    statistics: of the whole clip, where it is known; running ones are gathered without.
+    features: how many the whole clip has, where it is known: then positions are those of the whole
+    clip. Without, frame i lies at feature i * 50 / fps exactly (the whole clip stretches its
+    frames by less than a feature over its length, so that the last meets the last feature).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        windows: Windows,
+        *,
+        statistics: SoundStatistics | None = None,
+        features: int | None = None,
+    ) -> None:
+        config = network.config
+        self.network, self.config = network, config
+        self.past = round(windows.past_s * config.fps)
+        self.hop = max(1, round(windows.hop_s * config.fps))
+        self.ahead = round(windows.ahead_s * config.fps)
+        self.known = statistics
+        self.statistics = statistics or SoundStatistics()
+        self.step = _features_per_token(config, features)
+        weight = network.audio_feature_map.weight
+        self.sound = torch.empty(0, device=weight.device)
+        self.sound_start = self.heard = 0
+        self.features = torch.empty(0, config.encoder.conv_dim[-1], device=weight.device)
+        self.features_start = self.windows_done = 0
+
+    def hear(self, samples: Tensor) -> Iterator[Tensor]:
+        """The windows that the next samples [N] complete: [frames * tokens_per_frame, width]."""
+        self.sound = torch.cat([self.sound, samples.to(self.sound)])
+        while len(self.sound) + self.sound_start >= sample_count(needed := self._needed()):
+            self._advance(needed)
+            yield self._window(end=None)
+
+    def finish(self) -> Iterator[Tensor]:
+        """The windows left when the sound has ended."""
+        end = self.sound_start + len(self.sound)
+        self._gather(end)
+        features = feature_count(end)
+        frames = self.config.frames(features)
+        self._advance(features)
+        while self.windows_done * self.hop < frames:
+            yield self._window(end=frames)
+
+    def _needed(self) -> int:
+        """Features that the next window reads up to."""
+        frames = (self.windows_done + 1) * self.hop + self.ahead
+        last = (frames * self.config.tokens_per_frame - 1) * self.step
+        return math.floor(last + 1e-6) + (2 if self.config.resamples else 1)
+
+    def _advance(self, needed: int) -> None:
+        """Compute the features up to `needed` from the sound at hand."""
+        first = self.features_start + len(self.features)
+        if needed <= first:
+            return
+        end = sample_count(needed)
+        self._gather(end)
+        piece = self.sound[first * HOP - self.sound_start : end - self.sound_start]
+        extractor = self.network.audio_encoder.feature_extractor
+        self.features = torch.cat([self.features, extractor(piece, self.statistics)])
+        self.sound = self.sound[needed * HOP - self.sound_start :].clone()
+        self.sound_start = needed * HOP
+
+    def _gather(self, end: int) -> None:
+        """Running statistics up to the sample `end`; none are gathered where they are known."""
+        if self.known is None and end > self.heard:
+            self.statistics.hear(self.sound[self.heard - self.sound_start : end - self.sound_start])
+            self.heard = end
+
+    def _window(self, *, end: int | None) -> Tensor:
+        """The next window's own tokens; `end` is the clip's number of frames, if it has ended."""
+        first = self.windows_done * self.hop
+        start, own_end = max(0, first - self.past), first + self.hop
+        stop = own_end + self.ahead
+        if end is not None:
+            own_end, stop = min(own_end, end), min(stop, end)
+        tokens = self.config.tokens_per_frame
+        speech = self.network.speech(self._tokens(start * tokens, stop * tokens))
+        self.windows_done += 1
+        self._forget(max(0, own_end - self.past) * tokens)
+        return speech[(first - start) * tokens : (own_end - start) * tokens]
+
+    def _tokens(self, start: int, stop: int) -> Tensor:
+        """Features at the places of the tokens start..stop-1, [stop - start, C]."""
+        if not self.config.resamples:
+            return self.features[start - self.features_start : stop - self.features_start]
+        place = torch.arange(start, stop, dtype=torch.float64) * self.step
+        left = place.floor()
+        weight = (place - left).float().to(self.features.device)[:, None]
+        index = left.long().to(self.features.device) - self.features_start
+        last = len(self.features) - 1
+        before, after = index.clamp_max(last), (index + 1).clamp_max(last)
+        return torch.lerp(self.features[before], self.features[after], weight)
+
+    def _forget(self, token: int) -> None:
+        """Drop the features before a token that no window reads any more."""
+        keep = min(math.floor(token * self.step), self.features_start + len(self.features))
+        self.features = self.features[keep - self.features_start :].clone()
+        self.features_start = keep
+
+
+def _features_per_token(config: Config, features: int | None) -> float:
+    if features is None or not config.resamples:
+        return FEATURE_RATE_HZ / config.token_rate_hz
+    return (features - 1) / max(1, config.frames(features) - 1)

@@ -1,1 +1,1 @@
-"""Files that nobody vouches for, read safely."""
+"""Reading and writing files safely: arrays, checkpoints, outside models."""

@@ -10,8 +10,8 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from mdth.bounded import BoundedFile
 from mdth.errors import MissingInput, UnreadableMedia
+from mdth.files.bounded import BoundedFile
 from mdth.media.kinds import FORMATS, codec_list
 from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_STREAMS
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.bounded import BoundedFile
 from mdth.errors import UnreadableMedia
+from mdth.files.bounded import BoundedFile
 from mdth.media.container import check_file
 from mdth.media.limits import (
     LARGEST_PICTURE_BYTES,

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from mdth import networks
+from mdth.files import networks
 
 FloatArray = npt.NDArray[np.floating]
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mdth.redact import redacted
+from mdth.log.redact import redacted
 
 LONGEST_SAID = 300
 

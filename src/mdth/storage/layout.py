@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdth import assets
 from mdth.errors import InvalidTwinId
+from mdth.files import assets
 
 MODEL = "th"
 AUDIO, IMAGE, VIDEO = "audio", "image", "video"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from mdth.redact import guard_logs
+from mdth.log.redact import guard_logs
 from mdth.storage.faults import Damaged
 from mdth.storage.links import link_on_the_way
 from mdth.storage.listing import Entry

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.asyn import reset_lock
 
-from mdth.redact import guard_logs, hide
+from mdth.log.redact import guard_logs, hide
 from mdth.storage.download import Download
 from mdth.storage.faults import KEYS
 from mdth.storage.listing import Entry

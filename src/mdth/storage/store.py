@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
-from mdth import stages
 from mdth.errors import ArtefactError, MissingDependency, StorageError
-from mdth.redact import guard_logs, hide, redacted
+from mdth.log import stages
+from mdth.log.redact import guard_logs, hide, redacted
 from mdth.storage.choice import Candidate, in_order
 from mdth.storage.listing import Entry
 from mdth.storage.plain import PlainFiles

@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-from mdth import assets, engines, manifest
+from mdth import engines
 from mdth.errors import ArtefactError
+from mdth.files import assets
+from mdth.files.networks import WEIGHTS
 from mdth.film import ENCODER, engine_files
-from mdth.networks import WEIGHTS
 from mdth.options import Choices, Options
 from mdth.storage import layout, publish
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
 from mdth.storage.sealed import as_json, pointed_to, read_json
-from mdth.twins import output, prepared, sources
+from mdth.twins import manifest, output, prepared, sources
 from mdth.twins.tasks import with_settings
 from mdth.twins.twin import Twin
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdth import assets, manifest, record, seed_artefacts
+from mdth import record
 from mdth.artefacts import (
     SPEECH_RATE_HZ,
     Files,
@@ -21,21 +21,24 @@ from mdth.artefacts import (
 )
 from mdth.errors import ArtefactError
 from mdth.face import glasses
+from mdth.files import assets
 from mdth.film import SEGMENTER, TRACKER, Progress, Scene
+from mdth.log.stages import size_below, stage
+from mdth.media.speech import prepare_speech
 from mdth.options import SEED, Options
-from mdth.preprocess.speech import prepare_speech
 from mdth.scene import find_face, find_motion
-from mdth.seed_files import seed_files
-from mdth.stages import size_below, stage
+from mdth.seed import artefacts as seed_artefacts
+from mdth.seed.files import seed_files
 from mdth.storage import publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.storage.place import place_prepared
 from mdth.storage.unfinished import scratch_beside
+from mdth.twins import manifest
 from mdth.twins.sources import Sources, check_fresh
 from mdth.twins.twin import Twin
 
 if TYPE_CHECKING:
-    from mdth.seed_engine import SeedScene
+    from mdth.seed.engine import SeedScene
 
 log = logging.getLogger("mdth")
 
@@ -44,7 +47,7 @@ def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
     """What preparing these files with these options is determined by, versions apart."""
     settings = {"face": options.face, "max_size": options.max_size, "engine": options.engine}
     if options.engine == SEED:
-        from mdth.preprocess.seed import landmarks
+        from mdth.seed import landmarks
 
         settings["landmarks"] = landmarks.reader_name()
     return manifest.Origin(twin.name, sources.described(), settings, record.hashes(models(options)))
@@ -55,7 +58,7 @@ def models(options: Options) -> list[Path]:
     ours = [assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]
     if options.engine != SEED:
         return ours
-    from mdth.preprocess.seed import landmarks
+    from mdth.seed import landmarks
 
     return [*ours, *seed_files().for_preparing(), *landmarks.reader_files()]
 
@@ -83,7 +86,7 @@ def make(
     portrait = find_face(sources.image, sources.video, options)
     portrait.save(folder / IMAGE)
     if options.engine == SEED:
-        from mdth import seed_engine
+        from mdth.seed import engine as seed_engine
 
         scene = seed_engine.prepare(portrait, sources.video, n_gpus=n_gpus, progress=progress)
         scene.save(folder / IMAGE, folder / VIDEO)
@@ -177,7 +180,7 @@ def load_scene(folder: Path, sealed: dict[str, Any]) -> Scene:
 
 
 def _load_seed(image: Files, video: Files) -> "SeedScene":
-    from mdth.seed_engine import SeedScene
+    from mdth.seed.engine import SeedScene
 
     return SeedScene.load(image, video)
 

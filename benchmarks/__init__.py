@@ -1,0 +1,1 @@
+"""How fast: each module prints its figures with the machine that made them."""

@@ -1,0 +1,53 @@
+"""The published files -> networks, strictly: every name and shape has to be right."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from mdth.bfv2v.config import read_generator, read_headpose
+from mdth.bfv2v.headpose import HeadPose
+from mdth.bfv2v.network import Generator
+from mdth.files import state_dict
+
+GENERATOR, HEADPOSE = "generator", "he_estimator"
+"""Entries of the published files."""
+
+
+def load_generator(checkpoint: Path, config: Path) -> Generator:
+    """The generator of `00002099-checkpoint.pth.tar`, float32, on the CPU, ready to infer.
+
+    config: the YAML with its sizes and sections. Raises CheckpointError if a file is missing,
+    damaged, or not exactly what the other says.
+    """
+    sizes = read_generator(config)
+    weights = state_dict.read(checkpoint, GENERATOR)
+    with torch.device("meta"):
+        network = Generator(sizes)
+    state_dict.fill(
+        network,
+        weights,
+        source=f"{checkpoint}: not the generator that {config.name} describes",
+    )
+    return network
+
+
+def load_headpose(checkpoint: Path, config: Path) -> HeadPose:
+    """The head-pose network of `headpose.tar`, float32, on the CPU, ready to infer.
+
+    Its expression layer may have been trained with another number of keypoints than the YAML's;
+    that size is the file's own. Raises CheckpointError as `load_generator` does.
+    """
+    weights = state_dict.read(checkpoint, HEADPOSE)
+    sizes = read_headpose(config)
+    sizes = dataclasses.replace(
+        sizes, expression=state_dict.size(weights, "fc_exp.bias", sizes.expression)
+    )
+    with torch.device("meta"):
+        network = HeadPose(sizes)
+    state_dict.fill(
+        network,
+        weights,
+        source=f"{checkpoint}: not the head-pose network that {config.name} describes",
+    )
+    return network

@@ -1,0 +1,1 @@
+"""The embedded engine: small networks of our own, on a CPU."""

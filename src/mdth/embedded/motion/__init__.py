@@ -1,0 +1,1 @@
+"""Portrait, speech and head -> driving meshes."""

@@ -1,0 +1,59 @@
+"""Portrait, speech and head -> driving meshes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Portrait
+from mdth.embedded.motion import eyes, mouth
+from mdth.face import geometry
+from mdth.motion.head import HeadState
+
+FloatArray = npt.NDArray[np.floating]
+
+
+class Driver:
+    """Turns speech offsets and head states into meshes of one portrait.
+
+    amplitude: of the mouth, 1 as spoken, 0 shut. neutral: [478,3] px, the portrait's mesh with its
+    mouth shut and its smile relaxed. The brows of a person with glasses rest, and blinks move the
+    lids alone: glasses stay as they are.
+    """
+
+    def __init__(self, portrait: Portrait, *, amplitude: float = 1.0) -> None:
+        self._amplitude = amplitude
+        self._glasses = portrait.glasses > 0.5
+        meshes: FloatArray = np.asarray(portrait.mesh, np.float64)[None]
+        pose = geometry.head_pose(meshes)
+        self._scale = float(pose.scale[0])
+        self._rotation = pose.rotation[0]
+        self._origin = pose.translation[0]
+        self._face = mouth.neutral_face(geometry.to_face(meshes, pose)[0])
+        self.neutral = self._place(self._face, np.eye(3), np.zeros(3))
+
+    def mesh(self, offsets: FloatArray, head: HeadState) -> npt.NDArray[np.float32]:
+        """Driving mesh [478,3] px for speech offsets [478,3] (face frame, eye distances).
+
+        The speech moves mouth, jaw and cheeks only; eyes, brows and pose are the head's.
+        """
+        spoken = self._amplitude * mouth.SPEECH_WEIGHTS[:, None]
+        face: FloatArray = mouth.touch_lips(self._face + spoken * offsets)
+        if not self._glasses:
+            face = face + eyes.move_brows(head.brows)
+        moved = eyes.move_gaze(face, head.gaze_deg, head.closed)
+        moved += eyes.move_lids(face + moved, head.closed)
+        if self._glasses:
+            moved[eyes.UNDER_GLASSES] = 0
+        face = face + moved
+        return self._place(face, head.rotation, head.translation)
+
+    def _place(
+        self, face: FloatArray, rotation: FloatArray, translation: FloatArray
+    ) -> npt.NDArray[np.float32]:
+        """Face frame -> picture, turned about the neck in front of the portrait's own pose."""
+        own: FloatArray = face @ self._rotation.T
+        neck = geometry.NECK @ self._rotation.T
+        turned: FloatArray = (own - neck) @ rotation.T + neck
+        turned[:, :2] += translation[:2]
+        nearer = geometry.VIEW_DISTANCE / (geometry.VIEW_DISTANCE + translation[2])
+        placed = self._origin + self._scale * nearer * turned
+        return np.asarray(placed, np.float32)

@@ -1,0 +1,61 @@
+"""A clip's frames -> what its head, eyes and brows do."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mdth.artefacts import FloatArray, Frame, Motion
+from mdth.errors import NoFaceFound
+from mdth.face import geometry, topology
+from mdth.face.track import filled, filled_rotations
+from mdth.face.tracker import track
+
+log = logging.getLogger("mdth")
+
+
+def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> Motion:
+    """Pose, eyes and brows of the face in RGB uint8 frames [H,W,3]: one entry per frame.
+
+    Frames are read once and not kept. Those without a face lie on straight lines between those
+    around. Raises NoFaceFound when no frame shows a face.
+    """
+    found: list[bool] = []
+    rotations: list[FloatArray] = []
+    places: list[FloatArray] = []
+    uppers: list[FloatArray] = []
+    for mesh in track(iter(frames), tracker_model, fps=fps):
+        found.append(mesh is not None)
+        if mesh is None:
+            continue
+        pose = geometry.head_pose(mesh[None])
+        rotations.append(pose.rotation[0])
+        places.append(np.append(pose.translation[0], pose.scale[0]))
+        face = geometry.to_face(mesh[None], pose)[0]
+        uppers.append(face[topology.UPPER_FACE].astype(np.float32))
+    if not any(found):
+        raise NoFaceFound(
+            f"no face in the clip's {len(found)} frames; use a clip that shows one from the front"
+        )
+    if not all(found):
+        log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
+    is_found, upper = np.array(found), np.stack(uppers)
+    return Motion(
+        fps=float(fps),
+        found=is_found,
+        rotation=filled_rotations(np.stack(rotations), is_found),
+        translation=filled(_relative(np.stack(places)), is_found),
+        upper=filled(upper - upper.mean(axis=0), is_found),
+    )
+
+
+def _relative(places: FloatArray) -> FloatArray:
+    """Translations px and scales [T,4] -> [T,3] eye distances from the clip's mean.
+
+    Depth comes from the size: a mesh tells no distance.
+    """
+    scale = places[:, 3].mean()
+    moved: FloatArray = (places[:, :3] - places[:, :3].mean(axis=0)) / scale
+    moved[:, 2] = geometry.VIEW_DISTANCE * (scale / places[:, 3] - 1)
+    return moved

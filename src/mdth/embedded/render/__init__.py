@@ -1,0 +1,1 @@
+"""A portrait and driving meshes -> frames."""

@@ -1,0 +1,236 @@
+"""The drawn inside of a mouth: dark, tongue, teeth, lit from the portrait.
+
+The upper teeth belong to the skull and the lower ones with the tongue to the jaw, so neither floats
+with the lips. A portrait that shows its own upper teeth keeps them.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render import teeth
+from mdth.embedded.render.light import measure_light
+from mdth.embedded.render.lips import Layer, cover, lip_outline
+from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
+
+# Chin vertices that follow the jaw bone but not the lips.
+JAW = (18, 200, 199, 175, 152, 148, 377)
+# Biting edges and the tongue's tip from the line of the closed lips, eye distances.
+UPPER_EDGE, LOWER_EDGE, TONGUE_TIP = 0.03, 0.006, 0.15
+# How far the teeth go with the chin: its skin is pulled along by the lips.
+JAW_SHARE = 0.8
+# A camera's own softness, px of the picture: nothing drawn is sharper.
+SOFT_PX = 0.8
+# Width of the lips' shadow, eye distances; its share on own teeth.
+SHADOW, OWN_SHADE = 0.035, 0.8
+# Light on the lower row, and how much of it comes from tongue and lips.
+LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
+# Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
+OWN_TEETH_GAP = 0.05
+# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
+TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
+# How much of the lower lip the tracked inner line takes in, eye distances.
+WET = 0.018
+
+
+class View(NamedTuple):
+    """A rectangle to draw on: matrix [2,3] takes picture px to its px; size (width, height)."""
+
+    matrix: FloatArray
+    size: tuple[int, int]
+
+    def of(self, motion: FloatArray) -> FloatArray:
+        """The affine [2,3] that moves picture points by `motion` [2,3], then into the view."""
+        turn = self.matrix[:, :2]
+        shift = turn @ motion[:, 2] + self.matrix[:, 2]
+        return np.concatenate([turn @ motion[:, :2], shift[:, None]], 1)
+
+    @property
+    def scale(self) -> float:
+        """View px per picture px."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+
+class Bones(NamedTuple):
+    """How skull and jaw have moved since the portrait, affines [2,3] of picture px."""
+
+    skull: FloatArray
+    jaw: FloatArray
+
+
+class Cavity:
+    """Draws what is behind one portrait's lips; show_own: with the teeth that it shows itself."""
+
+    def __init__(self, portrait: Portrait, *, show_own: bool = True) -> None:
+        mesh = portrait.mesh.astype(np.float64)
+        self._mesh = mesh
+        self._image = portrait.image
+        self.eye_distance = float(geometry.eye_distance(mesh))
+        self.light = measure_light(portrait)
+        self._scale = float(np.clip(1.5 * self.eye_distance, 60, 480))
+        self._upper = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
+        self._lower = teeth.tooth_row(
+            teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4
+        )
+        self._tongue = teeth.tongue(self._scale)
+        left, right = (mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
+        self.along = (right - left) / np.linalg.norm(right - left)
+        self.down = np.array([-self.along[1], self.along[0]])
+        upper, lower = (mesh[v] for v in topology.LIP_MID_PAIR)
+        middle = mesh[list(topology.MOUTH_CORNERS), :2].mean(0)
+        # The line of the closed lips at the middle of the mouth, px.
+        self.stomion = upper + 0.25 * (lower - upper)
+        aside = (middle - self.stomion[:2]) @ self.along
+        self.stomion[:2] += 0.5 * aside * self.along
+        # A jaw that is open in the portrait holds its teeth that much lower.
+        self._jaw_rest = self.down * max(0.0, float((lower - self.stomion)[:2] @ self.down))
+        gap = float(geometry.lip_opening(mesh)) / self.eye_distance
+        self.own_teeth = show_own and gap > OWN_TEETH_GAP
+        # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
+        self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
+        self._own_mask = np.zeros((1, 1, 2), np.float32)
+        if self.own_teeth:
+            self._own_mask = self._own_teeth_mask()
+            self.own_teeth = self._toothlike() > TOOTHLIKE
+        if self.own_teeth:
+            self.light = replace(self.light, tooth=self._own_tooth_colour())
+
+    def _own_teeth_mask(self) -> Layer:
+        """Where the portrait looks into its own mouth, and there or above it: [H,W,2], 0..1."""
+        height, width = self._image.shape[:2]
+        soft = max(1.2, 0.012 * self.eye_distance)
+        inside = cover(lip_outline(self._mesh), (width, height), soft).inside
+        seen = np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
+        # The tracked line runs into the wet of the lower lip, which stays with the jaw.
+        wet = max(1, round(WET * self.eye_distance))
+        seen[:-wet] = np.minimum(seen[:-wet], seen[wet:])
+        return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
+
+    def _toothlike(self) -> float:
+        """How much of what the portrait shows of its mouth is bright and less red than flesh."""
+        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
+        if not len(seen):
+            return 0.0
+        flesh = self.light.flesh[0] / max(self.light.flesh[1], 1)
+        bright = seen.mean(1) > TOOTH_LEVEL * self.light.skin.mean()
+        return float((bright & (seen[:, 0] < (1 + flesh) / 2 * seen[:, 1])).mean())
+
+    def _own_tooth_colour(self) -> FloatArray:
+        """Colour of the brightest third of what the portrait shows of its mouth, RGB [3].
+
+        It may be all dark or all tongue: then teeth are as bright as other faces' are at least.
+        """
+        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
+        tooth = self.light.tooth
+        if len(seen) < 12:
+            return tooth
+        level = seen.mean(1)
+        bright = np.median(seen[level >= np.quantile(level, 0.67)], axis=0)
+        share = smoothstep((bright.mean() / tooth.mean() - 0.5) / 0.2)
+        return np.asarray(tooth + share * (bright - tooth))
+
+    def bones(self, driving: FloatArray, rigid: Rigid) -> Bones:
+        """Where skull and jaw are in a driving mesh [478,3] px."""
+        skull = rigid.plane(self.stomion)
+        jaw = skull.copy()
+        chin = driving[list(JAW), :2] - rigid.apply(self._mesh[list(JAW)])[:, :2]
+        jaw[:, 2] += JAW_SHARE * chin.mean(0) + skull[:, :2] @ self._jaw_rest
+        return Bones(skull, jaw)
+
+    def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
+        """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
+        shown = self._own_cover(bones, view) if self.own_teeth else None
+        colours = self._behind(bones, view, shown)
+        soft = SOFT_PX * view.scale
+        if soft > 0.4:
+            colours = np.asarray(cv2.GaussianBlur(colours, _kernel(soft), soft))
+        unit = self.eye_distance * view.scale
+        middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
+        x = (np.arange(view.size[0]) - middle[0]) / unit
+        colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
+        shadow = _shadow(mask, unit)[..., None]
+        colours *= shadow
+        if shown is not None:
+            # Its own light is in the picture; only lips that come nearer than there shade more.
+            own = self._own(bones, view) * (1 - OWN_SHADE + OWN_SHADE * shadow)
+            _blend(colours, own, shown[..., 0])
+        return colours
+
+    def _behind(self, bones: Bones, view: View, own: FloatArray | None) -> Layer:
+        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3].
+
+        own: what `_own_cover` says, of a portrait with teeth of its own.
+        """
+        light = self.light
+        colours = np.empty((view.size[1], view.size[0], 3), np.float32)
+        colours[:] = light.dark
+        tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
+        _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
+        lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
+        flesh = light.flesh.astype(np.float32)
+        warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * flesh
+        _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
+        upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
+        alpha: FloatArray = upper[..., 3]
+        if own is not None:
+            # A lip that rises higher than in the portrait shows what its teeth go on with.
+            alpha = alpha * own[..., 1]
+        _blend(colours, self._tooth_colours(upper), alpha)
+        return colours
+
+    def _own(self, bones: Bones, view: View) -> FloatArray:
+        """The portrait's own mouth where the skull has taken it, RGB [h,w,3]."""
+        matrix = view.of(bones.skull)
+        return np.asarray(
+            cv2.warpAffine(self._image, matrix, view.size, flags=cv2.INTER_CUBIC), float
+        )
+
+    def _own_cover(self, bones: Bones, view: View) -> FloatArray:
+        """What `_own_teeth_mask` says there, [h,w,2]."""
+        return np.asarray(cv2.warpAffine(self._own_mask, view.of(bones.skull), view.size), float)
+
+    def _tooth_colours(self, row: Layer) -> Layer:
+        tooth, gums = (c.astype(np.float32) for c in (self.light.tooth, self.light.flesh * 0.8))
+        gum = row[..., 1:2]
+        colours: Layer = row[..., :1] * tooth * (1 - gum) + gum * gums
+        return colours
+
+    def _lay(self, texture: Layer, top: float, motion: FloatArray, size: tuple[int, int]) -> Layer:
+        """A face-frame picture in a view: `top` eye distances below the lip line, then moved."""
+        step = self.eye_distance / self._scale
+        axes = np.stack([self.along * step, self.down * step], 1)
+        half = texture.shape[1] / 2 * step
+        corner = self.stomion[:2] - self.along * half + self.down * top * self.eye_distance
+        corner = corner + axes @ np.array([0.5, 0.5])
+        turn = motion[:, :2]
+        shift = turn @ corner + motion[:, 2]
+        matrix = np.concatenate([turn @ axes, shift[:, None]], 1)
+        return np.asarray(cv2.warpAffine(texture, matrix, size, flags=cv2.INTER_LINEAR))
+
+
+def _shadow(mask: Layer, unit: float) -> Layer:
+    """Lips throw shadow: darker at the rim, most under the upper lip; unit: px per eye distance.
+
+    Near lips throw a narrower one, or a smile's teeth would be grey.
+    """
+    gap = float((mask > 0.5).sum(0).max())
+    wide = min(SHADOW * unit, 0.2 * gap)
+    deep = cv2.GaussianBlur(mask, (0, 0), max(0.8, wide))
+    drop = np.array([[1, 0, 0], [0, 1, 0.8 * wide]], np.float32)
+    below = cv2.warpAffine(deep, drop, (mask.shape[1], mask.shape[0]))
+    lit = np.asarray(0.5 * deep + 0.5 * below)
+    return np.asarray(0.15 + 0.85 * smoothstep(lit / 0.95), np.float32)
+
+
+def _kernel(sigma: float) -> tuple[int, int]:
+    side = 2 * int(np.ceil(2.2 * sigma)) + 1
+    return side, side
+
+
+def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:
+    under += np.asarray(alpha, np.float32)[..., None] * (over.astype(np.float32) - under)

@@ -1,0 +1,98 @@
+"""The eyeball behind the lids: it turns with the gaze and is covered, not squashed, by a blink."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render.lids import clear
+from mdth.embedded.render.lips import cover, lay
+from mdth.embedded.render.motion import FloatArray, Rigid, sample
+from mdth.face import geometry, topology
+
+# Below this change of the lids or irises, px, the warped picture is already right.
+STILL_PX = 0.05
+RINGS = ((topology.EYE_LEFT, topology.IRIS_LEFT), (topology.EYE_RIGHT, topology.IRIS_RIGHT))
+# Points over the top of an eye's ring, corner to corner; facing points of both lids.
+TOP = 9
+_ABOVE, _BELOW = np.arange(1, 8), np.arange(15, 8, -1)
+
+
+class EyePainter:
+    """Draws one portrait's eyeballs into its frames."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        self._image = portrait.image
+        self._mesh = portrait.mesh.astype(np.float64)
+        unit = float(geometry.eye_distance(self._mesh))
+        self._soft = max(0.6, 0.006 * unit)
+        self._lashes = [
+            self._lash_line(ring[:TOP], max(1, round(0.01 * unit))) for ring, _ in RINGS
+        ]
+
+    def _lash_line(self, edge: npt.NDArray[np.intp], reach: int) -> FloatArray:
+        """The darkest colour across the upper lid's edge at each of its points, RGB [9,3]."""
+        colours = []
+        height, width = self._image.shape[:2]
+        for x, y in np.round(self._mesh[edge, :2]).astype(int):
+            column = np.clip(np.arange(y - reach, y + reach + 1), 0, height - 1)
+            pixels = self._image[column, np.clip(x, 0, width - 1)].astype(float)
+            colours.append(pixels[pixels.sum(1).argmin()])
+        return np.array(colours)
+
+    def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
+        """Draw both eyes over `frame` (RGB uint8 [H,W,3], changed in place) between the lids."""
+        for eye, ((ring, iris), lashes) in enumerate(zip(RINGS, self._lashes, strict=True)):
+            both = np.concatenate([ring, iris])
+            resting = rigid.apply(self._mesh[both])[:, :2]
+            moved = driving[both, :2]
+            if np.abs(moved - resting).max() > STILL_PX:
+                gaze = (moved[len(ring) :] - resting[len(ring) :]).mean(0)
+                lids = (moved[: len(ring)], resting[: len(ring)])
+                open_px = [float(lid[_BELOW, 1].sum() - lid[_ABOVE, 1].sum()) for lid in lids]
+                clear(frame, driving, shut=1 - open_px[0] / max(open_px[1], 1e-3), eye=eye)
+                back = rigid.plane(self._mesh[ring].mean(0))
+                self._paint_one(frame, lids, lashes, motion=(back, gaze))
+
+    def _paint_one(
+        self,
+        frame: npt.NDArray[np.uint8],
+        lids: tuple[FloatArray, FloatArray],
+        lashes: FloatArray,
+        *,
+        motion: tuple[FloatArray, FloatArray],
+    ) -> None:
+        moved, resting = lids
+        height, width = frame.shape[:2]
+        low = np.clip(np.floor(moved.min(0)).astype(int) - 3, 0, [width, height])
+        high = np.clip(np.ceil(moved.max(0)).astype(int) + 4, low, [width, height])
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        if min(size) < 3:
+            return
+        x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+        source = self._source(np.stack([x, y], -1).astype(float), lids, motion)
+        eyeball = sample(self._image, source, cv2.INTER_CUBIC).astype(np.float32)
+        columns = np.arange(low[0], high[0], dtype=float)
+        line = np.stack([np.interp(columns, moved[:TOP, 0], colour) for colour in lashes.T], -1)
+        part = frame[low[1] : high[1], low[0] : high[0]]
+        lay(part, eyeball, cover(moved - low, size, self._soft), line, 1.0)
+
+    @staticmethod
+    def _source(
+        place: FloatArray,
+        lids: tuple[FloatArray, FloatArray],
+        motion: tuple[FloatArray, FloatArray],
+    ) -> FloatArray:
+        """Where in the portrait the eyeball at places [h,w,2] px of the frame is seen."""
+        moved, resting = lids
+        back, gaze = motion
+        # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
+        widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
+        if widened > 1:
+            place[..., 1] = resting[:, 1].mean() + (place[..., 1] - moved[:, 1].mean()) / widened
+        # The gaze moves the middle of the eye; its corners rest.
+        half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
+        aside = (place[..., 0] - resting[:, 0].mean()) / half
+        place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
+        source: FloatArray = (place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T
+        return source

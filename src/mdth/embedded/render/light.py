@@ -1,0 +1,66 @@
+"""What a portrait says about the light in its mouth."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render.motion import FloatArray
+from mdth.face import geometry, topology
+
+
+@dataclass(frozen=True)
+class Light:
+    """Colours of this portrait, RGB 0..255; slope: relative change of light per eye distance."""
+
+    skin: FloatArray
+    tooth: FloatArray
+    flesh: FloatArray
+    dark: FloatArray
+    slope: float
+
+
+def measure_light(portrait: Portrait) -> Light:
+    """What the portrait's own skin, lips and eye whites say about the light in its mouth."""
+    image, mesh = portrait.image, portrait.mesh
+
+    def patch(vertices: tuple[int, ...], size: float) -> FloatArray:
+        reach = max(1, round(size * float(geometry.eye_distance(mesh))))
+        colours = []
+        for x, y in np.round(mesh[list(vertices), :2]).astype(int):
+            part = image[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+            if part.size:
+                colours.append(np.median(part.reshape(-1, 3), axis=0))
+        return np.mean(colours, axis=0) if colours else np.array([128.0, 100.0, 90.0])
+
+    left, right = patch((205, 50), 0.04), patch((425, 280), 0.04)
+    skin = (left + right) / 2
+    lips = patch((17, 84, 314, 0, 37, 267), 0.015)
+    level = float(skin.mean())
+    white = _eye_white(portrait)
+    # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
+    bright = np.clip(white.mean(), max(1.3 * level, 150), max(1.5 * level, 205))
+    tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
+    slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
+    flesh = lips * np.array([0.85, 0.62, 0.62])
+    return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
+
+
+def _eye_white(portrait: Portrait) -> FloatArray:
+    """Median colour of the brightest third of the eyes outside the irises, RGB [3]."""
+    mesh = portrait.mesh
+    mask = np.zeros(portrait.image.shape[:2], np.uint8)
+    for eye, iris in (
+        (topology.EYE_LEFT, topology.IRIS_LEFT),
+        (topology.EYE_RIGHT, topology.IRIS_RIGHT),
+    ):
+        cv2.fillPoly(mask, [np.round(mesh[eye, :2]).astype(np.int32)], 255)
+        radius = np.linalg.norm(mesh[iris[1:], :2] - mesh[iris[0], :2], axis=1).mean()
+        cv2.circle(mask, np.round(mesh[iris[0], :2]).astype(int).tolist(), round(radius), 0, -1)
+    pixels = portrait.image[mask > 0].astype(float)
+    if len(pixels) < 6:
+        return np.array([200.0, 195.0, 188.0])
+    level = pixels.mean(1)
+    white: FloatArray = np.median(pixels[level >= np.quantile(level, 0.67)], axis=0) + 1.0
+    return white

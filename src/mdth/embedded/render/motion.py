@@ -1,0 +1,48 @@
+"""What the parts of the renderer share: the head's rigid motion, sampling, easing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mdth.face import geometry, topology
+
+FloatArray = npt.NDArray[np.floating]
+Grid = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[Any]
+
+
+def sample(picture: AnyArray, places: FloatArray, kind: int) -> AnyArray:
+    """The picture's values [h,w,...] at places [h,w,2] px; beyond its border the border's."""
+    places = places.astype(np.float32, copy=False)
+    # An empty array in place of None as the second map gives garbage with OpenCV 5.0 (linear).
+    return np.asarray(
+        cv2.remap(picture, places, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
+    )
+
+
+@dataclass(frozen=True)
+class Rigid:
+    """The head's motion: frame point = matrix [3,3] @ portrait point + offset [3], px."""
+
+    matrix: FloatArray
+    offset: FloatArray
+
+    def apply(self, points: FloatArray) -> FloatArray:
+        """Move points [...,3] px."""
+        moved: FloatArray = points @ self.matrix.T + self.offset
+        return moved
+
+    def plane(self, anchor: FloatArray) -> FloatArray:
+        """The affine [2,3] px that moves picture points at the depth of `anchor` [3] px."""
+        shift = self.matrix[:2, 2] * anchor[2] + self.offset[:2]
+        return np.concatenate([self.matrix[:2, :2], shift[:, None]], axis=1)
+
+
+def rigid_motion(portrait_mesh: FloatArray, driving: FloatArray) -> Rigid:
+    """The head's rigid motion between two meshes [478,3] px, from vertices speech leaves alone."""
+    group = topology.RIGID
+    pose = geometry.fit_similarity(driving[None, group], portrait_mesh[group])
+    return Rigid(pose.scale[0] * pose.rotation[0], pose.translation[0])

@@ -1,0 +1,93 @@
+"""The mouth layer: what is behind the lips, laid into a frame with a soft edge.
+
+A trained network paints it from the drawn cavity. Without one, and for portraits that show their
+own teeth, the drawing is what is seen.
+"""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render import mouth_network
+from mdth.embedded.render.cavity import Bones, Cavity, View
+from mdth.embedded.render.conditions import SIZES, WIDTH, MouthView, conditions, cut_out, look
+from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
+from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.embedded.render.mouth_network import MouthNetwork
+from mdth.embedded.render.tone import Tone
+
+# Room around the lips, eye distances.
+MARGIN = 0.1
+# The line between closed lips, relative to the lips' inner colour.
+LIP_LINE = 0.75
+# Lips nearer than this, eye distances, show their dark line rather than teeth.
+NARROW = 0.055
+# How far the line of shut lips reaches over what the portrait shows between them, eye distances.
+SEAM = 0.005
+# Lips that cover less of their brightest pixel than this are shut.
+SHUT = 0.02
+# Cut-outs that would be shrunk by more than this are painted at the larger size.
+LARGE = 0.75
+
+
+def fill(outline: FloatArray, size: tuple[int, int], unit: float, seam: float) -> Cover:
+    """The lips' outline [N,2] px filled for `lay`; unit: px per eye distance. seam: `Cavity`'s."""
+    line_px = round(SEAM * unit * seam)
+    return cover(outline, size, max(0.7, 0.008 * unit), NARROW * unit, line_px=line_px)
+
+
+class MouthPainter:
+    """Paints the inside of one portrait's mouth into its frames.
+
+    network: instead of the shipped one.
+    """
+
+    def __init__(self, portrait: Portrait, network: MouthNetwork | None = None) -> None:
+        self._cavity = Cavity(portrait)
+        self._network = None if self._cavity.own_teeth else network or mouth_network.shipped()
+        self._tone = Tone.of(self._cavity.light.skin)
+        large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
+        self._size = SIZES[int(large)]
+
+    def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
+        """Paint the inside over `frame` (RGB uint8 [H,W,3], changed in place) where lips part."""
+        unit = self._cavity.eye_distance
+        outline = lip_outline(driving)
+        height, width = frame.shape[:2]
+        low = np.clip(np.floor(outline.min(0) - MARGIN * unit).astype(int), 0, [width, height])
+        high = np.clip(np.ceil(outline.max(0) + MARGIN * unit).astype(int), low, [width, height])
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        if min(size) < 4:
+            return
+        filled = fill(outline - low, size, unit, self._cavity.seam)
+        if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
+            return
+        view = View(np.concatenate([np.eye(2), -low[:, None]], 1), size)
+        bones = self._cavity.bones(driving, rigid)
+        if self._network is None:
+            inside = self._cavity.draw(bones, filled.inside, view)
+        else:
+            seen = look(self._cavity, bones, driving, self._size)
+            inside = self._painted(self._network, frame, bones=bones, seen=seen, over=view)
+        part = frame[low[1] : high[1], low[0] : high[0]]
+        lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
+
+    def _painted(
+        self,
+        network: MouthNetwork,
+        frame: npt.NDArray[np.uint8],
+        *,
+        bones: Bones,
+        seen: MouthView,
+        over: View,
+    ) -> Layer:
+        """What the network paints, over a view of the frame, RGB float32 0..255 [h,w,3]."""
+        around = cut_out(frame, seen.view)
+        painted = network.paint(conditions(self._cavity, bones, seen, around), self._tone)
+        back = over.of(np.asarray(cv2.invertAffineTransform(seen.view.matrix), float))
+        kind = cv2.INTER_LINEAR if seen.view.scale > 1 else cv2.INTER_CUBIC
+        return np.asarray(
+            cv2.warpAffine(painted, back, over.size, flags=kind, borderMode=cv2.BORDER_REPLICATE),
+            np.float32,
+        )

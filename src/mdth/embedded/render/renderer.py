@@ -1,0 +1,36 @@
+"""The renderer's public face: a portrait and driving meshes become frames."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Frame, Portrait
+from mdth.embedded.render.eyes import EyePainter
+from mdth.embedded.render.motion import rigid_motion
+from mdth.embedded.render.mouth import MouthPainter
+from mdth.embedded.render.warp import Warp
+
+
+class Renderer:
+    """Frames of one portrait, at its own resolution: whole picture in, whole picture out."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        self.portrait = portrait
+        self._mesh = portrait.mesh.astype(np.float64)
+        self._warp = Warp(portrait)
+        self._eyes = EyePainter(portrait)
+        self._mouth = MouthPainter(portrait)
+
+    def frame(self, driving: npt.NDArray[np.floating]) -> Frame:
+        """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
+        mesh = np.asarray(driving, np.float64)
+        rigid = rigid_motion(self._mesh, mesh)
+        picture = self._warp.apply(self._warp.field(mesh, rigid), mesh)
+        self._eyes.paint(picture, mesh, rigid)
+        self._mouth.paint(picture, mesh, rigid)
+        return picture
+
+    def frames(self, driving: Iterable[npt.NDArray[np.floating]]) -> Iterator[Frame]:
+        """One frame for each driving mesh, in order."""
+        return map(self.frame, driving)

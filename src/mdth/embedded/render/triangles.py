@@ -1,0 +1,129 @@
+"""The field inside the face: every pixel follows its triangle of the mesh."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.embedded.render import lashes
+from mdth.embedded.render.motion import FloatArray, Grid, Rigid
+from mdth.face import topology
+
+# Weight of the face field on the oval and the next rings of vertices. A turning head folds the
+# outermost triangles away; blending them softly keeps specks of background out of the cheek.
+OUTLINE_BLEND = (0.0, 0.35, 0.8)
+# A triangle less high than this, in cells, is a line, and its slopes are noise.
+MIN_HEIGHT = 0.25
+# How far a triangle reaches over its edges, cells.
+OVERLAP = 0.5
+
+
+class FaceTriangles:
+    """The triangles of one portrait's mesh [478,3] px, lashes included."""
+
+    def __init__(self, mesh: FloatArray) -> None:
+        self._mesh = mesh
+        vertices = np.concatenate([mesh[:, :2], lashes.portrait_vertices(mesh)])
+        # What a triangle interpolates: its corners' places, and how much the face field counts.
+        self.blend = np.concatenate([_outline_blend(), np.ones(lashes.COUNT)])
+        self._values = np.concatenate([vertices, self.blend[:, None]], 1)
+        depth = mesh[topology.TRIANGLES, 2].mean(1)
+        far_to_near = topology.TRIANGLES[np.argsort(-depth)].copy()
+        area = _planes(topology.CANONICAL[far_to_near, :2], np.zeros((len(far_to_near), 3, 1)))[1]
+        far_to_near[area < 0] = far_to_near[area < 0][:, ::-1]
+        self._triangles = np.concatenate([far_to_near, lashes.triangles()])
+        # A triangle seen from behind is hidden, except where folds have a layer of their own.
+        self._two_sided = (self._triangles >= topology.VERTEX_COUNT).any(axis=1)
+        for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
+            self._two_sided |= np.isin(self._triangles, ring).all(axis=1)
+
+    def draw(
+        self, field: Grid, driving: FloatArray, rigid: Rigid, *, origin: FloatArray, cell: int
+    ) -> None:
+        """Replace a field [H,W,2] px inside the face, blended at the outline.
+
+        The field's cells are `cell` pixels wide; `origin` [2] px is its upper left corner.
+        """
+        lids = lashes.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
+        places = np.concatenate([driving[:, :2], lids])
+        corners = (places - origin - (cell - 1) / 2) / cell
+        rows, columns = field.shape[:2]
+        low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, [columns, rows])
+        high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low, [columns, rows])
+        size = high - low
+        if not size.all():
+            return
+        values = self._values - np.pad(places, ((0, 0), (0, 1)))
+        corners = (corners - low)[self._triangles]
+        table, area = _planes(corners, values[self._triangles])
+        ids = self._rasterise(corners, area, size)
+        inside = np.flatnonzero(ids >= 0)
+        ones = np.ones(len(inside))
+        spot = np.stack([inside % size[0], inside // size[0], ones], 1, dtype=np.float32)
+        which = np.take(table.astype(np.float32), ids[inside], axis=0)
+        value = np.matmul(spot[:, None], which)[:, 0]
+        patch = field[low[1] : high[1], low[0] : high[0]]
+        flat = patch.reshape(-1, 2)
+        flat[inside] += np.clip(value[:, 2:], 0, 1) * (value[:, :2] - flat[inside])
+        patch[:] = flat.reshape(patch.shape)
+
+    def _rasterise(
+        self, corners: FloatArray, area: FloatArray, size: FloatArray
+    ) -> npt.NDArray[np.int16]:
+        """The nearest triangle at each cell of (width, height), row by row [H*W], -1 for none.
+
+        A cell belongs to a triangle whose edges its middle oversteps by no more than OVERLAP, so
+        that what is hidden or too thin leaves no gap. All cells of all boxes are tried at once.
+        """
+        edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(1)
+        height = np.where(self._two_sided, np.abs(area), area) / (edges + 1e-9)
+        drawn = np.flatnonzero(height > MIN_HEIGHT)
+        corners = corners[drawn].astype(np.float32)
+        low = np.clip(np.ceil(corners.min(1) - OVERLAP).astype(np.int32), 0, size)
+        boxes = np.clip(np.floor(corners.max(1) + OVERLAP).astype(np.int32) + 1, low, size) - low
+        counts = boxes[:, 0] * boxes[:, 1]
+        of = np.repeat(np.arange(len(drawn)), counts)
+        first = np.cumsum(counts, dtype=np.int32) - counts
+        number = np.arange(len(of), dtype=np.int32) - first[of]
+        y, x = np.divmod(number, boxes[of, 0])
+        x += low[of, 0]
+        y += low[of, 1]
+        inside = np.ones(len(of), bool)
+        turn = np.sign(area[drawn]).astype(np.float32)
+        for start, end in ((0, 1), (1, 2), (2, 0)):
+            way = corners[:, end] - corners[:, start]
+            offset = way[:, 1] * corners[:, start, 0] - way[:, 0] * corners[:, start, 1]
+            way, offset = way * turn[:, None], offset * turn
+            offset += OVERLAP * np.hypot(way[:, 0], way[:, 1])
+            inside &= way[of, 0] * y - way[of, 1] * x + offset[of] >= 0
+        ids = np.full(size[0] * size[1], -1, np.int16)
+        # Later ones, which are nearer, win.
+        ids[(y * size[0] + x)[inside]] = drawn[of[inside]]
+        return ids
+
+
+def _outline_blend() -> FloatArray:
+    """How much the face field counts at each vertex [478]: OUTLINE_BLEND in rings from the oval."""
+    alpha = np.ones(topology.VERTEX_COUNT)
+    ring = topology.FACE_OVAL
+    seen = np.zeros(topology.VERTEX_COUNT, bool)
+    for weight in OUTLINE_BLEND:
+        alpha[ring] = weight
+        seen[ring] = True
+        touching = topology.TRIANGLES[seen[topology.TRIANGLES].any(axis=1)]
+        ring = np.setdiff1d(touching, np.flatnonzero(seen))
+    return alpha
+
+
+def _planes(corners: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Linear functions over triangles: [T,3,2], [T,3,K] -> [T,3,K] (x, y, 1 rows), areas [T].
+
+    The areas are doubled and positive for triangles that run clockwise in the picture.
+    """
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    safe = np.where(np.abs(area) > 1e-6, area, 1.0)[:, None]
+    vb, vc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    slope_x = (vb * ac[:, 1:] - vc * ab[:, 1:]) / safe
+    slope_y = (vc * ab[:, :1] - vb * ac[:, :1]) / safe
+    constant = values[:, 0] - slope_x * a[:, :1] - slope_y * a[:, 1:]
+    return np.stack([slope_x, slope_y, constant], axis=1), area

@@ -1,0 +1,1 @@
+"""Speech -> offsets of the face's mesh."""

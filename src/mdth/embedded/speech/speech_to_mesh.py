@@ -1,0 +1,131 @@
+"""Speech -> mesh: a sound at 16 kHz becomes one face of offsets for each video frame."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mdth.artefacts import MeshSequence
+from mdth.embedded.speech.decoder import Decoder
+from mdth.embedded.speech.speech_encoder import SpeechEncoder
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, FloatArray, WindowScheme, level
+
+
+class SpeechToMesh:
+    """Offsets float32 [478,3] from the neutral closed face, face frame, eye distances.
+
+    Vertices at and above the eyes stay where they are. A file, a stream and any chunks of it give
+    the same frames: see `mdth.embedded.speech.windows` for the scheme.
+    """
+
+    def __init__(
+        self, encoder: Path, *, scheme: WindowScheme | None = None, threads: int = 1
+    ) -> None:
+        """Load the speech encoder from its file and the shipped decoder. Raises CheckpointError.
+
+        scheme: another one with windows of the same length, to compare (default: the decoder's).
+        """
+        self._encoder = SpeechEncoder(encoder, threads=threads)
+        self._decoder = Decoder()
+        self.scheme = scheme or self._decoder.scheme
+        if self.scheme.frames != self._decoder.scheme.frames:
+            raise ValueError(f"{self.scheme}: the decoder needs {self._decoder.scheme.frames}")
+
+    @property
+    def look_ahead_s(self) -> float:
+        """A frame comes out at most so many seconds of sound after its own time."""
+        return self.scheme.look_ahead_s
+
+    def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
+        """One offsets frame for each video frame of a sound that comes in blocks of any size.
+
+        Frame i is what the lips do at i / fps seconds; round(duration * fps) frames, at least 1.
+        """
+        first = self.scheme.last_window(0.0) - 1
+        sound = SoundBuffer(self.scheme.start(first))
+        heard = HeardWindows(first)
+        frame = 0
+        for block in blocks:
+            sound.append(block)
+            while self._hear_next(sound, heard):
+                while self._knows(heard, frame / fps):
+                    yield self._offsets(heard, frame / fps)
+                    frame += 1
+        count = max(1, round(sound.end / SAMPLE_RATE_HZ * fps))
+        sound.finish()
+        while frame < count:
+            while not self._knows(heard, frame / fps):
+                self._hear_next(sound, heard)
+            yield self._offsets(heard, frame / fps)
+            frame += 1
+
+    def mesh_sequence(self, samples: FloatArray, fps: float) -> MeshSequence:
+        """All offsets [T,478,3] of a sound float32 [N] at 16 kHz."""
+        return MeshSequence(np.stack(list(self.stream([samples], fps))), fps)
+
+    def _hear_next(self, sound: "SoundBuffer", heard: "HeardWindows") -> bool:
+        """Decode the next window if its sound is there; whether it was."""
+        start = self.scheme.start(heard.next_window)
+        if not sound.holds(start + self.scheme.samples):
+            return False
+        window = level(sound.take(start, self.scheme.samples))
+        heard.append(self._decoder.coefficients(self._encoder.hear(window)))
+        return True
+
+    def _knows(self, heard: "HeardWindows", time_s: float) -> bool:
+        return self.scheme.last_window(time_s) < heard.next_window
+
+    def _offsets(self, heard: "HeardWindows", time_s: float) -> FloatArray:
+        coefficients = self.scheme.blend(time_s, heard.before, heard.last).astype(np.float32)
+        offsets: FloatArray = np.tensordot(coefficients, self._decoder.basis, axes=1)
+        return offsets
+
+
+class SoundBuffer:
+    """The part of a sound that windows to come still need; silence before and after it."""
+
+    def __init__(self, first: int) -> None:
+        """`first`: the first sample that will be taken, 0 or negative."""
+        self._kept = np.zeros(max(0, -first), np.float32)
+        self._start = min(0, first)
+        self._waiting: list[FloatArray] = []
+        self.end = 0
+        self._finished = False
+
+    def append(self, block: FloatArray) -> None:
+        """Add the next samples."""
+        self._waiting.append(np.asarray(block, np.float32))
+        self.end += len(block)
+
+    def finish(self) -> None:
+        """Silence follows."""
+        self._finished = True
+
+    def holds(self, end: int) -> bool:
+        """Whether all samples before `end` are known."""
+        return self._finished or end <= self.end
+
+    def take(self, start: int, count: int) -> FloatArray:
+        """Samples `start` to `start + count`; what lies before `start` is forgotten."""
+        if self._waiting:
+            self._kept = np.concatenate([self._kept, *self._waiting])
+            self._waiting = []
+        self._kept = self._kept[start - self._start :]
+        self._start = start
+        taken = self._kept[:count]
+        return np.pad(taken, (0, count - len(taken)))
+
+
+class HeardWindows:
+    """The coefficients [T,K] of the two latest windows."""
+
+    def __init__(self, first: int) -> None:
+        """`first`: the number of the first window that will come."""
+        self.next_window = first
+        self.before: FloatArray = np.zeros((0, 0), np.float32)
+        self.last: FloatArray = np.zeros((0, 0), np.float32)
+
+    def append(self, rows: FloatArray) -> None:
+        """The next window's coefficients; the oldest are forgotten."""
+        self.before, self.last = self.last, rows
+        self.next_window += 1

@@ -1,0 +1,56 @@
+"""Published state dicts -> a network, strictly: every name and shape has to be right."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mdth.errors import CheckpointError
+from mdth.faceformer.config import Config
+from mdth.faceformer.network import Network
+from mdth.files import state_dict
+
+RECOMPUTED = "PPE.pe"
+"""A table of positions that the published files carry; it is computed here."""
+TODAYS_NAMES = {"parametrizations.weight.original0": "weight_g",
+                "parametrizations.weight.original1": "weight_v"}  # fmt: skip
+
+
+def load_network(path: Path, config: Config) -> Network:
+    """The network of a state dict file, on the CPU, ready to infer.
+
+    Numbers of vertices and subjects are the file's own. Raises CheckpointError if the file is
+    missing, damaged, no plain state dict, or not exactly this network's.
+    """
+    weights = read_weights(path)
+    config = dataclasses.replace(
+        config,
+        vertices=state_dict.size(weights, "vertice_map_r.bias", 3 * config.vertices) // 3,
+        subjects=state_dict.size(weights, "obj_vector.weight", config.subjects, axis=1),
+    )
+    try:
+        with torch.device("meta"):
+            network = Network(config)
+    except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: no network has such sizes ({error})") from error
+    state_dict.fill(
+        network,
+        weights,
+        source=f"{path}: not a FaceFormer checkpoint for {config.dataset}",
+    )
+    return network
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Names and float32 tensors of a state dict; nothing in the file is executed."""
+    weights = {published_name(name): w.float() for name, w in state_dict.read(path).items()}
+    weights.pop(RECOMPUTED, None)
+    return weights
+
+
+def published_name(name: str) -> str:
+    """The name a tensor has in the published files; today's torch calls two of them otherwise."""
+    for today, published in TODAYS_NAMES.items():
+        name = name.replace(today, published)
+    return name

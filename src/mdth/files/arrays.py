@@ -1,0 +1,107 @@
+"""Numpy's files from anybody, read within limits: nothing in them is called or trusted.
+
+numpy itself makes an array as large as a header says, and unpacks what a zip holds. Here an array
+is what its reader wants it to be, or a ValueError, and no more is unpacked than that takes.
+"""
+
+import math
+import re
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.files.bounded import BoundedFile
+
+Array = npt.NDArray[Any]
+
+# What reading a file that is missing, cut off or not ours can raise.
+DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, OverflowError, RuntimeError, NotImplementedError),
+    *(SyntaxError, RecursionError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+MOST_BYTES = 1 << 30
+LONGEST_HEADER = 10_000
+_NUMBERS = re.compile(r"[<>=|]?([fiu][1248]|b1|U\d{1,3})")
+
+
+class Wanted(NamedTuple):
+    """What an array has to be.
+
+    shape: None for any length, None as a whole for any shape. kinds: of numbers, as numpy's
+    `dtype.kind`. Floating numbers must be finite and at most `most` in size.
+    """
+
+    shape: tuple[int | None, ...] | None
+    kinds: str = "f"
+    most: float = 1e6
+
+
+def read_npz(path: Path, wanted: Mapping[str, Wanted]) -> dict[str, Array]:
+    """The wanted arrays of an npz. Raises what `DAMAGE` lists."""
+    with zipfile.ZipFile(path) as archive:
+        return {name: _read_member(archive, name, want) for name, want in wanted.items()}
+
+
+def map_samples(path: Path) -> npt.NDArray[np.float32]:
+    """Read-only float32 [N] of an npy, which stay on disk. Raises what `DAMAGE` lists."""
+    with BoundedFile(path) as file:
+        dtype, shape, _ = _header(file)
+        start = file.tell()
+    if dtype != np.dtype("<f4") or len(shape) != 1:
+        raise ValueError(f"numbers {dtype} {shape}, not a sound")
+    if not shape[0] or path.stat().st_size != start + 4 * shape[0]:
+        raise ValueError(f"{path.stat().st_size} bytes for {shape[0]} samples")
+    return np.memmap(path, np.float32, "r", offset=start, shape=shape)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, want: Wanted) -> Array:
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is packed in a way that is not read")
+    with archive.open(member) as file:
+        return _read(file, name, want)
+
+
+def _read(file: IO[bytes], name: str, want: Wanted) -> Array:
+    dtype, shape, fortran = _header(file)
+    count = math.prod(shape)
+    if dtype.kind not in want.kinds or not _fits(shape, want.shape):
+        raise ValueError(f"{name} is {dtype} {shape}")
+    if count * dtype.itemsize > MOST_BYTES:
+        raise ValueError(f"{name} is {dtype} {shape}, too large")
+    content = file.read(count * dtype.itemsize)
+    if len(content) != count * dtype.itemsize:
+        raise ValueError(f"{name} is cut off")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
+    if dtype.kind == "f" and not (np.abs(array) <= want.most).all():
+        raise ValueError(f"{name} has numbers beyond {want.most:g} or none at all")
+    return array
+
+
+def _header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """Type, shape and whether it is in Fortran's order; the file stands at the numbers."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        found = np.lib.format.read_array_header_1_0(file, max_header_size=LONGEST_HEADER)
+    elif version == (2, 0):
+        found = np.lib.format.read_array_header_2_0(file, max_header_size=LONGEST_HEADER)
+    else:
+        raise ValueError(f"numpy's format {version}")
+    shape, fortran, dtype = found
+    if not _NUMBERS.fullmatch(dtype.str) or any(length < 0 for length in shape):
+        raise ValueError(f"numbers of type {dtype.str} {shape}")
+    return dtype, shape, fortran
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
+    if wanted is None:
+        return True
+    return len(shape) == len(wanted) and all(
+        want in (None, length) for length, want in zip(shape, wanted, strict=True)
+    )

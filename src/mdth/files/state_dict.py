@@ -1,0 +1,135 @@
+"""State dict files, read safely and compared strictly. Needs torch."""
+
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mdth.errors import CheckpointError
+from mdth.files.bounded import BoundedFile
+
+SHOWN = 3
+MOST_REPEATED = 200_000_000  # numbers that a file may stand for without holding them
+DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+           AssertionError, ArithmeticError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error,
+           struct.error)  # fmt: skip
+"""What torch raises for a file that is cut off, of another kind, or holds more than tensors."""
+
+Shape = tuple[int, ...]
+
+
+def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
+    """Names and tensors of a state dict file, on the CPU; nothing in the file is executed.
+
+    entry: where the state dict lies in a file that is a dict of several things.
+    Raises CheckpointError if the file is missing, damaged, or no state dict.
+    """
+    try:
+        found = load(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file; put the checkpoint there") from error
+    except DAMAGED as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise CheckpointError(
+            f"{path}: no readable state dict ({type(error).__name__}: {reason}); fetch it again"
+        ) from error
+    if entry is not None:
+        if not isinstance(found, dict) or entry not in found:
+            raise CheckpointError(f"{path}: has no entry {entry!r}; use the published file")
+        found = found[entry]
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and _is_plain(tensor) for name, tensor in found.items()
+    ):
+        raise CheckpointError(f"{path}: not a state dict of names and tensors")
+    if sum(tensor.numel() for tensor in found.values() if _is_repeated(tensor)) > MOST_REPEATED:
+        raise CheckpointError(f"{path}: its tensors are larger than the file; fetch it again")
+    return dict(found)
+
+
+def load(path: Path) -> Any:
+    """Tensors and plain values in whatever order the file has them.
+
+    Nothing in it is executed. Raises what `DAMAGED` lists.
+    """
+    with BoundedFile(path) as file:
+        if zipfile.is_zipfile(path):
+            _check_members(path, file.size)
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _check_members(path: Path, size: int) -> None:
+    """Refuse a zip that unfolds: torch itself stores tensors as they are."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > size:
+        raise ValueError("a zip whose members are packed")
+
+
+def _is_plain(tensor: object) -> bool:
+    """Whether it is a dense tensor of plain numbers."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+    )
+
+
+def _is_repeated(tensor: Tensor) -> bool:
+    """Whether some of its numbers stand for several, as after `expand`."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], *, source: str) -> None:
+    """Give a network its weights, every name and shape right, in float32; ready to infer.
+
+    network: made on the device "meta" or elsewhere; its tensors are replaced. source: names the
+    file and what it should be, for the error. Raises CheckpointError with the first differences.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    wrong = differences(expected, {name: tuple(w.shape) for name, w in weights.items()})
+    if wrong:
+        raise CheckpointError(
+            f"{source}: {'; '.join(wrong)}; use the published file that belongs to it"
+        )
+    kinds = {name: tensor.is_floating_point() for name, tensor in network.state_dict().items()}
+    other = [name for name, w in weights.items() if w.is_floating_point() != kinds[name]]
+    if other or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+        raise CheckpointError(f"{source}: holds numbers that no network has; fetch it again")
+    plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+    network.load_state_dict(plain, strict=True, assign=True)
+    network.requires_grad_(False).eval()
+
+
+def differences(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:
+    """What is missing, unexpected, or of another shape: at most three lines, first names first."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} is {_shape(found[name])}, not {_shape(shape)}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of other shape": shapes}
+    return [f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names]
+
+
+def size(weights: dict[str, Tensor], name: str, otherwise: int, *, axis: int = 0) -> int:
+    """A size of a tensor as the file has it; `otherwise` if the tensor is missing or odd."""
+    tensor = weights.get(name)
+    return otherwise if tensor is None or tensor.dim() <= axis else int(tensor.shape[axis])
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a single number"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

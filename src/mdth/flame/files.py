@@ -1,0 +1,143 @@
+"""FLAME's own files, and the plain `.npz` they are converted to once."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdth.errors import CheckpointError
+from mdth.files import pickle as model_pickle
+from mdth.files.arrays import DAMAGE, Wanted, read_npz
+from mdth.flame.model import Embedding, Flame, FloatArray
+
+log = logging.getLogger("mdth")
+
+LANDMARK_COUNT = 51
+POSE_NUMBERS = 15
+# Our name -> FLAME's.
+_MODEL = {
+    "template": "v_template",
+    "triangles": "f",
+    "shapes": "shapedirs",
+    "pose_correctives": "posedirs",
+    "regressor": "J_regressor",
+    "weights": "weights",
+    "parents": "kintree_table",
+}
+_EMBEDDING = {"triangle": "lmk_face_idx", "corners": "lmk_b_coords"}
+
+
+def read_model(path: Path) -> Flame:
+    """The model of `generic_model.pkl` (2019, 2020, 2023), or of the `.npz` made of it.
+
+    The first reading writes the `.npz` beside the pickle. Raises CheckpointError: not that file, or
+    parts whose sizes do not fit each other.
+    """
+    arrays = _arrays(path, _MODEL)
+    parents = arrays["parents"]
+    if parents.ndim == 2:
+        parents = parents[0]
+    parents = np.concatenate([[-1], parents[1:].astype(np.intp)])
+    numbers = {name: np.asarray(arrays[name], np.float64) for name in _MODEL if name != "parents"}
+    triangles = arrays["triangles"].astype(np.intp)
+    model = Flame(**{**numbers, "triangles": triangles, "parents": parents})
+    _check_model(model, path)
+    return model
+
+
+def read_embedding(path: Path) -> Embedding:
+    """The 51 landmarks of `flame_static_embedding.pkl` or its `.npz`. Raises CheckpointError."""
+    arrays = _arrays(path, _EMBEDDING)
+    triangle = arrays["triangle"].astype(np.intp).ravel()
+    corners = np.asarray(arrays["corners"], np.float64)
+    if triangle.shape != (LANDMARK_COUNT,) or corners.shape != (LANDMARK_COUNT, 3):
+        raise CheckpointError(
+            f"{path}: {triangle.shape} triangles and {corners.shape} weights, not 51 landmarks"
+        )
+    return Embedding(triangle, corners)
+
+
+def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
+    """Pose [15] and translation [3] m of the seed's `params.npy`. Raises CheckpointError."""
+    found = model_pickle.load(path)
+    try:
+        pose = np.asarray(found["pose"], np.float64).ravel()
+        translation = np.asarray(found["trans"], np.float64).ravel()
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: no pose and translation in it ({error})") from error
+    if pose.shape != (POSE_NUMBERS,) or translation.shape != (3,):
+        raise CheckpointError(f"{path}: {pose.size} pose numbers and {translation.size} of a place")
+    return pose, translation
+
+
+def _arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    """The arrays of a pickle or `.npz` under our names."""
+    if path.suffix == ".npz":
+        return _plain_arrays(path, names)
+    try:
+        source = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    converted = path.with_suffix(".npz")
+    if converted.is_file():
+        arrays = _plain_arrays(converted, names)
+        if str(arrays["source"]) == source:
+            return arrays
+    found = model_pickle.load(path)
+    missing = [name for name in names.values() if name not in _dict(found)]
+    if missing:
+        raise CheckpointError(f"{path}: no {', '.join(missing)} in it; another model's file?")
+    arrays = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iuf":
+            raise CheckpointError(f"{path}: {name} holds no numbers; another model's file?")
+    _convert(converted, {**arrays, "source": np.array(source)})
+    return arrays
+
+
+def _dict(found: Any) -> dict[Any, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _plain_arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        wanted = {name: Wanted(None, kinds="fiu") for name in names}
+        return read_npz(path, {**wanted, "source": Wanted((), kinds="U")})
+    except DAMAGE as error:
+        raise CheckpointError(f"{path}: damaged ({error}); delete it, it is made again") from error
+
+
+def _convert(path: Path, arrays: dict[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part.npz")
+    try:
+        np.savez(part, **arrays)
+        part.replace(path)
+    except OSError as error:
+        log.info("%s is not kept (%s); the pickle is read every time", path, error)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_model(model: Flame, path: Path) -> None:
+    joints, count = len(model.parents), len(model.template)
+    expected = {
+        "template": (count, 3),
+        "triangles": (len(model.triangles), 3),
+        "shapes": (count, 3, model.shapes.shape[-1]),
+        "pose_correctives": (count, 3, 9 * (joints - 1)),
+        "regressor": (joints, count),
+        "weights": (count, joints),
+    }
+    for name, shape in expected.items():
+        found = getattr(model, name).shape
+        if found != shape:
+            raise CheckpointError(f"{path}: {name} is {found}, but {shape} fits the rest")
+    if model.triangles.size and not 0 <= model.triangles.min() <= model.triangles.max() < count:
+        raise CheckpointError(f"{path}: triangles of vertices that are not there")
+    later = np.arange(1, joints)
+    if ((model.parents[1:] < 0) | (model.parents[1:] >= later)).any():
+        raise CheckpointError(f"{path}: joints that come before their parents")

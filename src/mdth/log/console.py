@@ -1,0 +1,158 @@
+"""What is seen on stderr: log lines for people or programs, a progress bar, nothing else."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TextIO
+
+from mdth.log.redact import Redacting, redacted
+from mdth.log.stages import current_twin
+
+BAR_AFTER_S = 2.0
+REDRAW_S = 0.2
+BAR_WIDTH = 24
+STDERR = 2
+TEXT, JSON = "text", "json"
+LOG_KINDS = (TEXT, JSON)
+
+
+class Progress:
+    """A bar with frames per second and time left, on a terminal and after 2 s of work only."""
+
+    def __init__(self, stream: TextIO, *, visible: bool = True) -> None:
+        self._stream = stream
+        self._visible = visible and stream.isatty()
+        self._start: float | None = None
+        self._drawn = 0.0
+        self._done = 0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """`done` frames are made, of `total` if known; fewer than before start a new count."""
+        now = time.monotonic()
+        if self._start is None or done < self._done:
+            self._start = now
+        self._done = done
+        spent = now - self._start
+        if not self._visible or spent < BAR_AFTER_S or now - self._drawn < REDRAW_S:
+            return
+        self._drawn = now
+        self._stream.write(f"\r{progress_line(done, total, spent)}\x1b[K")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def progress_line(done: int, total: int | None, spent_s: float) -> str:
+    """One line for `done` frames made in `spent_s`."""
+    rate = done / spent_s
+    if not total:
+        return f"{done} frames, {rate:.0f} frames/s"
+    share = min(1.0, done / total)
+    full = round(share * BAR_WIDTH)
+    left_s = max(0.0, (total - done) / rate) if rate else 0.0
+    bar = "#" * full + "." * (BAR_WIDTH - full)
+    minutes, seconds = divmod(round(left_s), 60)
+    return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes}:{seconds:02d} left"
+
+
+class _Words(logging.Formatter):
+    """`mdth: what happened`, on one line whatever is in the names of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return f"mdth: {one_line(record.getMessage())}"
+
+
+class _Objects(logging.Formatter):
+    """A JSON object: time, level and message; of a stage also stage, twin, seconds and bytes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return as_json(
+            record.levelname.lower(),
+            redacted(record.getMessage()),
+            created_s=record.created,
+            **{name: getattr(record, name) for name in _FIELDS if hasattr(record, name)},
+        )
+
+
+_FIELDS = ("stage", "twin", "seconds", "bytes")
+
+
+def as_json(level: str, message: str, *, created_s: float | None = None, **more: object) -> str:
+    """One line for programs; created_s: when, in seconds since 1970, now unless given."""
+    moment = datetime.fromtimestamp(time.time() if created_s is None else created_s, UTC)
+    told = {"time": moment.isoformat(timespec="milliseconds"), "level": level, **more}
+    if told.get("twin") is None:
+        told["twin"] = current_twin()
+    if told["twin"] is None:
+        del told["twin"]
+    return json.dumps({**told, "message": message}, default=str)
+
+
+def one_line(text: str) -> str:
+    """The text without what would end a line or move a terminal's cursor."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """The text with escapes in the place of what is no visible character."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+@contextlib.contextmanager
+def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[None]:
+    """Send the package's log to `stream`: warnings always, the rest on request or as JSON.
+
+    As JSON also Python's own warnings: nothing but objects may come out there.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Objects() if kind == JSON else _Words())
+    # The store hides its secrets where they come up; whatever slips through ends here.
+    handler.addFilter(Redacting())
+    loggers = [logging.getLogger("mdth")]
+    loggers[0].setLevel(logging.INFO if verbose or kind == JSON else logging.WARNING)
+    if kind == JSON:
+        logging.captureWarnings(True)
+        loggers.append(logging.getLogger("py.warnings"))
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        logging.captureWarnings(False)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """The real stderr for our own words, while what native libraries write there goes nowhere.
+
+    MediaPipe's C++ logs to file descriptor 2 from its own threads whatever its settings say.
+    """
+    try:
+        kept = os.dup(STDERR)
+    except OSError:
+        yield sys.stderr
+        return
+    ours = os.fdopen(kept, "w", buffering=1, errors="backslashreplace")
+    before, sys.stderr = sys.stderr, ours
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDERR)
+    os.close(nowhere)
+    try:
+        yield ours
+    finally:
+        sys.stderr = before
+        os.dup2(kept, STDERR)
+        ours.close()

@@ -1,0 +1,1 @@
+"""Generated head motion, blinks and glances, for every engine."""

@@ -1,1 +1,0 @@
-"""From raw files to what inference needs: one module per kind."""

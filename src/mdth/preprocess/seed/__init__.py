@@ -1,1 +1,0 @@
-"""A picture and a clip, prepared as the seed's networks expect them."""

@@ -1,1 +1,0 @@
-"""Portrait, motion and speech mesh to driving meshes."""

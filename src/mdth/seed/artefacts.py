@@ -1,0 +1,134 @@
+"""What the seed's engine prepares: a face in a picture, a face over a clip; saved and loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from mdth.artefacts import Files, FloatArray, Frame, listed, place, read_png
+from mdth.errors import ArtefactError
+from mdth.files.arrays import DAMAGE, Wanted, read_npz
+
+FPS = 30.0
+PICTURE, STILL, CLIP = "seed.png", "seed_still.npz", "seed_clip.npz"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces of T frames as the fitted model sees them.
+
+    landmarks: [T,68,3] mm, model space (x to the person's left, y up, z forwards); points 3 and 4
+    are the irises, the viewer's left and right. modelview: [T,4,4]. screen: [T,4,4], viewport @
+    projection, camera space -> px. rotation: [T,3,3], the head's, by the head-pose network, camera
+    space (x right, y up, z to the viewer).
+    """
+
+    landmarks: FloatArray
+    modelview: FloatArray
+    screen: FloatArray
+    rotation: FloatArray
+
+    @property
+    def origin_px(self) -> FloatArray:
+        """[T,2] px of the crop, where the model's origin lies."""
+        placed: FloatArray = (self.screen @ self.modelview)[:, :2, 3]
+        return placed
+
+    @property
+    def scale(self) -> FloatArray:
+        """[T] px for one mm."""
+        wide: FloatArray = np.abs(self.screen[:, 0, 0])
+        return wide
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+
+def joined(parts: Sequence[Faces]) -> Faces:
+    """Faces one after the other."""
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Faces)
+    }
+    return Faces(**columns)
+
+
+@dataclass(frozen=True)
+class SeedStill:
+    """The source: picture RGB uint8 [256,256,3], its one face, the crop's matrix [2,3]."""
+
+    picture: Frame
+    faces: Faces
+    crop: FloatArray
+
+    def save(self, folder: Path) -> None:
+        """Write `seed.png` and `seed_still.npz` into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        PillowImage.fromarray(self.picture).save(folder / PICTURE)
+        _write(folder / STILL, self.faces, crop=self.crop)
+
+    @classmethod
+    def load(cls, saved: Path | Files) -> Self:
+        """Read what `save` wrote. Raises ArtefactError."""
+        try:
+            files = listed(saved)
+            pixels = read_png(files[PICTURE], "RGB")
+            arrays = read_npz(files[STILL], {**_FACES, "crop": Wanted((2, 3))})
+            return cls(pixels, _faces(arrays), arrays["crop"])
+        except DAMAGE as error:
+            raise ArtefactError(
+                f"{place(saved)}: no still of the seed's engine ({error})"
+            ) from error
+
+
+@dataclass(frozen=True)
+class SeedClip:
+    """The motion: one entry for each frame at 30 a second, found bool [T] or filled in between."""
+
+    faces: Faces
+    found: npt.NDArray[np.bool_]
+
+    def save(self, folder: Path) -> None:
+        """Write `seed_clip.npz` into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / CLIP, self.faces, found=self.found)
+
+    @classmethod
+    def load(cls, saved: Path | Files) -> Self:
+        """Read what `save` wrote. Raises ArtefactError."""
+        try:
+            arrays = read_npz(listed(saved)[CLIP], {**_FACES, "found": Wanted((None,), kinds="b")})
+            faces = _faces(arrays)
+            if len(arrays["found"]) != len(faces):
+                raise ValueError(f"{len(arrays['found'])} marks for {len(faces)} frames")
+            return cls(faces, arrays["found"])
+        except DAMAGE as error:
+            raise ArtefactError(
+                f"{place(saved)}: no clip of the seed's engine ({error})"
+            ) from error
+
+
+def _write(path: Path, faces: Faces, **more: npt.NDArray[Any]) -> None:
+    for field in fields(faces):
+        more[field.name] = getattr(faces, field.name).astype(np.float32)
+    np.savez_compressed(path, allow_pickle=False, **more)
+
+
+_FACES = {
+    "landmarks": Wanted((None, 68, 3)),
+    "modelview": Wanted((None, 4, 4)),
+    "screen": Wanted((None, 4, 4)),
+    "rotation": Wanted((None, 3, 3)),
+}
+
+
+def _faces(arrays: Mapping[str, npt.NDArray[Any]]) -> Faces:
+    faces = Faces(**{field.name: arrays[field.name] for field in fields(Faces)})
+    lengths = {len(arrays[name]) for name in _FACES}
+    if len(lengths) != 1 or not len(faces):
+        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
+    return faces

@@ -1,0 +1,95 @@
+"""What head, eyes and brows do in one frame, for the seed's source."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.face import landmarks68
+from mdth.face.geometry import NECK
+from mdth.face.topology import BROWS
+from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
+from mdth.seed.artefacts import Faces
+
+FloatArray = npt.NDArray[np.floating]
+
+# Face frame (x right, y down, z away) to model and camera space (y up, z to the viewer).
+FLIP = np.array([1.0, -1.0, -1.0])
+IRIS_POINTS = (3, 4)
+# Upper lid points and the lower ones they meet; how much of the way the upper goes.
+LID_PAIRS = np.array([[37, 41], [38, 40], [43, 47], [44, 46]])
+UPPER_LID_SHARE = 0.85
+_BROW_ROWS = np.array(
+    [int(np.flatnonzero(BROWS == v)[0]) for v in landmarks68.VERTICES[landmarks68.BROWS]]
+)
+
+
+class Move(NamedTuple):
+    """Relative to the source.
+
+    rotation: [3,3], camera space (x right, y up, z to the viewer), about the model's origin.
+    shift_px: [2], of the model's origin in the crop. upper: [68,3] mm, model space; 0 at the mouth.
+    """
+
+    rotation: FloatArray
+    shift_px: FloatArray
+    upper: FloatArray
+
+
+def still() -> Iterator[Move]:
+    """The source's own pose, for ever."""
+    rest = Move(np.eye(3), np.zeros(2), np.zeros((landmarks68.COUNT, 3)))
+    while True:
+        yield rest
+
+
+def generated(states: Iterable[HeadState], source: Faces) -> Iterator[Move]:
+    """The embedded engine's generated motion (`retarget.head.generated`), for this source.
+
+    source: one frame. Its head turns about the neck; nearer and further are left out.
+    """
+    landmarks = np.asarray(source.landmarks[0], np.float64)
+    turn, scale = np.asarray(source.modelview[0, :3, :3], np.float64), float(source.scale[0])
+    left, right = landmarks[list(landmarks68.OUTER_EYE_CORNERS)]
+    unit_mm = float(np.linalg.norm(right - left))
+    neck = turn @ ((left + right) / 2 + NECK * FLIP * unit_mm)
+    for state in states:
+        rotation = state.rotation * np.outer(FLIP, FLIP)
+        way_mm = neck - rotation @ neck + state.translation * FLIP * unit_mm
+        shift_px = scale * way_mm[:2] * FLIP[:2]
+        yield Move(rotation, shift_px, _upper(landmarks, state, unit_mm))
+
+
+def _upper(landmarks: FloatArray, state: HeadState, unit_mm: float) -> FloatArray:
+    """[68,3] mm for blinks, gaze and brows."""
+    moved = np.zeros_like(landmarks)
+    moved[landmarks68.BROWS] = state.brows[_BROW_ROWS] * FLIP * unit_mm
+    closed = np.repeat(np.clip(state.closed, 0, 1), 2)[:, None]
+    upper, lower = LID_PAIRS.T
+    gaps = closed * (landmarks[lower] - landmarks[upper])
+    moved[upper] += UPPER_LID_SHARE * gaps
+    moved[lower] -= (1 - UPPER_LID_SHARE) * gaps
+    angles = np.deg2rad(np.clip(state.gaze_deg, -GAZE_LIMIT_DEG, GAZE_LIMIT_DEG))
+    moved[list(IRIS_POINTS), :2] = EYE_RADIUS * unit_mm * np.sin(angles) * FLIP[:2]
+    return moved
+
+
+def angles_deg(rotations: FloatArray) -> FloatArray:
+    """[T,3] of rotations [T,3,3] = Rx Ry Rz: about x, y and z, the head-pose network's order."""
+    about_y = np.arcsin(np.clip(rotations[..., 0, 2], -1, 1))
+    about_x = np.arctan2(-rotations[..., 1, 2], rotations[..., 2, 2])
+    about_z = np.arctan2(-rotations[..., 0, 1], rotations[..., 0, 0])
+    degrees: FloatArray = np.rad2deg(np.stack([about_x, about_y, about_z], axis=-1))
+    return degrees
+
+
+def rotation_from(degrees: FloatArray) -> FloatArray:
+    """The inverse of `angles_deg` for one [3]."""
+    turns = [np.eye(3) for _ in range(3)]
+    for axis, angle in enumerate(np.deg2rad(degrees)):
+        one, two = (axis + 1) % 3, (axis + 2) % 3
+        turns[axis][one, one] = turns[axis][two, two] = np.cos(angle)
+        turns[axis][one, two], turns[axis][two, one] = -np.sin(angle), np.sin(angle)
+    whole: FloatArray = turns[0] @ turns[1] @ turns[2]
+    return whole

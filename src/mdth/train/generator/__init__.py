@@ -1,7 +1,0 @@
-"""Training of the seed's generator (`mdth.bfv2v.generator`), as face-vid2vid is trained.
-
-python -m mdth.train.generator.pack CLIPS work/generator/clips.npz
-python -m mdth.train.generator work/generator/clips.npz work/generator/run --minutes 20
-
-docs/training_generator.md tells which losses apply and what a run needs.
-"""

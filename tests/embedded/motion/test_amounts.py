@@ -1,0 +1,78 @@
+"""How much mouth and head move and how often the eyes blink can be set."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from mdth.artefacts import Portrait
+from mdth.embedded.motion import eyes
+from mdth.embedded.motion.drive import Driver
+from mdth.face import geometry, topology
+from mdth.motion.head import REST, HeadState, generated
+
+LEVELS = -25 + 15 * np.sin(np.arange(60 * 30) / 7)
+
+
+def states(**amounts: float) -> list[HeadState]:
+    return list(generated(LEVELS, fps=30, seed=1, **amounts))
+
+
+def blinks(head: list[HeadState]) -> int:
+    shut = np.array([state.closed[0] > 0.5 for state in head])
+    return int((np.diff(shut.astype(int)) == 1).sum())
+
+
+def degrees(head: list[HeadState]) -> np.ndarray:
+    return geometry.euler_deg(np.stack([state.rotation for state in head]))
+
+
+def test_head_motion_scales_and_ends() -> None:
+    usual, half, none = (degrees(states(amount=a)) for a in (1.0, 0.5, 0.0))
+    assert np.abs(usual).max() > 1
+    assert half == pytest.approx(usual / 2, abs=1e-6)
+    assert np.abs(none).max() < 1e-9
+
+
+def test_blinks_come_more_often_or_never() -> None:
+    usual, often, never = (blinks(states(blink_rate=r)) for r in (1.0, 2.0, 0.0))
+    assert 10 < usual < 22
+    assert 1.6 * usual < often < 2.4 * usual
+    assert never == 0
+    assert all((state.closed == 0).all() for state in islice(states(blink_rate=0.0), 900))
+
+
+def test_the_mouth_opens_by_its_amplitude(
+    portrait_of: Callable[..., Portrait], faces: dict[str, np.ndarray]
+) -> None:
+    portrait = portrait_of(faces["shut"])
+    offsets = np.zeros((topology.VERTEX_COUNT, 3), np.float32)
+    offsets[topology.LIPS_INNER[11:], 1] = 0.1
+    gaps = [
+        float(geometry.lip_opening(Driver(portrait, amplitude=a).mesh(offsets, REST)))
+        for a in (0.0, 0.5, 1.0)
+    ]
+    assert gaps[0] == pytest.approx(gaps[1] - (gaps[2] - gaps[1]), abs=0.15 * gaps[2])
+    assert gaps[0] < 0.1 * gaps[2]
+
+
+def test_glasses_stay_when_brows_rise_and_eyes_close(
+    portrait_of: Callable[..., Portrait], faces: dict[str, np.ndarray]
+) -> None:
+    bare = portrait_of(faces["shut"])
+    raised = np.zeros((len(topology.BROWS), 3))
+    raised[:, 1] = -0.05
+    head = REST._replace(brows=raised, closed=np.ones(2))
+    rims = np.concatenate([eyes.UNDER_GLASSES, topology.BROWS])
+    silence = np.zeros((topology.VERTEX_COUNT, 3), np.float32)
+    moved = []
+    for portrait in (bare, replace(bare, glasses=1.0)):
+        driver = Driver(portrait)
+        away = driver.mesh(silence, head) - driver.mesh(silence, REST)
+        moved.append(np.abs(away[rims]).max())
+        lids = np.concatenate([topology.EYE_LEFT, topology.EYE_RIGHT])
+        assert np.abs(away[lids]).max() > 3, "the eyes close all the same"
+    assert moved[0] > 3
+    assert moved[1] < 1e-3

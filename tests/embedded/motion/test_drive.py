@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+from mdth.artefacts import Portrait
+from mdth.embedded.motion.drive import Driver
+from mdth.face import geometry, topology
+from mdth.face.geometry import NECK, rotation_from_euler_deg
+from mdth.face.tracker import FaceTracker
+from mdth.files import assets
+from mdth.media.image import read_image
+from mdth.motion.head import REST, generated
+
+SILENCE = np.zeros((478, 3))
+MOUTH = np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER])
+
+
+def in_face_frame(mesh, reference):
+    """`mesh` px seen from the pose of `reference` px."""
+    pose = geometry.head_pose(np.asarray(reference, np.float64)[None])
+    return geometry.to_face(np.asarray(mesh, np.float64)[None], pose)[0]
+
+
+def opened(face, amount):
+    """Offsets that lower the lower lip and the chin."""
+    offsets = np.zeros((478, 3))
+    offsets[topology.LIP_PAIRS[:, 1], 1] = amount * np.sin(np.pi * np.arange(1, 10) / 10)
+    offsets[topology.LIPS_OUTER[:10:-1], 1] = offsets[topology.LIP_PAIRS[:, 1], 1]
+    offsets[[152, 175, 199], 1] = 0.6 * amount
+    return offsets
+
+
+def test_silence_and_a_still_head_give_the_portrait_with_a_shut_mouth(faces, portrait_of):
+    portrait = portrait_of(faces["shut"])
+    mesh = Driver(portrait).mesh(SILENCE, REST)
+    assert mesh.dtype == np.float32
+    np.testing.assert_allclose(mesh, portrait.mesh, atol=0.05)
+    away = np.setdiff1d(np.arange(478), MOUTH)
+    np.testing.assert_allclose(
+        mesh[topology.UPPER_FACE], portrait.mesh[topology.UPPER_FACE], atol=1e-3
+    )
+    np.testing.assert_allclose(mesh[away], portrait.mesh[away], atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["shut", "smile", "teeth", "open", "sleepy"])
+def test_the_neutral_is_what_silence_looks_like(faces, portrait_of, name):
+    driver = Driver(portrait_of(faces[name]))
+    np.testing.assert_allclose(driver.mesh(SILENCE, REST), driver.neutral, atol=1e-4)
+    upper, lower = (
+        driver.neutral[topology.LIP_PAIRS[:, 0]],
+        driver.neutral[topology.LIP_PAIRS[:, 1]],
+    )
+    np.testing.assert_allclose(upper, lower, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["shut", "teeth", "open"])
+@pytest.mark.parametrize("amount", [0.05, 0.15, 0.3])
+def test_the_mouth_opens_by_what_the_speech_says(faces, portrait_of, name, amount):
+    portrait = portrait_of(faces[name])
+    mesh = Driver(portrait).mesh(opened(faces[name], amount), REST)
+    face = in_face_frame(mesh, portrait.mesh)
+    gap = face[topology.LIP_MID_PAIR[1], 1] - face[topology.LIP_MID_PAIR[0], 1]
+    unit = geometry.eye_distance(faces[name])
+    assert gap / unit == pytest.approx(amount, abs=0.003)
+
+
+def test_lips_never_cross_for_any_speech(faces, portrait_of):
+    portrait = portrait_of(faces["teeth"])
+    driver = Driver(portrait)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        offsets = rng.normal(0, 0.05, (478, 3))
+        face = in_face_frame(driver.mesh(offsets, REST), portrait.mesh)
+        gaps = face[topology.LIP_PAIRS[:, 1], 1] - face[topology.LIP_PAIRS[:, 0], 1]
+        assert gaps.min() > -1e-5
+
+
+def test_blinks_and_brows_of_the_speech_do_not_come_through(faces, portrait_of):
+    portrait = portrait_of(faces["shut"])
+    driver = Driver(portrait)
+    offsets = np.zeros((478, 3))
+    offsets[topology.UPPER_FACE] = 0.1
+    np.testing.assert_allclose(driver.mesh(offsets, REST), driver.neutral, atol=1e-4)
+
+
+def test_the_head_turns_about_the_neck_in_front_of_the_portraits_own_pose(faces, portrait_of):
+    portrait = portrait_of(faces["shut"], yaw=15)
+    driver = Driver(portrait)
+    turned = driver.mesh(SILENCE, REST._replace(rotation=rotation_from_euler_deg(5, -3, 4)))
+    own = geometry.head_pose(driver.neutral[None].astype(np.float64))
+    new = geometry.head_pose(turned[None].astype(np.float64))
+    extra = new.rotation[0] @ own.rotation[0].T
+    np.testing.assert_allclose(geometry.euler_deg(extra), [5, -3, 4], atol=1e-3)
+    necks = [geometry.to_picture(NECK[None, None], pose)[0, 0] for pose in (own, new)]
+    np.testing.assert_allclose(necks[0], necks[1], atol=0.01)
+    np.testing.assert_allclose(own.scale, new.scale, rtol=1e-5)
+
+
+def test_translation_is_in_eye_distances_and_depth_changes_the_size(faces, portrait_of):
+    driver = Driver(portrait_of(faces["shut"]))
+    pose = geometry.head_pose(driver.neutral[None].astype(np.float64))
+    right = driver.mesh(SILENCE, REST._replace(translation=np.array([0.1, -0.05, 0])))
+    expected = np.tile(pose.scale[0] * np.array([0.1, -0.05]), (478, 1))
+    np.testing.assert_allclose((right - driver.neutral)[:, :2], expected, atol=0.01)
+    away = driver.mesh(SILENCE, REST._replace(translation=np.array([0, 0, 0.4])))
+    size = geometry.eye_distance(away) / geometry.eye_distance(driver.neutral)
+    assert size == pytest.approx(8 / 8.4, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["shut", "smile", "sleepy"])
+def test_a_blink_shuts_the_eyes_and_leaves_the_irises(faces, portrait_of, name):
+    portrait = portrait_of(faces[name])
+    driver = Driver(portrait)
+    mesh = driver.mesh(SILENCE, REST._replace(closed=np.ones(2)))
+    np.testing.assert_allclose(geometry.eye_openings(mesh), 0, atol=1e-3)
+    np.testing.assert_allclose(mesh[468:], driver.neutral[468:], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["shut", "smile", "teeth", "sleepy"])
+def test_no_skin_folds_while_a_face_speaks_and_moves(faces, portrait_of, folds, name):
+    driver = Driver(portrait_of(faces[name], 0, 0, 0))
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        head = REST._replace(
+            closed=np.full(2, rng.uniform(-0.25, 1)),
+            gaze_deg=rng.uniform(-8, 8, 2),
+            brows=np.tile([0, rng.uniform(-0.03, 0.02), 0], (20, 1)),
+        )
+        mesh = driver.mesh(SILENCE, head)
+        assert folds(driver.neutral, mesh) <= 2
+
+
+@pytest.fixture(scope="module")
+def hopper():
+    image = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+        return Portrait(image, tracker.faces(image)[0])
+
+
+def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(hopper, folds):
+    driver = Driver(hopper)
+    assert np.abs(driver.neutral - hopper.mesh).max() < 2
+    assert folds(hopper.mesh, driver.neutral) == 0
+    blink = driver.mesh(SILENCE, REST._replace(closed=np.ones(2)))
+    np.testing.assert_allclose(geometry.eye_openings(blink), 0, atol=1e-2)
+    assert folds(hopper.mesh, blink) <= 2
+
+
+def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(hopper):
+    driver = Driver(hopper)
+    levels = -25 + 10 * np.sin(np.arange(300) / 3)
+    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, seed=0)])
+    np.testing.assert_allclose(meshes[0], driver.neutral, atol=1e-4)
+    rigid = meshes[:, topology.RIGID]
+    unit = geometry.eye_distance(hopper.mesh)
+    assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.02
+    assert np.abs(rigid - rigid[0]).max() / unit > 0.01

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from mdth.artefacts import Motion
+from mdth.embedded.motion.prepare import prepare_motion
+from mdth.errors import NoFaceFound
+from mdth.face import geometry, topology
+from mdth.face.track import filled
+from mdth.files import assets
+from mdth.media.image import read_image
+
+BLACK = np.zeros((300, 256, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return assets.path("face_landmarker.task")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+
+
+def moved(picture, dx=0.0, roll_deg=0.0, size=1.0):
+    """The picture at half size, rolled clockwise and scaled about its middle, moved right by px."""
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -roll_deg, size)
+    matrix[0, 2] += 2 * dx
+    warped = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(warped, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+
+
+def settled(frames, each=6):
+    """Every frame some times over: the tracker smooths over time."""
+    return (frame for frame in frames for _ in range(each))
+
+
+def test_a_gap_is_filled_between_and_the_ends_hold_still():
+    found = np.array([False, True, False, False, False, True, True, False])
+    track = np.array([[1.0], [3.0], [2.0]])
+    np.testing.assert_allclose(filled(track, found)[:, 0], [1, 1, 1.5, 2, 2.5, 3, 2, 2])
+    np.testing.assert_allclose(filled(track[:1], np.array([True])), [[1]])
+
+
+def test_known_movements_are_measured_in_eye_distances_and_degrees(picture, model):
+    steps = [
+        moved(picture),
+        moved(picture, dx=15),
+        moved(picture, roll_deg=8),
+        moved(picture, size=1.1),
+    ]
+    motion = prepare_motion(settled(steps), 25.0, model)
+    assert motion.fps == 25
+    assert motion.found.all()
+    last = slice(5, None, 6)
+    roll = geometry.euler_deg(motion.rotation[last])[:, 2]
+    np.testing.assert_allclose(roll - roll[0], [0, 0, 8, 0], atol=1.0)
+    place = motion.translation[last]
+    nearer = (place[0, 2] - place[3, 2]) / geometry.VIEW_DISTANCE
+    assert nearer == pytest.approx(0.1, abs=0.03)
+    eye_distance_px = 15 / (place[1, 0] - place[0, 0])
+    assert 35 < eye_distance_px < 60
+    np.testing.assert_allclose(motion.translation.mean(axis=0), 0, atol=0.05)
+
+
+def test_upper_is_relative_to_the_clips_mean_and_nearly_still_for_a_still_face(picture, model):
+    motion = prepare_motion((moved(picture, dx=i / 2) for i in range(12)), 25.0, model)
+    assert motion.upper.shape == (12, len(topology.UPPER_FACE), 3)
+    np.testing.assert_allclose(motion.upper.mean(axis=0), 0, atol=1e-5)
+    assert motion.upper.std() < 0.01
+
+
+def test_frames_without_a_face_keep_their_place(picture, model, tmp_path):
+    face = moved(picture)
+    frames = [BLACK, BLACK, *[face] * 4, BLACK, *[face] * 3, BLACK]
+    motion = prepare_motion(iter(frames), 30.0, model)
+    assert motion.found.tolist() == [frame is not BLACK for frame in frames]
+    assert len(motion.rotation) == len(motion.translation) == len(motion.upper) == len(frames)
+    np.testing.assert_array_equal(motion.rotation[0], motion.rotation[2])
+    np.testing.assert_array_equal(motion.upper[10], motion.upper[9])
+    motion.save(tmp_path)
+    again = Motion.load(tmp_path)
+    np.testing.assert_array_equal(again.found, motion.found)
+    np.testing.assert_allclose(again.upper, motion.upper)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_clip_without_a_face_says_so(count, model):
+    with pytest.raises(NoFaceFound, match=f"no face in the clip's {count} frames"):
+        prepare_motion(iter([BLACK] * count), 25.0, model)

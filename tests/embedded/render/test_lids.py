@@ -1,0 +1,72 @@
+"""Lashes on a shutting lid are filled from their sides, and nothing else is."""
+
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth.embedded.render import lashes
+from mdth.embedded.render.lids import clear
+from mdth.face import geometry, topology
+from mdth.face.tracker import FaceTracker
+from mdth.files import assets
+
+SKIN, LASH = 170, 60
+
+
+@pytest.fixture(scope="module")
+def mesh() -> np.ndarray:
+    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    with Image.open(path) as file:
+        image = np.asarray(file.convert("RGB"))
+    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+        return tracker.faces(image)[0].astype(float)
+
+
+def combed(mesh: np.ndarray) -> np.ndarray:
+    """Plain skin with lashes up from the middle of each upper lid, and a dark brow above."""
+    frame = np.full((600, 512, 3), SKIN, np.uint8)
+    for edge, ring in zip(mesh[lashes.EDGE], mesh[lashes.RING], strict=True):
+        ends = [np.round(p[:2]).astype(int).tolist() for p in (edge, ring)]
+        cv2.line(frame, *ends, (LASH,) * 3, 1)
+    brow = np.round(mesh[topology.BROW_LEFT, :2]).astype(np.int32)
+    cv2.fillPoly(frame, [brow], (LASH,) * 3)
+    return frame
+
+
+@pytest.mark.parametrize("eye", [0, 1])
+def test_lashes_go_while_the_lid_comes_down(mesh: np.ndarray, eye: int) -> None:
+    before = combed(mesh)
+    dark = []
+    for shut in (0.0, 0.15, 0.4, 1.0):
+        frame = before.copy()
+        clear(frame, mesh, shut=shut, eye=eye)
+        changed = np.abs(frame.astype(int) - before).max(-1) > 0
+        dark.append(int((SKIN - frame.astype(int)).sum()))
+        if changed.any():
+            rows, columns = np.nonzero(changed)
+            nine = slice(9 * eye, 9 * eye + 9)
+            near = mesh[lashes.EDGE[nine], :2]
+            unit = float(geometry.eye_distance(mesh))
+            assert columns.min() > near[:, 0].min() - 0.1 * unit
+            assert columns.max() < near[:, 0].max() + 0.1 * unit
+            assert rows.max() < near[:, 1].max() + 0.05 * unit
+    assert dark[0] == dark[1] > dark[2] > dark[3]
+    lash = 3 * (SKIN - LASH)
+    assert dark[0] - dark[3] > 20 * lash, "much of what stood before one lid is gone"
+
+
+def test_plain_skin_stays(mesh: np.ndarray) -> None:
+    frame = np.full((600, 512, 3), SKIN, np.uint8)
+    clear(frame, mesh, shut=1.0, eye=0)
+    assert np.array_equal(frame, np.full_like(frame, SKIN))
+
+
+def test_an_eye_at_the_border_is_no_error(mesh: np.ndarray) -> None:
+    away = mesh - [mesh[lashes.EDGE[:9], 0].mean() + 40, 0, 0]
+    frame = np.full((600, 512, 3), SKIN, np.uint8)
+    clear(frame, away, shut=1.0, eye=0)
+    clear(frame, away - [5000, 0, 0], shut=1.0, eye=0)

@@ -1,0 +1,191 @@
+"""The painted mouth: colours relative to skin, conditions, and networks made for the test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdth.artefacts import Portrait
+from mdth.embedded.motion.drive import Driver
+from mdth.embedded.render import conditions, mouth_finish, mouth_network
+from mdth.embedded.render.cavity import Cavity
+from mdth.embedded.render.motion import rigid_motion
+from mdth.embedded.render.mouth import MouthPainter
+from mdth.embedded.render.mouth_network import MouthNetwork
+from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.render.tone import SKIN, Tone
+from mdth.errors import CheckpointError
+from mdth.face import geometry
+from mdth.files import networks
+from mdth.motion.head import REST
+from training.sheet_shapes import Shape
+
+onnx = pytest.importorskip("onnx", reason="networks for the test are written with onnx")
+
+
+def opened(portrait: Portrait, gap: float) -> np.ndarray:
+    return Driver(portrait).mesh(Shape(drop=gap).offsets(), REST).astype(float)
+
+
+def drawing(channels: int = conditions.CHANNELS, gain: float = 1.0) -> bytes:
+    """A network that gives the drawn planes 4..6 back, times a gain."""
+    make = onnx.helper
+    size = ["h", "w"]
+    floats = onnx.TensorProto.FLOAT
+    ends = [
+        onnx.numpy_helper.from_array(np.array(values, np.int64), name)
+        for name, values in (("first", [4]), ("last", [7]), ("axis", [1]))
+    ]
+    nodes = [
+        make.make_node("Slice", ["conditions", "first", "last", "axis"], ["drawn"]),
+        make.make_node("Mul", ["drawn", "gain"], ["inside"]),
+    ]
+    graph = make.make_graph(
+        nodes,
+        "mouth",
+        [make.make_tensor_value_info("conditions", floats, [1, channels, *size])],
+        [make.make_tensor_value_info("inside", floats, [1, 3, *size])],
+        [*ends, onnx.numpy_helper.from_array(np.float32(gain), "gain")],
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("skin", [(200, 150, 120), (90, 70, 55), (250, 251, 252), (2, 3, 1)])
+def test_tone_takes_skin_to_one_place_and_back(skin) -> None:
+    tone = Tone.of(np.array(skin, float))
+    colours = np.random.default_rng(0).uniform(0, 255, (5, 7, 3))
+    relative = tone.relative(colours)
+    assert np.abs(relative).max() <= 1
+    assert np.allclose(tone.absolute(relative), colours, atol=1e-6)
+    assert np.array_equal(tone.relative(np.array([[0.0] * 3, [255.0] * 3])), [[-1] * 3, [1] * 3])
+    if 30 < min(skin) and max(skin) < 230:
+        assert tone.relative(np.array(skin, float)) == pytest.approx(2 * SKIN - 1)
+
+
+def test_conditions_follow_skull_and_jaw(portrait: Portrait) -> None:
+    cavity = Cavity(portrait)
+    frame = portrait.image
+    planes = {}
+    for gap in (0.05, 0.15):
+        mesh = opened(portrait, gap)
+        bones = cavity.bones(mesh, rigid_motion(portrait.mesh.astype(float), mesh))
+        seen = conditions.look(cavity, bones, mesh, conditions.SIZES[0])
+        around = conditions.cut_out(frame, seen.view)
+        planes[gap] = conditions.conditions(cavity, bones, seen, around)
+        assert planes[gap].shape == (conditions.CHANNELS, *conditions.SIZES[0][::-1])
+        assert np.isfinite(planes[gap]).all()
+        assert np.abs(planes[gap][[0, 1, 2, 4, 5, 6]]).max() <= 1
+    # Upper teeth keep their place in the skull, lower ones sink with the jaw.
+    apart = {gap: (p[8] - p[9]).mean() / 3 for gap, p in planes.items()}
+    assert apart[0.05] == pytest.approx((p := planes[0.05])[8, 0, 0] / 3 - p[9, 0, 0] / 3, abs=1e-5)
+    assert 0.03 < apart[0.15] - apart[0.05] < 0.1
+    assert planes[0.15][3].sum() > 1.8 * planes[0.05][3].sum()
+
+
+def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (600, 800, 3)).astype(np.uint8)
+    cos, sin = 0.3 * np.cos(0.2), 0.3 * np.sin(0.2)
+    from mdth.embedded.render.cavity import View
+
+    view = View(np.array([[cos, sin, -60.0], [-sin, cos, -40.0]]), (128, 80))
+    shown = conditions.cut_out(noise, view)
+    assert shown.shape == (80, 128, 3)
+    assert shown.std() < 0.45 * noise.std()
+    flat = conditions.cut_out(np.full_like(noise, 90), view)
+    assert np.allclose(flat, 90)
+
+
+def test_a_network_that_copies_the_drawing_paints_it(
+    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_network, "shipped", lambda: None)
+    monkeypatch.setattr(mouth_finish, "RAISED", (0.0, 0.0))
+    network = MouthNetwork(networks.session(drawing()))
+    mesh = opened(portrait, 0.12)
+    rigid = rigid_motion(portrait.mesh.astype(float), mesh)
+    frame = Renderer(portrait).frame(portrait.mesh)
+    by_rule, painted = frame.copy(), frame.copy()
+    MouthPainter(portrait).paint(by_rule, mesh, rigid)
+    MouthPainter(portrait, network).paint(painted, mesh, rigid)
+    change = np.abs(by_rule.astype(int) - frame).sum()
+    assert change > 10_000
+    assert np.abs(by_rule.astype(int) - painted).sum() < 0.2 * change
+    outside = np.abs(painted.astype(int) - frame).max(-1) > 0
+    rows, columns = np.nonzero(outside)
+    unit = float(geometry.eye_distance(portrait.mesh))
+    assert np.ptp(columns) < 0.8 * unit
+    assert np.ptp(rows) < 0.4 * unit
+
+
+@pytest.mark.parametrize(("log_scale", "share"), [(-1.0, 1.0), (0.3, 0.5)])
+def test_finish_mixes_on_sharp_portraits_and_raises_detail_inside(log_scale, share) -> None:
+    random = np.random.default_rng(3)
+    planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
+    planes[3, 20:60, 30:100], planes[10] = 1, log_scale
+    flat = mouth_finish.finished(np.full((80, 128, 3), 0.4, np.float32), planes)
+    assert flat[22:58, 32:98] == pytest.approx(0.4 * share, abs=0.01)
+    painted = random.normal(0, 0.1, (80, 128, 3)).astype(np.float32)
+    made = mouth_finish.finished(painted, planes)
+    assert made[25:55, 35:95].std() > 1.3 * share * painted[25:55, 35:95].std()
+    # What the network says outside the lips does not reach inside.
+    painted[planes[3] == 0] += 5
+    inside = planes[3] == 1
+    assert np.abs(mouth_finish.finished(painted, planes) - made)[inside].max() < 1e-5
+
+
+def test_another_network_paints_otherwise(portrait: Portrait) -> None:
+    mesh = opened(portrait, 0.12)
+    rigid = rigid_motion(portrait.mesh.astype(float), mesh)
+    shown = []
+    for gain in (1.0, 0.0):
+        frame = portrait.image.copy()
+        MouthPainter(portrait, MouthNetwork(networks.session(drawing(gain=gain)))).paint(
+            frame, mesh, rigid
+        )
+        shown.append(frame.astype(int))
+    assert np.abs(shown[0] - shown[1]).max() > 40
+
+
+def test_own_teeth_need_no_network(portrait: Portrait) -> None:
+    smiling = Portrait(portrait.image, opened(portrait, 0.12))
+    network = MouthNetwork(networks.session(drawing()))
+    assert MouthPainter(smiling, network)._network is None
+    assert MouthPainter(portrait, network)._network is network
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An empty folder in the place of the shipped weights."""
+    monkeypatch.setattr(networks, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(networks.load, "__defaults__", (tmp_path,))
+    mouth_network.shipped.cache_clear()
+    yield tmp_path
+    mouth_network.shipped.cache_clear()
+
+
+def put(folder: Path, model: bytes) -> None:
+    import hashlib
+    import json
+
+    (folder / "mouth.onnx").write_bytes(model)
+    card = {"sha256": hashlib.sha256(model).hexdigest()}
+    (folder / "mouth.json").write_text(json.dumps(card))
+
+
+def test_no_weights_no_network(weights: Path) -> None:
+    assert mouth_network.shipped() is None
+
+
+def test_shipped_weights_are_used(weights: Path, portrait: Portrait) -> None:
+    put(weights, drawing())
+    assert MouthPainter(portrait)._network is mouth_network.shipped() is not None
+
+
+def test_weights_of_another_version_or_hash_are_refused(weights: Path) -> None:
+    put(weights, drawing(channels=15))
+    with pytest.raises(CheckpointError, match="15 planes"):
+        mouth_network.shipped()
+    (weights / "mouth.onnx").write_bytes(drawing())
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        mouth_network.shipped()

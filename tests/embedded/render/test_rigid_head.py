@@ -1,0 +1,135 @@
+"""The head as one thing before a background that rests."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render import background
+from mdth.embedded.render.person import Layers
+from mdth.embedded.render.renderer import Renderer
+from mdth.errors import ArtefactError
+from mdth.face import geometry, topology
+from mdth.face.person import own_part
+from mdth.face.portrait import prepare_portrait
+from training.head_sweep import Sweep, turned
+
+
+@pytest.fixture(scope="module")
+def hopper(portrait_path: Path, checkpoints: Path) -> Portrait:
+    """A portrait with cap, glasses and white collar, striped flag behind, its person known."""
+    with Image.open(portrait_path) as file:
+        image = np.asarray(file.convert("RGB"))
+    return prepare_portrait(
+        image,
+        tracker_model=checkpoints / "face_landmarker.task",
+        person_model=checkpoints / "selfie_segmentation.tflite",
+    )
+
+
+def test_the_mask_is_the_person(hopper: Portrait) -> None:
+    person = hopper.person
+    assert person is not None
+    assert person.shape == hopper.image.shape[:2]
+    assert person.dtype == np.float32
+    assert min(person[240, 256], person[60, 250]) > 0.95, "face and cap"
+    assert person[100, 40] == person[60, 480] == 0, "flag and sky"
+    soft = ((person > 0.05) & (person < 0.95)).mean()
+    assert 0 < soft < 0.1
+
+
+def test_people_who_do_not_touch_are_told_apart(hopper: Portrait) -> None:
+    both = np.zeros((200, 400), np.float32)
+    both[20:, 20:150] = both[20:, 250:380] = 1
+    mesh = hopper.mesh - hopper.mesh.mean(0)
+    mesh = mesh / np.ptp(mesh[:, 1]) * 100 + [315, 110, 0]
+    own = own_part(both, mesh.astype(np.float32))
+    assert own[:, :200].max() == 0
+    assert own[100:, 260:370].min() == 1
+
+
+def test_a_mask_that_misses_the_face_is_no_mask(hopper: Portrait) -> None:
+    empty = np.zeros_like(hopper.person)
+    assert own_part(empty, hopper.mesh).max() == 0
+    lost = replace(hopper, person=empty)
+    unknown = replace(hopper, person=None)
+    mesh = turned(hopper, (6, 0, 0))
+    assert np.array_equal(Renderer(lost).frame(mesh), Renderer(unknown).frame(mesh))
+
+
+def test_saved_with_the_portrait(hopper: Portrait, tmp_path: Path) -> None:
+    replace(hopper, glasses=0.75).save(tmp_path)
+    loaded = Portrait.load(tmp_path)
+    assert np.abs(loaded.person - hopper.person).max() <= 0.5 / 255 + 1e-6
+    assert loaded.glasses == 0.75
+    (tmp_path / "person.png").unlink()
+    with pytest.raises(ArtefactError, match="person.png"):
+        Portrait.load(tmp_path)
+
+
+def test_both_layers_together_are_the_picture(hopper: Portrait) -> None:
+    height, width = hopper.image.shape[:2]
+    layers = Layers.of(hopper, (0, 0, width, height))
+    away = np.abs(layers.resting().astype(int) - hopper.image).max(-1)
+    surely = hopper.person > 0.98
+    assert np.median(away[surely]) == 0
+    assert (away > 12).mean() < 0.04, "only beside the outline"
+    far = cv2.dilate((hopper.person > 0.02).astype(np.uint8), np.ones((61, 61), np.uint8)) == 0
+    assert away[far].max() == 0
+
+
+@pytest.mark.parametrize("pose", [(10, 0, 0), (-10, 0, 0), (0, 10, 0), (0, -8, 0), (0, 0, 10)])
+def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -> None:
+    sweep = Sweep("hopper", hopper)
+    frame = sweep.turn(pose)
+    figures = sweep.figures
+    assert figures.known
+    assert figures.folded == 0
+    assert figures.background == figures.border == 0
+    assert figures.glasses_px < 1
+    assert figures.collar_px < 1
+    assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
+
+
+def test_the_cap_keeps_its_shape(hopper: Portrait) -> None:
+    """A rolled cap is the portrait's own, rolled: no bend."""
+    driving = turned(hopper, (0, 0, 8))
+    frame = Renderer(hopper).frame(driving)
+    pose = geometry.head_pose(hopper.mesh[None].astype(float))
+    neck = geometry.to_picture(geometry.NECK[None, None], pose)[0, 0]
+    turn = geometry.rotation_from_euler_deg(0, 0, 8)[:2, :2]
+    matrix = np.concatenate([turn, (neck[:2] - turn @ neck[:2])[:, None]], 1)
+    rolled = cv2.warpAffine(hopper.image, matrix, hopper.image.shape[1::-1])
+    inside = cv2.erode((hopper.person > 0.95).astype(np.uint8), np.ones((15, 15), np.uint8))
+    inside = cv2.warpAffine(inside, matrix, hopper.image.shape[1::-1]) > 0
+    inside[int(driving[topology.FACE_OVAL, 1].min()) :] = False
+    assert inside.sum() > 5000
+    assert np.abs(frame.astype(int) - rolled).max(-1)[inside].mean() < 4
+
+
+def test_lines_behind_the_head_go_on_under_it() -> None:
+    """A wall with horizontal stripes stays striped in the strip beside a round head."""
+    rows = np.arange(200)
+    stripes = np.repeat(np.where(rows // 10 % 2, 200, 60)[:, None], 200, 1)
+    wall = np.repeat(stripes[..., None], 3, 2).astype(np.float32)
+    y, x = np.mgrid[:200, :200]
+    seen = np.hypot(x - 100, y - 100) > 60
+    picture = np.where(seen[..., None], wall, 120).astype(np.float32)
+    behind = background.plate(picture, seen, 100.0)
+    assert np.array_equal(behind[seen], wall[seen])
+    beside = np.s_[85:115, 154:159]
+    assert np.abs(behind[beside] - wall[beside]).mean() < 30
+
+
+def test_frames_follow_small_movements_smoothly(hopper: Portrait) -> None:
+    """A hundredth of a degree changes next to nothing: no cell, box or fold switches."""
+    renderer = Renderer(hopper)
+    for yaw in (2.0, 5.0, 8.0):
+        now, then = (renderer.frame(turned(hopper, (yaw + d, 1, 1))) for d in (0, 0.01))
+        change = np.abs(now.astype(int) - then).max(-1)
+        assert change.max() < 40
+        assert change.mean() < 0.2

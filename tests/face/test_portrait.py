@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdth.artefacts import Frame
+from mdth.errors import NoFaceFound
+from mdth.face import geometry, topology
+from mdth.face.portrait import best_frame, face_height_px, portrait_score, prepare_portrait, shrunk
+
+
+@pytest.fixture(scope="module")
+def picture(portrait_path: Path) -> Image.Image:
+    """The demo portrait, 512x600, its face 202 px high."""
+    with Image.open(portrait_path) as file:
+        return file.convert("RGB")
+
+
+@pytest.fixture
+def model(checkpoints: Path) -> Path:
+    return checkpoints / "face_landmarker.task"
+
+
+def wall(picture: Image.Image, *places: tuple[int, int, float]) -> Frame:
+    """A grey wall, 1280x1000, with the picture at (left, top, scale)."""
+    canvas = Image.new("RGB", (1280, 1000), (90, 90, 90))
+    for left, top, scale in places:
+        size = round(picture.width * scale), round(picture.height * scale)
+        canvas.paste(picture.resize(size), (left, top))
+    return np.asarray(canvas)
+
+
+def test_the_face_of_a_portrait(picture: Image.Image, model: Path) -> None:
+    portrait = prepare_portrait(np.asarray(picture), tracker_model=model)
+    assert face_height_px(portrait.mesh) == pytest.approx(202, abs=8)
+    assert portrait.mesh[topology.RIGID, :2].mean(axis=0) == pytest.approx([256, 190], abs=25)
+
+
+def test_a_face_too_small_for_the_detector_is_found_at_its_place(
+    picture: Image.Image, model: Path
+) -> None:
+    whole = prepare_portrait(np.asarray(picture), tracker_model=model)
+    portrait = prepare_portrait(wall(picture, (900, 600, 0.36)), tracker_model=model)
+    expected = whole.mesh * 0.36 + np.array([900, 600, 0])
+    assert np.abs(portrait.mesh - expected)[:, :2].mean() < 2
+
+
+def test_faces_are_counted_from_the_left_and_the_largest_is_taken(
+    picture: Image.Image, model: Path
+) -> None:
+    group = wall(picture, (60, 300, 0.5), (600, 100, 0.9))
+    largest = prepare_portrait(group, tracker_model=model)
+    first = prepare_portrait(group, tracker_model=model, face=1)
+    second = prepare_portrait(group, tracker_model=model, face=2)
+    assert first.mesh[:, 0].mean() < 400 < second.mesh[:, 0].mean()
+    assert np.array_equal(largest.mesh, second.mesh)
+    with pytest.raises(NoFaceFound, match="face 3 was asked for, the picture shows 2"):
+        prepare_portrait(group, tracker_model=model, face=3)
+
+
+def test_a_small_face_is_refused_with_its_size(picture: Image.Image, model: Path) -> None:
+    with pytest.raises(NoFaceFound, match=r"the face is 4\d px high .* at least 64"):
+        prepare_portrait(wall(picture, (500, 500, 0.22)), tracker_model=model)
+
+
+def test_no_face(model: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 600, 3), dtype=np.uint8)
+    for empty in (noise, np.full((64, 64, 3), 200, np.uint8)):
+        with pytest.raises(NoFaceFound, match="no face in the picture"):
+            prepare_portrait(empty, tracker_model=model)
+
+
+def test_the_best_frame_is_the_frontal_one(picture: Image.Image, model: Path) -> None:
+    rolled = [np.asarray(picture.rotate(angle)) for angle in (25, 12)]
+    clip = [np.zeros_like(rolled[0]), *rolled, np.asarray(picture), rolled[1]]
+    portrait = best_frame(iter(clip), count=len(clip), tracker_model=model)
+    assert np.array_equal(portrait.image, np.asarray(picture))
+    with pytest.raises(NoFaceFound, match="no face in the clip"):
+        best_frame(iter(clip[:1]), count=1, tracker_model=model)
+
+
+def test_shrinking_takes_the_mesh_along(picture: Image.Image, model: Path) -> None:
+    portrait = prepare_portrait(np.asarray(picture), tracker_model=model)
+    small = shrunk(portrait, 301)
+    assert small.image.shape == (300, 256, 3)
+    found = prepare_portrait(small.image, tracker_model=model)
+    assert np.abs(small.mesh - found.mesh)[:, :2].mean() < 1.5
+    assert shrunk(portrait, 600) is portrait
+
+
+def test_an_open_mouth_a_closed_eye_and_a_turn_cost_points() -> None:
+    irises = np.repeat(topology.CANONICAL[[159, 386]], 5, axis=0)
+    face = np.concatenate([topology.CANONICAL, irises]).astype(np.float64) * 100
+    rest = portrait_score(face)
+    opened = face.copy()
+    opened[topology.LIP_PAIRS[:, 1], 1] += 20
+    shut = face.copy()
+    pairs = topology.LID_PAIRS_LEFT
+    shut[pairs[:, 0]] = shut[pairs[:, 1]]
+    turned = face @ geometry.rotation_from_euler_deg(20, 0, 0).T
+    for worse in (opened, shut, turned):
+        assert portrait_score(worse) < rest - 0.5

@@ -1,0 +1,70 @@
+import tracemalloc
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdth.artefacts import Speech
+from mdth.errors import MissingInput, SpeechTooShort, StorageError, UnreadableMedia
+from mdth.media.speech import prepare_speech
+
+
+def _wav(path: Path, seconds: float, *, level: float = 0.1, rate_hz: int = 16_000) -> Path:
+    noise = level * np.random.default_rng(0).uniform(-1, 1, round(seconds * rate_hz))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.round(noise * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_what_is_prepared_is_what_is_loaded(tmp_path: Path) -> None:
+    path = _wav(tmp_path / "My Voice.WAV", 2.5, rate_hz=44_100)
+    speech = prepare_speech(path, tmp_path / "audio")
+    assert speech.duration_s == pytest.approx(2.5, abs=1e-4)
+    assert speech.samples.dtype == np.float32
+    assert speech.original.read_bytes() == path.read_bytes()
+    loaded = Speech.load(tmp_path / "audio")
+    np.testing.assert_array_equal(loaded.samples, speech.samples)
+    assert loaded.original == tmp_path / "audio" / "original.wav"
+    assert sorted(file.name for file in (tmp_path / "audio").iterdir()) == [
+        "original.wav",
+        "speech.npy",
+    ]
+
+
+def test_silence_is_a_speech(tmp_path: Path) -> None:
+    speech = prepare_speech(_wav(tmp_path / "a.wav", 1.0, level=0), tmp_path / "audio")
+    assert not speech.samples.any()
+    assert len(speech.samples) == 16_000
+
+
+def test_the_shortest_speech(tmp_path: Path) -> None:
+    prepare_speech(_wav(tmp_path / "a.wav", 0.3), tmp_path / "audio")
+    with pytest.raises(SpeechTooShort, match=r"b\.wav.*0\.29 s"):
+        prepare_speech(_wav(tmp_path / "b.wav", 0.29), tmp_path / "short")
+    assert list((tmp_path / "short").iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
+    path = _wav(tmp_path / "a.wav", 300.0)
+    prepare_speech(_wav(tmp_path / "b.wav", 1.0), tmp_path / "warm")
+    tracemalloc.start()
+    speech = prepare_speech(path, tmp_path / "audio")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(speech.samples) == 300 * 16_000  # 19 MB
+    assert peak < 2_000_000
+
+
+def test_errors(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound at all")
+    with pytest.raises(UnreadableMedia):
+        prepare_speech(tmp_path / "text.wav", tmp_path / "audio")
+    with pytest.raises(MissingInput):
+        prepare_speech(tmp_path / "none.wav", tmp_path / "audio")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        prepare_speech(_wav(tmp_path / "a.wav", 1.0), tmp_path / "file" / "audio")

@@ -1,0 +1,103 @@
+"""Which engine is taken, and why; what `mdth doctor` says about it."""
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdth import engines
+from mdth.errors import ArtefactError, CheckpointError, InputError, MissingDependency
+from mdth.options import Options
+from mdth.seed import files as seed_files
+from mdth.seed.files import SeedFiles
+from mdth.twins.manifest import Manifest
+from mdth.twins.tasks import with_settings
+
+
+def test_auto_takes_the_seeds_engine_where_all_is_there(
+    seed_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="mdth"):
+        assert engines.resolved(Options()).engine == "seed"
+    assert "engine: the seed's, as its checkpoints are all under" in caplog.text
+    assert engines.resolved(Options(engine="embedded")).engine == "embedded"
+
+
+@pytest.mark.parametrize("gone", ["generator", "eye_pca", "config", "headpose"])
+def test_auto_takes_the_embedded_engine_where_one_is_missing(
+    gone: str, seed_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = seed_files.seed_files()
+    missing: Path = getattr(files, gone)
+    missing.unlink()
+    with caplog.at_level(logging.INFO, logger="mdth"):
+        assert engines.resolved(Options()).engine == "embedded"
+    assert "engine: embedded; 1 of the seed's 14 files are missing" in caplog.text
+    with pytest.raises(CheckpointError, match=missing.name.replace(".", r"\.")):
+        engines.resolved(Options(engine="seed"))
+
+
+def test_every_missing_file_is_named(twin_home: Path) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        engines.resolved(Options(engine="seed"))
+    needed = seed_files.seed_files().needed()
+    assert len(needed) == 14
+    assert all(str(path) in str(raised.value) for path in needed)
+
+
+def test_a_missing_package_names_the_extra(
+    seed_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(seed_files, "find_spec", lambda name: find(name) if name != "eos" else None)
+    with pytest.raises(MissingDependency, match=r"eos-py.*mdth\[seed\]"):
+        engines.resolved(Options(engine="seed"))
+    assert engines.resolved(Options()).engine == "embedded"
+    assert "eos-py" in caplog.text
+
+
+def test_an_engine_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match="auto, embedded, seed"):
+        Options(engine="other")
+
+
+def test_a_yaml_of_any_version_sixteen(tmp_path: Path) -> None:
+    files = SeedFiles(tmp_path)
+    folder = tmp_path / "checkpoints/bfv2v/config"
+    assert files.config == folder / "vox-256-renderer_v16.yaml"
+    folder.mkdir(parents=True)
+    (folder / "vox-256-renderer_v16_2.yaml").touch()
+    assert files.config.name == "vox-256-renderer_v16_2.yaml"
+
+
+def sealed(**settings: Any) -> Manifest:
+    return {"twin": "t", "settings": {"face": None, "max_size": 1280, **settings}}
+
+
+def test_a_twin_is_filmed_by_the_engine_it_was_prepared_for(seed_home: Path) -> None:
+    prepared = sealed(engine="seed", landmarks="mesh")
+    assert with_settings(prepared, {"engine": "auto"}).engine == "seed"
+    assert with_settings(sealed(), {"engine": "auto"}).engine == "embedded"
+    with pytest.raises(ArtefactError, match="mdth preprocess t --engine embedded"):
+        with_settings(prepared, {"engine": "embedded"})
+
+
+def test_the_doctor_lists_what_is_missing(
+    mdth: Callable[..., Any], seed_home: Path, checkpoints: Path
+) -> None:
+    healthy = mdth("doctor")
+    assert healthy.code == 0
+    assert "  seed: ready" in healthy.out and "  auto: takes seed" in healthy.out
+    assert healthy.out.count("found, its hash is right") == 3
+    assert "face_landmarker.task" in healthy.out and "  68 landmarks are read by: " in healthy.out
+    files = seed_files.seed_files()
+    files.generator.unlink()
+    (files.common / "checkpoints/selfie_segmentation.tflite").unlink()
+    ill = mdth("doctor")
+    assert ill.code == 0
+    assert "00002099-checkpoint.pth.tar: missing" in ill.out
+    assert "  seed: needs 1 checkpoints" in ill.out and "  auto: takes embedded" in ill.out
+    assert "  embedded: needs selfie_segmentation.tflite; run: mdth assets fetch" in ill.out

@@ -1,0 +1,137 @@
+"""The seed's frames: paste, devices, no clip, and the same for any number of workers."""
+
+import dataclasses
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from mdth.artefacts import Portrait
+from mdth.errors import CheckpointError
+from mdth.film import doubled
+from mdth.media.image import read_image
+from mdth.motion.head import generated
+from mdth.seed import engine as seed_engine
+from mdth.seed import moves
+from mdth.seed import networks as seed_networks
+from mdth.seed.artefacts import SeedStill
+from mdth.seed.drive import Driving, SeedDriver
+from mdth.seed.files import SeedFiles
+
+# Of the portrait, px.
+FACE = slice(150, 350), slice(150, 350)
+
+
+@pytest.fixture(scope="module")
+def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
+    from mdth.bfv2v.checkpoint import load_headpose
+    from mdth.seed import landmarks
+    from mdth.seed.fit import Fitter
+    from mdth.seed.reader import FaceReader
+    from mdth.seed.still import prepare_still
+
+    network = load_headpose(made_files.headpose, made_files.config)
+    fitter = Fitter.load(made_files.landmark)
+    rotations = lambda pictures: network.poses(pictures).R  # noqa: E731
+    return prepare_still(seed_portrait, FaceReader(landmarks.reader(), fitter, rotations))
+
+
+def driving(still: SeedStill, count: int) -> list[Driving]:
+    driver = SeedDriver(still.faces)
+    states = moves.generated(generated([-20.0] * count, fps=30, seed=3), still.faces)
+    random = np.random.default_rng(0)
+    return [driver.drive(random.normal(0, 2e-3, (51, 3)), state) for state in states]
+
+
+def test_the_still_is_fitted(still: SeedStill) -> None:
+    assert still.picture.shape == (256, 256, 3)
+    view = SeedDriver(still.faces).source.view
+    places = np.column_stack([still.faces.landmarks[0], np.ones(68)]) @ view
+    assert (places[:, :2] > 20).all() and (places[:, :2] < 250).all()
+    assert abs(places[36:48, 1].mean() - places[3:5, 1].mean()) < 5, "irises lie in the eyes"
+    assert places[3, 0] < places[4, 0]
+
+
+def test_any_number_of_workers_makes_the_same_frames(
+    made_files: SeedFiles, still: SeedStill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    faces = driving(still, 3)
+    made = [
+        np.stack(list(seed_engine.render(still, faces, files=made_files, devices=some)))
+        for some in (["cpu"], ["cpu", "cpu"])
+    ]
+    torch.set_num_threads(before)
+    assert made[0].shape == (3, 256, 256, 3)
+    np.testing.assert_array_equal(*made)
+    assert len({frame.tobytes() for frame in made[0]}) == 3, "each frame is its own"
+
+
+def test_talk_pastes_the_head_back_without_a_clip(
+    mdth: Callable[..., Any], seed_home: Path, portrait_path: Path, short_path: Path
+) -> None:
+    out = seed_home / "out.mp4"
+    # One second at 10 frames a second is enough to see what changes.
+    ended = mdth("talk", portrait_path, short_path, "-o", out, "--paste", "--fps", 10, "--preview")
+    assert ended.code == 0, ended.err
+    assert "--engine embedded" in ended.err
+    with av.open(str(out)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 10
+    assert frames[0].shape == (600, 512, 3), "the whole picture"
+    changed = np.abs(frames[0].astype(int) - frames[9]).max(axis=2)
+    assert changed[420:].max() < 30, "the coat stays"
+    away = np.abs(frames[9].astype(int) - read_image(portrait_path)).mean(axis=2)
+    # Measured: 1.4, what coding loses, and 51; the generator's weights are random.
+    assert away[420:].mean() < 3, "the coat is the portrait's"
+    assert away[FACE].mean() > 20, "the face is the generator's"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_speech_is_let_go_as_it_is_heard(wanted: bool) -> None:
+    """Unless somebody else has yet to hear it."""
+    blocks = [np.zeros(10) for _ in range(3)]
+    kept = [weakref.ref(block) for block in blocks]
+    once, again = doubled((blocks.pop(0) for _ in range(3)), wanted=wanted)
+    assert sum(1 for _ in once) == 3
+    assert sum(ref() is not None for ref in kept) == (3 if wanted else 0)
+    assert sum(1 for _ in again) == (3 if wanted else 0)
+
+
+def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "eye_pca.pt"
+    with pytest.raises(CheckpointError, match="eye_pca"):
+        seed_engine.read_eye_basis(path)
+    torch.save((torch.zeros(3, 2), torch.zeros(2), torch.zeros(70, 2)), path)
+    with pytest.raises(CheckpointError, match=r"\(70, 2\)"):
+        seed_engine.read_eye_basis(path)
+    torch.save((torch.zeros(3, 2), torch.zeros(2), torch.ones(72, 2)), path)
+    assert seed_engine.read_eye_basis(path).shape == (72, 2)
+
+
+def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:
+    seed_networks._idle.clear()
+    faces = driving(still, 1)
+    other = dataclasses.replace(still, picture=still.picture[:, ::-1])
+
+    def film(shown: SeedStill) -> np.ndarray:
+        made = seed_engine.render(shown, faces, files=made_files, devices=["cpu"])
+        return np.stack(list(made))
+
+    first = film(still)
+    (kept,) = seed_networks._idle
+    assert not np.array_equal(film(other), first)
+    np.testing.assert_array_equal(film(still), first)
+    assert seed_networks._idle[0].renderers is kept.renderers
+    broken = seed_engine.render(other, faces, files=made_files, devices=["cpu"])
+    next(broken)
+    broken.close()
+    assert seed_networks._idle == [], "what was broken off is not used again"
+    assert seed_networks.speech(made_files, "cpu") is seed_networks.speech(made_files, "cpu")

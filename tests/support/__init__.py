@@ -1,0 +1,1 @@
+"""What several tests and benchmarks make up: checkpoints, sets, plain references."""

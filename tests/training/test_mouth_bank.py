@@ -1,0 +1,100 @@
+"""Training samples of the mouth network: what is hidden is hidden, and mirrors mirror."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render.conditions import CHANNELS, SIZES
+from mdth.face import geometry, topology
+from training.mouth_bank import bring, make, make_opened, mirrored, scaled
+from training.mouth_shapes import FURTHER, Opening
+from training.sheet_shapes import Shape
+
+AIM = slice(CHANNELS, CHANNELS + 3)
+
+
+@pytest.fixture(scope="module")
+def portrait(portrait: Portrait) -> Portrait:
+    return dataclasses.replace(portrait, mesh=portrait.mesh.astype(float))
+
+
+def opened(portrait: Portrait) -> Portrait:
+    """The same picture, whose mesh says that the lower lip is lower."""
+    mesh = portrait.mesh.copy()
+    mesh[topology.LIPS_INNER[11:], 1] += 0.1 * float(geometry.eye_distance(mesh))
+    return Portrait(portrait.image, mesh)
+
+
+def test_a_sample_hides_the_inside_and_shows_it_as_the_aim(portrait: Portrait) -> None:
+    true = opened(portrait)
+    sample = make(true, true, size=SIZES[0]).astype(float)
+    assert sample.shape == (CHANNELS + 3, SIZES[0][1], SIZES[0][0])
+    assert np.isfinite(sample).all()
+    inside = sample[3] > 0.99
+    assert inside.sum() > 100
+    around, aim = sample[:3, inside], sample[AIM, inside]
+    assert around.std(axis=1).max() < 0.02, "one colour stands for the inside"
+    assert aim.std(axis=1).min() > 0.03, "the true inside has its own"
+    outside = sample[3] < 0.001
+    assert np.abs(sample[:3] - sample[AIM])[:, outside].mean() < 0.02
+
+
+def test_opened_lips_show_the_teeth_of_the_still(portrait: Portrait) -> None:
+    marked = portrait.image.copy()
+    true = opened(portrait)
+    lips = true.mesh[topology.LIPS_INNER, :2]
+    low, high = lips.min(0).astype(int), lips.max(0).astype(int)
+    marked[low[1] : high[1], low[0] : high[0]] = [250, 250, 120]
+    teeth = Portrait(marked, true.mesh)
+    opening = Opening(Shape(drop=0.08).offsets(), 0.08)
+    pair = make_opened(portrait, teeth, opening, size=SIZES[0]).astype(float)
+    assert pair.shape == (2, CHANNELS + 3, SIZES[0][1], SIZES[0][0])
+    for sample in pair:
+        inside = sample[3] > 0.9
+        aim, drawn, face = sample[AIM, inside], sample[4:7, inside], sample[:3, inside]
+        bright = aim[:2].mean(0) > 0.5
+        assert bright.mean() > 0.3, "the still's own colours"
+        assert (drawn[:2].mean(0) > 0.5).mean() < bright.mean()
+        assert face.std(axis=1).max() < 0.05, "and none of them in what the network sees"
+    assert 1 < pair[1, 3].sum() / pair[0, 3].sum() < 1.4
+
+
+def test_openings_are_near_pairs(portrait: Portrait) -> None:
+    random = np.random.default_rng(0)
+    faces = np.stack([opened(portrait).mesh, portrait.mesh])
+    kinds = set()
+    for _ in range(8):
+        opening = Opening.random(random, faces)
+        first, second = opening.pair()
+        way = np.abs(second - first).max() / np.abs(first).max()
+        assert way == pytest.approx(FURTHER / opening.gap, rel=1e-3)
+        kinds.add(bool(np.abs(first - first.mean(0)).max() > 0 and first.dtype == np.float32))
+    assert kinds == {True, False}, "some from the clip, some by rule"
+
+
+def test_mirrored_twice_is_the_portrait(portrait: Portrait) -> None:
+    once = mirrored(portrait)
+    assert once.mesh[33, 0] < once.mesh[263, 0], "left stays left"
+    twice = mirrored(once)
+    assert np.array_equal(twice.image, portrait.image)
+    assert np.allclose(twice.mesh, portrait.mesh)
+
+
+def test_scaled_keeps_points_on_their_pixels(portrait: Portrait) -> None:
+    small = scaled(portrait, 55.0)
+    assert float(geometry.eye_distance(small.mesh)) == pytest.approx(55.0, rel=0.01)
+    ratio = small.image.shape[1] / portrait.image.shape[1]
+    assert small.mesh[4, 0] + 0.5 == pytest.approx((portrait.mesh[4, 0] + 0.5) * ratio)
+
+
+def test_bring_undoes_a_plane_similarity(portrait: Portrait) -> None:
+    turn = np.deg2rad(10)
+    matrix = 0.7 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    mesh = portrait.mesh.copy()
+    mesh[:, :2] = mesh[:, :2] @ matrix.T + [5, -8]
+    mesh[:, 2] *= 0.7
+    found, back = bring(Portrait(portrait.image, mesh), portrait)
+    assert np.allclose(found, portrait.mesh, atol=1e-6)
+    assert np.allclose(back[:, :2] @ matrix, np.eye(2), atol=1e-9)

@@ -1,0 +1,125 @@
+"""Training the mouth network, small: batches, losses, steps, checkpoints, the written network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+pytest.importorskip("onnx", reason="onnx is not installed (extra `train`)")
+
+from mdth.embedded.render.conditions import CHANNELS  # noqa: E402
+from mdth.embedded.render.mouth_network import MouthNetwork as Runtime  # noqa: E402
+from mdth.embedded.render.tone import Tone  # noqa: E402
+from mdth.files import networks  # noqa: E402
+from training import mouth_batches  # noqa: E402
+from training.mouth_batches import Banks, jitter, relight  # noqa: E402
+from training.mouth_export import ship  # noqa: E402
+from training.mouth_network import MouthNetwork  # noqa: E402
+from training.mouth_trainer import Trainer, change_loss, inside_losses  # noqa: E402
+
+SIZE = (16, 24)
+
+
+def samples(count: int, seed: int = 0) -> np.ndarray:
+    """Smooth random samples whose aim is a shade of the drawing."""
+    random = np.random.default_rng(seed)
+    small = random.uniform(-0.7, 0.7, (count, CHANNELS + 3, SIZE[0] // 8, SIZE[1] // 8))
+    planes = np.kron(small, np.ones((8, 8)))
+    planes[:, 3] = 0
+    planes[:, 3, 3:13, 4:20] = 1
+    planes[:, CHANNELS:] = 0.6 * planes[:, 4:7] - 0.2
+    return planes.astype(np.float16)
+
+
+def test_losses_look_inside_the_lips_alone() -> None:
+    true = torch.zeros(2, 3, 8, 8)
+    painted = torch.ones(2, 3, 8, 8)
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[:, :, :4] = 1
+    painted[:, :, 4:] = 50
+    colour, edges = inside_losses(painted, true, mask)
+    assert float(colour) == pytest.approx(1)
+    assert float(edges) == pytest.approx(0)
+
+
+def test_change_loss_is_zero_for_the_true_change_and_a_constant_error() -> None:
+    mask = torch.ones(4, 1, 8, 8)
+    true = torch.rand(4, 3, 8, 8)
+    assert float(change_loss(true + 0.3, true, mask)) == pytest.approx(0, abs=1e-6)
+    popped = true.clone()
+    popped[1] += 0.5
+    assert float(change_loss(popped, true, mask)) == pytest.approx(0.25, abs=1e-3)
+
+
+def test_batches_keep_pairs_alike_and_true_to_their_aim() -> None:
+    banks = Banks({"s1": samples(8), "opened": np.repeat(samples(6, 1), 2, 0)}, "cpu")
+    torch.manual_seed(0)
+    batch = banks.draw(20)
+    assert batch.shape[1:] == (CHANNELS + 3, *SIZE)
+    assert banks.pairs == 5
+    assert torch.equal(batch[-10::2], batch[-9::2]), "equal pairs are moved and relit alike"
+    assert not torch.equal(batch[0], batch[1])
+    assert batch[:, [0, 1, 2, 4, 5, 6]].abs().max() <= 1
+
+
+def test_light_keeps_black_and_white() -> None:
+    batch = torch.zeros(6, CHANNELS + 3, *SIZE)
+    batch[:3, :3] = -1
+    batch[3:, :3] = 1
+    lit = relight(batch, torch.arange(6))
+    assert torch.allclose(lit[:, :3], batch[:, :3], atol=1e-5)
+    assert lit[:, CHANNELS:].std() > 0.05, "and changes what lies between"
+
+
+def test_jitter_tells_the_scale() -> None:
+    torch.manual_seed(1)
+    batch = torch.zeros(4, CHANNELS + 3, *SIZE)
+    moved = jitter(batch, torch.arange(4))
+    shift = moved[:, 10, 0, 0]
+    assert shift.abs().max() < 0.12
+    assert shift.std() > 0
+
+
+def test_an_untrained_network_shows_the_drawing() -> None:
+    conditions = torch.rand(1, CHANNELS, *SIZE)
+    assert torch.equal(MouthNetwork()(conditions), conditions[:, 4:7])
+
+
+def test_training_learns_goes_on_and_is_written(tmp_path: Path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(mouth_batches, "GUESS", 0.0)
+    banks = Banks({"s1": samples(16), "opened": np.repeat(samples(8, 1), 2, 0)}, "cpu")
+    trainer = Trainer("cpu")
+    losses = []
+    for step in range(60):
+        progress = 0.1 if step < 55 else 0.5
+        losses.append(trainer.step(banks.draw(8), pairs=banks.pairs, progress=progress))
+    assert "critic" not in losses[0]
+    assert "critic" in losses[-1]
+    first, last = (np.mean([s["colour"] for s in part]) for part in (losses[:10], losses[40:55]))
+    assert last < 0.85 * first
+    path = tmp_path / "checkpoint.pt"
+    trainer.save(path, progress=0.5)
+    again = Trainer("cpu")
+    assert again.load(path) == 0.5
+    assert again.steps == 60
+    batch = banks.draw(8)
+    torch.manual_seed(2)
+    one = trainer.step(batch, pairs=banks.pairs, progress=0.5)
+    torch.manual_seed(2)
+    two = again.step(batch, pairs=banks.pairs, progress=0.5)
+    assert one == pytest.approx(two, rel=1e-4)
+
+    written = ship(path, tmp_path, {"set": {"psnr": 1.0}})
+    card = json.loads(written.with_suffix(".json").read_text())
+    assert card["scores"] == {"set": {"psnr": 1.0}}
+    assert {"licence", "data", "commands", "config"} <= set(card)
+    session, _ = networks.load("mouth", tmp_path)
+    tone = Tone.of(np.array([200.0, 150.0, 120.0]))
+    planes = np.random.default_rng(3).uniform(-1, 1, (CHANNELS, 80, 128)).astype(np.float32)
+    network = MouthNetwork()
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["average"])
+    assert np.abs(Runtime(session).paint(planes, tone) - network.paint(planes, tone)).max() < 0.05

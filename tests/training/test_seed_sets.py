@@ -1,0 +1,220 @@
+"""VOCASET and BIWI folders in their published formats, and what is wrong with damaged ones."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the seed's network needs torch (extra train)")
+pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)")
+
+from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
+from mdth.files import pickle as model_pickle  # noqa: E402
+from tests.support import made_up_sets  # noqa: E402
+from training.seed import biwi, corpus, vocaset  # noqa: E402
+
+SIZES = made_up_sets.Sizes(vertices=30, subjects=2, sentences=3, duration_s=1.5)
+
+
+@pytest.fixture(scope="module")
+def vocaset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vocaset")
+    made_up_sets.make_vocaset(folder, SIZES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def biwi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("biwi")
+    made_up_sets.make_biwi(folder, SIZES)
+    return folder
+
+
+@pytest.fixture
+def copied(vocaset_folder: Path, tmp_path: Path) -> Path:
+    for file in vocaset_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def test_vocaset_splits_and_rates(vocaset_folder: Path) -> None:
+    found = vocaset.Vocaset(vocaset_folder)
+    counts = {split: len(corpus.of_split(found, split)) for split in corpus.SPLITS}
+    assert counts == {"train": 6, "val": 6, "test": 6}
+    assert found.config.names == vocaset.TRAINING[:2]
+    assert (found.config.vertices, found.config.subjects, found.config.fps) == (30, 2, 30)
+    first = found.clips[0]
+    assert (first.name, first.subject) == (f"{vocaset.TRAINING[0]}_sentence01", vocaset.TRAINING[0])
+    assert found.sound(first).shape == (24_000,) and found.sound(first).dtype == np.float32
+    meshes = found.vertices(first)
+    assert meshes.shape == (45, 30, 3) and meshes.dtype == np.float32
+    stored = np.load(vocaset_folder / "data_verts.npy")[:90:2]
+    np.testing.assert_array_equal(meshes, stored)
+
+
+def test_rows_in_any_order_and_elsewhere(copied: Path) -> None:
+    """The frames' rows decide, not their order in the file."""
+    before = vocaset.Vocaset(copied)
+    clip = before.clips[4]
+    wanted = before.vertices(clip)
+    meshes = np.load(copied / "data_verts.npy")
+    order = np.random.default_rng(0).permutation(len(meshes))
+    place = np.argsort(order)
+    rows = pickle.loads((copied / "subj_seq_to_idx.pkl").read_bytes())
+    moved = {
+        subject: {
+            sentence: {frame: int(place[row]) for frame, row in reversed(list(frames.items()))}
+            for sentence, frames in sentences.items()
+        }
+        for subject, sentences in rows.items()
+    }
+    np.save(copied / "data_verts.npy", meshes[order])
+    (copied / "subj_seq_to_idx.pkl").write_bytes(pickle.dumps(moved, 2))
+    np.testing.assert_array_equal(vocaset.Vocaset(copied).vertices(clip), wanted)
+
+
+def test_sound_keeps_its_loudness_over_time(vocaset_folder: Path) -> None:
+    """At 16 kHz the hum is where it was: correlated with the opening of the mesh."""
+    found = vocaset.Vocaset(vocaset_folder)
+    clip = found.clips[1]
+    sound = found.sound(clip)
+    loudness = np.array([part.std() for part in np.array_split(sound, 45)])
+    opening = -corpus.offsets(found, clip)[:, 0, 1]
+    assert np.corrcoef(loudness, opening)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("i2", (2200,)), ("f4", (2200, 2)), ("f8", (2, 2200))])
+def test_sounds_of_any_kind(kind: str, shape: tuple[int, ...]) -> None:
+    level = 16_384 if kind == "i2" else 0.5
+    found = vocaset.at_speech_rate(np.full(shape, level, kind), 22_000)
+    assert found.shape == (1600,)
+    assert found[400:1200] == pytest.approx(0.5, abs=0.01)
+
+
+def test_missing_sound_leaves_its_sentence_out(copied: Path) -> None:
+    sounds = pickle.loads((copied / "raw_audio_fixed.pkl").read_bytes())
+    del sounds[vocaset.TRAINING[0]]["sentence02"]
+    (copied / "raw_audio_fixed.pkl").write_bytes(pickle.dumps(sounds, 2))
+    assert len(corpus.of_split(vocaset.Vocaset(copied), "train")) == 5
+
+
+def test_damaged_vocaset(copied: Path) -> None:
+    (copied / "templates.pkl").rename(copied / "gone")
+    with pytest.raises(MissingInput, match=r"no templates\.pkl"):
+        vocaset.Vocaset(copied)
+    (copied / "gone").rename(copied / "templates.pkl")
+    whole = (copied / "raw_audio_fixed.pkl").read_bytes()
+    (copied / "raw_audio_fixed.pkl").write_bytes(whole[:-100])
+    with pytest.raises(ArtefactError, match=r"raw_audio_fixed\.pkl"):
+        vocaset.Vocaset(copied)
+    (copied / "raw_audio_fixed.pkl").write_bytes(whole)
+    np.save(copied / "data_verts.npy", np.zeros((7, 30, 3), np.float32))
+    found = vocaset.Vocaset(copied)
+    with pytest.raises(ArtefactError, match="which has 7"):
+        found.vertices(found.clips[0])
+    np.save(copied / "data_verts.npy", np.zeros((7, 29, 3), np.float32))
+    with pytest.raises(ArtefactError, match="template"):
+        vocaset.Vocaset(copied)
+    np.save(copied / "data_verts.npy", np.zeros((7, 29)))
+    with pytest.raises(ArtefactError, match="not meshes"):
+        vocaset.Vocaset(copied)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+def test_nothing_in_vocasets_pickles_is_executed(copied: Path) -> None:
+    table = {vocaset.TRAINING[0]: {"sentence01": Bomb(copied / "exploded")}}
+    (copied / "raw_audio_fixed.pkl").write_bytes(pickle.dumps(table))
+    with pytest.raises(ArtefactError, match="not loaded"):
+        vocaset.Vocaset(copied)
+    assert not (copied / "exploded").exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_nested_pickles(protocol: int) -> None:
+    shared = np.arange(6, dtype=np.int16)
+    table = {
+        "a": {"one": {"audio": shared, "sample_rate": 22_000}, "two": {0: np.int64(7), 1: 8}},
+        "b": [{"x": (np.float32(0.5), shared)}],
+    }
+    found = model_pickle.loads(pickle.dumps(table, protocol))
+    np.testing.assert_array_equal(found["a"]["one"]["audio"], shared)
+    assert found["a"]["two"] == {0: 7, 1: 8}
+    assert found["b"][0]["x"][0] == 0.5
+    assert found["b"][0]["x"][1] is found["a"]["one"]["audio"]
+
+
+def test_a_list_that_holds_itself() -> None:
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(CheckpointError):
+        model_pickle.loads(pickle.dumps({"a": endless}))
+
+
+def test_biwi_splits_and_scale(biwi_folder: Path) -> None:
+    found = biwi.Biwi(biwi_folder)
+    by_split = {split: [c.name for c in corpus.of_split(found, split)] for split in corpus.SPLITS}
+    assert by_split == {
+        "train": ["F2_e01", "F3_e01"],
+        "val": ["F2_e33", "F3_e33"],
+        "test": ["F1_e37", "F2_e37", "F3_e37", "F5_e37"],
+    }
+    assert found.config.names == ("F2", "F3")
+    clip = corpus.of_split(found, "train")[0]
+    meshes = found.vertices(clip)
+    assert meshes.shape == (38, 30, 3)
+    assert np.ptp(found.templates["F2"], axis=0).max() == pytest.approx(1, abs=1e-5)
+    raw = biwi.read_vl(sorted((biwi_folder / "faces/F2/e01").glob("*.vl"))[5], 30)
+    back = meshes[5] * found.scales["F2"]
+    np.testing.assert_allclose(back - back[3], raw - raw[3], atol=1e-3)
+    assert found.sound(clip).shape == (24_000,)
+
+
+def test_converted_biwi(biwi_folder: Path, tmp_path: Path) -> None:
+    """The form FaceFormer's authors train on: rows of numbers, templates in a pickle."""
+    published = biwi.Biwi(biwi_folder)
+    (tmp_path / "vertices_npy").mkdir()
+    (tmp_path / "wav").symlink_to(biwi_folder / "wav")
+    for clip in published.clips:
+        rows = published.vertices(clip).reshape(-1, 90)
+        np.save(tmp_path / "vertices_npy" / f"{clip.name}.npy", rows)
+    flat = {name: template.reshape(-1) for name, template in published.templates.items()}
+    (tmp_path / "templates.pkl").write_bytes(pickle.dumps(flat))
+    converted = biwi.Biwi(tmp_path)
+    assert sorted(c.name for c in converted.clips) == sorted(c.name for c in published.clips)
+    for clip in published.clips:
+        np.testing.assert_array_equal(converted.vertices(clip), published.vertices(clip))
+    assert set(converted.scales.values()) == {1.0}
+
+
+def test_vl_files(tmp_path: Path) -> None:
+    mesh = np.random.default_rng(0).normal(size=(5, 3)).astype("<f4")
+    path = tmp_path / "frame_001.vl"
+    for head in (b"", np.array([5], "<i4").tobytes(), np.array([5], "<f4").tobytes()):
+        path.write_bytes(head + mesh.tobytes())
+        np.testing.assert_array_equal(biwi.read_vl(path, 5), mesh)
+    path.write_bytes(np.array([6], "<i4").tobytes() + mesh.tobytes())
+    with pytest.raises(ArtefactError, match="count"):
+        biwi.read_vl(path, 5)
+    path.write_bytes(mesh.tobytes()[:-1])
+    with pytest.raises(ArtefactError, match="59 bytes, not 5 vertices"):
+        biwi.read_vl(path, 5)
+
+
+def test_incomplete_biwi(biwi_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="unpack BIWI"):
+        biwi.Biwi(tmp_path)
+    for part in ("faces", "rigid_scans"):
+        (tmp_path / part).symlink_to(biwi_folder / part)
+    with pytest.raises(MissingInput, match="no sound for 8 takes"):
+        biwi.Biwi(tmp_path)
+    with pytest.raises(ArtefactError, match="no vertices"):
+        (tmp_path / "a.obj").write_text("f 1 2 3\n")
+        biwi.read_obj(tmp_path / "a.obj")

@@ -1,0 +1,78 @@
+"""Are the lips shut on p, b and m of a sentence whose phone times are known?
+
+    python -m training.closures examples/speech.wav examples/speech.tsv
+
+The table has the columns phone, start_s, end_s. A phone counts as shut when the smallest gap of the
+lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.
+"""
+
+import argparse
+import csv
+import logging
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
+from mdth.face import geometry, topology
+from mdth.files import assets
+from mdth.media.audio import read_blocks
+
+log = logging.getLogger("mdth")
+
+FPS = 50
+WITHIN_S = 0.06
+SHUT = 0.02
+LABIALS = ("P", "B", "M")
+ENCODER = "moonshine_tiny_en_encoder.ort"
+
+
+def smallest_gaps(
+    gaps: npt.NDArray[np.floating], phones: list[tuple[str, float, float]]
+) -> dict[str, list[float]]:
+    """The smallest of gaps [T] (FPS a second) near the middle of each p, b and m, by phone."""
+    times = np.arange(len(gaps)) / FPS
+    found: dict[str, list[float]] = defaultdict(list)
+    for phone, start_s, end_s in phones:
+        near = np.abs(times - (start_s + end_s) / 2) <= WITHIN_S
+        if phone in LABIALS and near.any():
+            found[phone].append(float(gaps[near].min()))
+    return dict(found)
+
+
+def read_phones(table: Path) -> list[tuple[str, float, float]]:
+    """Phone, start and end in seconds, of each row."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        return [(row["phone"], float(row["start_s"]), float(row["end_s"])) for row in rows]
+
+
+def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
+    """Gap of the lips [T] of a spoken canonical face, eye distances, FPS a second."""
+    speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+    face = np.concatenate([topology.CANONICAL, np.zeros((10, 3), np.float32)])
+    upper, lower = topology.LIP_MID_PAIR
+    # The offsets start from shut lips, but the canonical face's are a little apart.
+    face[[upper, lower]] = face[[upper, lower]].mean(0)
+    offsets = np.stack(list(speech_to_mesh.stream(read_blocks(speech), FPS)))
+    return geometry.lip_opening(face + offsets)
+
+
+def main() -> None:
+    """Print how many of each are shut."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("speech", type=Path)
+    parser.add_argument("phones", type=Path, help="tab separated: phone, start_s, end_s")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    gaps = smallest_gaps(lip_gaps(given.speech), read_phones(given.phones))
+    for phone, values in sorted(gaps.items()):
+        shut = sum(value < SHUT for value in values)
+        listed = " ".join(f"{value:.3f}" for value in values)
+        log.info("%s  shut %d of %d   smallest gaps %s", phone, shut, len(values), listed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Tracked faces and the clips' sound -> one training set.
+
+    python -m training.dataset CLIPS work/tracks/s1 work/dataset/s1 --words s1_words.tsv
+    python -m training.dataset OTHERS work/tracks/others work/dataset/others \
+        --person-per-clip --basis work/dataset/s1
+
+Written: `sounds.npy`, int16 [C,N] at 16 kHz; `faces.npz`, the principal components of the offsets
+from the person's neutral face. The last tenth of the clips by name is held out.
+"""
+
+import argparse
+import csv
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
+from mdth.face import geometry, topology
+from mdth.media.container import open_media
+
+log = logging.getLogger("mdth")
+
+FloatArray = npt.NDArray[np.floating]
+
+COMPONENTS = 32
+FPS = 25.0
+LIP_WEIGHT = 3.0
+# Lips no further apart (eye distances) count as shut.
+SHUT_GAP = 0.015
+# Words of GRID that begin with shut lips, and the letter that ends with them.
+CLOSED_STARTS = {"bin", "blue", "by", "place", "please", "b", "p"}
+CLOSED_ENDS = {"m"}
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A training set's faces.
+
+    names [C]; coefficients [C,T,K] of the offsets on `basis` [K,478,3], orthogonal in the weighted
+    space; neutrals [C,478,3], the neutral face of each clip's person; gaps and widths [C,T], the
+    tracked lip opening and mouth width in eye distances; held_out bool [C]; closures [M,2], clip
+    and time (s) of each p, b, m.
+    """
+
+    names: npt.NDArray[np.str_]
+    coefficients: FloatArray
+    basis: FloatArray
+    neutrals: FloatArray
+    gaps: FloatArray
+    widths: FloatArray
+    held_out: npt.NDArray[np.bool_]
+    closures: FloatArray
+
+    def save(self, folder: Path) -> None:
+        """Write `faces.npz`."""
+        np.savez_compressed(folder / "faces.npz", **vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Faces":
+        """Read what `save` wrote."""
+        with np.load(folder / "faces.npz", allow_pickle=False) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})
+
+
+def read_sound(clip: Path) -> npt.NDArray[np.int16]:
+    """The sound of a clip, int16 [N] at 16 kHz mono, sample 0 at the time of picture 0."""
+    import av
+
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+    blocks: list[av.AudioFrame] = []
+    with open_media(clip) as container:
+        for frame in container.decode(audio=0):
+            blocks += resampler.resample(frame)
+    blocks += resampler.resample(None)
+    return np.concatenate([block.to_ndarray()[0] for block in blocks]).astype(np.int16)
+
+
+def speech_weight(faces: FloatArray) -> FloatArray:
+    """How far each vertex [478] follows speech: 0 at and above the eyes, 1 from the nose down."""
+    height = faces[:, 1]
+    part = np.clip((height - 0.12) / 0.2, 0, 1)
+    weight: FloatArray = part * part * (3 - 2 * part)
+    weight[topology.UPPER_FACE] = 0
+    return weight
+
+
+def loudness_db(sound: npt.NDArray[np.int16], frames: int) -> FloatArray:
+    """Loudness [T] around each video frame, dB of full scale, over 40 ms."""
+    reach = round(SAMPLE_RATE_HZ * 0.02)
+    padded = np.pad(sound.astype(np.float64) / 32768, reach)
+    sums = np.concatenate([[0.0], np.cumsum(padded**2)])
+    at = np.minimum(np.round(np.arange(frames) / FPS * SAMPLE_RATE_HZ).astype(int), len(sound) - 1)
+    power = (sums[at + 2 * reach] - sums[at]) / (2 * reach)
+    loud: FloatArray = 10 * np.log10(power + 1e-9)
+    return loud
+
+
+def neutral_face(faces: FloatArray, gaps: FloatArray, loudness: FloatArray) -> FloatArray:
+    """The mean [478,3] of the quiet frames with shut lips among faces [T,478,3] of one person.
+
+    A person who never rests with shut lips in what is there gets the mean of the smallest gaps.
+    """
+    quiet = loudness <= np.quantile(loudness, 0.35)
+    shut = gaps <= min(float(np.quantile(gaps[quiet], 0.5)), SHUT_GAP)
+    chosen = quiet & shut
+    if chosen.sum() < 3:
+        chosen = gaps <= np.quantile(gaps, 0.1)
+    neutral: FloatArray = faces[chosen].mean(axis=0)
+    return neutral
+
+
+def principal_components(offsets: FloatArray, weight: FloatArray) -> FloatArray:
+    """Basis [K,478,3] of offsets [T,478,3], orthonormal after weighting the vertices."""
+    rows = (offsets * weight[:, None]).reshape(len(offsets), -1)
+    _, axes = np.linalg.eigh(rows.T.astype(np.float64) @ rows.astype(np.float64))
+    keep = axes.T[: -COMPONENTS - 1 : -1].reshape(COMPONENTS, -1, 3)
+    basis: FloatArray = keep / np.maximum(weight, 1e-9)[:, None]
+    return np.where(weight[:, None] > 0, basis, 0)
+
+
+def component_weight() -> FloatArray:
+    """Vertex weights [478] of the space in which the components are orthonormal: lips first."""
+    weight = np.ones(topology.VERTEX_COUNT)
+    weight[np.concatenate([topology.LIPS_INNER, topology.LIPS_OUTER])] = LIP_WEIGHT
+    return weight
+
+
+def project(offsets: FloatArray, basis: FloatArray) -> FloatArray:
+    """Coefficients [T,K] of offsets [T,478,3]."""
+    weight = component_weight()
+    dual = basis * (weight**2)[:, None]
+    found: FloatArray = np.einsum("tvi,kvi->tk", offsets, dual)
+    return found
+
+
+def closure_times(words: Path, names: list[str]) -> FloatArray:
+    """Clip number and time (s) [M,2] at which p, b and m shut the lips, by the word times."""
+    places = {name: i for i, name in enumerate(names)}
+    found = []
+    with words.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines, delimiter="\t"):
+            if row["clip"] not in places:
+                continue
+            if row["word"] in CLOSED_STARTS:
+                found.append((places[row["clip"]], float(row["start_s"])))
+            elif row["word"] in CLOSED_ENDS:
+                found.append((places[row["clip"]], float(row["end_s"])))
+    return np.array(found, np.float64).reshape(-1, 2)
+
+
+def read_clips(
+    clips: Path, tracks: Path
+) -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+    """Names, faces [N,T,478,3] and sounds [N,samples] of the tracked clips of the usual length.
+
+    Longer ones are cut to the median number of frames, shorter ones left out.
+    """
+    sources = {clip.stem: clip for clip in sorted(clips.iterdir()) if clip.is_file()}
+    files = [f for f in sorted(tracks.glob("*.npy")) if f.stem in sources]
+    all_faces = [np.load(f) for f in files]
+    frames = int(np.median([len(f) for f in all_faces]))
+    kept = [i for i, f in enumerate(all_faces) if len(f) >= frames]
+    names = [files[i].stem for i in kept]
+    sounds = np.zeros((len(names), round(frames / FPS * SAMPLE_RATE_HZ)), np.int16)
+    for row, name in zip(sounds, names, strict=True):
+        sound = read_sound(sources[name])[: len(row)]
+        row[: len(sound)] = sound
+    return names, np.stack([all_faces[i][:frames] for i in kept]), sounds
+
+
+def build(
+    clips: Path,
+    tracks: Path,
+    output: Path,
+    *,
+    words: Path | None = None,
+    person_per_clip: bool = False,
+    basis_from: Path | None = None,
+) -> None:
+    """Write the training set of a folder of clips and their tracks."""
+    output.mkdir(parents=True, exist_ok=True)
+    names, faces, sounds = read_clips(clips, tracks)
+    frames = faces.shape[1]
+    np.save(output / "sounds.npy", sounds)
+    gaps, widths = geometry.lip_opening(faces), geometry.mouth_width(faces)
+    loudness = np.stack([loudness_db(sound, frames) for sound in sounds])
+    groups = [[i] for i in range(len(names))] if person_per_clip else [list(range(len(names)))]
+    neutrals = np.zeros((len(names), topology.VERTEX_COUNT, 3), np.float32)
+    for group in groups:
+        flat = faces[group].reshape(-1, topology.VERTEX_COUNT, 3)
+        neutrals[group] = neutral_face(flat, gaps[group].ravel(), loudness[group].ravel())
+    follow = speech_weight(neutrals.mean(axis=0))[:, None]
+    offsets = (faces - neutrals[:, None]) * follow
+    if basis_from is None:
+        basis = principal_components(
+            offsets[:, ::3].reshape(-1, topology.VERTEX_COUNT, 3), component_weight()
+        )
+    else:
+        basis = Faces.load(basis_from).basis
+    coefficients = np.stack([project(clip, basis) for clip in offsets])
+    held_out = np.arange(len(names)) >= len(names) - len(names) // 10
+    times = closure_times(words, names) if words else np.zeros((0, 2))
+    faces_set = Faces(
+        np.array(names),
+        coefficients.astype(np.float32),
+        basis.astype(np.float32),
+        neutrals,
+        gaps.astype(np.float32),
+        widths.astype(np.float32),
+        held_out,
+        times,
+    )
+    faces_set.save(output)
+    log.info("%d clips of %d frames, %d held out", len(names), frames, held_out.sum())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.dataset", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("tracks", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--words", type=Path, help="tsv of word times: clip start_s end_s word")
+    parser.add_argument("--person-per-clip", action="store_true")
+    parser.add_argument("--basis", type=Path, help="training set whose components are used")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    build(
+        given.clips,
+        given.tracks,
+        given.output,
+        words=given.words,
+        person_per_clip=given.person_per_clip,
+        basis_from=given.basis,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""Windows -> a trained decoder.
+
+    python -m training.faceformer work/dataset/s1 work/windows work/runs/conv \
+        --bank s1=work/dataset/s1,work/bank/s1.npz \
+        --bank others=work/dataset/others,work/bank/others.npz
+
+Written: `decoder.pt` (weights, averaged over the run) and `scores.json`.
+"""
+
+import argparse
+import json
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mdth.face import geometry, topology
+from training.bank import Bank, at_times
+from training.dataset import FPS, Faces
+from training.network import DecoderConfig, LipDecoder
+from training.score import closure_rate, score
+
+log = logging.getLogger("mdth")
+
+FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Weights of the losses are relative to the coefficients' own."""
+
+    steps: int = 3000
+    pairs: int = 256
+    rate: float = 1.5e-3
+    decay: float = 0.05
+    average: float = 0.998
+    opening: float = 1.0
+    width: float = 0.5
+    velocity: float = 2.0
+    closed: float = 2.0
+    marked: float = 0.3
+    consistency: float = 1.0
+    noise: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows on a device: features [W,T,368], coefficients [W,T,K], marks, shift [W/2]."""
+
+    features: Tensor
+    coefficients: Tensor
+    marks: Tensor
+    shift: Tensor
+
+    @classmethod
+    def load(cls, folders: list[Path], device: torch.device, limit: int | None = None) -> "Windows":
+        """Read the session files of some folders."""
+        files = sorted(f for folder in folders for f in folder.glob("session_*.npz"))[:limit]
+        parts: dict[str, list[Tensor]] = {
+            name: [] for name in ("features", "coefficients", "marks", "shift")
+        }
+        for file in files:
+            with np.load(file, allow_pickle=False) as arrays:
+                for name, found in parts.items():
+                    found.append(torch.from_numpy(arrays[name]).to(device))
+        return cls(**{name: torch.cat(found) for name, found in parts.items()})
+
+    def batches(self, pairs: int, steps: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """Random batches; the two windows of a pair lie in the two halves of a batch."""
+        order = torch.Generator().manual_seed(seed)
+        for _ in range(steps):
+            pick = torch.randint(len(self.shift), (pairs,), generator=order).to(self.shift.device)
+            rows = torch.cat([2 * pick, 2 * pick + 1])
+            yield (
+                self.features[rows].float(),
+                self.coefficients[rows].float(),
+                self.marks[rows],
+                self.shift[pick],
+            )
+
+
+class Lips:
+    """Opening and width as linear functions of coefficients, for losses."""
+
+    def __init__(self, faces: Faces, device: torch.device) -> None:
+        def as_tensor(array: FloatArray) -> Tensor:
+            return torch.tensor(array, dtype=torch.float32, device=device)
+
+        upper, lower = topology.LIP_MID_PAIR
+        left, right = topology.MOUTH_CORNERS
+        neutral = faces.neutrals[0]
+        self.opening = as_tensor(faces.basis[:, lower, 1] - faces.basis[:, upper, 1])
+        self.rest = float(neutral[lower, 1] - neutral[upper, 1])
+        self.width = as_tensor(faces.basis[:, right, 0] - faces.basis[:, left, 0])
+
+
+def pair_gap(first: Tensor, second: Tensor, shift: Tensor) -> Tensor:
+    """Mean square difference of two windows' outputs [B,T,K] at the same times.
+
+    The second window starts `shift` [B] frames after the first.
+    """
+    frames = first.shape[1]
+    at = torch.arange(frames, device=first.device) + shift[:, None]
+    low = at.floor().long()
+    part = (at - low)[..., None]
+    valid = (low >= 4) & (low < frames - 3)
+    index = low.clamp(0, frames - 2)[..., None].expand(-1, -1, first.shape[2])
+    between = first.gather(1, index) * (1 - part) + first.gather(1, index + 1) * part
+    square = (between - second).square().mean(dim=2) * valid
+    return square.sum() / valid.sum()
+
+
+def loss_of(
+    output: Tensor, batch: tuple[Tensor, ...], lips: Lips, variance: Tensor, train: TrainConfig
+) -> Tensor:
+    """The training loss of outputs [2B,T,K]."""
+    _, target, marks, shift = batch
+    error = output - target
+    gap = target @ lips.opening + lips.rest
+    opening_error = error @ lips.opening
+    opening_variance = lips.opening.square() @ variance
+    width_variance = lips.width.square() @ variance
+    near_shut = 1 + train.closed * torch.exp(-gap.clamp(min=0) / 0.02)
+    predicted = output @ lips.opening + lips.rest
+    half = len(shift)
+    total: Tensor = error.square().sum(dim=2).mean() / variance.sum()
+    total = total + train.opening * (near_shut * opening_error.square()).mean() / opening_variance
+    total = total + train.width * (error @ lips.width).square().mean() / width_variance
+    moved = (error[:, 1:] - error[:, :-1]).square().sum(dim=2).mean() / variance.sum()
+    total = total + train.velocity * moved
+    open_marks = (predicted - 0.006).clamp(min=0).square() * marks
+    total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / opening_variance
+    crossed = (-predicted).clamp(min=0).square().mean() / opening_variance
+    total = total + crossed
+    between = pair_gap(output[:half], output[half:], shift) * output.shape[2] / variance.sum()
+    return total + train.consistency * between
+
+
+def train_decoder(
+    config: DecoderConfig,
+    train: TrainConfig,
+    windows: Windows,
+    faces: Faces,
+    *,
+    begin: dict[str, Tensor] | None = None,
+) -> LipDecoder:
+    """A decoder trained on windows, from the weights `begin` on; a running average of weights."""
+    device = windows.features.device
+    torch.manual_seed(train.seed)
+    network = LipDecoder(config).to(device)
+    lips = Lips(faces, device)
+    sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
+    variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
+    network.scale.data = variance.sqrt()
+    if begin is not None:
+        network.load_state_dict(begin)
+    ema = torch.optim.swa_utils.get_ema_multi_avg_fn
+    mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
+    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=train.rate, weight_decay=train.decay)
+    network.train()
+    for step, batch in enumerate(windows.batches(train.pairs, train.steps, train.seed)):
+        part = step / train.steps
+        rate = train.rate * min(1.0, step / 100) * 0.5 * (1 + math.cos(math.pi * part))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        heard = batch[0] + train.noise * torch.randn_like(batch[0])
+        loss = loss_of(network(heard), batch, lips, variance, train)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
+        optimiser.step()
+        average.update_parameters(network)
+        if step % 500 == 0:
+            log.info("step %d loss %.4f", step, float(loss.detach()))
+    final = average.module
+    if not isinstance(final, LipDecoder):
+        raise TypeError("the average lost its network")
+    return final.eval()
+
+
+def decode_bank(network: LipDecoder, bank: Bank) -> FloatArray:
+    """Coefficients [C,W,T,K] of all windows of a bank."""
+    device = network.scale.device
+    with torch.inference_mode():
+        rows = [
+            network(torch.from_numpy(clip.astype(np.float32)).to(device)).cpu().numpy()
+            for clip in bank.heard
+        ]
+    return np.stack(rows)
+
+
+def lips_of(coefficients: FloatArray, faces: Faces) -> tuple[FloatArray, FloatArray]:
+    """Opening and width [C,V] of coefficients [C,V,K] on each clip's neutral face [C,478,3]."""
+    kept = [*topology.LIP_MID_PAIR, *topology.MOUTH_CORNERS]
+    offsets = np.einsum("cvk,kpi->cvpi", coefficients, faces.basis[:, kept])
+    points = np.zeros((*offsets.shape[:2], topology.VERTEX_COUNT, 3))
+    points[:, :, kept] = offsets + faces.neutrals[:, None, kept]
+    return geometry.lip_opening(points), geometry.mouth_width(points)
+
+
+def score_bank(network: LipDecoder, bank: Bank, faces: Faces) -> dict[str, float]:
+    """Scores of a decoder on a bank."""
+    times = np.arange(faces.gaps.shape[1]) / FPS
+    coefficients = at_times(decode_bank(network, bank), bank.first, times)
+    gaps, widths = lips_of(coefficients, faces)
+    found = asdict(score(gaps, widths, faces.gaps, faces.widths))
+    found["closures"] = closure_rate(gaps, times, faces.closures)
+    found["tracked_closures"] = closure_rate(faces.gaps, times, faces.closures)
+    return found
+
+
+def held_out_part(faces: Faces) -> Faces:
+    """The held-out clips alone (all of them where none are)."""
+    if not faces.held_out.any():
+        return faces
+    kept = np.flatnonzero(faces.held_out)
+    places = {int(clip): i for i, clip in enumerate(kept)}
+    closures = [(places[int(c)], t) for c, t in faces.closures if int(c) in places]
+    return Faces(
+        faces.names[kept], faces.coefficients[kept], faces.basis, faces.neutrals[kept],
+        faces.gaps[kept], faces.widths[kept], faces.held_out[kept],
+        np.array(closures).reshape(-1, 2),
+    )  # fmt: skip
+
+
+def load_banks(entries: list[str]) -> dict[str, tuple[Faces, Bank]]:
+    """Banks given as NAME=DATASET,FILE."""
+    banks = {}
+    for entry in entries:
+        name, _, rest = entry.partition("=")
+        dataset, _, file = rest.partition(",")
+        banks[name] = (held_out_part(Faces.load(Path(dataset))), Bank.load(Path(file)))
+    return banks
+
+
+def save_run(
+    folder: Path, network: LipDecoder, train: TrainConfig, scores: dict[str, object]
+) -> None:
+    """Write `decoder.pt` and `scores.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), folder / "decoder.pt")
+    card = {"config": asdict(network.config), "train": asdict(train), "scores": scores}
+    (folder / "scores.json").write_text(json.dumps(card, indent=1), "utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.faceformer", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("windows", type=Path, nargs="+")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--bank", action="append", default=[], metavar="NAME=DATASET,FILE")
+    parser.add_argument("--begin", type=Path, metavar="RUN", help="go on from this run's weights")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a field of DecoderConfig or TrainConfig")  # fmt: skip
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config, train = configure(given.set)
+    windows = Windows.load(given.windows, torch.device(given.device))
+    begin = given.begin and torch.load(given.begin / "decoder.pt", weights_only=True)
+    network = train_decoder(config, train, windows, Faces.load(given.dataset), begin=begin)
+    scores = {
+        name: score_bank(network, bank, faces)
+        for name, (faces, bank) in load_banks(given.bank).items()
+    }
+    save_run(given.output, network, train, dict(scores))
+    log.info("%s", json.dumps(scores, indent=1))
+
+
+def configure(settings: list[str]) -> tuple[DecoderConfig, TrainConfig]:
+    """Configurations with some fields given as NAME=VALUE."""
+    fields = dict(setting.split("=", 1) for setting in settings)
+    values: dict[str, Any] = {
+        name: json.loads(text) if text[0] in "0123456789-" else text
+        for name, text in fields.items()
+    }
+    own = set(DecoderConfig.__dataclass_fields__)
+    unknown = set(values) - own - set(TrainConfig.__dataclass_fields__)
+    if unknown:
+        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+    return (
+        DecoderConfig(**{k: v for k, v in values.items() if k in own}),
+        TrainConfig(**{k: v for k, v in values.items() if k not in own}),
+    )
+
+
+if __name__ == "__main__":
+    main()

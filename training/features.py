@@ -1,0 +1,144 @@
+"""Windows of random sessions of speech, cut and encoded as in service.
+
+    python -m training.features work/dataset/s1 work/windows --sessions 600 --workers 2
+    python -m training.features work/dataset/s1 work/windows_spoken --spoken work/spoken ...
+
+Windows start at any sample, in pairs that lie close to each other, so that training can ask both
+for the same lips.
+Each session becomes `session_NNNNN.npz`: features float16 [W,T,368], coefficients float16 [W,T,K],
+marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] (feature frames from
+a pair's first window to its second).
+"""
+
+import argparse
+import logging
+import math
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mdth.embedded.speech.speech_encoder import SpeechEncoder
+from mdth.embedded.speech.windows import (
+    CENTRE_SAMPLES,
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    TAIL_SAMPLES,
+    level,
+)
+from training.bank import SCHEME
+from training.sessions import DENSE_HZ, Library, Session, make_session
+
+log = logging.getLogger("mdth")
+
+PAIRS_PER_SECOND = 6.0
+
+
+def encode_session(
+    session: Session, encoder: SpeechEncoder, frames: int, rng: np.random.Generator
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Random pairs of windows of `frames` feature frames of a session, encoded."""
+    length = frames * FRAME_SAMPLES + TAIL_SAMPLES
+    pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
+    before = length * 3 // 4
+    padded = np.pad(session.sound, (before, length * 3 // 4))
+    starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
+    steps = rng.integers(1, FRAME_SAMPLES, pairs)
+    steps += FRAME_SAMPLES * rng.integers(0, 12, pairs) * (rng.random(pairs) < 0.5)
+    both = np.stack([starts, starts + steps], axis=1).reshape(-1)
+    offsets = FRAME_SAMPLES * np.arange(frames) + CENTRE_SAMPLES - before
+    times_s = (both[:, None] + offsets) / SAMPLE_RATE_HZ
+    dense = np.clip(np.round(times_s * DENSE_HZ).astype(int), 0, len(session.coefficients) - 1)
+    marks = np.zeros(times_s.shape, bool)
+    for closure in session.closures:
+        marks |= np.abs(times_s - closure) <= 0.5 * FRAME_SAMPLES / SAMPLE_RATE_HZ
+    features = [encoder.hear(level(padded[at : at + length])) for at in both]
+    return {
+        "features": np.stack(features).astype(np.float16),
+        "coefficients": session.coefficients[dense].astype(np.float16),
+        "marks": marks,
+        "shift": (steps / FRAME_SAMPLES).astype(np.float32),
+    }
+
+
+@dataclass(frozen=True)
+class FeatureJob:
+    """What a worker needs to make sessions."""
+
+    dataset: Path
+    output: Path
+    encoder: Path
+    frames: int
+    dubbed: Path | None
+    spoken: Path | None
+    plain: bool
+
+
+def _work(job: FeatureJob, seeds: list[int], stop_at: float) -> int:
+    torch.set_num_threads(1)
+    library = Library(job.dataset, job.dubbed, job.spoken)
+    encoder = SpeechEncoder(job.encoder)
+    count = 0
+    for seed in seeds:
+        if time.time() > stop_at:
+            break
+        rng = np.random.default_rng(seed)
+        session = make_session(library, rng, plain=job.plain)
+        windows = encode_session(session, encoder, job.frames, rng)
+        np.savez(job.output / f"session_{seed:05d}.npz", **windows)  # type: ignore[arg-type]
+        count += len(windows["features"])
+    return count
+
+
+def make_windows(
+    job: FeatureJob, *, sessions: int, workers: int, seed: int = 0, seconds: float = math.inf
+) -> int:
+    """Write up to `sessions` files in up to `seconds`; the number of windows."""
+    stop_at = time.time() + seconds
+    job.output.mkdir(parents=True, exist_ok=True)
+    seeds = list(range(seed, seed + sessions))
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_work, job, seeds[k::workers], stop_at) for k in range(workers)]
+        total = sum(done.result() for done in jobs)
+    log.info("%d windows of %d frames", total, job.frames)
+    return total
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.features", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
+    parser.add_argument("--dubbed", type=Path, help="folder of dubbed clips with index.json")
+    parser.add_argument("--spoken", type=Path, help="folder of spoken sentences, these alone")
+    parser.add_argument("--frames", type=int, default=SCHEME.frames)
+    parser.add_argument("--sessions", type=int, default=1200)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first session")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--plain", action="store_true", help="no change of voice (ablation)")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    encoder = given.encoder
+    if encoder is None:
+        from mdth.files import assets
+
+        encoder = assets.path("moonshine_tiny_en_encoder.ort")
+    job = FeatureJob(
+        given.dataset, given.output, encoder, given.frames,
+        given.dubbed, given.spoken, given.plain,
+    )  # fmt: skip
+    make_windows(
+        job, sessions=given.sessions, workers=given.workers,
+        seed=given.seed, seconds=given.seconds,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

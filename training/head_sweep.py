@@ -1,0 +1,248 @@
+"""Turn portraits' heads and measure what a real head would not do.
+
+`python -m training.head_sweep PORTRAITS... --sheet sheet.png`: yaw, pitch and roll from -10 to 10
+degrees. Per portrait: pixels of the person whose warp folds, the largest change of what is
+background before and after, how far points on glasses or temples leave the head's rigid motion, how
+far the collar leaves its place (px in a picture of 512), and the renderer's time for a frame.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from mdth.artefacts import Frame, Portrait
+from mdth.embedded.render.hinge import Hinge, at
+from mdth.embedded.render.motion import FloatArray, Rigid, rigid_motion, sample
+from mdth.embedded.render.person import Layers
+from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.render.warp import Field, Warp
+from mdth.face import geometry, topology
+from mdth.face.portrait import prepare_portrait
+from mdth.files import assets
+from mdth.film import SEGMENTER, TRACKER
+from mdth.media.image import read_image
+
+log = logging.getLogger("mdth")
+
+MOST_DEG, STEP_DEG = 10, 2
+SIZE_PX = 512
+SHEET_PX = 400
+# Where glasses sit: skin beside and under the eyes, the bridge, the temples.
+FRAME = np.array([226, 31, 228, 230, 232, 233, 446, 261, 448, 450, 452, 453, 6, 168, 197, 122, 351])
+TEMPLES = np.array([127, 356, 34, 264, 143, 372])
+# Ears: this far outside the face outline at the temples, eye distances.
+EARS, EARS_OUT = np.array([127, 356]), 0.12
+
+
+@dataclass
+class Figures:
+    """The worst of one portrait's sweep.
+
+    folded: pixels. background, border: levels of 255. The others px at 512: how far points of
+    glasses' rims, and temples and ears, leave the head's motion, and the collar its place.
+    """
+
+    name: str
+    known: bool
+    folded: int = 0
+    background: int = 0
+    border: int = 0
+    glasses_px: float = 0.0
+    temples_px: float = 0.0
+    collar_px: float = 0.0
+    frame_ms: float = 0.0
+
+
+def turned(portrait: Portrait, euler_deg: Sequence[float]) -> FloatArray:
+    """The portrait's mesh [478,3] px with its head turned by yaw, pitch, roll about the neck."""
+    mesh = portrait.mesh.astype(np.float64)
+    pose = geometry.head_pose(mesh[None])
+    neck = geometry.to_picture(geometry.NECK[None, None], pose)[0, 0]
+    placed: FloatArray = (mesh - neck) @ geometry.rotation_from_euler_deg(*euler_deg).T + neck
+    return placed
+
+
+def poses() -> list[tuple[float, float, float]]:
+    """Yaw, pitch, roll of every step of the sweep, degrees."""
+    steps = [d for d in range(-MOST_DEG, MOST_DEG + 1, STEP_DEG) if d]
+    return [
+        (float(d * (axis == 0)), float(d * (axis == 1)), float(d * (axis == 2)))
+        for axis in range(3)
+        for d in steps
+    ]
+
+
+class Sweep:
+    """One portrait's renderer and what is measured in its frames."""
+
+    def __init__(self, name: str, portrait: Portrait) -> None:
+        self.portrait = portrait
+        self.renderer = Renderer(portrait)
+        self.warp = Warp(portrait)
+        self.rest = self.renderer.frame(portrait.mesh)
+        self.figures = Figures(name, self.warp.layers is not None)
+        self._px = SIZE_PX / max(portrait.image.shape[:2])
+        self._mesh = portrait.mesh.astype(np.float64)
+        self._rigid_points = self._find_rigid_points()
+        self._collar = collar(portrait)
+
+    def _find_rigid_points(self) -> FloatArray:
+        points = self._mesh[np.concatenate([FRAME, TEMPLES])]
+        ears = self._mesh[EARS].copy()
+        out = ears[:, :2] - self._mesh[EARS[::-1], :2]
+        out /= np.linalg.norm(out, axis=1, keepdims=True)
+        ears[:, :2] += EARS_OUT * float(geometry.eye_distance(self._mesh)) * out
+        return np.concatenate([points, ears])
+
+    def turn(self, euler_deg: Sequence[float]) -> Frame:
+        """Measure one pose; its frame."""
+        driving = turned(self.portrait, euler_deg)
+        rigid = rigid_motion(self._mesh, driving)
+        start = time.process_time()
+        frame = self.renderer.frame(driving)
+        self.figures.frame_ms += 1000 * (time.process_time() - start) / len(poses())
+        field = self.warp.field(driving, rigid)
+        cover = self._cover(field)
+        self._count_folds(field, cover, driving)
+        self._look_behind(frame, cover)
+        self._follow(field, rigid)
+        return frame
+
+    def _cover(self, field: Field) -> npt.NDArray[np.float32]:
+        """How much of each pixel of the frame is the person, 0..1 [H,W]."""
+        layers = self.warp.layers
+        cover = self._resting_cover(layers)
+        if layers is None:
+            return cover
+        x0, y0 = field.origin
+        x1 = min(x0 + field.shift.shape[1], cover.shape[1])
+        y1 = min(y0 + field.shift.shape[0], cover.shape[0])
+        places = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1)
+        places = places + field.shift[: y1 - y0, : x1 - x0] - np.array(layers.origin)
+        moved = sample(layers.person[..., 3], places, cv2.INTER_LINEAR)
+        cover[y0:y1, x0:x1] = moved.astype(np.float32) / 255
+        return cover
+
+    def _resting_cover(self, layers: Layers | None) -> npt.NDArray[np.float32]:
+        cover = np.zeros(self.portrait.image.shape[:2], np.float32)
+        if layers is not None:
+            x0, y0, x1, y1 = layers.region
+            cover[y0:y1, x0:x1] = layers.person[layers.above :, :, 3] / np.float32(255)
+        return cover
+
+    def _count_folds(
+        self, field: Field, cover: npt.NDArray[np.float32], driving: FloatArray
+    ) -> None:
+        rows = np.asarray(np.gradient(field.shift, axis=0))
+        columns = np.asarray(np.gradient(field.shift, axis=1))
+        jacobian = (1 + columns[..., 0]) * (1 + rows[..., 1]) - columns[..., 1] * rows[..., 0]
+        x0, y0 = field.origin
+        part = np.s_[y0 : y0 + jacobian.shape[0], x0 : x0 + jacobian.shape[1]]
+        person = np.asarray(cover[part] > 0.5)
+        open_parts = np.zeros(jacobian.shape, np.uint8)
+        for hole in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
+            outline = np.round(driving[hole, :2] - field.origin).astype(np.int32)
+            cv2.fillPoly(open_parts, [outline], 1)
+        height, width = person.shape
+        folds = (jacobian[:height, :width] < 0) & person & (open_parts[:height, :width] == 0)
+        self.figures.folded = max(self.figures.folded, int(folds.sum()))
+
+    def _look_behind(self, frame: Frame, cover: npt.NDArray[np.float32]) -> None:
+        person = (cover > 0) | (self._resting_cover(self.warp.layers) > 0)
+        # Cubic sampling reaches two pixels further than the cover, which is sampled linearly.
+        near = cv2.dilate(person.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        change = np.abs(frame.astype(int) - self.rest).max(-1) * ~near
+        self.figures.background = max(self.figures.background, int(change.max()))
+        change[1:-1, 1:-1] = 0
+        self.figures.border = max(self.figures.border, int(change.max()))
+
+    def _follow(self, field: Field, rigid: Rigid) -> None:
+        """Where points of glasses, ears and collar go, and where they should."""
+        points = self._rigid_points
+        away = _went(field, points[:, :2]) - rigid.apply(points)[:, :2]
+        off = np.linalg.norm(away, axis=1) * self._px
+        self.figures.glasses_px = max(self.figures.glasses_px, float(off[: len(FRAME)].max()))
+        self.figures.temples_px = max(self.figures.temples_px, float(off[len(FRAME) :].max()))
+        if len(self._collar):
+            away = _went(field, self._collar) - self._collar
+            worst = float(np.linalg.norm(away, axis=1).max()) * self._px
+            self.figures.collar_px = max(self.figures.collar_px, worst)
+
+
+def _went(field: Field, points: FloatArray) -> FloatArray:
+    """Where a backward field takes points [N,2] px of the portrait; beyond its edge they rest."""
+    places = points.copy()
+    for _ in range(12):
+        there = (places - field.origin)[None]
+        inside = np.asarray(there > 0) & (there < np.array(field.shift.shape[1::-1]) - 1)
+        shift = sample(field.shift, there, cv2.INTER_LINEAR)[0]
+        places = points - shift * inside[0].all(-1, keepdims=True)
+    return places
+
+
+def collar(portrait: Portrait) -> FloatArray:
+    """Points [N,2] px where the clothes begin below the chin, in a few columns; may be none."""
+    hinge_step = max(2, round(float(geometry.eye_distance(portrait.mesh)) / 16))
+    height, width = portrait.image.shape[:2]
+    nodes = np.stack(
+        np.meshgrid(np.arange(0, width, hinge_step), np.arange(0, height, hinge_step)), -1
+    ).astype(float)
+    if portrait.person is None or not (portrait.person > 0.5).any():
+        return np.zeros((0, 2))
+    clothes = Hinge.of(portrait, nodes, hinge_step).clothes & at(portrait.person > 0.9, nodes)
+    half = 0.6 * float(geometry.eye_distance(portrait.mesh))
+    middle = portrait.mesh[list(topology.OUTER_EYE_CORNERS), 0].mean()
+    columns = np.flatnonzero(np.abs(nodes[0, :, 0] - middle) < half)
+    first = [(int(np.argmax(clothes[:, x])), x) for x in columns if clothes[:, x].any()]
+    return np.array([nodes[y, x] for y, x in first]).reshape(-1, 2)
+
+
+def sweep(name: str, portrait: Portrait) -> tuple[Figures, Frame]:
+    """One portrait's figures, and a row of the sheet: at rest, then both ends of each turn."""
+    measured = Sweep(name, portrait)
+    frames = [measured.rest]
+    for pose in poses():
+        frame = measured.turn(pose)
+        if max(np.abs(pose)) == MOST_DEG:
+            frames.append(frame)
+    height = round(SHEET_PX * frames[0].shape[0] / frames[0].shape[1])
+    small = [cv2.resize(f, (SHEET_PX, height), interpolation=cv2.INTER_AREA) for f in frames]
+    return measured.figures, np.concatenate(small, 1).astype(np.uint8)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the portraits given on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.head_sweep", description=__doc__)
+    parser.add_argument("portraits", type=Path, nargs="+")
+    parser.add_argument("--sheet", type=Path, help="PNG of the sweep's ends, one row a portrait")
+    parser.add_argument("--json", type=Path, help="the figures as JSON")
+    parser.add_argument("--max-size", type=int, default=SIZE_PX, help="px (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    cv2.setNumThreads(1)
+    tracker, segmenter = assets.path(TRACKER), assets.path(SEGMENTER)
+    figures, rows = [], []
+    for path in given.portraits:
+        picture = read_image(path, max_size=given.max_size)
+        portrait = prepare_portrait(picture, tracker_model=tracker, person_model=segmenter)
+        measured, row = sweep(path.stem, portrait)
+        figures.append(asdict(measured))
+        rows.append(row)
+        log.info("%s", measured)
+    if given.sheet:
+        PillowImage.fromarray(np.concatenate(rows)).save(given.sheet)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""How far the 68 landmarks read from our mesh are from a 68-point predictor's, on stills.
+
+    python -m training.landmarks68 ../shared/data/stills
+
+The predictor is dlib's, in the package face_recognition_models; run before: pip install dlib-bin
+face_recognition_models. It was trained on 300-W, whose licence is for research: it measures here
+and nothing of it is shipped. Errors are shares of the distance of the outer eye corners.
+`mdth.face.landmarks68` was chosen on every second still; the others tell how good it is.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.errors import MdthError, MissingDependency, NoFaceFound
+from mdth.face import landmarks68
+from mdth.face.tracker import FaceTracker
+from mdth.files import assets
+from mdth.film import TRACKER
+from mdth.media.image import read_image
+
+log = logging.getLogger("mdth")
+
+FloatArray = npt.NDArray[np.floating]
+
+LONGEST_PX = 640
+WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"
+INSTALL = "run: pip install dlib-bin face_recognition_models"
+# The picture kinds of a folder of stills.
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+class Compared(NamedTuple):
+    """Of N stills. meshes: [N,478,3] px. points: [N,68,2] px, the predictor's. skipped: names."""
+
+    meshes: FloatArray
+    points: FloatArray
+    skipped: list[str]
+
+
+def compare(pictures: list[Path], predictor: Path) -> Compared:
+    """Both of each picture in which both see exactly one face. Raises MissingDependency."""
+    detect, predict = _load(predictor)
+    meshes, points, skipped = [], [], []
+    with FaceTracker(assets.path(TRACKER)) as tracker:
+        for path in pictures:
+            image = read_image(path, max_size=LONGEST_PX)
+            faces, boxes = tracker.faces(image), detect(image, 0)
+            if len(faces) == len(boxes) == 1:
+                meshes.append(faces[0])
+                points.append([(p.x, p.y) for p in predict(image, boxes[0]).parts()])
+            else:
+                skipped.append(path.name)
+    if not meshes:
+        raise NoFaceFound(f"no single face in any of {len(pictures)} stills")
+    return Compared(np.array(meshes, np.float64), np.array(points, np.float64), skipped)
+
+
+def _load(predictor: Path) -> tuple[Any, Any]:
+    try:
+        import dlib
+    except ImportError as error:
+        raise MissingDependency(f"the 68-point predictor needs dlib; {INSTALL}") from error
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor))
+
+
+def predictor_file() -> Path:
+    """The predictor's file. Raises MissingDependency."""
+    found = find_spec("face_recognition_models")
+    folders = list(found.submodule_search_locations or []) if found else []
+    if not folders:
+        raise MissingDependency(f"the 68-point predictor is not installed; {INSTALL}")
+    return Path(folders[0]) / WEIGHTS
+
+
+def errors(compared: Compared) -> FloatArray:
+    """Distances [N,68] in distances of the outer eye corners."""
+    ours = landmarks68.from_mesh(compared.meshes)[..., :2]
+    left, right = landmarks68.OUTER_EYE_CORNERS
+    unit = np.linalg.norm(ours[:, left] - ours[:, right], axis=-1)
+    distances: FloatArray = np.linalg.norm(ours - compared.points, axis=-1) / unit[:, None]
+    return distances
+
+
+def table(found: FloatArray, held_out: FloatArray) -> Iterator[str]:
+    """Lines of mean errors per region in percent, of two sets of errors [N,68]."""
+    yield f"{'':8} chosen on ({len(found)})   held out ({len(held_out)})   held out, worst 5 %"
+    regions = {**landmarks68.REGIONS, "all": np.arange(landmarks68.COUNT)}
+    for name, points in regions.items():
+        own, other = 100 * found[:, points], 100 * held_out[:, points]
+        worst = np.quantile(other.mean(axis=1), 0.95)
+        yield f"{name:8} {own.mean():10.2f} %   {other.mean():10.2f} %   {worst:14.2f} %"
+
+
+def main() -> int:
+    """The command line; see the top of this file."""
+    parser = argparse.ArgumentParser(prog="python -m training.landmarks68")
+    parser.add_argument("stills", type=Path, help="a folder, searched with all below it")
+    parser.add_argument("--predictor", type=Path, help="shape_predictor_68_face_landmarks.dat")
+    given = parser.parse_args()
+    pictures = sorted(p for p in given.stills.rglob("*") if p.suffix.lower() in SUFFIXES)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        predictor = given.predictor or predictor_file()
+        halves = [compare(pictures[start::2], predictor) for start in (0, 1)]
+    except MdthError as error:
+        log.error("landmarks68: %s", error)
+        return 1
+    for line in table(*map(errors, halves)):
+        log.info("%s", line)
+    skipped = [name for half in halves for name in half.skipped]
+    log.info("skipped, not one face for both: %d %s", len(skipped), " ".join(skipped[:5]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

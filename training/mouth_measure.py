@@ -1,0 +1,237 @@
+"""Measure the painted mouth against real ones.
+
+    python -m training.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx --json m.json
+
+Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
+frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
+training (portrait: neutral; true: smiling). Inside the lips, with the true picture outside them:
+PSNR, SSIM, GMSD of the painted mouth, laid in as the renderer does, and of two baselines: the drawn
+cavity, and the source's own mouth as the warp stretches it. Then gradient energy and flicker
+relative to the real clip. Without a network the drawing is measured alone. LPIPS is not: no
+backbone of it was at hand.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import Portrait
+from mdth.embedded.render import conditions
+from mdth.embedded.render.cavity import Cavity, View
+from mdth.embedded.render.lips import lay, lip_outline
+from mdth.embedded.render.mouth import LIP_LINE, fill
+from mdth.embedded.render.mouth_network import MouthNetwork
+from mdth.face import geometry
+from mdth.face.tracker import FaceTracker
+from mdth.files import assets, networks
+from training import image_metrics as metrics
+from training import mouth_bank
+from training.mouth_bank import MIN_OPENING, Pictures, bring
+from training.tracks import read_pictures
+
+log = logging.getLogger("mdth")
+
+FloatArray = npt.NDArray[np.floating]
+SIZE = conditions.SIZES[0]
+WAYS = ("painted", "drawn", "copied")
+RUNS = 40
+TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick")
+# Cut-outs of the real mouth and each way, and the inside of the lips.
+Shown = tuple[dict[str, FloatArray], FloatArray]
+
+
+class Source:
+    """A portrait whose mouth is painted in the three ways."""
+
+    def __init__(self, portrait: Portrait, network: MouthNetwork | None) -> None:
+        self._portrait = portrait
+        self._source = mouth_bank.Source(portrait)
+        self._cavity = Cavity(portrait, show_own=False)
+        self._network = network
+
+    def show(self, true: Portrait) -> Shown:
+        """Cut-outs [h,w,3] of the true mouth and of each way, and the inside of the lips [h,w]."""
+        mesh, matrix = bring(true, self._portrait)
+        seen = self._source.under(mesh, SIZE)
+        laid = self._laid(mesh, seen)
+        real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
+        inside = seen.view.filled.inside
+        painted = seen.view.drawn
+        if self._network:
+            painted = self._network.paint(seen.planes, seen.tone)
+        ways = {"painted": laid(painted), "drawn": laid(seen.view.drawn), "copied": seen.around}
+        mixed = {
+            name: np.clip(real + inside[..., None] * (way - real), 0, 255)
+            for name, way in ways.items()
+        }
+        return {"real": real, **mixed}, inside
+
+    def _laid(self, mesh: FloatArray, seen: mouth_bank.Seen) -> Callable[[FloatArray], FloatArray]:
+        """How the renderer lays colours into the warped face: narrow lips show their line."""
+        view = seen.view.view
+        outline = lip_outline(mesh) @ view.matrix[:, :2].T + view.matrix[:, 2]
+        unit = SIZE[0] / conditions.WIDTH
+        filled = fill(outline, SIZE, unit, self._cavity.seam)
+        line = LIP_LINE * self._cavity.light.flesh
+
+        def laid(colours: FloatArray) -> FloatArray:
+            part = np.clip(seen.around, 0, 255).astype(np.uint8)
+            lay(part, colours, filled, line, self._cavity.seam)
+            return part.astype(float)
+
+        return laid
+
+
+class Tally:
+    """Sums of one set."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, shown: dict[str, FloatArray], inside: FloatArray) -> None:
+        """One frame."""
+        real = shown["real"]
+        for way in WAYS:
+            self.values[f"psnr {way}"].append(metrics.psnr(shown[way], real, inside))
+            self.values[f"ssim {way}"].append(metrics.ssim(shown[way], real, inside))
+            self.values[f"gmsd {way}"].append(metrics.gmsd(shown[way], real))
+            self.values[f"energy {way}"].append(metrics.gradient_energy(shown[way], inside))
+        self.values["energy real"].append(metrics.gradient_energy(real, inside))
+
+    def add_change(self, before: Shown, now: Shown) -> None:
+        """Two frames that follow each other; the cut-outs move with the mouth."""
+        both = (before[1] > 0.5) & (now[1] > 0.5)
+        if both.sum() > 20:
+            for way in ("real", *WAYS):
+                change = np.abs(now[0][way] - before[0][way])[both].mean()
+                self.values[f"change {way}"].append(float(change))
+
+    def figures(self, way: str) -> dict[str, float]:
+        """The set's figures of one way."""
+        mean = {name: float(np.mean(v)) for name, v in self.values.items()}
+        total = {name: float(np.sum(v)) for name, v in self.values.items()}
+        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd")}
+        figures["energy"] = total[f"energy {way}"] / total["energy real"]
+        if "change real" in mean:
+            figures["flicker"] = mean[f"change {way}"] / mean["change real"]
+        return {name: round(value, 4) for name, value in figures.items()}
+
+    @property
+    def frames(self) -> int:
+        """How many were measured."""
+        return len(self.values["energy real"])
+
+
+def parted(portrait: Portrait) -> bool:
+    """Whether the lips are apart far enough to look inside."""
+    gap = geometry.lip_opening(portrait.mesh) / geometry.eye_distance(portrait.mesh)
+    return bool(gap > MIN_OPENING)
+
+
+def clip_portraits(clip: Path, model: Path) -> list[Portrait]:
+    """The tracked frames of a clip in which a face is found."""
+    fps, pictures = read_pictures(clip)
+    portraits = []
+    with FaceTracker(model, video=True, fps=fps) as tracker:
+        for picture in pictures:
+            faces = tracker.faces(picture)
+            if faces:
+                portraits.append(Portrait(picture, faces[0].astype(np.float64)))
+    return portraits
+
+
+def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
+    """All frames with parted lips of some clips."""
+    model = assets.path("face_landmarker.task")
+    tally = Tally()
+    for clip in clips:
+        portraits = clip_portraits(clip, model)
+        if not portraits:
+            continue
+        first = min(portraits, key=lambda p: float(geometry.lip_opening(p.mesh)))
+        source = Source(first, network)
+        before = None
+        for portrait in portraits:
+            now = source.show(portrait) if parted(portrait) else None
+            if now:
+                tally.add(*now)
+                if before:
+                    tally.add_change(before, now)
+            before = now
+    return tally
+
+
+def measure_london(pictures: Pictures, network: MouthNetwork | None) -> Tally:
+    """The people kept out of training: smiling, from the neutral still."""
+    tally = Tally()
+    for true, source in _smiles(pictures):
+        tally.add(*Source(source, network).show(true))
+    return tally
+
+
+def network_ms(network: MouthNetwork) -> dict[str, float]:
+    """CPU milliseconds of the network for one cut-out of each size, the middle one of RUNS."""
+    found = {}
+    for width, height in conditions.SIZES:
+        planes = np.zeros((conditions.CHANNELS, height, width), np.float32)
+        spent = []
+        for _ in range(RUNS):
+            start = time.thread_time()
+            network.relative(planes)
+            spent.append(1000 * (time.thread_time() - start))
+        found[f"{width}x{height}"] = round(float(np.median(spent)), 1)
+    return found
+
+
+def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
+    for person in sorted(set(pictures.person[pictures.part == "london_test"])):
+        stills = [pictures.portrait(int(i)) for i in np.flatnonzero(pictures.person == person)]
+        stills.sort(key=lambda p: float(geometry.lip_opening(p.mesh)))
+        if len(stills) == 2 and parted(stills[1]):
+            yield stills[1], stills[0]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
+    parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
+    parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
+    parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
+    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
+    clips = sorted((args.data / "grid" / "s1").glob("*.mp4"))
+    others = sorted((args.data / "grid" / "others").glob("*.mp4"))
+    held = clips[-(len(clips) // 10) :: args.every]
+    sets = {
+        "grid/others": measure_clips(others, network),
+        "grid/s1, held out": measure_clips(held, network),
+        "london, held out": measure_london(Pictures(args.pictures), network),
+    }
+    log.info(("%-18s %-8s" + 5 * " %7s"), *TITLES)
+    report: dict[str, dict[str, object]] = {}
+    for name, tally in sets.items():
+        report[name] = {way: tally.figures(way) for way in WAYS}
+        report[name]["frames"] = tally.frames
+        for way in WAYS:
+            figures = tally.figures(way)
+            log.info("%-18s %-8s%s", name, way, "".join(f" {v:7.3f}" for v in figures.values()))
+        log.info("%-18s %d frames", "", tally.frames)
+    if network:
+        report["network, ms"] = dict(network_ms(network))
+        log.info("network, ms of one core: %s", report["network, ms"])
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

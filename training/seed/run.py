@@ -1,0 +1,122 @@
+"""A training run: what it was told, and its state on disk, from which it goes on exactly."""
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mdth.errors import CheckpointError, InputError
+from mdth.faceformer.network import Network, positions
+from mdth.files.state_dict import DAMAGED
+
+log = logging.getLogger("mdth")
+
+STATE = "run.pt"
+WEIGHTS = "faceformer.pth"
+TABLED_FRAMES = 600
+"""The published files hold a table of positions for at least so many frames."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the defaults are FaceFormer's.
+
+    feedback: "own" output of the frame before, the "taught" true one, or "scheduled": true ones
+    whose share falls to none over the first `schedule_steps` steps. rate: Adam's. decay_steps: over
+    so many steps it falls to nothing along a cosine (0: it stays). accumulate: clips a step.
+    masked: share of the sound hidden from the encoder. train_cnn: also the encoder's convolutions,
+    which are frozen otherwise. precision: "off", "bf16" or "fp16".
+    """
+
+    feedback: str = "own"
+    schedule_steps: int = 10_000
+    rate: float = 1e-4
+    decay_steps: int = 0
+    accumulate: int = 1
+    masked: float = 0.05
+    train_cnn: bool = False
+    precision: str = "off"
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Adam's rate of a step."""
+        if not self.decay_steps:
+            return self.rate
+        part = min(1.0, step / self.decay_steps)
+        return self.rate * (1 + math.cos(math.pi * part)) / 2
+
+    def differing(self, other: dict[str, Any]) -> list[str]:
+        """The names of the settings that another run's record has otherwise."""
+        return [name for name, value in asdict(self).items() if other.get(name) != value]
+
+
+@dataclass
+class Trained:
+    """What changes while training. scaler: of losses in half precision."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+
+    def save(self, folder: Path, settings: Settings) -> None:
+        """Write all of it, replacing the last state once the new one is complete."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "step": self.step,
+            "settings": json.dumps(asdict(settings)),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        part = folder / f".{STATE}.part"
+        torch.save(state, part)
+        part.replace(folder / STATE)
+
+    def load(self, folder: Path, settings: Settings) -> None:
+        """Go on from what `save` wrote. Raises CheckpointError, InputError: other settings."""
+        path = folder / STATE
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            other = json.loads(state["settings"])
+            differing = settings.differing(other)
+            if differing:
+                raise InputError(
+                    f"{path} was trained with other settings ({', '.join(differing)}); give the "
+                    "same, or another folder"
+                )
+            self.network.load_state_dict(state["network"], strict=True)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            torch.set_rng_state(state["random"])
+            if torch.cuda.is_available() and state["random_cuda"]:
+                torch.cuda.set_rng_state_all(state["random_cuda"])
+            self.step = state["step"]
+        except DAMAGED as error:
+            raise CheckpointError(f"{path}: no state to go on from ({error})") from error
+        log.info("going on from step %d of %s", self.step, path)
+
+
+def published_state(network: Network) -> dict[str, Tensor]:
+    """The weights under the published names, on the CPU, with the table of positions."""
+    config = network.config
+    place = positions(config.period, config.width)
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    repeats = TABLED_FRAMES // config.period + 1
+    return {"PPE.pe": place.repeat(repeats, 1)[None], **state}
+
+
+def save_weights(network: Network, folder: Path) -> Path:
+    """Write `faceformer.pth`, which the published code and ours load, and its sizes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / WEIGHTS
+    torch.save(published_state(network), path)
+    network.config.save(path.with_suffix(".json"))
+    return path

@@ -1,0 +1,133 @@
+"""Clips of speaking people -> tracked faces, one file for each clip.
+
+    python -m training.tracks CLIPS work/tracks/s1 --workers 2
+
+Each clip becomes `NAME.npy`, float32 [T,478,3]: the face frame of `mdth.face.geometry` (head pose
+removed), scaled by the clip's median eye distance. A clip in which the face is found in fewer than
+14 of 15 frames (70 of 75) is skipped and named in `skipped.txt`. Running it again goes on where it
+stopped.
+
+The tracker runs in video mode: its smoothing delays the lips by 0.4 frames (16 ms, measured against
+the picture mode on six clips) and halves the jitter of the lip opening.
+"""
+
+import argparse
+import contextlib
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.face import geometry
+from mdth.face.tracker import track
+from mdth.media.container import open_media
+
+log = logging.getLogger("mdth")
+
+FloatArray = npt.NDArray[np.floating]
+
+MIN_FOUND = 70 / 75
+CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}
+
+
+def read_pictures(clip: Path) -> tuple[float, Iterator[npt.NDArray[np.uint8]]]:
+    """Frames per second, and RGB uint8 [H,W,3] pictures, of a clip."""
+    stack = contextlib.ExitStack()
+    container = stack.enter_context(open_media(clip))
+    stream = container.streams.video[0]
+    stream.thread_count = 1
+
+    def pictures() -> Iterator[npt.NDArray[np.uint8]]:
+        with stack:
+            for frame in container.decode(stream):
+                yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+    return float(stream.average_rate or 25), pictures()
+
+
+def fill_gaps(meshes: list[FloatArray | None]) -> FloatArray:
+    """Meshes [T,478,3] with missing frames interpolated between their neighbours."""
+    found = np.array([i for i, mesh in enumerate(meshes) if mesh is not None])
+    known = np.stack([mesh for mesh in meshes if mesh is not None])
+    at = np.interp(np.arange(len(meshes)), found, np.arange(len(found)))
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, len(found) - 1)
+    part = (at - low)[:, None, None]
+    filled: FloatArray = known[low] * (1 - part) + known[high] * part
+    return filled
+
+
+def track_clip(clip: Path, model: Path) -> FloatArray | None:
+    """Faces float32 [T,478,3] of a clip, in eye distances, or None where the face is lost."""
+    fps, pictures = read_pictures(clip)
+    meshes: list[FloatArray | None] = list(track(pictures, model, fps=fps))
+    count = sum(mesh is not None for mesh in meshes)
+    if not meshes or count < MIN_FOUND * len(meshes):
+        return None
+    filled = fill_gaps(meshes)
+    faces = geometry.to_face(filled, geometry.head_pose(filled))
+    return (faces / np.median(geometry.eye_distance(faces))).astype(np.float32)
+
+
+def _track_to_file(clip: Path, model: Path, target: Path) -> bool:
+    faces = track_clip(clip, model)
+    if faces is None:
+        return False
+    partial = target.with_suffix(".part.npy")
+    np.save(partial, faces)
+    partial.rename(target)
+    return True
+
+
+def track_folder(
+    clips: Path,
+    output: Path,
+    *,
+    model: Path,
+    workers: int = 2,
+    names: list[str] | None = None,
+) -> list[str]:
+    """Track the clips of a folder (or those of some names) into `output`; the skipped ones."""
+    output.mkdir(parents=True, exist_ok=True)
+    todo = sorted(
+        clip
+        for clip in clips.iterdir()
+        if clip.suffix.lower() in CLIP_SUFFIXES and (names is None or clip.stem in names)
+    )
+    targets = [output / f"{clip.stem}.npy" for clip in todo]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = {
+            clip.stem: pool.submit(_track_to_file, clip, model, target)
+            for clip, target in zip(todo, targets, strict=True)
+            if not target.exists()
+        }
+        skipped = [name for name, job in jobs.items() if not job.result()]
+    if names is None:
+        (output / "skipped.txt").write_text("".join(f"{name}\n" for name in skipped), "utf-8")
+    log.info("%d clips, %d skipped: %s", len(todo), len(skipped), " ".join(skipped) or "none")
+    return skipped
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.tracks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("clips", type=Path, help="folder of video files")
+    parser.add_argument("output", type=Path, help="folder for the tracked faces")
+    parser.add_argument("--model", type=Path, help="face_landmarker.task (default: the asset)")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    model = given.model
+    if model is None:
+        from mdth.files import assets
+
+        model = assets.path("face_landmarker.task")
+    track_folder(given.clips, given.output, model=model, workers=given.workers)
+
+
+if __name__ == "__main__":
+    main()
