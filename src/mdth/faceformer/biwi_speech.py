@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mdth import restricted_pickle
 from mdth.errors import CheckpointError
 from mdth.faceformer.flame_speech import FlameSpeech
+from mdth.files import pickle as model_pickle
 from mdth.flame import paths
 
 FloatArray = npt.NDArray[np.floating]
@@ -57,7 +57,7 @@ def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
 
 def read_template(path: Path) -> FloatArray:
     """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
-    found = restricted_pickle.load(path)
+    found = model_pickle.load(path)
     if not isinstance(found, dict) or SUBJECT_NAME not in found:
         raise CheckpointError(f"{path}: no template of {SUBJECT_NAME} in it")
     try:

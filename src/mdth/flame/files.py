@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mdth import restricted_pickle
 from mdth.errors import CheckpointError
+from mdth.files import pickle as model_pickle
 from mdth.files.arrays import DAMAGE, Wanted, read_npz
 from mdth.flame.model import Embedding, Flame, FloatArray
 
@@ -63,7 +63,7 @@ def read_embedding(path: Path) -> Embedding:
 
 def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
     """Pose [15] and translation [3] m of the seed's `params.npy`. Raises CheckpointError."""
-    found = restricted_pickle.load(path)
+    found = model_pickle.load(path)
     try:
         pose = np.asarray(found["pose"], np.float64).ravel()
         translation = np.asarray(found["trans"], np.float64).ravel()
@@ -87,7 +87,7 @@ def _arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
         arrays = _plain_arrays(converted, names)
         if str(arrays["source"]) == source:
             return arrays
-    found = restricted_pickle.load(path)
+    found = model_pickle.load(path)
     missing = [name for name in names.values() if name not in _dict(found)]
     if missing:
         raise CheckpointError(f"{path}: no {', '.join(missing)} in it; another model's file?")
