@@ -22,7 +22,7 @@ LAYERS = [
     {"cli", "__main__"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-HEAVY = {"numpy", "mediapipe", "onnxruntime", "cv2", "av", "PIL", "fsspec", "torch"}
+HEAVY = {"numpy", "mediapipe", "onnxruntime", "cv2", "av", "PIL", "obstore", "torch"}
 
 
 def part_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdth import record
+from mdth.files.write import scratch_beside
 from mdth.film import Progress, engine_files, shoot
 from mdth.flow import Clock
 from mdth.options import Options
@@ -19,7 +20,6 @@ from mdth.storage import publish
 from mdth.storage.layout import OUTPUT, RECORD, TIMES
 from mdth.storage.place import place_output
 from mdth.storage.sealed import as_json, sha256, write_json
-from mdth.storage.unfinished import scratch_beside
 from mdth.twins.manifest import Manifest
 from mdth.twins.prepared import load_scene
 from mdth.twins.twin import Twin

@@ -81,7 +81,8 @@ def preprocess(twin_id: str, *, force: bool = False, **choices: Unpack[Choices])
         steps += _replaced("local", str(twin.prepared), _found(twin.prepared), made)
     if not there:
         steps += _files("write", "store", twin.stored_prepared, made)
-        steps += _replaced("store", twin.stored_prepared, old, made)
+    for path in publish.forgotten(twin.store, twin.stored_prepared):
+        steps.append(Step("remove", "store", f"{twin.stored_prepared}/{path}"))
     return Plan(steps, here and there)
 
 

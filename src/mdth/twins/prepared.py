@@ -22,6 +22,7 @@ from mdth.artefacts import (
 from mdth.errors import ArtefactError
 from mdth.face import glasses
 from mdth.files import assets
+from mdth.files.write import scratch_beside
 from mdth.film import SEGMENTER, TRACKER, Progress, Scene
 from mdth.log.stages import size_below, stage
 from mdth.media.speech import prepare_speech
@@ -32,7 +33,6 @@ from mdth.seed.files import seed_files
 from mdth.storage import publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.storage.place import place_prepared
-from mdth.storage.unfinished import scratch_beside
 from mdth.twins import manifest
 from mdth.twins.sources import Sources, check_fresh
 from mdth.twins.twin import Twin

@@ -6,13 +6,13 @@ from typing import Unpack
 
 from mdth import devices, engines
 from mdth.errors import ArtefactError
+from mdth.files.write import scratch_beside
 from mdth.film import Progress
 from mdth.flow import Clock
 from mdth.log.stages import about, size_below, stage
 from mdth.options import AUTO, EMBEDDED, SEED, Choices, Options
 from mdth.storage.layout import OUTPUT
 from mdth.storage.place import keep_only, place_prepared
-from mdth.storage.unfinished import scratch_beside
 from mdth.twins import manifest, output, prepared, sources
 from mdth.twins.twin import Twin
 
