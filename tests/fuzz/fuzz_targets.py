@@ -262,7 +262,7 @@ def _names(content: bytes, folder: Path) -> None:
     (folder / "raw").mkdir()
     for path in (name, f"raw/{name}", f"raw/anna/audio/{name}"):
         with _may_refuse():
-            store.exists(path)
+            store.below(path)
         with _may_refuse():
             store.download(path, folder / "into" / "a")
         with _may_refuse():
