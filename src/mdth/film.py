@@ -13,6 +13,7 @@ from mdth import record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, Motion, Portrait
 from mdth.config import config
 from mdth.errors import SpeechTooShort
+from mdth.faceformer.files import biwi_files, flame_files
 from mdth.files import assets
 from mdth.flow import Clock, ahead, side_by_side
 from mdth.log.stages import tell
@@ -22,8 +23,8 @@ from mdth.options import SEED, Options
 
 if TYPE_CHECKING:
     from mdth.embedded.render.renderer import Renderer
+    from mdth.embedded.speech.flame import FlameFace
     from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
-    from mdth.faceformer.flame_speech import FlameSpeech
     from mdth.motion.head import HeadState
     from mdth.seed.engine import SeedScene
 
@@ -195,17 +196,11 @@ def engine_files(options: Options) -> list[Path]:
 
 def _mesh_files(engine: str, common: Path) -> list[Path]:
     if engine == "flame":
-        from mdth.faceformer import flame_speech
-
-        return flame_speech.files(common)
-    if engine == "biwi":
-        from mdth.faceformer import biwi_speech
-
-        return biwi_speech.files(common)
-    return []
+        return flame_files(common)
+    return biwi_files(common) if engine == "biwi" else []
 
 
-def take_engine(options: Options) -> "SpeechToMesh | FlameSpeech":
+def take_engine(options: Options) -> "SpeechToMesh | FlameFace":
     """What turns the speech into offsets of the face, loaded once: it keeps nothing of a speech.
 
     Raises CheckpointError, MissingDependency.
@@ -227,15 +222,11 @@ def _speech_to_mesh(encoder: Path) -> "SpeechToMesh":
 @lru_cache(maxsize=1)
 def _seed_speech(
     engine: str, common: Path, state: tuple[tuple[int, int] | None, ...]
-) -> "FlameSpeech":
+) -> "FlameFace":
     """Of the files in this state: another checkpoint in the same place is another engine."""
-    if engine == "biwi":
-        from mdth.faceformer import biwi_speech
+    from mdth.embedded.speech import flame
 
-        return biwi_speech.load(common)
-    from mdth.faceformer.flame_speech import FlameSpeech
-
-    return FlameSpeech.load(common)
+    return flame.load(engine, common)
 
 
 def _state(file: Path) -> tuple[int, int] | None:

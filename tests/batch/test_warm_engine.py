@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from mdth import film
-from mdth.faceformer import flame_speech
 from mdth.options import Options
 
 
@@ -18,8 +17,8 @@ def test_other_checkpoints_in_the_same_place_are_another_engine(
 ) -> None:
     checkpoint = tmp_path / "vocaset.pth"
     checkpoint.write_bytes(b"one")
-    monkeypatch.setattr(flame_speech, "files", lambda common: [checkpoint, tmp_path / "not there"])
-    monkeypatch.setattr(flame_speech.FlameSpeech, "load", lambda common: object())
+    monkeypatch.setattr(film, "flame_files", lambda common: [checkpoint, tmp_path / "not there"])
+    monkeypatch.setattr("mdth.embedded.speech.flame.load", lambda engine, common: object())
     chosen = Options(engine_mesh="flame")
     first = film.take_engine(chosen)
     assert film.take_engine(chosen) is first

@@ -1,5 +1,6 @@
 import pickle
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from mdth.errors import CheckpointError
 from mdth.flame import files
 from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
+from mdth.flame.ply import read_vertices
 from tests.support.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
 
@@ -203,3 +205,26 @@ def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
     expected, _ = lbs.lbs(*tensors)
     found = flame.vertices(pose=pose, identity=betas[:, :300], expression=betas[:, 300:])
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply(kind: str, tmp_path: Path) -> None:
+    vertices = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    header = (
+        f"ply\nformat {kind} 1.0\ncomment made\nelement vertex 4\nproperty float x\n"
+        "property float y\nproperty float z\nproperty uchar red\n"
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    order = ">" if "big" in kind else "<"
+    rows = [(*vertex.tolist(), 7) for vertex in vertices]
+    if kind == "ascii":
+        body = "".join(" ".join(map(str, row)) + "\n" for row in rows).encode() + b"3 0 1 2\n"
+    else:
+        body = b"".join(struct.pack(f"{order}fffB", *row) for row in rows)
+        body += struct.pack(f"{order}B3i", 3, 0, 1, 2)
+    path = tmp_path / "template.ply"
+    path.write_bytes(header.encode() + body)
+    np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
+    path.write_bytes((header.encode() + body)[: len(header) + 20])
+    with pytest.raises(CheckpointError, match="ply"):
+        read_vertices(path)

@@ -1,4 +1,4 @@
-"""Speech -> the 478-vertex face, by a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
+"""Speech -> the 51 landmarks of a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
 
 Which vertices are landmarks is not published with the network, so the owner says it. Read in
 `warping-common/th/checkpoints/faceformer`:
@@ -17,20 +17,15 @@ import numpy.typing as npt
 
 from mdth import restricted_pickle
 from mdth.errors import CheckpointError
+from mdth.faceformer.files import biwi_files
 from mdth.faceformer.flame_speech import FlameSpeech
+from mdth.faceformer.predictor import FaceFormer
 
 FloatArray = npt.NDArray[np.floating]
 
 LANDMARKS = 51
 # Who speaks, of the training subjects F2 F3 F4 M3 M4 M5, and on whose template.
 SUBJECT, SUBJECT_NAME = 3, "M3"
-
-
-def files(common: Path) -> list[Path]:
-    """What is read of `warping-common/th`: network, templates, landmarks."""
-    faceformer = common / "checkpoints/faceformer"
-    names = ("biwi.pth", "biwi_templates.pkl", "biwi_landmarks.txt")
-    return [faceformer / name for name in names]
 
 
 class MarkedHead(NamedTuple):
@@ -46,11 +41,9 @@ class MarkedHead(NamedTuple):
 
 def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
     """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
-    network, templates, marks = files(common)
+    network, templates, marks = biwi_files(common)
     template = read_template(templates)
     head = MarkedHead(template, read_marks(marks, len(template)))
-    from mdth.faceformer.predictor import FaceFormer
-
     sizes = network.with_suffix(".json")
     faceformer = FaceFormer.load(network, None if sizes.is_file() else "biwi", device=device)
     if faceformer.config.vertices != len(template):

@@ -87,7 +87,7 @@ def prepare(
 
 
 def _reader(files: SeedFiles, device: str) -> FaceReader:
-    from mdth.bfv2v.checkpoint import load_headpose
+    from mdth.bfv2v.export import load_headpose
 
     fitter = Fitter.load(files.landmark)
     network = load_headpose(files.headpose, files.config).to(device)
@@ -151,8 +151,7 @@ def render(
     still: SeedStill, driving: Iterable[Driving], *, files: SeedFiles, devices: Sequence[str]
 ) -> Iterator[Frame]:
     """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same for any `devices`."""
-    from mdth.bfv2v.devices import Source
-    from mdth.bfv2v.landmarks import SCALE, Landmarks
+    from mdth.bfv2v.export import SCALE, Landmarks, Source
 
     def seen(face: Driving) -> Landmarks:
         return Landmarks(face.landmarks / SCALE, face.view, SCALE)

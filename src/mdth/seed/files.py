@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mdth.config import config
-from mdth.faceformer import flame_speech
+from mdth.faceformer.files import flame_files
 from mdth.files import assets
 from mdth.seed.eos_files import NAMES
 
@@ -56,7 +56,7 @@ class SeedFiles:
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        return [*flame_speech.files(self.common), self.generator, self.config, self.eye_pca]
+        return [*flame_files(self.common), self.generator, self.config, self.eye_pca]
 
     def needed(self) -> list[Path]:
         """Every file, once."""

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdth.faceformer.flame_speech import FlameSpeech
 from mdth.seed.files import SeedFiles
 
 if TYPE_CHECKING:
-    from mdth.bfv2v.devices import Renderers
+    from mdth.bfv2v.export import Renderers
+    from mdth.faceformer.export import FlameSpeech
 
 States = tuple[tuple[str, int, int] | None, ...]
 
@@ -29,20 +29,22 @@ class _Kept(NamedTuple):
 _idle: list[_Kept] = []
 
 
-def speech(files: SeedFiles, device: str) -> FlameSpeech:
+def speech(files: SeedFiles, device: str) -> "FlameSpeech":
     """What moves the mouth. Raises CheckpointError."""
     return _speech(files.common, device, _states(files))
 
 
 @lru_cache(maxsize=1)
-def _speech(common: Path, device: str, states: States) -> FlameSpeech:
+def _speech(common: Path, device: str, states: States) -> "FlameSpeech":
+    from mdth.faceformer.export import FlameSpeech
+
     return FlameSpeech.load(common, device=device)
 
 
 @contextmanager
 def renderers(files: SeedFiles, devices: Sequence[str]) -> Iterator["Renderers"]:
     """What draws, ready for a source. Raises CheckpointError, DeviceError."""
-    from mdth.bfv2v.devices import Files, Renderers
+    from mdth.bfv2v.export import Files, Renderers
 
     wanted = tuple(devices), _states(files)
     kept = _idle.pop() if _idle else None
