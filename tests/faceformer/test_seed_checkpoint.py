@@ -11,8 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
-from mdth.faceformer import export  # noqa: E402
 from mdth.errors import CheckpointError, InputError, MissingDependency  # noqa: E402
+from mdth.faceformer import export  # noqa: E402
 from mdth.faceformer.checkpoint import RECOMPUTED, load_network  # noqa: E402
 from mdth.faceformer.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
 from mdth.faceformer.network import Network, positions  # noqa: E402

@@ -9,7 +9,7 @@ if find_spec("torch") is None:
 
 from mdth.bfv2v.checkpoint import load_generator, load_headpose
 from mdth.bfv2v.config import GeneratorConfig, HeadPoseConfig
-from mdth.bfv2v.devices import Files, Renderers, Source, render
+from mdth.bfv2v.devices import Files, Renderers, Source
 from mdth.bfv2v.headpose import HeadPose, Pose
 from mdth.bfv2v.landmarks import SCALE, Landmarks
 from mdth.bfv2v.network import Generator
@@ -29,5 +29,4 @@ __all__ = [
     "Source",
     "load_generator",
     "load_headpose",
-    "render",
 ]

@@ -1,10 +1,14 @@
-"""The network as it is, one batch after the other: what the fast way is compared with."""
+"""The generator as it is, one batch after the other: what the fast way is compared with."""
+
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.motion import Face
 from mdth.bfv2v.network import Generator, Rendered
+from mdth.bfv2v.predictor import Predictor
 
 
 class PlainRenderer:
@@ -25,3 +29,11 @@ class PlainRenderer:
         pictures = self._picture.expand(count, -1, -1, -1)
         rendered: Rendered = self.generator(pictures, source, face)
         return rendered.prediction
+
+
+class PlainPredictor(Predictor):
+    """Through the same lanes, in float32."""
+
+    def new_renderer(self) -> FastRenderer:
+        """The plain one in the fast one's place."""
+        return cast(FastRenderer, PlainRenderer(self.generator, self.device))
