@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the seed's network needs torch (ext
 from mdth.embedded.motion.landmarks import LANDMARKS  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
-from mdth.faceformer import biwi_speech  # noqa: E402
+from mdth.faceformer import biwi_speech, flame_speech  # noqa: E402
 from mdth.faceformer.config import BIWI  # noqa: E402
 from mdth.faceformer.files import biwi_files  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
@@ -52,7 +52,7 @@ def test_the_lips_follow_the_landmarks(common: Path) -> None:
     """A lower lip that goes down by 9 mm, a tenth of an eye distance, does so on our face."""
     from mdth.embedded.motion.landmarks import flame_to_face
 
-    head = biwi_speech.MarkedHead(
+    head = flame_speech.MarkedHead(
         biwi_speech.read_template(biwi_files(common)[1]),
         biwi_speech.read_marks(biwi_files(common)[2], 468),
     )

@@ -123,8 +123,7 @@ def spade_decoder(decoder: SpadeDecoder, feature: Tensor) -> Tensor:
     """The picture of a feature."""
     x = decoder.fc(feature)
     for index in range(MIDDLE):
-        middle = cast(SpadeBlock, decoder.get_submodule(f"G_middle_{index}"))
-        x = spade_block(middle, x, feature)
+        x = spade_block(decoder.middle(index), x, feature)
     x = spade_block(decoder.up_0, twice(x), feature)
     x = spade_block(decoder.up_1, twice(x), feature)
     return torch.sigmoid(decoder.conv_img(functional.leaky_relu(x, SLOPE)))

@@ -66,6 +66,11 @@ def plain(conv: nn.Conv2d | nn.Conv3d | SpectralConv2d) -> Conv:
     return Conv(weight.double(), bias.double())
 
 
+def unbiased(weight: Tensor) -> Conv:
+    """Without a bias."""
+    return Conv(weight, weight.new_zeros(len(weight)))
+
+
 def with_norm(conv: nn.Conv2d | nn.Conv3d, norm: nn.BatchNorm2d | nn.BatchNorm3d) -> Conv:
     """A convolution and the batch norm after it."""
     weight, bias = plain(conv)

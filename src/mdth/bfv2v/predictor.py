@@ -18,12 +18,13 @@ import torch
 from mdth.artefacts import Frame
 from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.landmarks import Landmarks
-from mdth.bfv2v.lanes import GpuLane, Graph, HostLane, Lane, Pixels, stacked
+from mdth.bfv2v.lanes import GpuLane, Graph, HostLane, Pixels, stacked
 from mdth.bfv2v.motion import Face
 from mdth.bfv2v.network import Generator
 from mdth.errors import DeviceError
 
 log = logging.getLogger("mdth")
+Lane = HostLane | GpuLane
 
 BATCH = {"cuda": 8, "cpu": 1}
 """Frames rendered at once, where the caller does not say and the memory is large enough."""

@@ -1,5 +1,7 @@
 """The picture from the warped feature: residual blocks modulated by it (SPADE, section 3)."""
 
+from typing import cast
+
 from torch import nn
 
 from mdth.bfv2v.blocks import SpectralConv2d
@@ -50,3 +52,7 @@ class SpadeDecoder(nn.Module):
         self.up_0 = SpadeBlock(wide, config.ic, config)
         self.up_1 = SpadeBlock(config.ic, config.oc, config)
         self.conv_img = nn.Conv2d(config.oc, image_channel, 3, padding=1)
+
+    def middle(self, index: int) -> SpadeBlock:
+        """One of the blocks at the feature's own size."""
+        return cast(SpadeBlock, self.get_submodule(f"G_middle_{index}"))

@@ -10,7 +10,6 @@ Which vertices are landmarks is not published with the network, so the owner say
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from mdth import restricted_pickle
 from mdth.errors import CheckpointError
 from mdth.faceformer.files import biwi_files
-from mdth.faceformer.flame_speech import FlameSpeech
+from mdth.faceformer.flame_speech import FlameSpeech, MarkedHead
 from mdth.faceformer.predictor import FaceFormer
 
 FloatArray = npt.NDArray[np.floating]
@@ -26,17 +25,6 @@ FloatArray = npt.NDArray[np.floating]
 LANDMARKS = 51
 # Who speaks, of the training subjects F2 F3 F4 M3 M4 M5, and on whose template.
 SUBJECT, SUBJECT_NAME = 3, "M3"
-
-
-class MarkedHead(NamedTuple):
-    """A neutral face [V,3] in any unit, and which of its vertices are the 51 landmarks."""
-
-    template: FloatArray
-    marks: npt.NDArray[np.intp]
-
-    def landmarks(self, meshes: FloatArray) -> FloatArray:
-        """The landmarks [T,51,3] of meshes [T,V,3]."""
-        return meshes[:, self.marks]
 
 
 def load(common: Path, *, device: str = "cpu") -> FlameSpeech:

@@ -10,7 +10,7 @@ if find_spec("torch") is None:
 from mdth.faceformer.biwi_speech import load as load_biwi_speech
 from mdth.faceformer.config import BIWI, VOCASET, Config
 from mdth.faceformer.files import SUBJECT, biwi_files, flame_files
-from mdth.faceformer.flame_speech import FlameSpeech, Head, LandmarkedHead, SpokenLandmarks
+from mdth.faceformer.flame_speech import FlameSpeech, Head, SpokenLandmarks
 from mdth.faceformer.predictor import FaceFormer
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "FaceFormer",
     "FlameSpeech",
     "Head",
-    "LandmarkedHead",
     "SpokenLandmarks",
     "biwi_files",
     "flame_files",

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,6 @@ FloatArray = npt.NDArray[np.floating]
 CHUNK = 32
 """Meshes whose landmarks are found at once."""
 PIECE_BYTES = 4 * 100 * SPEECH_RATE_HZ
-
-
-class LandmarkedHead(Protocol):
-    """A neutral face [V,3], and where the landmarks 17..67 of its meshes lie."""
-
-    @property
-    def template(self) -> FloatArray:
-        """The neutral face [V,3]."""
-
-    def landmarks(self, meshes: FloatArray) -> FloatArray:
-        """The landmarks [T,51,3] of meshes [T,V,3]."""
 
 
 class Head(NamedTuple):
@@ -54,6 +43,17 @@ class Head(NamedTuple):
         )
 
 
+class MarkedHead(NamedTuple):
+    """A neutral face [V,3] in any unit, and which of its vertices are the 51 landmarks."""
+
+    template: FloatArray
+    marks: npt.NDArray[np.intp]
+
+    def landmarks(self, meshes: FloatArray) -> FloatArray:
+        """The landmarks [T,51,3] of meshes [T,V,3]."""
+        return meshes[:, self.marks]
+
+
 class FlameSpeech:
     """FaceFormer on a head: networks that serve any number of sounds.
 
@@ -61,7 +61,7 @@ class FlameSpeech:
     """
 
     def __init__(
-        self, faceformer: FaceFormer, head: LandmarkedHead, *, subject: int | str = SUBJECT
+        self, faceformer: FaceFormer, head: Head | MarkedHead, *, subject: int | str = SUBJECT
     ) -> None:
         """Raises CheckpointError if template and FLAME differ in size."""
         if isinstance(head, Head) and head.template.shape != head.flame.template.shape:
