@@ -12,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from mdth.bfv2v.export import Files, GeneratorConfig, Landmarks, Source
+    from mdth.bfv2v.config import GeneratorConfig
+    from mdth.bfv2v.export import Files, Landmarks, Source
     from mdth.bfv2v.motion import Face
 
 TEST_DATA = Path(__file__).parents[1] / "data"

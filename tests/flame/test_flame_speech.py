@@ -16,7 +16,10 @@ from mdth.embedded.motion.landmarks import flame_to_face  # noqa: E402
 from mdth.embedded.speech.flame import FlameFace  # noqa: E402
 from mdth.errors import CheckpointError, SpeechTooShort  # noqa: E402
 from mdth.faceformer import flame_speech, predictor  # noqa: E402
-from mdth.faceformer.export import SUBJECT, VOCASET, FaceFormer, FlameSpeech, Head  # noqa: E402
+from mdth.faceformer.config import VOCASET  # noqa: E402
+from mdth.faceformer.export import FaceFormer, FlameSpeech  # noqa: E402
+from mdth.faceformer.files import SUBJECT  # noqa: E402
+from mdth.faceformer.flame_speech import Head  # noqa: E402
 from mdth.flame.model import Embedding, Flame  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
 

@@ -8,25 +8,7 @@ if find_spec("torch") is None:
     raise MissingDependency("the seed's generator needs torch; run: pip install 'mdth[seed]'")
 
 from mdth.bfv2v.checkpoint import load_generator, load_headpose
-from mdth.bfv2v.config import GeneratorConfig, HeadPoseConfig
 from mdth.bfv2v.devices import Files, Renderers, Source
-from mdth.bfv2v.headpose import HeadPose, Pose
 from mdth.bfv2v.landmarks import SCALE, Landmarks
-from mdth.bfv2v.network import Generator
-from mdth.bfv2v.predictor import Predictor
 
-__all__ = [
-    "SCALE",
-    "Files",
-    "Generator",
-    "GeneratorConfig",
-    "HeadPose",
-    "HeadPoseConfig",
-    "Landmarks",
-    "Pose",
-    "Predictor",
-    "Renderers",
-    "Source",
-    "load_generator",
-    "load_headpose",
-]
+__all__ = ["SCALE", "Files", "Landmarks", "Renderers", "Source", "load_generator", "load_headpose"]

@@ -1,10 +1,9 @@
 """The dense motion for many driving faces of one source, with what they share done once."""
 
-import copy
 from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mdth.bfv2v import chains, fold
@@ -37,7 +36,7 @@ class FastMotion:
 
     def __init__(self, motion: DenseMotion, place: Place) -> None:
         # Its small parts stay float32: keypoints and what is done once for a source.
-        self.exact = _light(motion).to(place.device)
+        self.exact = fold.without(motion, "hourglass", "mask", "occlusion").to(place.device)
         encoder, decoder = motion.hourglass.encoder, motion.hourglass.decoder
         count = motion.mask.out_channels - 1
         order = _order(count, motion.compress.out_channels)
@@ -112,13 +111,6 @@ class FastMotion:
         size = (taps.shape[2], taps.shape[3])
         total = functional.fold(taps.flatten(2), size, TAPS, padding=TAPS // 2)
         return total + self.occlusion_bias
-
-
-def _light(motion: DenseMotion) -> DenseMotion:
-    """A copy without the weights that are used in another form."""
-    heavy = {name: nn.Identity() for name in ("hourglass", "mask", "occlusion")}
-    kept = {id(getattr(motion, name)): stub for name, stub in heavy.items()}
-    return copy.deepcopy(motion, kept)
 
 
 def _order(count: int, channels: int) -> Tensor:

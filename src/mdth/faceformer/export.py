@@ -8,21 +8,7 @@ if find_spec("torch") is None:
     raise MissingDependency("the seed's FaceFormer needs torch; run: pip install 'mdth[seed]'")
 
 from mdth.faceformer.biwi_speech import load as load_biwi_speech
-from mdth.faceformer.config import BIWI, VOCASET, Config
-from mdth.faceformer.files import SUBJECT, biwi_files, flame_files
-from mdth.faceformer.flame_speech import FlameSpeech, Head, SpokenLandmarks
+from mdth.faceformer.flame_speech import FlameSpeech, SpokenLandmarks
 from mdth.faceformer.predictor import FaceFormer
 
-__all__ = [
-    "BIWI",
-    "SUBJECT",
-    "VOCASET",
-    "Config",
-    "FaceFormer",
-    "FlameSpeech",
-    "Head",
-    "SpokenLandmarks",
-    "biwi_files",
-    "flame_files",
-    "load_biwi_speech",
-]
+__all__ = ["FaceFormer", "FlameSpeech", "SpokenLandmarks", "load_biwi_speech"]
