@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import CheckpointError
 from mdth.face import geometry, topology
 
-Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.float32]
 
 # The network sees 256 px; a square of this many eye distances around the head is looked at again.
@@ -31,7 +31,7 @@ class PersonSegmenter:
             raise CheckpointError(f"{model}: no person model there; run `mdth assets fetch`")
         self._model = model.read_bytes()
 
-    def mask(self, picture: Image, mesh: npt.NDArray[np.floating]) -> Mask:
+    def mask(self, picture: Frame, mesh: FloatArray) -> Mask:
         """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
 
         Soft at hair, true to the picture's edges; other people are 0 unless they touch this one.
@@ -46,7 +46,7 @@ class PersonSegmenter:
         )
         with vision.ImageSegmenter.create_from_options(options) as segmenter:
 
-            def look(part: Image) -> Mask:
+            def look(part: Frame) -> Mask:
                 rgb = np.ascontiguousarray(part)
                 result = segmenter.segment(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
                 return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
@@ -59,7 +59,7 @@ class PersonSegmenter:
         return own_part(refined(picture, found, unit), mesh)
 
 
-def close_up(mesh: npt.NDArray[np.floating], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def close_up(mesh: FloatArray, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The square around a head, x0 y0 x1 y1 px, cut at the picture's border (width, height)."""
     middle = mesh[list(topology.OUTER_EYE_CORNERS), :2].mean(0)
     side = CLOSE_UP * float(geometry.eye_distance(mesh))
@@ -69,7 +69,7 @@ def close_up(mesh: npt.NDArray[np.floating], size: tuple[int, int]) -> tuple[int
     return x0, y0, x1, y1
 
 
-def refined(picture: Image, mask: Mask, unit: float) -> Mask:
+def refined(picture: Frame, mask: Mask, unit: float) -> Mask:
     """The mask [H,W] drawn to the picture's edges by a guided filter.
 
     unit: px per eye distance. He, Sun, Tang, "Guided image filtering", ECCV 2010.
@@ -80,7 +80,7 @@ def refined(picture: Image, mask: Mask, unit: float) -> Mask:
     return np.asarray(np.clip((fine - SURE[0]) / (SURE[1] - SURE[0]), 0, 1), np.float32)
 
 
-def own_part(mask: Mask, mesh: npt.NDArray[np.floating]) -> Mask:
+def own_part(mask: Mask, mesh: FloatArray) -> Mask:
     """Only what is connected to the face; holes in the face are closed. Empty if it is not there.
 
     A face of which the mask covers less than two thirds was not found.

@@ -9,14 +9,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 
 def smoothstep(value: npt.ArrayLike) -> FloatArray:
     """0 below 0, 1 above 1, a smooth cubic between; single precision stays single."""
     clipped = np.clip(value, 0.0, 1.0)
-    eased: FloatArray = np.asarray(clipped * clipped * (3 - 2 * clipped))
-    return eased
+    return np.asarray(clipped * clipped * (3 - 2 * clipped))
 
 
 class OneEuro:

@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import Frame
 from mdth.errors import CheckpointError
 
-Image = npt.NDArray[np.uint8]
 Mesh = npt.NDArray[np.float32]
 
 MAX_FACES = 16
@@ -58,7 +58,7 @@ class FaceTracker:
         """Free the network; MediaPipe complains at exit when this is forgotten."""
         self._landmarker.close()
 
-    def faces(self, picture: Image) -> list[Mesh]:
+    def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
         # Rows padded by a decoder hide every face without an error, hence the copy.
         image = self._image_of(np.ascontiguousarray(picture))
@@ -76,7 +76,7 @@ class FaceTracker:
         return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
-def track(frames: Iterator[Image], model: Path, *, fps: float) -> Iterator[Mesh | None]:
+def track(frames: Iterator[Frame], model: Path, *, fps: float) -> Iterator[Mesh | None]:
     """One mesh [478,3] px for each frame, None where no face is found: the length is kept."""
     with contextlib.closing(FaceTracker(model, video=True, fps=fps)) as tracker:
         for frame in frames:

@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 
 FLOOR_DB = -80.0
 
 
-def level_db(samples: npt.NDArray[np.floating]) -> float:
+def level_db(samples: FloatArray) -> float:
     """RMS level in dB of full scale, at least FLOOR_DB."""
     if len(samples) == 0:
         return FLOOR_DB
@@ -19,7 +18,7 @@ def level_db(samples: npt.NDArray[np.floating]) -> float:
     return max(FLOOR_DB, 10 * math.log10(power + 1e-12))
 
 
-def loudness(blocks: Iterable[npt.NDArray[np.floating]], *, fps: float) -> Iterator[float]:
+def loudness(blocks: Iterable[FloatArray], *, fps: float) -> Iterator[float]:
     """Level in dB of each video frame's own sound, from blocks of 16 kHz samples of any size.
 
     Gives round(duration * fps) values, at least 1. Holds no more than a block and a frame.

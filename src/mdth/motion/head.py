@@ -4,14 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.face.smoothing import smoothstep
 from mdth.face.topology import BROWS
 from mdth.motion.idle import Accents, Blinks, Drift, Glances
-
-FloatArray = npt.NDArray[np.floating]
 
 # Generated motion: standard deviations of yaw, pitch, roll (degrees) and x, y, z (eye distances).
 DRIFT = np.array([1.5, 1.0, 0.8, 0.008, 0.006, 0.01])
@@ -56,7 +54,7 @@ def generated(
 ) -> Iterator[HeadState]:
     """Natural small motion for a speech, one state for each value of `energy`.
 
-    energy: level in dB of each frame's sound (see `retarget.energy.loudness`); a frame's state
+    energy: level in dB of each frame's sound (see `motion.energy.loudness`); a frame's state
     uses only values up to its own. The first state is the portrait's own pose; in silence the head
     calms down. Blinks, glances and drift depend on the seed and time alone, not on fps or sound.
     amount: of the head's motion. blink_rate: relative to the usual one. 0 turns either off.

@@ -3,14 +3,12 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.motion.spread import spread
 from mdth.face import topology
 from mdth.face.topology import BROWS, IRISES
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG
-
-FloatArray = npt.NDArray[np.floating]
 
 # The upper lid's share of the way to the lower, from the outer corner to the inner: near a corner
 # the lids meet half way, else the skin beside it folds over (tried on 363 portraits).
@@ -24,7 +22,7 @@ WIDEST = -0.25
 LID_FOLLOWS_GAZE = 0.5
 
 
-def _rows(outline: npt.NDArray[np.intp], rings: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _rows(outline: topology.IndexArray, rings: topology.IndexArray) -> topology.IndexArray:
     """[3,16]: outline and two rings, from the outer corner over the top and back below."""
     return np.concatenate([outline, rings]).reshape(3, 16)
 
@@ -50,8 +48,7 @@ def _brow_skin() -> FloatArray:
 
 def move_brows(offsets: FloatArray) -> FloatArray:
     """Offsets [478,3] of the face for offsets [20,3] of `BROWS`."""
-    moved: FloatArray = _brow_skin() @ offsets
-    return moved
+    return np.asarray(_brow_skin() @ offsets)
 
 
 def move_lids(face: FloatArray, closed: FloatArray) -> FloatArray:

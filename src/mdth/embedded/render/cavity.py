@@ -10,11 +10,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import teeth
 from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.lips import Layer, cover, lip_outline
-from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.embedded.render.motion import Rigid
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -197,8 +197,7 @@ class Cavity:
     def _tooth_colours(self, row: Layer) -> Layer:
         tooth, gums = (c.astype(np.float32) for c in (self.light.tooth, self.light.flesh * 0.8))
         gum = row[..., 1:2]
-        colours: Layer = row[..., :1] * tooth * (1 - gum) + gum * gums
-        return colours
+        return np.asarray(row[..., :1] * tooth * (1 - gum) + gum * gums)
 
     def _lay(self, texture: Layer, top: float, motion: FloatArray, size: tuple[int, int]) -> Layer:
         """A face-frame picture in a view: `top` eye distances below the lip line, then moved."""

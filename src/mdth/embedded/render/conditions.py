@@ -5,9 +5,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.render.cavity import Bones, Cavity, View
 from mdth.embedded.render.lips import Cover, Layer, cover, lip_outline
-from mdth.embedded.render.motion import AnyArray, FloatArray
+from mdth.embedded.render.motion import AnyArray
 from mdth.embedded.render.tone import Tone
 from mdth.face import topology
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import AnyArray, FloatArray, Grid
+from mdth.artefacts import FloatArray, Portrait
+from mdth.embedded.render.motion import AnyArray, Grid
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 

@@ -6,11 +6,9 @@ with the edge as it is, so that only the lid's plain skin above it stretches.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import geometry, topology
-
-FloatArray = npt.NDArray[np.floating]
 
 # How far lashes and the lid's dark edge reach, eye distances, and at most which share of the lid.
 REACH = 0.035
@@ -25,7 +23,7 @@ COUNT = len(EDGE)
 _INNER = np.isin(np.arange(COUNT) % 9, range(1, 8))[:, None]
 
 
-def triangles() -> npt.NDArray[np.intp]:
+def triangles() -> topology.IndexArray:
     """Triangles [64,3] over the lids; the new vertices follow the mesh's 478."""
     new = topology.VERTEX_COUNT + np.arange(COUNT)
     rows = []
@@ -42,8 +40,7 @@ def portrait_vertices(mesh: FloatArray) -> FloatArray:
     lid = mesh[RING, :2] - mesh[EDGE, :2]
     length = np.linalg.norm(lid, axis=1, keepdims=True)
     reach = np.minimum(SHARE, REACH * geometry.eye_distance(mesh) / np.maximum(length, 1e-6))
-    vertices: FloatArray = mesh[EDGE, :2] + np.where(_INNER, reach * lid, 0)
-    return vertices
+    return np.asarray(mesh[EDGE, :2] + np.where(_INNER, reach * lid, 0))
 
 
 def driving_vertices(mesh: FloatArray, driving: FloatArray, turn: FloatArray) -> FloatArray:
@@ -54,5 +51,4 @@ def driving_vertices(mesh: FloatArray, driving: FloatArray, turn: FloatArray) ->
     up = (portrait_vertices(mesh) - mesh[EDGE, :2]) @ turn.T
     room = SHARE * np.linalg.norm(driving[RING, :2] - driving[EDGE, :2], axis=1, keepdims=True)
     length = np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-6)
-    vertices: FloatArray = driving[EDGE, :2] + up * np.minimum(1, room / length)
-    return vertices
+    return np.asarray(driving[EDGE, :2] + up * np.minimum(1, room / length))

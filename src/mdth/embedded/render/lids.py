@@ -6,10 +6,9 @@ it like a comb. They are thin and dark across: filled from their sides while the
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render import lashes
-from mdth.embedded.render.motion import FloatArray
 from mdth.face import geometry
 from mdth.face.smoothing import smoothstep
 
@@ -23,7 +22,7 @@ BEGIN, END = 0.2, 0.6
 DARKER = (4.0, 14.0)
 
 
-def clear(frame: npt.NDArray[np.uint8], driving: FloatArray, *, shut: float, eye: int) -> None:
+def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     """Fill the lashes on one upper lid of `frame` (RGB uint8 [H,W,3], changed in place).
 
     driving: [478,3] px. shut: 0..1, how much of the portrait's opening is covered. eye: 0 the

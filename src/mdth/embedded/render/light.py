@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import FloatArray
+from mdth.artefacts import FloatArray, Portrait
 from mdth.face import geometry, topology
 
 
@@ -62,5 +61,4 @@ def _eye_white(portrait: Portrait) -> FloatArray:
     if len(pixels) < 6:
         return np.array([200.0, 195.0, 188.0])
     level = pixels.mean(1)
-    white: FloatArray = np.median(pixels[level >= np.quantile(level, 0.67)], axis=0) + 1.0
-    return white
+    return np.asarray(np.median(pixels[level >= np.quantile(level, 0.67)], axis=0) + 1.0)

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import geometry, topology
 
-FloatArray = npt.NDArray[np.floating]
 Grid = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]
 
@@ -32,8 +32,7 @@ class Rigid:
 
     def apply(self, points: FloatArray) -> FloatArray:
         """Move points [...,3] px."""
-        moved: FloatArray = points @ self.matrix.T + self.offset
-        return moved
+        return np.asarray(points @ self.matrix.T + self.offset)
 
     def plane(self, anchor: FloatArray) -> FloatArray:
         """The affine [2,3] px that moves picture points at the depth of `anchor` [3] px."""

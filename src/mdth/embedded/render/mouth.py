@@ -6,14 +6,13 @@ own teeth, the drawing is what is seen.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render import mouth_network
 from mdth.embedded.render.cavity import Bones, Cavity, View
 from mdth.embedded.render.conditions import SIZES, WIDTH, MouthView, conditions, cut_out, look
 from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
-from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.embedded.render.motion import Rigid
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.embedded.render.tone import Tone
 
@@ -50,7 +49,7 @@ class MouthPainter:
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
 
-    def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
+    def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Paint the inside over `frame` (RGB uint8 [H,W,3], changed in place) where lips part."""
         unit = self._cavity.eye_distance
         outline = lip_outline(driving)
@@ -76,7 +75,7 @@ class MouthPainter:
     def _painted(
         self,
         network: MouthNetwork,
-        frame: npt.NDArray[np.uint8],
+        frame: Frame,
         *,
         bones: Bones,
         seen: MouthView,

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid, sample
+from mdth.embedded.render.motion import Grid, Rigid, sample
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -133,8 +133,7 @@ class Surround:
         """Distance from the face outline, 0 inside, eye distances [H,W]."""
         outline = self._mesh[topology.FACE_OVAL, :2].astype(np.float32)
         distance = [[-cv2.pointPolygonTest(outline, (x, y), True) for x in xs] for y in ys]
-        outside: FloatArray = np.maximum(np.array(distance), 0) / self._eye
-        return outside
+        return np.asarray(np.maximum(np.array(distance), 0) / self._eye)
 
     def _head_weight(self, nodes: FloatArray) -> FloatArray:
         """1 on the head, 0 away from it, at picture points [...,2] px."""
@@ -160,5 +159,4 @@ class Surround:
         source = target
         for _ in range(FIXED_POINT_STEPS):
             source = target - sample(forward, (source - self._first) / self.step, cv2.INTER_LINEAR)
-        backward: Grid = source - target
-        return backward
+        return np.asarray(source - target)

@@ -7,10 +7,10 @@ from the front, so that the rows narrow to the sides where the arch turns away.
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face.smoothing import smoothstep
 
 Texture = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.floating]
 
 # Width and height of the teeth from the middle outwards, eye distances, foreshortened by the arch.
 UPPER_TEETH = ((0.092, 0.116), (0.070, 0.102), (0.066, 0.112), (0.046, 0.092), (0.034, 0.082))

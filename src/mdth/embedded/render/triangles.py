@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.render import lashes
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid
+from mdth.embedded.render.motion import Grid, Rigid
 from mdth.face import topology
 
 # Weight of the face field on the oval and the next rings of vertices. A turning head folds the

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid, sample
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.embedded.render.motion import Grid, Rigid, sample
 from mdth.embedded.render.person import Layers, lay
 from mdth.embedded.render.surround import Surround
 from mdth.embedded.render.triangles import FaceTriangles
@@ -85,7 +85,7 @@ class Warp:
                     self._refine(fine, pairs, driving, rigid, origin=origin)
         return Field(fine, (int(origin[0]), int(origin[1])))
 
-    def _closes(self, pairs: npt.NDArray[np.intp], driving: FloatArray) -> bool:
+    def _closes(self, pairs: topology.IndexArray, driving: FloatArray) -> bool:
         """Whether edges that are apart in the portrait come near each other."""
         apart, now = (
             float(np.linalg.norm(np.diff(mesh[pairs, :2], axis=1), axis=-1).mean())
@@ -96,7 +96,7 @@ class Warp:
     def _refine(
         self,
         shift: Grid,
-        pairs: npt.NDArray[np.intp],
+        pairs: topology.IndexArray,
         driving: FloatArray,
         rigid: Rigid,
         *,
@@ -127,7 +127,7 @@ class Warp:
         last = np.clip(np.ceil(high).astype(int) + 2, first + 1, [columns, rows])
         return first, last
 
-    def apply(self, field: Field, driving: FloatArray) -> npt.NDArray[np.uint8]:
+    def apply(self, field: Field, driving: FloatArray) -> Frame:
         """The portrait's picture warped by a field, RGB uint8 [H,W,3]."""
         height, width = self._image.shape[:2]
         x0, y0 = field.origin
