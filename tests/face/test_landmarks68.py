@@ -1,4 +1,4 @@
-"""The one table of the 68 points against landmarks of a published predictor, in other hands' data."""
+"""The one table of the 68 points against landmarks of a published predictor, in others' data."""
 
 from pathlib import Path
 

@@ -1,9 +1,7 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -34,11 +32,10 @@ class FaceTracker:
         self._video = video
         self._step_ms = 1000.0 / fps
         self._frames = 0
-        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         self._landmarker = vision.FaceLandmarker.create_from_options(
             vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-                running_mode=mode,
+                running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
                 num_faces=1 if video else MAX_FACES,
             )
         )
@@ -46,12 +43,7 @@ class FaceTracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -78,7 +70,7 @@ class FaceTracker:
 
 def track(frames: Iterator[Frame], model: Path, *, fps: float) -> Iterator[Mesh | None]:
     """One mesh [478,3] px for each frame, None where no face is found: the length is kept."""
-    with contextlib.closing(FaceTracker(model, video=True, fps=fps)) as tracker:
+    with FaceTracker(model, video=True, fps=fps) as tracker:
         for frame in frames:
             found = tracker.faces(frame)
             yield found[0] if found else None

@@ -1,5 +1,6 @@
 """Head, eyes and brows for each video frame: still or generated."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -45,8 +46,7 @@ REST = HeadState(np.eye(3), np.zeros(3), np.zeros(2), np.zeros(2), np.zeros((len
 
 def still() -> Iterator[HeadState]:
     """The portrait's own pose, for ever."""
-    while True:
-        yield REST
+    return itertools.repeat(REST)
 
 
 def generated(
