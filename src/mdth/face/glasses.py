@@ -47,7 +47,7 @@ def patch(picture: Frame, mesh: FloatArray) -> tuple[Frame, FloatArray]:
     scale = UNIT / float(np.linalg.norm(right - left))
     turn = scale * np.array([along, [-along[1], along[0]]])
     shift = np.array(EYES_AT) - turn @ (left + right) / 2
-    matrix = np.concatenate([turn, shift[:, None]], 1)
+    matrix = np.column_stack([turn, shift])
     upright = cv2.warpAffine(picture, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(upright, np.uint8), places @ turn.T + shift
 

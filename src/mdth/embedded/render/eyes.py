@@ -6,7 +6,7 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.lids import clear
 from mdth.embedded.render.lips import cover, lay
-from mdth.embedded.render.motion import Rigid, sample
+from mdth.embedded.render.motion import Rigid, box, sample
 from mdth.face import geometry, topology
 
 # Below this change of the lids or irises, px, the warped picture is already right.
@@ -62,9 +62,7 @@ class EyePainter:
         motion: tuple[FloatArray, FloatArray],
     ) -> None:
         moved, resting = lids
-        height, width = frame.shape[:2]
-        low = np.clip(np.floor(moved.min(0)).astype(int) - 3, 0, [width, height])
-        high = np.clip(np.ceil(moved.max(0)).astype(int) + 4, low, [width, height])
+        low, high = box(moved, (frame.shape[1], frame.shape[0]), room=(3, 4))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 3:
             return

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
+from mdth.embedded.render.motion import box
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -85,10 +86,8 @@ def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
     start = edge + away * np.minimum(1, EDGE_STAYS * unit / length)
     outline = np.concatenate([start, (edge + BEYOND * away)[::-1]])
-    height, width = frame.shape[:2]
     room = 2 * reach + 2
-    low = np.clip(np.floor(outline.min(0)).astype(int) - room, 0, [width, height])
-    high = np.clip(np.ceil(outline.max(0)).astype(int) + room, low, [width, height])
+    low, high = box(outline, (frame.shape[1], frame.shape[0]), room=(room, room))
     if (high - low).min() < 3:
         return
     part = frame[low[1] : high[1], low[0] : high[0]]

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.render import lids
-from mdth.embedded.render.motion import Grid, Rigid
+from mdth.embedded.render.motion import Grid, Rigid, box
 from mdth.face import topology
 
 # Weight of the face field on the oval and the next rings of vertices. A turning head folds the
@@ -46,9 +46,7 @@ class FaceTriangles:
         edges = lids.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
         places = np.concatenate([driving[:, :2], edges])
         corners = (places - origin - (cell - 1) / 2) / cell
-        rows, columns = field.shape[:2]
-        low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, [columns, rows])
-        high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low, [columns, rows])
+        low, high = box(corners, (field.shape[1], field.shape[0]), room=(1, 2))
         size = high - low
         if not size.all():
             return
@@ -67,7 +65,7 @@ class FaceTriangles:
         patch[:] = flat.reshape(patch.shape)
 
     def _rasterise(
-        self, corners: FloatArray, area: FloatArray, size: FloatArray
+        self, corners: FloatArray, area: FloatArray, size: topology.IndexArray
     ) -> npt.NDArray[np.int16]:
         """The nearest triangle at each cell of (width, height), row by row [H*W], -1 for none.
 
