@@ -62,4 +62,5 @@ class SpokenFlame:
         return map(self._offsets, self._spoken.finish())
 
     def _offsets(self, way: FloatArray) -> FloatArray:
-        return flame_to_face(way[None], self._neutral)[0].astype(np.float32)
+        offsets: FloatArray = flame_to_face(way[None], self._neutral)[0].astype(np.float32)
+        return offsets
