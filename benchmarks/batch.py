@@ -222,10 +222,7 @@ def bytes_below(folder: Path) -> int:
 
 def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool) -> None:
     """Twins a second that a batch can give out, with a task that does nothing."""
-    (folder / "nothing.py").write_text(
-        "from types import SimpleNamespace\n"
-        "def task(twin):\n    return SimpleNamespace(done=True)\n"
-    )
+    (folder / "nothing.py").write_text("def task(twin):\n    return True\n")
     code = (
         "import sys, time\n"
         "from mdth.batch.job import Job\n"

@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from mdth.errors import NoFaceFound, StorageError
@@ -26,10 +25,10 @@ def noted(folder: Path, name: str) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def cheap(twin: str, *, folder: str, **_: Any) -> SimpleNamespace:
+def cheap(twin: str, *, folder: str, **_: Any) -> bool:
     """Finish a twin, as its name says; a finished one is skipped."""
     if twin in noted(Path(folder), "finished"):
-        return SimpleNamespace(done=False)
+        return False
     note(folder, "begun", twin)
     if not _loaded:
         _loaded.append(os.getpid())
@@ -39,17 +38,17 @@ def cheap(twin: str, *, folder: str, **_: Any) -> SimpleNamespace:
         ACTS[kind](twin, Path(folder))
     note(folder, "finished", twin)
     note(folder, "by", os.getpid())
-    return SimpleNamespace(done=True)
+    return True
 
 
-def told(twin: str, **settings: Any) -> SimpleNamespace:
+def told(twin: str, **settings: Any) -> bool:
     """`cheap` for the command line, which gives no folder; notes the settings too."""
     folder = os.environ["MADE_TASKS_FOLDER"]
     note(folder, "settings", json.dumps(settings))
     return cheap(twin, folder=folder)
 
 
-def in_the_store(twin: str, **_: Any) -> SimpleNamespace:
+def in_the_store(twin: str, **_: Any) -> bool:
     """`cheap`, noting in the store that the settings name."""
     return cheap(twin, folder=os.environ["MDTH_STORE"])
 

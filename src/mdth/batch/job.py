@@ -19,8 +19,8 @@ LONGEST_ERROR = 2000
 class Job:
     """What is done with every twin.
 
-    task: "module:function", called as function(twin, **settings). What it gives says with `done`
-    whether anything was left to do. It must be repeatable: a twin whose worker died is done again.
+    task: "module:function", called as function(twin, **settings). Its result is false when the twin
+    was finished before; it must be repeatable: a twin whose worker died is given out once more.
     settings: plain values, as JSON has them. log_level: what the workers tell the log.
     """
 
@@ -31,8 +31,7 @@ class Job:
     def do(self, twin: str) -> bool:
         """Do the task: whether there was anything to do."""
         module, _, function = self.task.partition(":")
-        call = getattr(importlib.import_module(module), function)
-        return bool(call(twin, **self.settings).done)
+        return bool(getattr(importlib.import_module(module), function)(twin, **self.settings))
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,10 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
     known = parsed.options_of[parsed.task]
-    given = {name: value for name, value in vars(parsed).items() if name in TABLE}
-    for name, value in given.items():
-        if name not in known and value != TABLE[name].default:
+    for name, entry in TABLE.items():
+        if name not in known and getattr(parsed, name) != entry.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
-    own = {name: value for name, value in given.items() if name in known}
+    own = {name: getattr(parsed, name) for name in TABLE if name in known}
     Options.of(**own)
     return {**own, "force": parsed.force}
 

