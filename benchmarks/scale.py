@@ -1,8 +1,8 @@
 """From what a twin costs to what many minutes of video a day need: the tables of docs/scale.md.
 
-python scripts/scale.py --cpu-per-second 0.55 --cpu-per-video 0.5 ...
+python -m benchmarks.scale --cpu-per-second 0.55 --cpu-per-video 0.5 ...
 
-Give it the figures that scripts/batch_bench.py prints on your machine; nothing is built in.
+Give it the figures that python -m benchmarks.batch prints on your machine; nothing is built in.
 """
 
 import argparse
