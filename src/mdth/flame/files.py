@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from mdth import restricted_pickle
 from mdth.errors import CheckpointError
 from mdth.files.arrays import DAMAGE, Wanted, read_npz
+from mdth.files.write import replacing
 from mdth.flame.model import Embedding, Flame, FloatArray
 
 log = logging.getLogger("mdth")
@@ -112,14 +112,11 @@ def _plain_arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _convert(path: Path, arrays: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part.npz")
     try:
-        np.savez(part, **arrays)
-        part.replace(path)
+        with replacing(path) as part:
+            np.savez(part, **arrays)
     except OSError as error:
         log.info("%s is not kept (%s); the pickle is read every time", path, error)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _check_model(model: Flame, path: Path) -> None:
