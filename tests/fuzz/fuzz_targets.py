@@ -201,11 +201,9 @@ def _is_short(content: bytes) -> bool:
 
 
 def _pickle(content: bytes, folder: Path) -> None:
-    from mdth import restricted_pickle
+    from mdth.files import pickle as model_pickle
 
-    with _may_refuse():
-        restricted_pickle.loads(content, nested=True)
-    restricted_pickle.loads(content)
+    model_pickle.loads(content)
 
 
 def _model(content: bytes, folder: Path) -> None:
