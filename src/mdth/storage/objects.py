@@ -76,12 +76,12 @@ class ObjectFiles:
                 yield _entry(file, PurePosixPath(file["path"]).name)
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder, by their path relative to it; empty ones may stand for folders.
+        """All files below a folder, by their path relative to it.
 
-        So they do not count.
+        Some tools leave an empty object for a folder: what is empty and has no suffix is no file.
         """
         for file in self.client().list(folder).collect():
-            if file["size"]:
+            if file["size"] or PurePosixPath(file["path"]).suffix:
                 yield _entry(file, file["path"].removeprefix(f"{folder}/"))
 
     def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
