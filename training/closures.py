@@ -6,7 +6,6 @@ The table has the columns phone, start_s, end_s. A phone counts as shut when the
 lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.
 """
 
-import argparse
 import csv
 import logging
 from collections import defaultdict
@@ -19,6 +18,7 @@ from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.face import geometry, topology
 from mdth.files import assets
 from mdth.media.audio import read_blocks
+from training import command
 
 log = logging.getLogger("mdth")
 
@@ -62,11 +62,10 @@ def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
 
 def main() -> None:
     """Print how many of each are shut."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.closures", __doc__)
     parser.add_argument("speech", type=Path)
     parser.add_argument("phones", type=Path, help="tab separated: phone, start_s, end_s")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     gaps = smallest_gaps(lip_gaps(given.speech), read_phones(given.phones))
     for phone, values in sorted(gaps.items()):
         shut = sum(value < SHUT for value in values)
@@ -75,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -4,7 +4,6 @@
 faces without; a third of the people, and everyone who really wears glasses, are kept for measuring.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -22,6 +21,7 @@ from mdth.face.tracker import FaceTracker
 from mdth.files import assets
 from mdth.film import TRACKER
 from mdth.media.image import read_image
+from training import command
 
 log = logging.getLogger("mdth")
 
@@ -57,7 +57,7 @@ def read_faces(stills: Path) -> Faces:
     """The largest face of every still."""
     faces = Faces()
     with FaceTracker(assets.path(TRACKER)) as tracker:
-        for path in sorted(stills.rglob("*.jpg")):
+        for path in command.files_in(stills, "**/*.jpg"):
             picture = read_image(path, max_size=640)
             meshes = tracker.faces(picture)
             if meshes:
@@ -145,11 +145,10 @@ def fit(rows: FloatArray, truth: FloatArray) -> npt.NDArray[np.float64]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, measure on people kept out, and write the weights and their card."""
-    parser = argparse.ArgumentParser(prog="python -m training.glasses", description=__doc__)
+    parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
     parser.add_argument("--output", type=Path, default=glasses.WEIGHTS)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     random = np.random.default_rng(0)
     faces = read_faces(given.stills)
     people = faces.people()
@@ -190,4 +189,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

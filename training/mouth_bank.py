@@ -207,10 +207,10 @@ def softened(portrait: Portrait, sigma_px: float) -> Portrait:
 
 
 def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
-    """Samples [N,17,h,w] of some pairs, two for each opened one; the seed picks what varies."""
-    folder, pairs, seed, size = job
+    """Samples [N,17,h,w] of some pairs, two for each opened one; random_seed picks what varies."""
+    folder, pairs, random_seed, size = job
     cv2.setNumThreads(1)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(random_seed)
     pictures = Pictures(folder)
     samples: list[FloatArray] = []
     for pair in pairs:
@@ -235,10 +235,13 @@ def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
 
 
 def bank(
-    folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, seed: int = 0
+    folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, random_seed: int = 0
 ) -> FloatArray:
     """Samples [N,17,h,w] of all pairs, float16, made by several processes, in the pairs' order."""
-    jobs = [(folder, pairs[at : at + CHUNK], seed + at, size) for at in range(0, len(pairs), CHUNK)]
+    jobs = [
+        (folder, pairs[at : at + CHUNK], random_seed + at, size)
+        for at in range(0, len(pairs), CHUNK)
+    ]
     # Forked processes would wait for OpenCV's threads, which are not forked with them.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return np.concatenate(list(pool.map(worker, jobs)))

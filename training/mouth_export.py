@@ -3,17 +3,17 @@
 python -m training.mouth_export out/mouth/checkpoint.pt src/mdth/weights --scores measured.json
 """
 
-import argparse
 import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from mdth.embedded.render import conditions
-from training.mouth_network import MouthNetwork
+from training import command
+
+if TYPE_CHECKING:
+    from training.mouth_network import MouthNetwork
 
 log = logging.getLogger("mdth")
 
@@ -24,8 +24,8 @@ CARD: dict[str, Any] = {
     ),
     "how": (
         "Half of a run of 11 minutes on an H200; in the second half the scores moved by 0.2 dB. "
-        "`bfv2v.mouth_finish` mixes and sharpens what it paints; its shares were chosen on "
-        "the people that the scores are from. The shaded cavity of commit e539872, put "
+        "`mdth.embedded.render.mouth_finish` mixes and sharpens what it paints; its shares were "
+        "chosen on the people that the scores are from. The shaded cavity of commit e539872, put "
         "by hand in the place of today's drawing (--every 25), had GMSD 0.110, 0.122 and 0.120 on "
         "the three sets, PSNR 16.4, 16.2 and 14.7 dB."
     ),
@@ -53,10 +53,10 @@ CARD: dict[str, Any] = {
         },
     ],
     "commands": [
-        "python -m training.tracks ../shared/data/grid/s1 work/tracks/s1",
-        "python -m training.mouth_data ../shared/data work/mouth --tracks work/tracks",
+        "python -m training.tracks data/grid/s1 work/tracks/s1",
+        "python -m training.mouth_data data work/mouth --tracks work/tracks",
         "python -m training.mouth work/mouth out/mouth --minutes 11 --piece 5.5  # once",
-        "python -m training.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx "
+        "python -m training.mouth_measure data work/mouth out/mouth/mouth.onnx "
         "--every 10 --json measured.json",
         "python -m training.mouth_export out/mouth/checkpoint.pt src/mdth/weights "
         "--scores measured.json",
@@ -64,8 +64,10 @@ CARD: dict[str, Any] = {
 }
 
 
-def export(network: MouthNetwork, path: Path) -> None:
+def export(network: "MouthNetwork", path: Path) -> None:
     """Write the network as ONNX: `conditions` [1,14,h,w] -> `inside` [1,3,h,w]."""
+    import torch
+
     width, height = conditions.SIZES[0]
     torch.onnx.export(
         network.cpu().eval(),
@@ -81,6 +83,10 @@ def export(network: MouthNetwork, path: Path) -> None:
 
 def ship(checkpoint: Path, folder: Path, scores: dict[str, Any]) -> Path:
     """Write `mouth.onnx` and `mouth.json` from a checkpoint of `training.mouth`."""
+    import torch
+
+    from training.mouth_network import MouthNetwork
+
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = MouthNetwork()
     network.load_state_dict(state["average"])
@@ -102,16 +108,15 @@ def ship(checkpoint: Path, folder: Path, scores: dict[str, Any]) -> Path:
 
 def main() -> None:
     """Ship a checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.mouth_export", __doc__)
     parser.add_argument("checkpoint", type=Path, help="made by training.mouth")
     parser.add_argument("folder", type=Path, help="where mouth.onnx and mouth.json go")
     parser.add_argument("--scores", type=Path, help="JSON made by training.mouth_measure --json")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     scores = json.loads(args.scores.read_text("utf-8")) if args.scores else {}
     path = ship(args.checkpoint, args.folder, scores)
     log.info("%s, %d bytes", path, path.stat().st_size)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -7,7 +7,6 @@ steps, how much the picture changes from one opening to the next inside the lips
 change relative to the median one. A mouth that pops from one look to another has a large one.
 """
 
-import argparse
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from mdth.embedded.render.tone import Tone
 from mdth.face import geometry
 from mdth.files import networks
 from mdth.motion.head import REST
+from training import command
 from training.mouth_bank import MIN_OPENING, Pictures, Seen, Source
 from training.sheet_shapes import Shape
 
@@ -105,12 +105,11 @@ def pops(rows: list[list[Seen]], paint: Paint | None) -> FloatArray:
 
 def main() -> None:
     """Write the strips and print how smoothly they go."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.mouth_strips", __doc__)
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
     parser.add_argument("network", type=Path, help="mouth.onnx, made by training.mouth")
     parser.add_argument("out", type=Path, help="PNG")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     paint = MouthNetwork(networks.session(args.network.read_bytes())).paint
     PillowImage.fromarray(Strips.of(args.pictures).painted(paint)).save(args.out)
     fine = Strips.of(args.pictures, tuple(FINE)).rows
@@ -125,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,6 +1,6 @@
 """The renderer's score: clips rendered again from their own first frame.
 
-    python -m training.reenact ../shared/data/grid/others --json out/reenact.json
+    python -m training.reenact data/grid/others --json out/reenact.json
 
 The first frame of each clip is the portrait, the clip's own tracked meshes drive it, and each frame
 is compared with the real one: PSNR and SSIM in the face and in the whole picture, and how far the
@@ -9,7 +9,6 @@ For reference the same for the first frame held still, and the identity of two r
 clip apart. LPIPS is not measured: its backbones ship in no package.
 """
 
-import argparse
 import json
 import logging
 from collections import defaultdict
@@ -23,12 +22,13 @@ import numpy.typing as npt
 
 from mdth.artefacts import Frame
 from mdth.embedded.render.renderer import Renderer
-from mdth.errors import MissingDependency
+from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import topology
 from mdth.face.portrait import prepare_portrait
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
 from mdth.film import SEGMENTER, TRACKER
+from training import command
 from training import image_metrics as metrics
 from training.identity import Recogniser
 from training.tracks import read_pictures
@@ -122,14 +122,13 @@ def report(clips: list[dict[str, float]]) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.reenact", __doc__)
     parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
     parser.add_argument("--every", type=int, default=1, help="of each folder every so many-th clip")
     parser.add_argument("--last", type=int, help="of each folder only so many clips at its end")
     parser.add_argument("--frames", type=int, help="only so many of each clip")
     parser.add_argument("--json", type=Path, help="write the figures there")
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
     try:
         recogniser = Recogniser()
@@ -138,14 +137,16 @@ def main(arguments: list[str] | None = None) -> None:
         recogniser = None
     clips: list[Path] = []
     for path in args.clips:
-        inside = sorted(path.glob("*.mp4"))[-(args.last or 0) :: args.every]
-        clips += inside if path.is_dir() else [path]
+        files = [path] if path.is_file() else command.files_in(path, "*.mp4")
+        clips += files[-(args.last or 0) :: args.every]
     done = []
     for clip in clips:
         frames = tracked(clip, args.frames)
         if len(frames) > IDENTITY_EVERY:
             done.append(reenact(frames, recogniser))
             log.info("%s %s", clip.name, {k: round(v, 3) for k, v in done[-1].items()})
+    if not done:
+        raise NoFaceFound(f"no clip shows a face in more than {IDENTITY_EVERY} frames; give others")
     whole = report(done)
     for name, value in whole.items():
         log.info("%-24s %8.4f", name, value)
@@ -155,4 +156,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

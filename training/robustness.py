@@ -87,9 +87,9 @@ def shift_change(
     return found
 
 
-def in_chunks(sound: FloatArray, seed: int = 0) -> Iterator[FloatArray]:
+def in_chunks(sound: FloatArray, random_seed: int = 0) -> Iterator[FloatArray]:
     """A sound in pieces of 1 to 5,000 samples."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     at = 0
     while at < len(sound):
         size = int(rng.choice([1, 7, 160, 333, 1024, 5000]))

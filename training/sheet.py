@@ -1,12 +1,11 @@
 """A contact sheet: portraits in rows; mouth shapes, blink and turns of the head in columns.
 
-    python -m training.sheet ../shared/data/stills sheet.png --small docs/sheet.jpg
+    python -m training.sheet data/stills sheet.png --small docs/sheet.jpg
 
 Rows: the PORTRAITS given, or of a folder of stills ten that no training has seen. `--mouth` shows
 the mouths alone, larger. To be looked at at full size.
 """
 
-import argparse
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from mdth.face.portrait import prepare_portrait
 from mdth.files import assets
 from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
+from training import command
 from training.sheet_shapes import COLUMNS
 
 log = logging.getLogger("mdth")
@@ -93,14 +93,13 @@ def chosen(given: list[Path]) -> Iterator[Path]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the sheet."""
-    parser = argparse.ArgumentParser(prog="python -m training.sheet", description=__doc__)
+    parser = command.parser("training.sheet", __doc__)
     parser.add_argument("portraits", type=Path, nargs="+", help="pictures, or the stills' folder")
     parser.add_argument("out", type=Path, help="PNG")
     parser.add_argument("--small", type=Path, help="a small JPEG of the same")
     parser.add_argument("--mouth", action="store_true", help="mouths alone")
     parser.add_argument("--cell", type=int, default=CELL_PX, help="px (default: %(default)s)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
     rows = []
     for path in chosen(given.portraits):
@@ -121,4 +120,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -11,7 +11,6 @@ The tracker runs in video mode: its smoothing delays the lips by 0.4 frames (16 
 the picture mode on six clips) and halves the jitter of the lip opening.
 """
 
-import argparse
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -23,7 +22,9 @@ import numpy.typing as npt
 
 from mdth.face import geometry
 from mdth.face.tracker import track
+from mdth.files import assets
 from mdth.media.container import open_media
+from training import command
 
 log = logging.getLogger("mdth")
 
@@ -91,12 +92,12 @@ def track_folder(
     names: list[str] | None = None,
 ) -> list[str]:
     """Track the clips of a folder (or those of some names) into `output`; the skipped ones."""
-    output.mkdir(parents=True, exist_ok=True)
     todo = sorted(
         clip
         for clip in clips.iterdir()
         if clip.suffix.lower() in CLIP_SUFFIXES and (names is None or clip.stem in names)
     )
+    output.mkdir(parents=True, exist_ok=True)
     targets = [output / f"{clip.stem}.npy" for clip in todo]
     with ProcessPoolExecutor(workers) as pool:
         jobs = {
@@ -113,21 +114,15 @@ def track_folder(
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.tracks", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.tracks", __doc__)
     parser.add_argument("clips", type=Path, help="folder of video files")
     parser.add_argument("output", type=Path, help="folder for the tracked faces")
     parser.add_argument("--model", type=Path, help="face_landmarker.task (default: the asset)")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    model = given.model
-    if model is None:
-        from mdth.files import assets
-
-        model = assets.path("face_landmarker.task")
+    model = given.model or assets.path("face_landmarker.task")
     track_folder(given.clips, given.output, model=model, workers=given.workers)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)
