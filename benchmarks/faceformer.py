@@ -5,8 +5,8 @@ python -m benchmarks.faceformer steps
 python -m benchmarks.faceformer deviation --seconds 60
 python -m benchmarks.faceformer gpu
 
-Full size, random weights. GPU rows appear where torch finds a GPU; `gpu` needs one, and torch and
-numpy alone.
+Full size, random weights. GPU rows appear where torch finds a GPU; `gpu` needs one, and torch,
+numpy and Pillow alone.
 """
 
 import logging

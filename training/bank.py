@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
-from mdth.files import assets
-from training import command
+from training import command, models
 from training.dataset import Faces
 
 FloatArray = npt.NDArray[np.floating]
@@ -85,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     sounds = np.load(given.dataset / "sounds.npy")
     if given.held_out:
         sounds = sounds[Faces.load(given.dataset).held_out]
-    encoder = given.encoder or assets.path("moonshine_tiny_en_encoder.ort")
+    encoder = given.encoder or models.encoder()
     make_bank(sounds, encoder, workers=given.workers).save(given.output)
 
 

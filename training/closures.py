@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.face import geometry, topology
-from mdth.files import assets
 from mdth.media.audio import read_blocks
-from training import command
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -26,7 +25,6 @@ FPS = 50
 WITHIN_S = 0.06
 SHUT = 0.02
 LABIALS = ("P", "B", "M")
-ENCODER = "moonshine_tiny_en_encoder.ort"
 
 
 def smallest_gaps(
@@ -51,7 +49,7 @@ def read_phones(table: Path) -> list[tuple[str, float, float]]:
 
 def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
     """Gap of the lips [T] of a spoken canonical face, eye distances, FPS a second."""
-    speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+    speech_to_mesh = SpeechToMesh(models.encoder())
     face = np.concatenate([topology.CANONICAL, np.zeros((10, 3), np.float32)])
     upper, lower = topology.LIP_MID_PAIR
     # The offsets start from shut lips, but the canonical face's are a little apart.

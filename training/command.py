@@ -17,6 +17,7 @@ INSTALL = {
     "dlib": "dlib-bin face_recognition_models",
 }
 """What pip installs for a module that an ordinary installation of the package lacks."""
+OWN = ("mdth", "training", "benchmarks", "tests")
 WHERE = "training/README.md says how to get or make it"
 
 
@@ -61,9 +62,9 @@ def run(main: Callable[[], object], *, stream: TextIO | None = None) -> NoReturn
         words = str(error)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in INSTALL:
+        if module in OWN:
             raise
-        words = f"{module} is not installed; run: pip install {INSTALL[module]}"
+        words = f"{module} is not installed; run: pip install {INSTALL.get(module, '.')}"
     except OSError as error:
         if error.filename is None:
             raise

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme
 from mdth.face import geometry
-from mdth.files import assets, networks
-from training import command
+from mdth.files import networks
+from training import command, models
 from training.dataset import FPS, closure_times, loudness_db, neutral_face, read_sound
 from training.grid_phones import align_clips
 from training.score import Score, closure_rate, score
@@ -32,7 +32,6 @@ log = logging.getLogger("mdth")
 
 FloatArray = npt.NDArray[np.floating]
 
-TRACKER, ENCODER = "face_landmarker.task", "moonshine_tiny_en_encoder.ort"
 # Loudness as a mouth: decibels above this distance from the loudest, smoothed.
 BASELINE_RANGE_DB = 35.0
 CLOSING_PHONES = {"B", "P", "M"}
@@ -54,7 +53,7 @@ class Clips:
 
 def load_clips(clips: Path, tracks: Path, names: list[str], *, one_person: bool) -> Clips:
     """Track (where that is not done yet) and read some clips of a folder."""
-    track_folder(clips, tracks, model=assets.path(TRACKER), names=names)
+    track_folder(clips, tracks, model=models.tracker(), names=names)
     kept = [name for name in names if (tracks / f"{name}.npy").exists()]
     faces = [np.load(tracks / f"{name}.npy") for name in kept]
     frames = min(len(f) for f in faces)
@@ -197,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     held = _with(held, closure_times(given.grid / "s1_words.tsv", held.names))
     others = _with(others, aligned_closures(given.grid / "others", others.names, given.work))
-    encoder = assets.path(ENCODER)
+    encoder = models.encoder()
     model = SpeechToMesh(encoder)
     log.info("scheme: %s, look-ahead %.3f s", model.scheme, model.look_ahead_s)
     card["measured"] = report_scores(model, {"s1": held, "others": others}, card)

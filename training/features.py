@@ -29,8 +29,7 @@ from mdth.embedded.speech.windows import (
     TAIL_SAMPLES,
     level,
 )
-from mdth.files import assets
-from training import command
+from training import command, models
 from training.bank import SCHEME
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="no change of voice (ablation)")
     given = parser.parse_args(arguments)
-    encoder = given.encoder or assets.path("moonshine_tiny_en_encoder.ort")
+    encoder = given.encoder or models.encoder()
     job = FeatureJob(
         given.dataset, given.output, encoder, given.frames,
         given.dubbed, given.spoken, given.plain,

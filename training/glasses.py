@@ -4,7 +4,6 @@
 faces without; a third of the people, and everyone who really wears glasses, are kept for measuring.
 """
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass, field
@@ -18,10 +17,8 @@ from mdth.face import glasses
 from mdth.face.glasses import SIZE, FloatArray, Image
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
-from mdth.film import TRACKER
 from mdth.media.image import read_image
-from training import command
+from training import card, command, models
 
 log = logging.getLogger("mdth")
 
@@ -56,7 +53,7 @@ def person(name: str) -> str:
 def read_faces(stills: Path) -> Faces:
     """The largest face of every still."""
     faces = Faces()
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker(models.tracker()) as tracker:
         for path in command.files_in(stills, "**/*.jpg"):
             picture = read_image(path, max_size=640)
             meshes = tracker.faces(picture)
@@ -173,18 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
         "of these taken for wearers": sum(real[name] > 0 for name in bare),
         "real wearers (never trained on)": {name: round(real[name], 2) for name in WEARERS},
     }
-    card = {
-        "what": "logistic regression on edge directions around the eyes: glasses or not",
-        "sha256": hashlib.sha256(given.output.read_bytes()).hexdigest(),
-        "command": "python -m training.glasses STILLS",
-        "licence": "CC BY 4.0",
-        "data": [
-            "Face Research Lab London Set (DeBruine & Jones 2017), CC BY 4.0",
-            "faker-js assets-person-portrait, CC0 1.0",
-        ],
-        "scores": scores,
-    }
-    given.output.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    card.write("glasses", given.output, {"scores": scores})
     log.info("%s", json.dumps(scores, indent=1))
 
 

@@ -25,11 +25,8 @@ from mdth.embedded.render.person import Layers
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
-from mdth.face.portrait import prepare_portrait
-from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
-from training import command
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -228,12 +225,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-size", type=int, default=SIZE_PX, help="px (default: %(default)s)")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    tracker, segmenter = assets.path(TRACKER), assets.path(SEGMENTER)
     figures, rows = [], []
     for path in given.portraits:
         picture = read_image(path, max_size=given.max_size)
-        portrait = prepare_portrait(picture, tracker_model=tracker, person_model=segmenter)
-        measured, row = sweep(path.stem, portrait)
+        measured, row = sweep(path.stem, models.portrait(picture))
         figures.append(asdict(measured))
         rows.append(row)
         log.info("%s", measured)

@@ -20,10 +20,8 @@ import numpy.typing as npt
 from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import landmarks68
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
-from mdth.film import TRACKER
 from mdth.media.image import read_image
-from training import command
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -48,7 +46,7 @@ def compare(pictures: list[Path], predictor: Path) -> Compared:
     """Both of each picture in which both see exactly one face. Raises NoFaceFound."""
     detect, predict = _load(predictor)
     meshes, points, skipped = [], [], []
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker(models.tracker()) as tracker:
         for path in pictures:
             image = read_image(path, max_size=LONGEST_PX)
             faces, boxes = tracker.faces(image), detect(image, 0)

@@ -20,8 +20,7 @@ from PIL import Image as PillowImage
 
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
-from training import command
+from training import command, models
 from training.mouth_bank import MESH_STEPS
 from training.tracks import read_pictures
 
@@ -131,7 +130,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=Path, required=True, help="made by training.tracks")
     args = parser.parse_args()
     clips = command.files_in(args.data / "grid/s1", "*.mp4")
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    with FaceTracker(models.tracker()) as tracker:
 
         def samples() -> Iterator[Sample]:
             yield from stills(args.data / "stills", tracker)

@@ -29,8 +29,8 @@ from mdth.embedded.render.mouth import LIP_LINE, fill
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets, networks
-from training import command, mouth_bank
+from mdth.files import networks
+from training import command, models, mouth_bank
 from training import image_metrics as metrics
 from training.mouth_bank import MIN_OPENING, Pictures, bring
 from training.tracks import read_pictures
@@ -148,7 +148,7 @@ def clip_portraits(clip: Path, model: Path) -> list[Portrait]:
 
 def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
     """All frames with parted lips of some clips."""
-    model = assets.path("face_landmarker.task")
+    model = models.tracker()
     tally = Tally()
     for clip in clips:
         portraits = clip_portraits(clip, model)

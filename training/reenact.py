@@ -24,11 +24,8 @@ from mdth.artefacts import Frame
 from mdth.embedded.render.renderer import Renderer
 from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import topology
-from mdth.face.portrait import prepare_portrait
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
-from training import command
+from training import command, models
 from training import image_metrics as metrics
 from training.identity import Recogniser
 from training.tracks import read_pictures
@@ -48,7 +45,7 @@ def tracked(clip: Path, most: int | None = None) -> list[Shot]:
     """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
     fps, pictures = read_pictures(clip)
     found: list[Shot] = []
-    with FaceTracker(assets.path(TRACKER), video=True, fps=fps) as tracker:
+    with FaceTracker(models.tracker(), video=True, fps=fps) as tracker:
         for picture in pictures:
             faces = tracker.faces(picture)
             if faces:
@@ -97,9 +94,7 @@ class Score:
 def reenact(frames: Sequence[Shot], recogniser: Recogniser | None) -> dict[str, float]:
     """Render a clip's frames again from its first, and compare."""
     first, resting = frames[0]
-    portrait = prepare_portrait(
-        first, tracker_model=assets.path(TRACKER), person_model=assets.path(SEGMENTER)
-    )
+    portrait = models.portrait(first)
     # The clip's own track, so that the first frame is at rest.
     renderer = Renderer(replace(portrait, mesh=resting.astype(np.float32)))
     score = Score(recogniser)

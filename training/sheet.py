@@ -20,11 +20,8 @@ from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.motion import FloatArray
 from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
-from mdth.face.portrait import prepare_portrait
-from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
-from training import command
+from training import command, models
 from training.sheet_shapes import COLUMNS
 
 log = logging.getLogger("mdth")
@@ -103,11 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     rows = []
     for path in chosen(given.portraits):
-        portrait = prepare_portrait(
-            read_image(path),
-            tracker_model=assets.path(TRACKER),
-            person_model=assets.path(SEGMENTER),
-        )
+        portrait = models.portrait(read_image(path))
         rows.append(row(portrait, shows=MOUTH if given.mouth else HEAD, size_px=given.cell))
         log.info("%s", path.name)
     sheet = PillowImage.fromarray(titled(rows, given.cell))

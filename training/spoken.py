@@ -24,8 +24,7 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.errors import InputError
 from mdth.face import topology
-from mdth.files import assets
-from training import closures, command, kokoro
+from training import closures, command, kokoro, models
 from training.dataset import Faces, project
 from training.kokoro_times import RATE_HZ, with_margins, write_phones
 
@@ -38,7 +37,6 @@ SPEEDS = (0.85, 1.25)
 MIX_WEIGHTS = (0.25, 0.75)
 MARGIN_S = 0.25
 PEAK = 0.7
-ENCODER = "moonshine_tiny_en_encoder.ort"
 LABEL_FPS = 100
 # The lips meet in the first half of such a phone; the burst or the next sound parts them.
 MEET = 0.4
@@ -141,7 +139,7 @@ def _all(voices: list[str], rounds: int) -> Iterator[tuple[str, str, str, float]
 def _label(arguments: argparse.Namespace) -> None:
     """The command `label`: the faces of every training sentence, as NAME.npz."""
     faces = Faces.load(arguments.dataset)
-    speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+    speech_to_mesh = SpeechToMesh(models.encoder())
     for wav in command.files_in(arguments.folder, "train_*.wav"):
         offsets = np.stack(list(speech_to_mesh.stream([kokoro.read_wav(wav)], LABEL_FPS)))
         found = project(offsets, faces.basis)

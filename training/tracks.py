@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from mdth.face import geometry
 from mdth.face.tracker import track
-from mdth.files import assets
 from mdth.media.container import open_media
-from training import command
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -120,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="face_landmarker.task (default: the asset)")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
-    model = given.model or assets.path("face_landmarker.task")
+    model = given.model or models.tracker()
     track_folder(given.clips, given.output, model=model, workers=given.workers)
 
 

@@ -21,8 +21,7 @@ from mdth.errors import NoFaceFound
 from mdth.face import geometry, landmarks68
 from mdth.face.crop import Crop, around
 from mdth.face.tracker import track
-from mdth.files import assets
-from training import command
+from training import command, models
 from training.generator.packed import Packed
 from training.tracks import CLIP_SUFFIXES, read_pictures
 
@@ -33,7 +32,6 @@ log = logging.getLogger("mdth")
 
 FloatArray = npt.NDArray[np.floating]
 
-TRACKER = "face_landmarker.task"
 MM_PER_UNIT = 92.0
 """Between the outer corners of the eyes of the face model that the seed fits."""
 # The face frame has y down and z away from the viewer, model space both the other way.
@@ -59,7 +57,7 @@ def read_clip(path: Path) -> Iterator[Sample]:
     Raises NoFaceFound.
     """
     fps, pictures = read_pictures(path)
-    meshes = list(track(pictures, assets.path(TRACKER), fps=fps))
+    meshes = list(track(pictures, models.tracker(), fps=fps))
     found = np.array([mesh for mesh in meshes if mesh is not None])
     if not len(found):
         raise NoFaceFound(f"{path}: no face in {len(meshes)} frames")
