@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
 from training import command, models
 from training.dataset import Faces
-
-FloatArray = npt.NDArray[np.floating]
 
 SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
 

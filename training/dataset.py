@@ -17,6 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from mdth.errors import MissingInput
 from mdth.face import geometry, topology
@@ -24,8 +25,6 @@ from mdth.media.container import open_media
 from training import command
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 COMPONENTS = 32
 FPS = 25.0

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mdth.artefacts import FloatArray
 from mdth.errors import InputError
 from mdth.face import geometry, topology
 from training import command
@@ -22,8 +22,6 @@ from training.network import DecoderConfig, LipDecoder
 from training.score import closure_rate, score
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)

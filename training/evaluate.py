@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme
 from mdth.face import geometry
@@ -29,8 +29,6 @@ from training.score import Score, closure_rate, score
 from training.tracks import track_folder
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 # Loudness as a mouth: decibels above this distance from the loudest, smoothed.
 BASELINE_RANGE_DB = 35.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from training import card, command
 from training.bank import SCHEME
 from training.dataset import Faces
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from training.network import LipDecoder
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 
 def finish(model: Path, basis: FloatArray) -> None:

@@ -2,9 +2,8 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 
 def psnr(picture: FloatArray, true: FloatArray, mask: FloatArray) -> float:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import landmarks68
 from mdth.face.tracker import FaceTracker
@@ -24,8 +24,6 @@ from mdth.media.image import read_image
 from training import command, models
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 LONGEST_PX = 640
 WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"

@@ -23,10 +23,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import ArtefactError, InputError, MissingInput
 from training import command, mesh_metrics, mesh_regions
-from training.mesh_metrics import FloatArray
 from training.mesh_regions import Regions
 from training.score import correlation
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth import restricted_pickle
+from mdth.artefacts import FloatArray
 from mdth.errors import ArtefactError, CheckpointError, InputError
 from mdth.face import topology
 
-FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.intp]
 
 # Among the 51 landmarks: the closed lines of the lips, upper and lower inner lip, brows with eyes.

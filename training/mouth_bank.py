@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import OWN_TEETH_GAP, Cavity, View
@@ -30,7 +30,6 @@ from mdth.face import geometry, topology
 from mdth.motion.head import REST
 from training.mouth_shapes import Opening, teeth_shown
 
-FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
 MIN_OPENING = 0.02

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from mdth.artefacts import Frame
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from training import command, models
@@ -25,8 +26,6 @@ from training.mouth_bank import MESH_STEPS
 from training.tracks import read_pictures
 
 log = logging.getLogger("mdth")
-
-Image = npt.NDArray[np.uint8]
 
 # Room around the mesh, and the longest side kept, px.
 MARGIN = 0.15
@@ -41,13 +40,13 @@ GENERATED_TEST = 12
 class Sample(NamedTuple):
     """A face cut out of a picture: RGB uint8 [H,W,3], mesh [478,3] px, who it is, which set."""
 
-    picture: Image
+    picture: Frame
     mesh: npt.NDArray[np.float32]
     person: str
     part: str
 
 
-def cut(picture: Image, mesh: npt.NDArray[np.float32]) -> tuple[Image, npt.NDArray[np.float32]]:
+def cut(picture: Frame, mesh: npt.NDArray[np.float32]) -> tuple[Frame, npt.NDArray[np.float32]]:
     """The face with some room around it, at most LONGEST_PX, even sides; mesh moved along."""
     low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
     room = MARGIN * (high - low).max()

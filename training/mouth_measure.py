@@ -19,25 +19,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import Cavity, View
 from mdth.embedded.render.lips import lay, lip_outline
 from mdth.embedded.render.mouth import LIP_LINE, fill
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.face import geometry
-from mdth.face.tracker import FaceTracker
 from mdth.files import networks
-from training import command, models, mouth_bank
+from training import command, mouth_bank
 from training import image_metrics as metrics
 from training.mouth_bank import MIN_OPENING, Pictures, bring
-from training.tracks import read_pictures
+from training.tracks import tracked
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 WAYS = ("painted", "drawn", "copied")
 RUNS = 40
@@ -134,24 +130,11 @@ def parted(portrait: Portrait) -> bool:
     return bool(gap > MIN_OPENING)
 
 
-def clip_portraits(clip: Path, model: Path) -> list[Portrait]:
-    """The tracked frames of a clip in which a face is found."""
-    fps, pictures = read_pictures(clip)
-    portraits = []
-    with FaceTracker(model, video=True, fps=fps) as tracker:
-        for picture in pictures:
-            faces = tracker.faces(picture)
-            if faces:
-                portraits.append(Portrait(picture, faces[0].astype(np.float64)))
-    return portraits
-
-
 def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
     """All frames with parted lips of some clips."""
-    model = models.tracker()
     tally = Tally()
     for clip in clips:
-        portraits = clip_portraits(clip, model)
+        portraits = [Portrait(*shot) for shot in tracked(clip)]
         if not portraits:
             continue
         first = min(portraits, key=lambda p: float(geometry.lip_opening(p.mesh)))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.conditions import SIZES
 from mdth.embedded.render.mouth_network import MouthNetwork
@@ -29,8 +29,6 @@ from training.mouth_bank import MIN_OPENING, Pictures, Seen, Source
 from training.sheet_shapes import Shape
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 # Conditions [14,h,w] and the portrait's tone -> colours RGB 0..255 [h,w,3].
 Paint = Callable[[npt.NDArray[np.float32], Tone], npt.NDArray[np.float32]]
 
@@ -50,7 +48,7 @@ class Strips(NamedTuple):
         """Stills kept out of training whose lips are shut, from both collections."""
         return cls([opened(portrait, gaps) for portrait in unseen(Pictures(folder))])
 
-    def painted(self, paint: Paint) -> npt.NDArray[np.uint8]:
+    def painted(self, paint: Paint) -> Frame:
         """The picture, RGB uint8."""
         rows = []
         for row in self.rows:

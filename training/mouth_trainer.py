@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mdth.artefacts import Frame
 from mdth.embedded.render.conditions import CHANNELS
 from training.mouth_batches import Banks
 from training.mouth_network import Critic, MouthNetwork
@@ -197,7 +197,7 @@ def score(network: MouthNetwork, samples: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def picture(network: MouthNetwork, samples: Tensor) -> npt.NDArray[np.uint8]:
+def picture(network: MouthNetwork, samples: Tensor) -> Frame:
     """Rows of: input face, drawn, painted into the face, true; RGB uint8."""
     rows = []
     for sample in samples.float():

@@ -20,39 +20,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.renderer import Renderer
 from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import topology
-from mdth.face.tracker import FaceTracker
 from training import command, models
 from training import image_metrics as metrics
 from training.identity import Recogniser
-from training.tracks import read_pictures
+from training.tracks import Shot, tracked
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 Figures = dict[str, list[float]]
-# A picture RGB uint8 [H,W,3] and the mesh [478,3] px of the face in it.
-Shot = tuple[Frame, FloatArray]
 
 # Identity is looked at every so many frames.
 IDENTITY_EVERY = 10
-
-
-def tracked(clip: Path, most: int | None = None) -> list[Shot]:
-    """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
-    fps, pictures = read_pictures(clip)
-    found: list[Shot] = []
-    with FaceTracker(models.tracker(), video=True, fps=fps) as tracker:
-        for picture in pictures:
-            faces = tracker.faces(picture)
-            if faces:
-                found.append((picture, faces[0].astype(np.float64)))
-            if most and len(found) == most:
-                break
-    return found
 
 
 def face_mask(mesh: FloatArray, size: tuple[int, int]) -> npt.NDArray[np.float32]:

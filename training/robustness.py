@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import CENTRE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from mdth.face import geometry
 from training import voices
-
-FloatArray = npt.NDArray[np.floating]
 
 FPS = 25.0
 SHIFTS = (1, 97, 192, 311, 383)

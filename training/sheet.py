@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
-from mdth.embedded.render.motion import FloatArray
 from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
 from mdth.media.image import read_image

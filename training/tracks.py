@@ -18,34 +18,49 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry
-from mdth.face.tracker import track
+from mdth.face.tracker import FaceTracker, track
 from mdth.media.container import open_media
 from training import command, models
 
 log = logging.getLogger("mdth")
 
-FloatArray = npt.NDArray[np.floating]
+# A picture RGB uint8 [H,W,3] and the mesh [478,3] px of the face in it.
+Shot = tuple[Frame, FloatArray]
 
 MIN_FOUND = 70 / 75
 CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}
 
 
-def read_pictures(clip: Path) -> tuple[float, Iterator[npt.NDArray[np.uint8]]]:
+def read_pictures(clip: Path) -> tuple[float, Iterator[Frame]]:
     """Frames per second, and RGB uint8 [H,W,3] pictures, of a clip."""
     stack = contextlib.ExitStack()
     container = stack.enter_context(open_media(clip))
     stream = container.streams.video[0]
     stream.thread_count = 1
 
-    def pictures() -> Iterator[npt.NDArray[np.uint8]]:
+    def pictures() -> Iterator[Frame]:
         with stack:
             for frame in container.decode(stream):
                 yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
     return float(stream.average_rate or 25), pictures()
+
+
+def tracked(clip: Path, most: int | None = None) -> list[Shot]:
+    """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
+    fps, pictures = read_pictures(clip)
+    found: list[Shot] = []
+    with FaceTracker(models.tracker(), video=True, fps=fps) as tracker:
+        for picture in pictures:
+            faces = tracker.faces(picture)
+            if faces:
+                found.append((picture, faces[0].astype(np.float64)))
+            if most and len(found) == most:
+                break
+    return found
 
 
 def fill_gaps(meshes: list[FloatArray | None]) -> FloatArray:

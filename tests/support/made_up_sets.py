@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from training import command
-from training.seed.corpus import FloatArray
 
 log = logging.getLogger("mdth")
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, landmarks68
 from mdth.face.crop import Crop, around
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from mdth.bfv2v.landmarks import Landmarks
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 MM_PER_UNIT = 92.0
 """Between the outer corners of the eyes of the face model that the seed fits."""

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.errors import InputError
 
 if TYPE_CHECKING:
     from mdth.faceformer.config import Config
-
-FloatArray = npt.NDArray[np.floating]
 
 SPLITS = ("train", "val", "test")
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from training import command
 from training.seed import sets
-from training.seed.corpus import SPLITS, Clip, Corpus, FloatArray, normalised, of_split
+from training.seed.corpus import SPLITS, Clip, Corpus, normalised, of_split
 
 if TYPE_CHECKING:
     from mdth.faceformer.predictor import FaceFormer

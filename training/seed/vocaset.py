@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth import restricted_pickle
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import ArtefactError, CheckpointError, MissingInput
 from mdth.faceformer.config import VOCASET
-from training.seed.corpus import Clip, FloatArray
+from training.seed.corpus import Clip
 
 RECORDED_FPS = 60
 TRAINING = VOCASET.names
