@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,25 @@ def test_missing_data_is_one_line(name: str, without_data: dict[str, Ended]) -> 
     assert isinstance(code, str) and code.startswith(f"{name}: "), (code, said)
     assert "\n" not in code and "Traceback" not in said
     assert GONE in code or "not installed" in code or "file/within" in code
+
+
+def told() -> list[tuple[str, str]]:
+    """Every command in cards and pages: its module and the rest of its line."""
+    pages = [*ROOT.glob("src/mdth/weights/*.json"), *ROOT.glob("docs/*.md")]
+    pages += [ROOT / "training/README.md", ROOT / "examples/README.md"]
+    text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")
+    return re.findall(r"python -m ((?:training|benchmarks|tests)[\w.]*)(.*)", text)
+
+
+def test_what_cards_and_pages_tell_can_be_typed(helped: dict[str, Ended]) -> None:
+    """The command is there, and so are its flags; parts of a command have help of their own."""
+    commands = [(name, rest) for name, rest in told() if name != "training."]
+    assert len(commands) > 40
+    for name, rest in commands:
+        flags = set(re.findall(r" --?[a-z][\w-]*", rest.partition("#")[0].partition("`")[0]))
+        shown = helped[name].said
+        parted = "{" in shown.splitlines()[0] and "..." in shown
+        assert parted or all(flag in shown for flag in flags), (name, rest)
 
 
 def test_a_missing_extra_is_one_line() -> None:
