@@ -17,8 +17,10 @@ GONE = "nowhere/to/be/found"
 # The arguments of each that name data which is not there, if it takes any; OUT: where it may write.
 COMMANDS = {
     "benchmarks": f"{GONE}.png {GONE}.wav",
+    "benchmarks.batch": None,
     "benchmarks.faceformer": None,
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
+    "benchmarks.scale": None,
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",
     "training.bank": f"{GONE} OUT/bank",

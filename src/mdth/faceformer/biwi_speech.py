@@ -18,19 +18,13 @@ import numpy.typing as npt
 from mdth import restricted_pickle
 from mdth.errors import CheckpointError
 from mdth.faceformer.flame_speech import FlameSpeech
+from mdth.flame import paths
 
 FloatArray = npt.NDArray[np.floating]
 
 LANDMARKS = 51
 # Who speaks, of the training subjects F2 F3 F4 M3 M4 M5, and on whose template.
 SUBJECT, SUBJECT_NAME = 3, "M3"
-
-
-def files(common: Path) -> list[Path]:
-    """What is read of `warping-common/th`: network, templates, landmarks."""
-    faceformer = common / "checkpoints/faceformer"
-    names = ("biwi.pth", "biwi_templates.pkl", "biwi_landmarks.txt")
-    return [faceformer / name for name in names]
 
 
 class MarkedHead(NamedTuple):
@@ -46,7 +40,7 @@ class MarkedHead(NamedTuple):
 
 def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
     """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
-    network, templates, marks = files(common)
+    network, templates, marks = paths.biwi(common)
     template = read_template(templates)
     head = MarkedHead(template, read_marks(marks, len(template)))
     from mdth.faceformer.predictor import FaceFormer

@@ -12,8 +12,10 @@ from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.embedded.motion.landmarks import flame_to_face
 from mdth.errors import CheckpointError
 from mdth.face.track import resampled
+from mdth.flame import paths
 from mdth.flame.files import read_embedding, read_model, read_placement
 from mdth.flame.model import Embedding, Flame
+from mdth.flame.paths import SUBJECT
 from mdth.flame.ply import read_vertices
 
 if TYPE_CHECKING:
@@ -23,21 +25,6 @@ FloatArray = npt.NDArray[np.floating]
 # Meshes [V,3] -> what is measured of each.
 Measured = Callable[[Iterator[FloatArray]], Iterator[FloatArray]]
 CHUNK = 32
-
-# The seed speaks as this training subject, on its template.
-SUBJECT = "FaceTalk_170725_00137_TA"
-
-
-def files(common: Path) -> list[Path]:
-    """What is read of `warping-common/th`: FLAME, landmarks, template, pose, network."""
-    faceformer = common / "checkpoints/faceformer"
-    return [
-        common / "flame/generic_model.pkl",
-        common / "flame/flame_static_embedding.pkl",
-        faceformer / f"{SUBJECT}.ply",
-        faceformer / "params.npy",
-        faceformer / "vocaset.pth",
-    ]
 
 
 class LandmarkedHead(Protocol):
@@ -96,7 +83,7 @@ class FlameSpeech:
 
         A `vocaset.json` beside `vocaset.pth` has its sizes where they are not the published ones.
         """
-        model, embedding, template, placement, faceformer = files(common)
+        model, embedding, template, placement, faceformer = paths.vocaset(common)
         head = Head(
             read_model(model),
             read_embedding(embedding),

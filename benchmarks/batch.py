@@ -1,15 +1,14 @@
 """What a batch of twins costs on this machine: see docs/scale.md. `--quick` for a first look.
 
-python scripts/batch_bench.py [--quick] [--ray]
+python -m benchmarks.batch [--quick] [--ray]
 
 Runs with one and with two workers take turns, so that what else runs here falls on both; CPU
 seconds are those of the whole batch, its workers included, and hardly depend on it.
 """
 
-import argparse
+import importlib
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,13 +20,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from benchmarks.__main__ import row
+from benchmarks.machine import machine
+from training import command
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "tests" / "storage")]
-
-from bench import cpu_name  # noqa: E402
-
 SHORT_S = 1.0
 TASKS = ("preprocess", "inference")
 
@@ -51,13 +50,13 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__))
+    parser = command.parser("benchmarks.batch", __doc__)
     parser.add_argument("--quick", action="store_true", help="few twins, one round")
     parser.add_argument("--ray", action="store_true", help="also the dispatch of a Ray cluster")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     counts, rounds = ((2, 4), 1) if given.quick else ((5, 20, 50), given.rounds)
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     row("load average at the start", f"{os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,10 +73,6 @@ def main() -> None:
     row("load average at the end", f"{os.getloadavg()[0]:.1f}")
 
 
-def row(what: str, value: str) -> None:
-    print(f"{what:44} {value}", flush=True)
-
-
 def home(folder: Path) -> dict[str, str]:
     """The environment of an empty store and a home with the models."""
     from mdth.files import assets
@@ -90,7 +85,7 @@ def home(folder: Path) -> dict[str, str]:
         **os.environ,
         "MDTH_STORE": str(folder / "store"),
         "MDTH_HOME": str(folder / "home"),
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
     }
 
 
@@ -158,7 +153,8 @@ def grow(
                 )
                 found.setdefault((count, workers), []).append(cost)
     for (count, workers), costs in found.items():
-        wall_s, cpu_s = (statistics.median(cost[index] for cost in costs) for index in (0, 1))
+        wall_s = statistics.median(cost.wall_s for cost in costs)
+        cpu_s = statistics.median(cost.cpu_s for cost in costs)
         row(
             f"{task}, {count} twins of {SHORT_S:g} s, workers: {workers}",
             f"{wall_s:.1f} s, {wall_s / count:.2f} s a twin; "
@@ -229,11 +225,12 @@ def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool
     (folder / "nothing.py").write_text("def task(twin):\n    return True\n")
     code = (
         "import sys, time\n"
-        "from mdth.batch.export import Job, Place, run\n"
+        "from mdth.batch.job import Job\n"
+        "from mdth.batch.run import run\n"
         "if __name__ == '__main__':\n"
         "    count, where = int(sys.argv[1]), sys.argv[2] or None\n"
         "    twins = [f't{number}' for number in range(count)]\n"
-        "    results = run(twins, Job('nothing:task'), Place(2, where))\n"
+        "    results = run(twins, Job('nothing:task'), workers=2, where=where)\n"
         "    next(results)\n"
         "    start = time.perf_counter()\n"
         "    print(len(list(results)) / (time.perf_counter() - start))\n"
@@ -257,21 +254,19 @@ def dispatch(folder: Path, environment: dict[str, str], count: int, *, ray: bool
 
 
 @contextmanager
-def s3_proxy(folder: Path) -> Iterator[tuple[object, dict[str, str]]]:
+def s3_proxy(folder: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     """An S3 server with a bucket behind a proxy that counts, and the environment to reach it."""
-    from fault_proxy import fault_proxy
-
-    from s3_servers import KEY, SECRET, rclone_server
-
+    sys.path[:0] = [str(ROOT / "tests" / part) for part in ("", "storage", "support")]
+    servers, proxies = map(importlib.import_module, ("s3_servers", "fault_proxy"))
     root = folder / "s3"
     (root / "bucket").mkdir(parents=True)
-    with rclone_server(root) as url, fault_proxy(url) as proxy:
+    with servers.rclone_server(root) as url, proxies.fault_proxy(url) as proxy:
         yield (
             proxy,
             {
                 "MDTH_S3_ENDPOINT": proxy.url,
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
+                "AWS_ACCESS_KEY_ID": servers.KEY,
+                "AWS_SECRET_ACCESS_KEY": servers.SECRET,
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "MDTH_STORE": "s3://bucket/twins",
                 "MDTH_HOME": str(folder / "s3home"),
@@ -297,4 +292,4 @@ def requests(folder: Path, environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

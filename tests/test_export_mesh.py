@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth import spoken_mesh
+import mdth as package
+from mdth.embedded.motion.rest import resting_face
 from mdth.errors import InputError, MissingInput
 from mdth.face import geometry, topology
-from mdth.options import Options
 
 
 def test_the_resting_face() -> None:
-    face = spoken_mesh.resting_face()
+    face = resting_face()
     assert geometry.lip_opening(face) < 1e-3
     mirrored = face[topology.MIRROR] * np.array([-1, 1, 1])
     np.testing.assert_allclose(mirrored, face, atol=0.01)
@@ -24,7 +24,7 @@ def test_the_resting_face() -> None:
 
 def test_a_spoken_sentence(short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     path = tmp_path / "anim.npz"
-    spoken_mesh.write(short_path, path, options=Options(fps=25))
+    package.export_mesh(short_path, path, fps=25)
     with np.load(path, allow_pickle=False) as file:
         vertices, sound, rate_hz = file["vertices"], str(file["sound"]), int(file["rate_hz"])
     assert vertices.shape == (82, 478, 3) and sound == "short.wav" and rate_hz == 24_000
@@ -39,7 +39,7 @@ def test_a_persons_own_face(
     widths = []
     for name, portrait in (("own", portrait_path), ("canonical", None)):
         path = tmp_path / f"{name}.npz"
-        spoken_mesh.write(short_path, path, portrait=portrait, options=Options(fps=10))
+        package.export_mesh(short_path, path, portrait=portrait, fps=10)
         with np.load(path, allow_pickle=False) as file:
             widths.append(np.ptp(file["neutral"][:468], axis=0))
     assert widths[0] == pytest.approx(widths[1], rel=0.2)
@@ -48,6 +48,6 @@ def test_a_persons_own_face(
 
 def test_refused_before_any_work(tmp_path: Path, short_path: Path) -> None:
     with pytest.raises(InputError, match="no mesh format"):
-        spoken_mesh.write(short_path, tmp_path / "anim.txt")
+        package.export_mesh(short_path, tmp_path / "anim.txt")
     with pytest.raises(MissingInput):
-        spoken_mesh.write(tmp_path / "none.wav", tmp_path / "anim.glb")
+        package.export_mesh(tmp_path / "none.wav", tmp_path / "anim.glb")
