@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from mdth import devices
 from mdth.engine import Avatar, Engine, Need
 from mdth.errors import CheckpointError, InputError, MissingDependency
 from mdth.options import AUTO, Options
@@ -56,9 +57,11 @@ def choose(options: Options) -> Engine:
     """The engine that was asked for, or the one that "auto" stands for; the log says which and why.
 
     Raises InputError, CheckpointError naming every missing file and MissingDependency naming the
-    extra, where an engine is asked for by name and cannot run.
+    extra, where an engine is asked for by name and cannot run; DeviceError for too many GPUs.
     """
     name = options.engine.engine
+    if options.engine.n_gpus > 1:
+        devices.check(options.engine.n_gpus)
     engine = _best(options) if name == AUTO else _able(get(name), options)
     for idle in options.idle(engine.name):
         log.warning("%s does nothing for the engine %s", idle.replace("_", " "), engine.name)

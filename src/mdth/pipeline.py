@@ -14,8 +14,7 @@ from mdth import engines, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
 from mdth.errors import InputError, MissingInput
-from mdth.face.find import TRACKER, find_portrait
-from mdth.files import assets
+from mdth.face.find import find_portrait
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.writer import RawWriter, VideoWriter
@@ -124,7 +123,7 @@ def export_mesh(
     CheckpointError.
     """
     from mdth.embedded.engine import Embedded
-    from mdth.mesh_export.export import check_target, export
+    from mdth.mesh.export import check_target, export
 
     options, target, sound = Options.of(**choices), Path(output), Path(speech)
     check_target(target)
@@ -134,8 +133,7 @@ def export_mesh(
     offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
     offsets += session.finish()
     sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-    task = assets.path(TRACKER) if target.suffix.lower() == ".csv" else None
-    export(sequence, target, neutral=neutral, task=task, sound=sound, rate_hz=rate_hz)
+    export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
 
 
 def _avatar(

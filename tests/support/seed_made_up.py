@@ -66,7 +66,7 @@ def _faceformer(
     import torch
 
     from mdth.faceformer.config import VOCASET
-    from mdth.flame.paths import SUBJECT
+    from mdth.faceformer.files import SUBJECT
     from tests.support import faceformer_made_up as faceformer
 
     config = dataclasses.replace(VOCASET, encoder=faceformer.SMALL_ENCODER) if small else VOCASET

@@ -19,8 +19,8 @@ LONGEST_ERROR = 2000
 class Job:
     """What is done with every twin.
 
-    task: "module:function", called as function(twin, **settings). It gives False when the twin was
-    finished before, and must be repeatable: a twin whose worker died is given out once more.
+    task: "module:function", called as function(twin, **settings). Its result is false when the twin
+    was finished before; it must be repeatable: a twin whose worker died is given out once more.
     settings: plain values, as JSON has them. log_level: what the workers tell the log.
     """
 

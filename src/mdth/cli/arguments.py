@@ -167,7 +167,12 @@ def _add_option(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
         choices["metavar"] = about["unit"] or entry.name.upper()
     shown = "" if entry.default is None else f" {NOW}"
     parser.add_argument(
-        *flags, dest=entry.name, type=kind, default=entry.default, help=words + shown, **choices
+        *flags,
+        dest=entry.name,
+        type=READERS.get(entry.name, kind),
+        default=entry.default,
+        help=words + shown,
+        **choices,
     )
 
 
@@ -193,3 +198,7 @@ def seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError
     return number
+
+
+# How many there are cannot be negative, whatever is done with them: wrong usage.
+READERS: dict[str, Callable[[str], Any]] = {"n_gpus": count}

@@ -7,20 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mdth.errors import InputError, MdthError
 from mdth.log.console import TEXT, Progress, as_json, one_line
-from mdth.options import Options
+from mdth.options import TABLE, Options
 
 if TYPE_CHECKING:
     from mdth.batch.job import Result
 
 TASKS = {
-    "preprocess": "mdth.twins.tasks:prepare_once",
-    "inference": "mdth.twins.tasks:film_once",
+    "preprocess": "mdth.twins.tasks:preprocess",
+    "inference": "mdth.twins.tasks:inference",
 }
 # Into a file or a log, a line at most so often.
 REPORT_EVERY_S = 10.0
@@ -68,13 +67,12 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
     known = parsed.options_of[parsed.task]
-    given = {field.name: field for field in fields(Options) if hasattr(parsed, field.name)}
-    for name, field in given.items():
-        if name not in known and getattr(parsed, name) != field.default:
+    for name, entry in TABLE.items():
+        if name not in known and getattr(parsed, name) != entry.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
-    own = {name: getattr(parsed, name) for name in given if name in known}
-    Options(**own)
-    return {**own, "n_gpus": parsed.n_gpus, "force": parsed.force}
+    own = {name: getattr(parsed, name) for name in TABLE if name in known}
+    Options.of(**own)
+    return {**own, "force": parsed.force}
 
 
 @contextlib.contextmanager

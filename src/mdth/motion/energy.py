@@ -3,14 +3,13 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 
 FLOOR_DB = -80.0
 
 
-def level_db(samples: npt.NDArray[np.floating]) -> float:
+def level_db(samples: FloatArray) -> float:
     """RMS level in dB of full scale, at least FLOOR_DB."""
     if len(samples) == 0:
         return FLOOR_DB
@@ -29,7 +28,7 @@ class Loudness:
         self._held = np.zeros(0, np.float32)
         self._start = self._heard = self._frame = 0
 
-    def feed(self, block: npt.NDArray[np.floating]) -> list[float]:
+    def feed(self, block: FloatArray) -> list[float]:
         """The levels of the frames whose sound is whole now."""
         self._held = np.concatenate([self._held, block])
         self._heard += len(block)

@@ -1,20 +1,19 @@
 """Head, eyes and brows for each video frame: still or generated."""
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.face.smoothing import smoothstep
 from mdth.face.topology import BROWS
 from mdth.motion.energy import FLOOR_DB, Loudness
 from mdth.motion.idle import Accents, Blinks, Drift, Glances
 from mdth.options import MotionOptions
-
-FloatArray = npt.NDArray[np.floating]
 
 # Generated motion: standard deviations of yaw, pitch, roll (degrees) and x, y, z (eye distances).
 DRIFT = np.array([1.5, 1.0, 0.8, 0.008, 0.006, 0.01])
@@ -50,8 +49,7 @@ REST = HeadState(np.eye(3), np.zeros(3), np.zeros(2), np.zeros(2), np.zeros((len
 
 def still() -> Iterator[HeadState]:
     """The portrait's own pose, for ever."""
-    while True:
-        yield REST
+    return itertools.repeat(REST)
 
 
 def generated(

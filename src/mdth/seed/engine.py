@@ -125,7 +125,7 @@ def _clip(path: Path, reader: FaceReader, progress: Progress | None) -> SeedClip
 
 
 def _reader(files: SeedFiles, device: str) -> FaceReader:
-    from mdth.bfv2v.checkpoint import load_headpose
+    from mdth.bfv2v.export import load_headpose
 
     fitter = Fitter.load(files.landmark)
     network = load_headpose(files.headpose, files.config).to(device)

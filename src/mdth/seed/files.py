@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mdth.config import config
 from mdth.engine import PREPARE, SPEAK, Need
+from mdth.faceformer.files import flame_files
 from mdth.files import assets
-from mdth.flame import paths
 from mdth.seed.eos_files import NAMES
 
 MEND = "put its owner's checkpoints there, or use --engine embedded"
@@ -59,7 +59,7 @@ class SeedFiles:
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        return [*paths.vocaset(self.common), self.generator, self.config, self.eye_pca]
+        return [*flame_files(self.common), self.generator, self.config, self.eye_pca]
 
     def needs(self) -> list[Need]:
         """Every file, once."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdth.seed.files import SeedFiles
 
 if TYPE_CHECKING:
-    from mdth.bfv2v.devices import Renderers
-    from mdth.faceformer.flame_speech import FlameSpeech
+    from mdth.bfv2v.export import Renderers
+    from mdth.faceformer.export import FlameSpeech
 
 States = tuple[tuple[str, int, int] | None, ...]
 Wanted = tuple[tuple[str, ...], States]
@@ -36,7 +36,7 @@ class Networks:
 
     def speech(self, files: SeedFiles, device: str) -> "FlameSpeech":
         """What moves the mouth. Raises CheckpointError."""
-        from mdth.faceformer.flame_speech import FlameSpeech
+        from mdth.faceformer.export import FlameSpeech
 
         wanted = (device,), _states(files)
         with self._lock:
@@ -48,7 +48,7 @@ class Networks:
     @contextmanager
     def renderers(self, files: SeedFiles, devices: Sequence[str]) -> "Iterator[Renderers]":
         """What draws, ready for a source. Raises CheckpointError, DeviceError."""
-        from mdth.bfv2v.devices import Files, Renderers
+        from mdth.bfv2v.export import Files, Renderers
 
         wanted = tuple(devices), _states(files)
         with self._lock:

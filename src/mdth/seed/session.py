@@ -1,7 +1,7 @@
 """The seed's engine speaking: sound -> landmarks -> what drives the source -> frames."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,8 +25,8 @@ from mdth.seed.moves import Move
 from mdth.seed.paste import Paster
 
 if TYPE_CHECKING:
-    from mdth.bfv2v.devices import Renderers
-    from mdth.faceformer.flame_speech import FlameSpeech
+    from mdth.bfv2v.export import Renderers
+    from mdth.faceformer.export import FlameSpeech
 
 CROP_PX = 256
 
@@ -68,16 +68,15 @@ class SeedSession:
         height, width = avatar.portrait.image.shape[:2]
         self.size = (width, height) if options.video.paste else (CROP_PX, CROP_PX)
         self._avatar, self._options, self._pool = avatar, options, pool
-        self._speech, self._renderers = speech, renderers
+        self._spoken, self._renderers = speech.open(self.fps), renderers
         self._head = SpokenHead(options.motion)
-        self._blocks: list[FloatArray] = []
-        self._frames: Iterator[Frame] | None = None
+        self._frames: Generator[Frame, None, None] | None = None
 
     def feed(self, sound: FloatArray) -> Iterator[Frame]:
         """Hear float [n], mono, 16 kHz; nothing is final before the end."""
         block = np.asarray(sound, np.float32)
-        self._blocks.append(block)
         self._head.hear(block)
+        self._spoken.feed(block)
         return iter(())
 
     def finish(self) -> Iterator[Frame]:
@@ -92,12 +91,13 @@ class SeedSession:
     def close(self) -> None:
         """End it."""
         if self._frames is not None:
-            self._frames.close()  # type: ignore[attr-defined]
+            self._frames.close()
+        self._spoken.close()
 
-    def _made(self) -> Iterator[Frame]:
+    def _made(self) -> Generator[Frame, None, None]:
         avatar, options = self._avatar, self._options
         driver = SeedDriver(avatar.still.faces, amplitude=options.motion.mouth)
-        spoken = each("speech to mesh", self._speech.landmarks(self._blocks, self.fps))
+        spoken = each("speech to mesh", self._spoken.finish())
         states = self._states(options.motion)
         driving = each("retarget", map(driver.drive, spoken, states))
         with self._renderers as ready:
@@ -123,8 +123,7 @@ def rendered(
     still: SeedStill, driving: Iterable[Driving], renderers: "Renderers"
 ) -> Iterator[Frame]:
     """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same on any devices."""
-    from mdth.bfv2v.devices import Source
-    from mdth.bfv2v.landmarks import SCALE, Landmarks
+    from mdth.bfv2v.export import SCALE, Landmarks, Source
 
     def seen(face: Driving) -> Landmarks:
         return Landmarks(face.landmarks / SCALE, face.view, SCALE)

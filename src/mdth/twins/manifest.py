@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from mdth import __version__, engines, record
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
+from mdth.files.links import link_on_the_way
 from mdth.storage.layout import KINDS, MANIFEST
-from mdth.storage.links import link_on_the_way
 from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
 
 # 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.

@@ -9,6 +9,7 @@ from mdth import engines, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Speech, original_name
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError
+from mdth.files.write import scratch_beside
 from mdth.log.stages import size_below, stage
 from mdth.media.speech import prepare_speech
 from mdth.options import Options
@@ -16,7 +17,6 @@ from mdth.pipeline import Speech as Said
 from mdth.storage import layout, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.storage.place import keep_only, place_prepared
-from mdth.storage.unfinished import scratch_beside
 from mdth.twins import manifest, plan
 from mdth.twins.manifest import Manifest
 from mdth.twins.plan import File, Step
@@ -60,7 +60,6 @@ class Preparing:
         """Every file that is read, skipped, written or removed."""
         twin = self.twin
         steps = list(_input(twin, self.found))
-        old = publish.stored_manifest(twin.store, twin.stored_prepared)
         made: list[File]
         if known := self.here or self.stored:
             made = plan.sealed_files(known)
@@ -76,7 +75,8 @@ class Preparing:
             steps += plan.replaced("local", str(twin.prepared), local, made)
         if not self.published:
             steps += plan.files("write", "store", twin.stored_prepared, made)
-            steps += plan.replaced("store", twin.stored_prepared, old, made)
+        for path in publish.forgotten(twin.store, twin.stored_prepared):
+            steps.append(Step("remove", "store", f"{twin.stored_prepared}/{path}"))
         return steps
 
     def run(self, progress: Progress | None = None) -> bool:

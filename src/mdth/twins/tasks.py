@@ -16,13 +16,19 @@ from mdth.twins.twin import Twin
 
 @dataclass(frozen=True)
 class Result:
-    """What a task gives: the local folder or mp4, and whether anything was left to do."""
+    """What a task gives: the local folder or mp4, and whether anything was left to do.
+
+    It is a path for whoever wants one, and true where it was done now.
+    """
 
     path: Path
     done: bool
 
     def __fspath__(self) -> str:
         return str(self.path)
+
+    def __bool__(self) -> bool:
+        return self.done
 
 
 def preprocess(

@@ -5,31 +5,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mdth.artefacts import FloatArray
-from mdth.flame import paths
+from mdth.embedded.motion.landmarks import flame_to_face
+from mdth.faceformer.files import biwi_files, flame_files
 
 if TYPE_CHECKING:
-    from mdth.faceformer.flame_speech import FlameSpeech
+    from mdth.faceformer.export import FlameSpeech
 
-KINDS = {"flame": paths.vocaset, "biwi": paths.biwi}
+FILES = {"flame": flame_files, "biwi": biwi_files}
 
 
 def files(kind: str, common: Path) -> list[Path]:
     """What "flame" or "biwi" reads of `warping-common/th`."""
-    return KINDS[kind](common)
+    return FILES[kind](common)
 
 
 def load(kind: str, common: Path) -> "FlameFace":
     """Raises CheckpointError, MissingDependency."""
-    from mdth.faceformer import biwi_speech
-    from mdth.faceformer.flame_speech import FlameSpeech
+    from mdth.faceformer.export import FlameSpeech, load_biwi_speech
 
-    loaded = biwi_speech.load(common) if kind == "biwi" else FlameSpeech.load(common)
-    return FlameFace(loaded)
+    return FlameFace((load_biwi_speech if kind == "biwi" else FlameSpeech.load)(common))
 
 
 class FlameFace:
-    """Speaks with the landmarks of another mesh; all of a sound is heard before its first frame."""
+    """Speaks with the landmarks of another face; all of a sound is heard before its first frame.
+
+    The landmarks' way from the neutral face's is carried over; its lips are shut.
+    """
 
     look_ahead_s = math.inf
 
@@ -42,19 +46,21 @@ class FlameFace:
 
 
 class SpokenFlame:
-    """One speech; `heard` in samples."""
+    """One speech; heard: samples so far."""
 
     def __init__(self, speech: "FlameSpeech", fps: float) -> None:
-        self._speech, self._fps = speech, fps
-        self._blocks: list[FloatArray] = []
+        self._neutral, self._spoken = speech.neutral, speech.open(fps)
         self.heard = 0
 
     def feed(self, block: FloatArray) -> Iterator[FloatArray]:
         """Hear some more; nothing is final yet."""
-        self._blocks.append(block)
         self.heard += len(block)
-        return iter(())
+        return map(self._offsets, self._spoken.feed(block))
 
     def finish(self) -> Iterator[FloatArray]:
-        """All offsets."""
-        return self._speech.stream(self._blocks, self._fps)
+        """All offsets, float32 [478,3]."""
+        return map(self._offsets, self._spoken.finish())
+
+    def _offsets(self, way: FloatArray) -> FloatArray:
+        offsets: FloatArray = flame_to_face(way[None], self._neutral)[0].astype(np.float32)
+        return offsets

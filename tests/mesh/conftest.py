@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mdth.artefacts import MeshSequence
+from mdth.embedded.motion.rest import resting_face
 from mdth.face import topology
-from mdth.spoken_mesh import resting_face
 
 
 @pytest.fixture(scope="session")

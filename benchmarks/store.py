@@ -1,13 +1,11 @@
 """What the store costs: many files, large files, parts, shared connections, a stall. A table.
 
-python scripts/store_bench.py [--quick]; needs the extra `test`: rclone's S3 server is started here.
+python -m benchmarks.store [--quick]; needs the extra `test`: rclone's S3 server is started here.
 """
 
-import argparse
 import hashlib
 import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -15,12 +13,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from benchmarks.machine import machine
 from mdth.errors import InputError
 from mdth.storage.choice import choose
 from mdth.storage.settings import MIB, S3Settings
 from mdth.storage.store import Store
+from training import command
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "storage")]
@@ -37,11 +38,11 @@ SLOW_PART_S = 0.4  # 8 MiB on a line that gives each connection 20 MB/s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.parser("benchmarks.store", __doc__)
     parser.add_argument("--quick", action="store_true", help="small files, no stall of 30 s")
     given = parser.parse_args()
     video_mib, parts_mib = (128, 80) if given.quick else (2048, 256)
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     os.environ.update(
         AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
     )
@@ -85,7 +86,7 @@ def many_files(root: Path, server: str, work: Path) -> None:
     row(f"pick one of {FILES} files, local", seconds_and_cpu(lambda: pick(Store(local), work)))
     with reached_at(server):
         store = Store("s3://bucket/store")
-        store.exists("raw")  # the first request also loads the S3 library
+        store.files("raw")  # the first request also loads the S3 library
         row(f"pick one of {FILES} files, S3", seconds_and_cpu(lambda: pick(store, work)))
     with fault_proxy(server) as proxy, reached_at(proxy.url):
         pick(Store("s3://bucket/store"), work)
@@ -138,7 +139,7 @@ def in_a_process(work: Callable[[Store, str], None], path: str) -> tuple[float, 
 def measured(work: Callable[[Store, str], None], path: str) -> tuple[float, float]:
     """The work with all libraries loaded and connections open before."""
     store = Store("s3://bucket/store")
-    store.exists("raw")
+    store.files("raw")
     before = peak_mib()
     took_s = seconds(lambda: work(store, path))
     return peak_mib() - before, took_s
@@ -163,7 +164,7 @@ def parts(proxy: FaultProxy, work: Path, mib: int) -> None:
     with reached_at(proxy.url):
         for parallel in (1, settings.parallel):
             store = Store("s3://bucket/store", settings=replace(settings, parallel=parallel))
-            took_s[parallel] = seconds(lambda store=store: store.upload(source, "raw/parts.bin"))
+            took_s[parallel] = seconds(partial(store.upload, source, "raw/parts.bin"))
     ratio = took_s[1] / took_s[settings.parallel]
     row(
         f"upload of {mib} MiB, each part {SLOW_PART_S} s late",
@@ -239,17 +240,10 @@ def seconds_and_cpu(work: Callable[[], object]) -> str:
     return f"{took_s:.2f} s, of which {time.process_time() - start:.2f} s CPU of this process"
 
 
-def cpu_name() -> str:
-    """The processor, as Linux calls it."""
-    info = Path("/proc/cpuinfo").read_text()
-    names = [line.split(":")[1].strip() for line in info.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()
-
-
 def row(what: str, figure: str) -> None:
     """One line of the table."""
     print(f"| {what} | {figure} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth.mesh_export.surface import Animation, normals, principal_shapes
+from mdth.mesh.surface import Animation, normals, principal_shapes
 
 # Shapes and the error they may leave; weaker ones move no vertex by as much as the tracker's noise.
 MOST_SHAPES = 32

@@ -1,4 +1,4 @@
-"""Windows and streams: the same frames however the sound is cut, in bounded memory."""
+"""Long sound in windows: the same frames however it is cut, in bounded memory."""
 
 import dataclasses
 
@@ -8,12 +8,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
 from mdth.errors import SpeechTooShort  # noqa: E402
-from mdth.faceformer import predictor  # noqa: E402
 from mdth.faceformer.config import BIWI, VOCASET, EncoderConfig  # noqa: E402
 from mdth.faceformer.encoder import feature_count  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from mdth.faceformer.statistics import SoundStatistics  # noqa: E402
-from mdth.faceformer.windows import STREAM, WindowedEncoder, Windows  # noqa: E402
+from mdth.faceformer.windows import WindowedEncoder, Windows  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
 
 RATE_HZ = 16_000
@@ -23,46 +22,12 @@ def cut(samples: np.ndarray, size: int) -> list[np.ndarray]:
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-@pytest.mark.parametrize("size", [160, 1237, 50_000])
-def test_cutting_changes_nothing(size: int, reference, model) -> None:
-    clip = reference.clips["long"]
-    samples = clip.samples[: 4 * RATE_HZ]
-    whole = np.stack(list(model.stream([samples], clip.template, clip.subject)))
-    parts = np.stack(list(model.stream(cut(samples, size), clip.template, clip.subject)))
-    assert np.array_equal(parts, whole)
-    assert len(whole) == len(model.vertices(samples, clip.template, clip.subject))
-
-
-def test_empty_blocks_and_single_samples(reference, model) -> None:
-    clip = reference.clips["short"]
-    samples = clip.samples[:8_000]
-    empty = samples[:0]
-    blocks = [empty, samples[:1], samples[1:2], empty, samples[2:], empty]
-    found = list(model.stream(blocks, clip.template, 0))
-    assert np.array_equal(found, list(model.stream([samples], clip.template, 0)))
-
-
-def test_a_frame_waits_for_the_stated_look_ahead_at_most(reference, model) -> None:
-    clip = reference.clips["long"]
-    heard_s = 0.0
-    waits = []
-
-    def blocks():
-        nonlocal heard_s
-        for block in cut(clip.samples[: 4 * RATE_HZ], 160):
-            heard_s += len(block) / RATE_HZ
-            yield block
-
-    for index, _ in enumerate(model.stream(blocks(), clip.template, 0)):
-        waits.append(heard_s - index / model.fps)
-    frame_s, feature_s, block_s = 1 / model.fps, 400 / RATE_HZ, 0.01
-    assert max(waits) <= STREAM.look_ahead_s + frame_s + feature_s + block_s
-    assert max(waits) > STREAM.look_ahead_s / 2
-
-
-def test_a_stream_holds_no_more_the_longer_it_gets(reference, model) -> None:
-    encoder = WindowedEncoder(model.network, Windows(past_s=1.0, hop_s=0.4, ahead_s=0.2))
+def test_windows_hold_no_more_the_longer_the_sound(reference, model) -> None:
     noise = torch.randn(RATE_HZ, generator=torch.Generator().manual_seed(0))
+    statistics = SoundStatistics.of(noise.repeat(12))
+    encoder = WindowedEncoder(
+        model.network, Windows(past_s=1.0, hop_s=0.4, ahead_s=0.2), statistics
+    )
     held = []
     for _ in range(12):
         for _speech in encoder.hear(noise):
@@ -81,14 +46,26 @@ def test_windows_of_a_long_file_use_the_whole_clips_statistics(reference, model)
 
 
 @pytest.mark.parametrize("size", [777, 40_000])
-def test_a_long_file_in_blocks_is_the_long_array(size: int, reference, model, monkeypatch) -> None:
-    monkeypatch.setattr(predictor, "PIECE_BYTES", 4 * 10_007)
+def test_a_long_file_in_blocks_is_the_long_array(size: int, reference, model) -> None:
     clip = reference.clips["long"]
     expected = model.vertices(clip.samples, clip.template, clip.subject, whole_clip_s=0.0)
-    found = list(model.long(cut(clip.samples, size), clip.template, clip.subject))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    blocks = cut(clip.samples, size)
+    found = list(model.meshes(blocks, clip.template, clip.subject, whole_clip_s=0.0))
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=0, atol=1e-6)
     with pytest.raises(SpeechTooShort):
-        next(model.long([clip.samples[:3000]], clip.template, clip.subject))
+        next(model.meshes([clip.samples[:3000]], clip.template, clip.subject))
+
+
+@pytest.mark.parametrize("size", [160, 1237, 50_000])
+def test_cutting_changes_nothing(size: int, reference, model) -> None:
+    clip = reference.clips["short"]
+    samples = clip.samples[: 4 * RATE_HZ]
+    empty = samples[:0]
+    blocks = [empty, samples[:1], empty, *cut(samples[1:], size), empty]
+    for whole_clip_s in (0.0, 120.0):
+        whole = model.vertices(samples, clip.template, 0, whole_clip_s=whole_clip_s)
+        parts = list(model.meshes(blocks, clip.template, 0, whole_clip_s=whole_clip_s))
+        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=1e-6)
 
 
 def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
@@ -99,40 +76,16 @@ def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
         features = model.network.audio_encoder.feature_extractor(sound, statistics)
         whole = model.network.speech(model.network.aligned(features))
         encoder = WindowedEncoder(
-            model.network,
-            Windows(past_s=3.0, hop_s=2.0, ahead_s=3.0),
-            statistics=statistics,
-            features=feature_count(len(sound)),
+            model.network, Windows(past_s=3.0, hop_s=2.0, ahead_s=3.0), statistics
         )
-        parts = [*encoder.hear(sound), *encoder.finish()]
+        parts = list(encoder.hear(sound))
     assert len(parts) > 10
     found = torch.cat(parts)
     assert found.shape == whole.shape
     assert float((found - whole).std() / whole.std()) < 0.05
 
 
-def test_a_known_length_puts_frames_where_the_whole_clip_has_them(reference, model) -> None:
-    clip = reference.clips["short"]
-    blocks = cut(clip.samples, 999)
-    found = list(model.stream(blocks, clip.template, clip.subject, length=len(clip.samples)))
-    wide = Windows(past_s=9.0, hop_s=9.0, ahead_s=9.0)
-    near = list(
-        model.stream(blocks, clip.template, clip.subject, length=len(clip.samples), windows=wide)
-    )
-    assert np.abs(near - clip.vertices).max() < 1e-5
-    assert np.abs(found - clip.vertices).max() < 0.05
-
-
-@pytest.mark.parametrize("share", [0.5, 0.99, 1.5])
-def test_a_wrong_length_loses_no_frame(share: float, reference, model) -> None:
-    clip = reference.clips["short"]
-    length = int(share * len(clip.samples))
-    found = list(model.stream(cut(clip.samples, 999), clip.template, 0, length=length))
-    assert len(found) == len(clip.vertices)
-    assert np.isfinite(found).all()
-
-
-def test_running_statistics_are_those_of_all_sound_so_far() -> None:
+def test_statistics_of_blocks_are_those_of_all_sound() -> None:
     sound = made_up.sound(3.0)
     parts = SoundStatistics()
     for block in (sound[:3], sound[3:7], sound[7:20_001], sound[20_001:]):
@@ -149,9 +102,9 @@ def test_running_statistics_are_those_of_all_sound_so_far() -> None:
 def test_too_little_sound(reference, model) -> None:
     template = reference.clips["short"].template
     with pytest.raises(SpeechTooShort):
-        list(model.stream([np.zeros(100, np.float32)], template, 0))
+        list(model.meshes([np.zeros(100, np.float32)], template, 0))
     with pytest.raises(SpeechTooShort):
-        list(model.stream([], template, 0))
+        list(model.meshes([], template, 0))
 
 
 @pytest.mark.parametrize("config", [VOCASET, BIWI])
@@ -172,5 +125,4 @@ def test_any_length_gives_as_many_frames_either_way(config) -> None:
         samples = made_up.sound(count / RATE_HZ).numpy()
         whole = model.vertices(samples, template, 0)
         assert len(whole) == made.frames(feature_count(count))
-        assert len(list(model.stream(cut(samples, 999), template, 0))) == len(whole)
         assert len(model.vertices(samples, template, 0, whole_clip_s=0.0)) == len(whole)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mesh_preview import draw, read_glb, strip
 
 from mdth.artefacts import MeshSequence
 from mdth.errors import InputError, UnreadableMedia
-from mdth.mesh_export import surface
-from mdth.mesh_export.export import export, export_animation
-from mdth.mesh_export.preview import draw, read_glb, strip
+from mdth.mesh import surface
+from mdth.mesh.export import export, export_animation
 
 MILLIMETRE = 1e-3
 SOUND = Path("somewhere/speech.wav")
@@ -135,8 +135,8 @@ def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> Non
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)
     with pytest.raises(InputError, match="478"):
         export(opening, tmp_path / "a.npz", neutral=rest[:468])
-    with pytest.raises(InputError, match="task"):
-        export(opening, tmp_path / "a.csv", neutral=rest)
+    with pytest.raises(InputError, match="no frames"):
+        export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.csv", neutral=rest)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,8 +1,8 @@
 """A strip of pictures of an animated `.glb`, drawn from the file alone.
 
-    python -m mdth.mesh_export.preview talk.glb strip.png --frames 8
+    python scripts/mesh_preview.py talk.glb strip.png --frames 8
 
-Reads what `mdth.mesh_export.gltf` writes: one primitive with morph targets and one animation.
+Reads what `mdth.mesh.gltf` writes: one primitive with morph targets and one animation.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.errors import UnreadableMedia
-from mdth.mesh_export.surface import Animation, normals
+from mdth.mesh.surface import Animation, normals
 
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.floating]
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     from PIL import Image as PillowImage
 
-    parser = argparse.ArgumentParser(prog="python -m mdth.mesh_export.preview")
+    parser = argparse.ArgumentParser(prog="scripts/mesh_preview.py")
     parser.add_argument("glb", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--frames", type=int, default=8)

@@ -1,6 +1,6 @@
 """Read MediaPipe's canonical face mesh out of `face_landmarker.task` into `canonical.npz`.
 
-Run once, `python -m mdth.face.make_canonical face_landmarker.task`; its result is in the package.
+Run once, `python scripts/make_canonical.py face_landmarker.task`; its result is in the package.
 The bundle is a zip; its `geometry_pipeline_metadata_landmarks.binarypb` is a protocol buffer whose
 field 1 is the mesh: field 3 the vertex buffer (floats x y z u v), field 4 the index buffer.
 """
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+CANONICAL = Path(__file__).parents[1] / "src/mdth/face/canonical.npz"
 
 
 def _varint(buffer: bytes, at: int) -> tuple[int, int]:
@@ -62,6 +64,4 @@ def canonical_mesh(task: Path) -> tuple[np.ndarray, np.ndarray]:
 
 if __name__ == "__main__":
     vertices, triangles = canonical_mesh(Path(sys.argv[1]))
-    np.savez_compressed(
-        Path(__file__).with_name("canonical.npz"), vertices=vertices, triangles=triangles
-    )
+    np.savez_compressed(CANONICAL, vertices=vertices, triangles=triangles)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth.mesh_export.surface import Animation
+from mdth.mesh.surface import Animation
 
 
 def usda_lines(animation: Animation, extras: dict[str, Any]) -> Iterator[str]:

@@ -11,10 +11,10 @@ import numpy as np
 from mdth.artefacts import MeshSequence
 from mdth.errors import InputError
 from mdth.face import topology
-from mdth.mesh_export import arkit, surface
-from mdth.mesh_export.gltf import glb
-from mdth.mesh_export.surface import Animation, FloatArray
-from mdth.mesh_export.usd import usda_lines
+from mdth.mesh import arkit, surface
+from mdth.mesh.gltf import glb
+from mdth.mesh.surface import Animation, FloatArray
+from mdth.mesh.usd import usda_lines
 
 SUFFIXES = (".glb", ".npz", ".csv", ".usda")
 
@@ -24,17 +24,15 @@ def export(
     path: Path,
     *,
     neutral: FloatArray,
-    task: Path | None = None,
     sound: Path | None = None,
     rate_hz: int | None = None,
 ) -> None:
     """Write the 478-vertex face as `.glb`, `.npz`, `.csv` (ARKit weights) or `.usda`.
 
-    neutral: [478,3], face frame, eye distances; offsets start from it. task:
-    `face_landmarker.task`, needed for `.csv`. sound, rate_hz: the speech and its sampling rate,
-    named in the file; a CSV has no place for them, so a `.csv.json` beside it does. Weights are
-    those beyond the neutral face's own: 0 at rest. Raises InputError for another suffix or no
-    frames, CheckpointError for a wrong task.
+    neutral: [478,3], face frame, eye distances; offsets start from it. sound, rate_hz: the speech
+    and its sampling rate, named in the file; a CSV has no place for them, so a `.csv.json` beside
+    it does. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for
+    another suffix or no frames.
     """
     if len(neutral) != topology.VERTEX_COUNT:
         raise InputError(f"{len(neutral)} vertices, not the {topology.VERTEX_COUNT} of the face")
@@ -42,13 +40,8 @@ def export(
         export_animation(surface.of_face(sequence, neutral), path, sound=sound, rate_hz=rate_hz)
         return
     _check(path, len(sequence.offsets))
-    if task is None:
-        raise InputError(f"{path}: ARKit weights need face_landmarker.task")
-    network = arkit.Blendshapes(task)
-    weights = arkit.beyond_rest(
-        network.weights(neutral + sequence.offsets), network.weights(neutral[None])[0]
-    )
-    lines = arkit.csv_lines(weights, sequence.fps)
+    weights = arkit.weights(np.concatenate([neutral[None], neutral + sequence.offsets]))
+    lines = arkit.csv_lines(arkit.beyond_rest(weights[1:], weights[0]), sequence.fps)
     _write(path, lambda part: part.write_text("".join(lines), "utf-8"))
     about = json.dumps(_extras(sequence.fps, sound, rate_hz))
     _write(path.with_name(f"{path.name}.json"), lambda part: part.write_text(about, "utf-8"))
