@@ -126,7 +126,7 @@ def speed(picture: Path, speech: Path, folder: Path) -> None:
     import mdth
     from mdth.face.portrait import face_height_px
 
-    avatar = mdth.prepare(picture, engine="embedded")
+    avatar = mdth.prepare(picture)
     mdth.talk(avatar, speech, folder / "warm.mp4", preview=True)
     start, cpu = time.perf_counter(), time.process_time()
     made = mdth.talk(avatar, speech, folder / "speed.mp4", fps=FPS)
@@ -151,8 +151,9 @@ def stages(picture: Path, speech: Path) -> None:
     avatar = engine.prepare(Source(picture), options)
     drive = engine.drive(avatar, options)
     with job() as watch:
-        blocks = each("read speech", read_blocks(speech))
-        driving = [mesh for block in blocks for mesh in drive.feed(block)]
+        driving = [
+            m for block in each("read speech", read_blocks(speech)) for m in drive.feed(block)
+        ]
         driving += drive.finish()
     paint: dict[str, float] = defaultdict(float)
     renderer = timed_renderer(avatar.portrait, paint)
@@ -206,13 +207,17 @@ def timed(step: Callable[..., Any], name: str, seconds: dict[str, float]) -> Cal
 def first_frame(what: str, picture: Path, speech: Path) -> None:
     """Seconds from the call to the first frame, networks loaded before."""
     import mdth
-    from mdth.media.audio import read_blocks
+    from mdth import engines
+    from mdth.options import Options
+    from mdth.pipeline import Speech, frames
 
-    avatar = mdth.prepare(picture, engine="embedded")
+    avatar, options = mdth.prepare(picture), Options.of(fps=FPS)
     for _ in range(2):
         start = time.perf_counter()
-        with closing(mdth.open_session(avatar, fps=FPS)) as session:
-            next(frame for block in read_blocks(speech) for frame in session.feed(block))
+        with closing(
+            frames(engines.of(avatar, options), avatar, Speech.of(speech), options)
+        ) as made:
+            next(made)
             spent = time.perf_counter() - start
     row(f"first frame, speech of {what}", f"{spent:.2f} s")
 

@@ -271,16 +271,7 @@ def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
 def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made_up_sets.main(["biwi", str(tmp_path / "set"), "--vertices", "10", "--subjects", "1",
                   "--sentences", "3", "--duration-s", "1"])  # fmt: skip
-    options = [
-        "--encoder",
-        "small",
-        "--feedback",
-        "taught",
-        "--device",
-        "cpu",
-        "--score-every",
-        "1",
-    ]
+    options = "--encoder small --feedback taught --device cpu --score-every 1".split()
     command = ["biwi", str(tmp_path / "set"), str(tmp_path / "run"), *options]
     train.main([*command, "--steps", "1"])
     train.main([*command, "--steps", "2"])
