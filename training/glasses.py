@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import glasses
-from mdth.face.glasses import SIZE, FloatArray, Image
+from mdth.face.find import TRACKER
+from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.film import TRACKER
 from mdth.media.image import read_image
 
 log = logging.getLogger("mdth")
@@ -41,7 +42,7 @@ TEMPLES, BRIDGE = (127, 356), 168
 class Faces:
     """Patches of faces: name -> patch and mesh in it."""
 
-    patches: dict[str, tuple[Image, FloatArray]] = field(default_factory=dict)
+    patches: dict[str, tuple[Frame, FloatArray]] = field(default_factory=dict)
 
     def people(self) -> list[str]:
         """Who is in them, without those who really wear glasses."""
@@ -66,7 +67,7 @@ def read_faces(stills: Path) -> Faces:
     return faces
 
 
-def draw_glasses(eyes: Image, mesh: FloatArray, random: np.random.Generator) -> Image:
+def draw_glasses(eyes: Frame, mesh: FloatArray, random: np.random.Generator) -> Frame:
     """A patch with glasses of some shape, thickness and colour drawn on it."""
     layer = np.zeros((SIZE[1] * FINE, SIZE[0] * FINE), np.uint8)
     half_width, half_height = random.uniform(23, 34), random.uniform(15, 25)
@@ -99,12 +100,12 @@ def draw_glasses(eyes: Image, mesh: FloatArray, random: np.random.Generator) -> 
     return np.asarray(np.clip(worn, 0, 255), np.uint8)
 
 
-def _draw(layer: Image, line: FloatArray, thick: float) -> None:
+def _draw(layer: Frame, line: FloatArray, thick: float) -> None:
     points = np.round(line * FINE * 16).astype(np.int32)
     cv2.polylines(layer, [points], False, 255, max(1, int(thick * FINE)), cv2.LINE_AA, 4)
 
 
-def varied(eyes: Image, random: np.random.Generator) -> Image:
+def varied(eyes: Frame, random: np.random.Generator) -> Frame:
     """A patch a little moved, lighter or darker."""
     move = np.array([[1, 0, random.uniform(-2, 2)], [0, 1, random.uniform(-2, 2)]])
     moved = cv2.warpAffine(eyes, move, SIZE, borderMode=cv2.BORDER_REPLICATE)

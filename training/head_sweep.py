@@ -19,16 +19,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.hinge import Hinge, at
-from mdth.embedded.render.motion import FloatArray, Rigid, rigid_motion, sample
+from mdth.embedded.render.motion import Rigid, rigid_motion, sample
 from mdth.embedded.render.person import Layers
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
+from mdth.face.find import SEGMENTER, TRACKER
 from mdth.face.portrait import prepare_portrait
 from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
 
 log = logging.getLogger("mdth")

@@ -24,7 +24,7 @@ CARD: dict[str, Any] = {
     ),
     "how": (
         "Half of a run of 11 minutes on an H200; in the second half the scores moved by 0.2 dB. "
-        "`bfv2v.mouth_finish` mixes and sharpens what it paints; its shares were chosen on "
+        "`mouth_network.finished` mixes and sharpens what it paints; its shares were chosen on "
         "the people that the scores are from. The shaded cavity of commit e539872, put "
         "by hand in the place of today's drawing (--every 25), had GMSD 0.110, 0.122 and 0.120 on "
         "the three sets, PSNR 16.4, 16.2 and 14.7 dB."

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mdth.embedded.render.conditions import CHANNELS
-from mdth.embedded.render.mouth_finish import finished
+from mdth.embedded.render.mouth_network import finished
 from mdth.embedded.render.tone import Tone
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdth.embedded.motion.landmarks import LANDMARKS, FloatArray, flame_to_face
+from mdth.artefacts import FloatArray
+from mdth.embedded.motion.landmarks import LANDMARKS, flame_to_face
 from mdth.face import geometry, topology
 from mdth.motion.head import REST, HeadState
 

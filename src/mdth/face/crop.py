@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray, Frame
 
 SIZE_PX = 256
 # Room around the box of a whole track: the square is this much larger.
@@ -38,16 +36,14 @@ class Crop:
     @property
     def back(self) -> FloatArray:
         """[2,3], picture px = back @ (crop px, 1)."""
-        inverse: FloatArray = np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
-        return inverse
+        return np.asarray(np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2])
 
     def points(self, points: FloatArray) -> FloatArray:
         """Points [...,3] px of the picture -> px of the crop; the depth is scaled like the rest."""
         flat = points[..., :2] @ self.matrix[:, :2].T + self.matrix[:, 2]
-        placed: FloatArray = np.concatenate([flat, points[..., 2:] * self.scale], axis=-1)
-        return placed
+        return np.asarray(np.concatenate([flat, points[..., 2:] * self.scale], axis=-1))
 
-    def cut(self, picture: Image) -> Image:
+    def cut(self, picture: Frame) -> Frame:
         """RGB uint8 [size,size,3]; what lies outside of the picture mirrors what is inside."""
         # Where the picture is finer than the crop, a larger one is cut and averaged.
         finer = max(1, int(np.ceil(1 / self.scale - 0.1)))

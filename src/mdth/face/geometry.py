@@ -8,11 +8,9 @@ corners). A pose takes one to the other: picture = scale * rotation @ face + tra
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import topology
-
-FloatArray = npt.NDArray[np.floating]
 
 # From the camera to the face in eye distances, about 75 cm: how a size change becomes a z movement.
 VIEW_DISTANCE = 8.0
@@ -69,29 +67,25 @@ def to_face(meshes: FloatArray, pose: Pose) -> FloatArray:
 def to_picture(faces: FloatArray, pose: Pose) -> FloatArray:
     """Face frame [T,V,3] -> meshes [T,V,3] px."""
     turned = np.einsum("tvj,tij->tvi", faces, pose.rotation)
-    placed: FloatArray = turned * pose.scale[:, None, None] + pose.translation[:, None]
-    return placed
+    return np.asarray(turned * pose.scale[:, None, None] + pose.translation[:, None])
 
 
 def eye_distance(meshes: FloatArray) -> FloatArray:
     """Distance of the outer eye corners, [...,V,3] -> [...], in the meshes' unit."""
     left, right = topology.OUTER_EYE_CORNERS
-    distance: FloatArray = np.linalg.norm(meshes[..., left, :] - meshes[..., right, :], axis=-1)
-    return distance
+    return np.asarray(np.linalg.norm(meshes[..., left, :] - meshes[..., right, :], axis=-1))
 
 
 def lip_opening(faces: FloatArray) -> FloatArray:
     """Gap of the inner lips at the middle, [...,V,3] -> [...], in the meshes' unit."""
     upper, lower = topology.LIP_MID_PAIR
-    gap: FloatArray = np.linalg.norm(faces[..., lower, :] - faces[..., upper, :], axis=-1)
-    return gap
+    return np.asarray(np.linalg.norm(faces[..., lower, :] - faces[..., upper, :], axis=-1))
 
 
 def mouth_width(faces: FloatArray) -> FloatArray:
     """Distance of the inner mouth corners, [...,V,3] -> [...], in the meshes' unit."""
     left, right = topology.MOUTH_CORNERS
-    width: FloatArray = np.linalg.norm(faces[..., left, :] - faces[..., right, :], axis=-1)
-    return width
+    return np.asarray(np.linalg.norm(faces[..., left, :] - faces[..., right, :], axis=-1))
 
 
 def eye_openings(faces: FloatArray) -> FloatArray:
@@ -112,8 +106,7 @@ def rotation_from_euler_deg(yaw: float, pitch: float, roll: float) -> FloatArray
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    rotation: FloatArray = about_z @ about_x @ about_y
-    return rotation
+    return np.asarray(about_z @ about_x @ about_y)
 
 
 def euler_deg(rotation: FloatArray) -> FloatArray:
@@ -121,5 +114,4 @@ def euler_deg(rotation: FloatArray) -> FloatArray:
     pitch = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
     yaw = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])
     roll = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
-    degrees: FloatArray = np.rad2deg(np.stack([-yaw, pitch, roll], axis=-1))
-    return degrees
+    return np.asarray(np.rad2deg(np.stack([-yaw, pitch, roll], axis=-1)))

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry, topology
-
-Image = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.floating]
 
 # The patch around the eyes: this many px per eye distance, and the eyes' place in it.
 UNIT, SIZE, EYES_AT = 120, (200, 160), (100, 80)
@@ -24,7 +21,7 @@ MOST, FLAT = 0.5, 4.0
 WEIGHTS = Path(__file__).parents[1] / "weights" / "glasses.npz"
 
 
-def likelihood(picture: Image, mesh: FloatArray) -> float:
+def likelihood(picture: Frame, mesh: FloatArray) -> float:
     """How likely the face `mesh` [478,3] px of an RGB picture wears glasses, 0..1."""
     weights, bias = _weights()
     score = float(features(patch(picture, mesh)[0]) @ weights + bias)
@@ -37,7 +34,7 @@ def _weights() -> tuple[FloatArray, float]:
         return file["weights"].astype(np.float64), float(file["bias"])
 
 
-def patch(picture: Image, mesh: FloatArray) -> tuple[Image, FloatArray]:
+def patch(picture: Frame, mesh: FloatArray) -> tuple[Frame, FloatArray]:
     """The face's eyes upright at a fixed size, RGB [160,200,3], and the mesh [478,2] in it."""
     shrink = min(1.0, UNIT / float(geometry.eye_distance(mesh)))
     if shrink < 1:
@@ -50,12 +47,12 @@ def patch(picture: Image, mesh: FloatArray) -> tuple[Image, FloatArray]:
     scale = UNIT / float(np.linalg.norm(right - left))
     turn = scale * np.array([along, [-along[1], along[0]]])
     shift = np.array(EYES_AT) - turn @ (left + right) / 2
-    matrix = np.concatenate([turn, shift[:, None]], 1)
+    matrix = np.column_stack([turn, shift])
     upright = cv2.warpAffine(picture, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(upright, np.uint8), places @ turn.T + shift
 
 
-def features(eyes: Image) -> FloatArray:
+def features(eyes: Frame) -> FloatArray:
     """Histograms of edge directions of a patch, [1920].
 
     Dalal, Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.

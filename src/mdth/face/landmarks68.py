@@ -6,9 +6,8 @@ Sagonas, Tzimiropoulos, Zafeiriou, Pantic, "300 faces in-the-wild challenge", IC
 """
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 COUNT = 68
 # The vertex that is nearest to each point of a 68-point predictor, mirrored alike on both sides, on

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import CheckpointError
 from mdth.face import geometry, topology
 
-Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.float32]
 
 # The network sees 256 px; a square of this many eye distances around the head is looked at again.
@@ -23,53 +23,46 @@ EDGE_CONTRAST = 0.02
 SURE = (0.06, 0.94)
 
 
-class PersonSegmenter:
-    """Soft masks of the person whose face is known."""
+def person_mask(picture: Frame, mesh: FloatArray, model: Path) -> Mask:
+    """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
 
-    def __init__(self, model: Path) -> None:
-        if not model.is_file():
-            raise CheckpointError(f"{model}: no person model there; run `mdth assets fetch`")
-        self._model = model.read_bytes()
+    Soft at hair, true to the picture's edges; other people are 0 unless they touch this one.
+    Raises CheckpointError without the model.
+    """
+    import mediapipe as mp
+    from mediapipe.tasks.python import BaseOptions, vision
 
-    def mask(self, picture: Image, mesh: npt.NDArray[np.floating]) -> Mask:
-        """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
+    if not model.is_file():
+        raise CheckpointError(f"{model}: no person model there; run `mdth assets fetch`")
+    options = vision.ImageSegmenterOptions(
+        base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
+        output_confidence_masks=True,
+        output_category_mask=False,
+    )
+    with vision.ImageSegmenter.create_from_options(options) as segmenter:
 
-        Soft at hair, true to the picture's edges; other people are 0 unless they touch this one.
-        """
-        import mediapipe as mp
-        from mediapipe.tasks.python import BaseOptions, vision
+        def look(part: Frame) -> Mask:
+            rgb = np.ascontiguousarray(part)
+            result = segmenter.segment(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
+            return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
 
-        options = vision.ImageSegmenterOptions(
-            base_options=BaseOptions(model_asset_buffer=self._model),
-            output_confidence_masks=True,
-            output_category_mask=False,
-        )
-        with vision.ImageSegmenter.create_from_options(options) as segmenter:
-
-            def look(part: Image) -> Mask:
-                rgb = np.ascontiguousarray(part)
-                result = segmenter.segment(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
-                return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
-
-            found = look(picture)
-            left, top, right, bottom = close_up(mesh, (picture.shape[1], picture.shape[0]))
-            if (right - left) * (bottom - top) < 0.7 * found.size:
-                found[top:bottom, left:right] = look(picture[top:bottom, left:right])
-        unit = float(geometry.eye_distance(mesh))
-        return own_part(refined(picture, found, unit), mesh)
+        found = look(picture)
+        head = close_up(mesh, (picture.shape[1], picture.shape[0]))
+        if found[head].size < 0.7 * found.size:
+            found[head] = look(picture[head])
+    return own_part(refined(picture, found, float(geometry.eye_distance(mesh))), mesh)
 
 
-def close_up(mesh: npt.NDArray[np.floating], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The square around a head, x0 y0 x1 y1 px, cut at the picture's border (width, height)."""
+def close_up(mesh: FloatArray, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the square around a head, in a picture of (width, height)."""
     middle = mesh[list(topology.OUTER_EYE_CORNERS), :2].mean(0)
     side = CLOSE_UP * float(geometry.eye_distance(mesh))
     low = middle - side * np.array([0.5, ABOVE_EYES])
-    x0, y0 = np.clip(np.round(low).astype(int), 0, size).tolist()
-    x1, y1 = np.clip(np.round(low + side).astype(int), 0, size).tolist()
-    return x0, y0, x1, y1
+    x, y = np.clip(np.round([low, low + side]).astype(int), 0, size).T.tolist()
+    return slice(*y), slice(*x)
 
 
-def refined(picture: Image, mask: Mask, unit: float) -> Mask:
+def refined(picture: Frame, mask: Mask, unit: float) -> Mask:
     """The mask [H,W] drawn to the picture's edges by a guided filter.
 
     unit: px per eye distance. He, Sun, Tang, "Guided image filtering", ECCV 2010.
@@ -80,7 +73,7 @@ def refined(picture: Image, mask: Mask, unit: float) -> Mask:
     return np.asarray(np.clip((fine - SURE[0]) / (SURE[1] - SURE[0]), 0, 1), np.float32)
 
 
-def own_part(mask: Mask, mesh: npt.NDArray[np.floating]) -> Mask:
+def own_part(mask: Mask, mesh: FloatArray) -> Mask:
     """Only what is connected to the face; holes in the face are closed. Empty if it is not there.
 
     A face of which the mask covers less than two thirds was not found.

@@ -1,6 +1,5 @@
 """A picture, or a clip's best frame -> the person's portrait: the picture and the face in it."""
 
-import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
 from mdth.face.glasses import likelihood
-from mdth.face.person import PersonSegmenter
+from mdth.face.person import person_mask
 from mdth.face.tracker import FaceTracker
 
 log = logging.getLogger("mdth")
@@ -60,12 +59,10 @@ def prepare_portrait(
             f"{MIN_FACE_PX} are needed; crop the picture to the face or use a larger one"
         )
     yaw, pitch, _ = geometry.euler_deg(geometry.head_pose(mesh[None]).rotation)[0]
-    if max(abs(yaw), abs(pitch)) > FRONTAL_DEG:
-        log.warning(
-            "the face is turned by %.0f degrees; one seen from the front works best",
-            max(abs(yaw), abs(pitch)),
-        )
-    person = PersonSegmenter(person_model).mask(image, mesh) if person_model else None
+    turn = max(abs(yaw), abs(pitch))
+    if turn > FRONTAL_DEG:
+        log.warning("the face is turned by %.0f degrees; one seen from the front works best", turn)
+    person = person_mask(image, mesh, person_model) if person_model else None
     return Portrait(image, mesh, person, likelihood(image, mesh))
 
 
@@ -84,7 +81,7 @@ def best_frame(
     """
     step = max(1, count // FRAMES_LOOKED_AT) if count else 10
     best: tuple[float, Frame, Mesh] | None = None
-    with contextlib.closing(FaceTracker(tracker_model)) as tracker:
+    with FaceTracker(tracker_model) as tracker:
         for index, frame in enumerate(frames):
             meshes = tracker.faces(frame) if index % step == 0 else []
             if len(meshes) < (face or 1):
@@ -95,10 +92,9 @@ def best_frame(
                 best = score, frame, mesh
     if best is None:
         raise NoFaceFound("no face in the clip; use one that shows a face from the front")
-    picture = _even(best[1])
-    return prepare_portrait(
-        picture, tracker_model=tracker_model, person_model=person_model, face=face
-    )
+    height, width = best[1].shape[:2]
+    even = np.ascontiguousarray(best[1][: height // 2 * 2, : width // 2 * 2])
+    return prepare_portrait(even, tracker_model=tracker_model, person_model=person_model, face=face)
 
 
 def shrunk(portrait: Portrait, max_size: int) -> Portrait:
@@ -146,10 +142,9 @@ def find_faces(image: Frame, tracker: FaceTracker, *, all_of_them: bool = False)
     for per_side in TILES_PER_SIDE:
         if (meshes and not all_of_them) or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
             break
-        for left, top, tile in _tiles(image, per_side):
-            offset = np.array([left, top, 0], np.float32)
+        for offset, tile in _tiles(image, per_side):
             found = (mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile))
-            meshes += [m for m in found if _is_face(m) and not _among(m, meshes)]
+            meshes += [mesh for mesh in found if _is_face(mesh) and _is_new(mesh, meshes)]
     return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
@@ -164,24 +159,23 @@ def _chosen(meshes: list[Mesh], face: int | None) -> Mesh:
     return meshes[face - 1]
 
 
-def _tiles(image: Frame, per_side: int) -> Iterator[tuple[int, int, Frame]]:
-    """Left, top and pixels of tiles that overlap by half."""
-    height, width = image.shape[:2]
-    tile = max(SMALLEST_TILE_PX, 2 * min(height, width) // (per_side + 1))
-    for top in _starts(height, tile):
-        for left in _starts(width, tile):
-            yield left, top, image[top : top + tile, left : left + tile]
-
-
-def _starts(length: int, tile: int) -> list[int]:
-    last = max(0, length - tile)
-    count = 1 + -(-last // max(1, tile // 2))
-    return sorted({round(start) for start in np.linspace(0, last, count)})
+def _tiles(image: Frame, per_side: int) -> Iterator[tuple[Mesh, Frame]]:
+    """Places x y 0 px and pixels of tiles that overlap by half."""
+    size = max(SMALLEST_TILE_PX, 2 * min(image.shape[:2]) // (per_side + 1))
+    rows, columns = (
+        np.linspace(0, last, 1 + -(-last // (size // 2))).round().astype(int)
+        for last in (max(0, length - size) for length in image.shape[:2])
+    )
+    for top in rows:
+        for left in columns:
+            yield (
+                np.array([left, top, 0], np.float32),
+                image[top : top + size, left : left + size],
+            )
 
 
 def _is_face(mesh: FloatArray) -> bool:
-    rigid = topology.RIGID
-    pose = geometry.fit_similarity(mesh[None, rigid], topology.CANONICAL[rigid])
+    rigid, pose = topology.RIGID, geometry.head_pose(mesh[None])
     misfit = geometry.to_face(mesh[None, rigid], pose)[0] - topology.CANONICAL[rigid]
     return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
 
@@ -193,20 +187,12 @@ def _is_whole(mesh: FloatArray, tile: Frame) -> bool:
     return bool((mesh[:, :2] > margin).all() and (mesh[:, :2] < inside).all())
 
 
-def _among(mesh: FloatArray, meshes: list[Mesh]) -> bool:
-    return any(_overlap(mesh, other) > MOST_OVERLAP for other in meshes)
-
-
-def _overlap(a: FloatArray, b: FloatArray) -> float:
-    """Shared part of two faces' boxes, relative to the smaller one."""
-    low, high = (
-        np.stack([m[:, :2].min(axis=0) for m in (a, b)]),
-        np.stack([m[:, :2].max(axis=0) for m in (a, b)]),
-    )
-    shared = np.clip(high.min(axis=0) - low.max(axis=0), 0, None)
-    return float(shared.prod() / (high - low).prod(axis=1).min())
-
-
-def _even(frame: Frame) -> Frame:
-    height, width = frame.shape[:2]
-    return np.ascontiguousarray(frame[: height // 2 * 2, : width // 2 * 2])
+def _is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
+    """Whether no other face shares much of its box, relative to the smaller box of the two."""
+    low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
+    for other in meshes:
+        first, last = other[:, :2].min(axis=0), other[:, :2].max(axis=0)
+        shared = np.clip(np.minimum(high, last) - np.maximum(low, first), 0, None).prod()
+        if shared > MOST_OVERLAP * min((high - low).prod(), (last - first).prod()):
+            return False
+    return True

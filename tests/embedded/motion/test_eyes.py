@@ -28,7 +28,7 @@ def test_the_upper_lid_goes_nearly_all_the_way(faces):
 
 def test_lid_skin_follows_less_the_further_it_is(faces):
     moved = np.linalg.norm(eyes.move_lids(faces["shut"], np.ones(2)), axis=1)
-    lid, first, second = (moved[rows] for rows in eyes.EYES[0][:, 1:8])
+    lid, first, second = (moved[rows] for rows in topology.EYES[0][:, 1:8])
     assert (lid > first).all()
     assert (first > second).all()
     assert (second > 0).all()
@@ -36,7 +36,7 @@ def test_lid_skin_follows_less_the_further_it_is(faces):
 
 def test_a_blink_leaves_irises_corners_and_the_rest_of_the_face(faces):
     moved = np.abs(eyes.move_lids(faces["shut"], np.ones(2))).max(axis=1)
-    rest = np.setdiff1d(np.arange(478), np.concatenate([rows[:, 1:] for rows in eyes.EYES]))
+    rest = np.setdiff1d(np.arange(478), np.concatenate([rows[:, 1:] for rows in topology.EYES]))
     assert not moved[rest].any()
     assert not moved[IRISES].any()
     assert not moved[[*topology.OUTER_EYE_CORNERS, *topology.INNER_EYE_CORNERS]].any()
@@ -86,7 +86,7 @@ def test_brows_take_the_forehead_along_and_leave_eyes_and_mouth(faces, folds):
 
 
 def test_rows_of_both_eyes_run_from_the_outer_corner_over_the_top():
-    for rows, corner in zip(eyes.EYES, topology.OUTER_EYE_CORNERS, strict=True):
+    for rows, corner in zip(topology.EYES, topology.OUTER_EYE_CORNERS, strict=True):
         assert rows[0, 0] == corner
-    mirrored = topology.CANONICAL[eyes.EYES[1]] * [-1, 1, 1]
-    np.testing.assert_allclose(topology.CANONICAL[eyes.EYES[0]], mirrored, atol=1e-3)
+    mirrored = topology.CANONICAL[topology.EYES[1]] * [-1, 1, 1]
+    np.testing.assert_allclose(topology.CANONICAL[topology.EYES[0]], mirrored, atol=1e-3)

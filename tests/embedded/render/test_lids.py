@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdth.embedded.render import lashes
-from mdth.embedded.render.lids import clear
+from mdth.embedded.render.lids import EDGE, RING, clear
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
@@ -29,7 +28,7 @@ def mesh() -> np.ndarray:
 def combed(mesh: np.ndarray) -> np.ndarray:
     """Plain skin with lashes up from the middle of each upper lid, and a dark brow above."""
     frame = np.full((600, 512, 3), SKIN, np.uint8)
-    for edge, ring in zip(mesh[lashes.EDGE], mesh[lashes.RING], strict=True):
+    for edge, ring in zip(mesh[EDGE], mesh[RING], strict=True):
         ends = [np.round(p[:2]).astype(int).tolist() for p in (edge, ring)]
         cv2.line(frame, *ends, (LASH,) * 3, 1)
     brow = np.round(mesh[topology.BROW_LEFT, :2]).astype(np.int32)
@@ -49,7 +48,7 @@ def test_lashes_go_while_the_lid_comes_down(mesh: np.ndarray, eye: int) -> None:
         if changed.any():
             rows, columns = np.nonzero(changed)
             nine = slice(9 * eye, 9 * eye + 9)
-            near = mesh[lashes.EDGE[nine], :2]
+            near = mesh[EDGE[nine], :2]
             unit = float(geometry.eye_distance(mesh))
             assert columns.min() > near[:, 0].min() - 0.1 * unit
             assert columns.max() < near[:, 0].max() + 0.1 * unit
@@ -66,7 +65,7 @@ def test_plain_skin_stays(mesh: np.ndarray) -> None:
 
 
 def test_an_eye_at_the_border_is_no_error(mesh: np.ndarray) -> None:
-    away = mesh - [mesh[lashes.EDGE[:9], 0].mean() + 40, 0, 0]
+    away = mesh - [mesh[EDGE[:9], 0].mean() + 40, 0, 0]
     frame = np.full((600, 512, 3), SKIN, np.uint8)
     clear(frame, away, shut=1.0, eye=0)
     clear(frame, away - [5000, 0, 0], shut=1.0, eye=0)

@@ -7,7 +7,7 @@ import pytest
 
 from mdth.artefacts import Portrait
 from mdth.embedded.motion.drive import Driver
-from mdth.embedded.render import conditions, mouth_finish, mouth_network
+from mdth.embedded.render import conditions, mouth_network
 from mdth.embedded.render.cavity import Cavity
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
@@ -100,7 +100,7 @@ def test_a_network_that_copies_the_drawing_paints_it(
     portrait: Portrait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
-    monkeypatch.setattr(mouth_finish, "RAISED", (0.0, 0.0))
+    monkeypatch.setattr(mouth_network, "RAISED", (0.0, 0.0))
     network = MouthNetwork(networks.session(drawing()))
     mesh = opened(portrait, 0.12)
     rigid = rigid_motion(portrait.mesh.astype(float), mesh)
@@ -123,15 +123,15 @@ def test_finish_mixes_on_sharp_portraits_and_raises_detail_inside(log_scale, sha
     random = np.random.default_rng(3)
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3, 20:60, 30:100], planes[10] = 1, log_scale
-    flat = mouth_finish.finished(np.full((80, 128, 3), 0.4, np.float32), planes)
+    flat = mouth_network.finished(np.full((80, 128, 3), 0.4, np.float32), planes)
     assert flat[22:58, 32:98] == pytest.approx(0.4 * share, abs=0.01)
     painted = random.normal(0, 0.1, (80, 128, 3)).astype(np.float32)
-    made = mouth_finish.finished(painted, planes)
+    made = mouth_network.finished(painted, planes)
     assert made[25:55, 35:95].std() > 1.3 * share * painted[25:55, 35:95].std()
     # What the network says outside the lips does not reach inside.
     painted[planes[3] == 0] += 5
     inside = planes[3] == 1
-    assert np.abs(mouth_finish.finished(painted, planes) - made)[inside].max() < 1e-5
+    assert np.abs(mouth_network.finished(painted, planes) - made)[inside].max() < 1e-5
 
 
 def test_another_network_paints_otherwise(portrait: Portrait) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Motion
+from mdth.artefacts import FloatArray, Motion
 from mdth.embedded.motion.eyes import WIDEST
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
@@ -15,8 +14,6 @@ from mdth.face.smoothing import one_euro, smoothstep
 from mdth.face.topology import BROWS, IRISES
 from mdth.face.track import between, limit, nearest_rotations
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
-
-FloatArray = npt.NDArray[np.floating]
 
 EULER_LIMIT_DEG = 10.0
 TRANSLATION_LIMITS = np.array([0.25, 0.25, 0.5])
@@ -130,5 +127,4 @@ def _gaze_deg(upper: FloatArray, closed: FloatArray) -> FloatArray:
         return np.zeros_like(gaze)
     last_seen = np.maximum.accumulate(np.where(seen, np.arange(len(gaze)), np.argmax(seen)))
     held = gaze[last_seen]
-    centred: FloatArray = held - held.mean(axis=0)
-    return centred
+    return np.asarray(held - held.mean(axis=0))

@@ -3,12 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion import eyes, mouth
 from mdth.face import geometry
 from mdth.motion.head import HeadState
-
-FloatArray = npt.NDArray[np.floating]
 
 
 class Driver:

@@ -3,14 +3,12 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.motion.spread import spread
 from mdth.face import topology
-from mdth.face.topology import BROWS, IRISES
+from mdth.face.topology import BROWS, EYES, IRISES
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG
-
-FloatArray = npt.NDArray[np.floating]
 
 # The upper lid's share of the way to the lower, from the outer corner to the inner: near a corner
 # the lids meet half way, else the skin beside it folds over (tried on 363 portraits).
@@ -24,16 +22,6 @@ WIDEST = -0.25
 LID_FOLLOWS_GAZE = 0.5
 
 
-def _rows(outline: npt.NDArray[np.intp], rings: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """[3,16]: outline and two rings, from the outer corner over the top and back below."""
-    return np.concatenate([outline, rings]).reshape(3, 16)
-
-
-# The viewer's right outline is listed from the inner corner; the rings of both from the outer.
-EYES = (
-    _rows(topology.EYE_LEFT, topology.LIDS_LEFT),
-    _rows(np.roll(topology.EYE_RIGHT[::-1], -7), topology.LIDS_RIGHT),
-)
 # The second ring of skin, where the rims of glasses are.
 UNDER_GLASSES = np.concatenate([rows[2] for rows in EYES])
 _TOP = np.arange(1, 8)
@@ -50,8 +38,7 @@ def _brow_skin() -> FloatArray:
 
 def move_brows(offsets: FloatArray) -> FloatArray:
     """Offsets [478,3] of the face for offsets [20,3] of `BROWS`."""
-    moved: FloatArray = _brow_skin() @ offsets
-    return moved
+    return np.asarray(_brow_skin() @ offsets)
 
 
 def move_lids(face: FloatArray, closed: FloatArray) -> FloatArray:

@@ -3,13 +3,11 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.motion import mouth
 from mdth.embedded.motion.spread import spread
 from mdth.face import geometry, landmarks68, topology
-
-FloatArray = npt.NDArray[np.floating]
 
 # The landmarks 17 to 67 of the 68-point scheme on the mesh: brows, nose, eyes, lips.
 LANDMARKS = landmarks68.VERTICES[17:]
@@ -33,8 +31,7 @@ def flame_to_face(offsets: FloatArray, neutral: FloatArray) -> FloatArray:
     template = topology.CANONICAL[LANDMARKS[_STEADY]]
     rotation = geometry.fit_similarity(template[None], neutral[_STEADY]).rotation[0]
     turned = np.asarray(offsets, np.float64) @ rotation.T / unit
-    moved: FloatArray = np.einsum("vl,tlc->tvc", _matrix(), turned, optimize=True)
-    return moved
+    return np.asarray(np.einsum("vl,tlc->tvc", _matrix(), turned, optimize=True))
 
 
 @cache
@@ -49,11 +46,10 @@ def _matrix() -> FloatArray:
     handles = [LANDMARKS[others], topology.LIPS_OUTER, topology.LIPS_INNER, mouth.JAW]
     fixed = np.setdiff1d(topology.RIGID, LANDMARKS)
     parts = [np.eye(len(LANDMARKS))[others], outer, inner, jaw]
-    matrix: FloatArray = spread(np.concatenate(handles), fixed) @ np.concatenate(parts)
-    return matrix
+    return np.asarray(spread(np.concatenate(handles), fixed) @ np.concatenate(parts))
 
 
-def _along(outline: npt.NDArray[np.intp], marks: npt.NDArray[np.intp]) -> FloatArray:
+def _along(outline: topology.IndexArray, marks: topology.IndexArray) -> FloatArray:
     """[20,51]: each vertex of a closed lip outline on a smooth curve through the landmarks.
 
     The place along it is taken from left to right, so that facing vertices of the upper and the
@@ -88,13 +84,11 @@ def _spline(knots: FloatArray, at: FloatArray) -> FloatArray:
     one = np.eye(count)
     line = low * one[piece] + high * one[piece + 1]
     bend = (low**3 - low) * bends[piece] + (high**3 - high) * bends[piece + 1]
-    values: FloatArray = line + bend * step**2 / 6
-    return values
+    return np.asarray(line + bend * step**2 / 6)
 
 
-def _across(outline: npt.NDArray[np.intp]) -> FloatArray:
+def _across(outline: topology.IndexArray) -> FloatArray:
     """How far right each vertex of a lip outline lies, the mean of the upper and the lower one."""
     x = topology.CANONICAL[outline, 0].astype(np.float64)
     facing = -np.arange(len(outline)) % len(outline)
-    mean: FloatArray = (x + x[facing]) / 2
-    return mean
+    return np.asarray((x + x[facing]) / 2)

@@ -6,13 +6,11 @@ Everything here is in the face frame, in eye distances.
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.motion.spread import spread
 from mdth.face import topology
 from mdth.face.smoothing import smoothstep
-
-FloatArray = npt.NDArray[np.floating]
 
 # How far the corners of a smiling mouth go to their rest while the person speaks.
 SMILE_RELAX = 0.35
@@ -70,7 +68,7 @@ def _weights() -> FloatArray:
 SPEECH_WEIGHTS = _weights()
 
 
-def _still_skin() -> npt.NDArray[np.intp]:
+def _still_skin() -> topology.IndexArray:
     """What a closing mouth does not move: eyes, nose down to its base, temples and ears."""
     x, y = np.abs(topology.CANONICAL[:, 0]), topology.CANONICAL[:, 1]
     return np.flatnonzero((y < 0.4) | ((y < 0.54) & (x < 0.25)) | ((y < 0.6) & (x > 0.75)))
@@ -128,8 +126,7 @@ def _beside_corners(face: FloatArray, lips: FloatArray) -> FloatArray:
     inward = lips[[0, len(_UPPER) - 1]] - corners
     inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-9)
     away = np.linalg.norm(face[_CORNER_SKIN] - face[_LIPS[-2:]], axis=1, keepdims=True)
-    beside: FloatArray = corners - away * inward
-    return beside
+    return np.asarray(corners - away * inward)
 
 
 def neutral_face(face: FloatArray) -> FloatArray:
@@ -159,8 +156,7 @@ def neutral_face(face: FloatArray) -> FloatArray:
     beside += (_beside_corners(face, lips) - face[_CORNER_SKIN]) * parted
     edge = LIP_FOLLOW * offsets[pairs : 2 * pairs]
     handles = np.concatenate([offsets, edge, beside, jaw])
-    closed: FloatArray = face + _closing() @ handles
-    return closed
+    return np.asarray(face + _closing() @ handles)
 
 
 def drawn_gap(gap: FloatArray) -> FloatArray:
@@ -183,5 +179,4 @@ def touch_lips(face: FloatArray) -> FloatArray:
     offsets = np.concatenate(
         [UPPER_LIP_SHARE * change, (UPPER_LIP_SHARE - 1) * change, np.zeros((2, 3))]
     )
-    touched: FloatArray = face + _touching() @ offsets
-    return touched
+    return np.asarray(face + _touching() @ offsets)

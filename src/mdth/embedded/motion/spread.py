@@ -5,9 +5,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import topology
-
-FloatArray = npt.NDArray[np.floating]
 
 
 @cache

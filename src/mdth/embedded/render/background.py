@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.embedded.render.motion import FloatArray, Grid, sample
+from mdth.artefacts import FloatArray
+from mdth.embedded.render.motion import Grid, sample
 from mdth.face.smoothing import smoothstep
 
 # How far under the outline the background is mirrored, eye distances; it fades out from half of it.

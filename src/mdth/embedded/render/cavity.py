@@ -10,11 +10,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import teeth
-from mdth.embedded.render.light import measure_light
+from mdth.embedded.render.light import brightest_third, measure_light
 from mdth.embedded.render.lips import Layer, cover, lip_outline
-from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.embedded.render.motion import Rigid
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -47,8 +47,7 @@ class View(NamedTuple):
     def of(self, motion: FloatArray) -> FloatArray:
         """The affine [2,3] that moves picture points by `motion` [2,3], then into the view."""
         turn = self.matrix[:, :2]
-        shift = turn @ motion[:, 2] + self.matrix[:, 2]
-        return np.concatenate([turn @ motion[:, :2], shift[:, None]], 1)
+        return np.column_stack([turn @ motion[:, :2], turn @ motion[:, 2] + self.matrix[:, 2]])
 
     @property
     def scale(self) -> float:
@@ -93,12 +92,12 @@ class Cavity:
         self.own_teeth = show_own and gap > OWN_TEETH_GAP
         # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
         self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
-        self._own_mask = np.zeros((1, 1, 2), np.float32)
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
-            self.own_teeth = self._toothlike() > TOOTHLIKE
+            shown = self._image[self._own_mask[..., 0] > 0.8].astype(float)
+            self.own_teeth = self._toothlike(shown) > TOOTHLIKE
         if self.own_teeth:
-            self.light = replace(self.light, tooth=self._own_tooth_colour())
+            self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
 
     def _own_teeth_mask(self) -> Layer:
         """Where the portrait looks into its own mouth, and there or above it: [H,W,2], 0..1."""
@@ -111,26 +110,23 @@ class Cavity:
         seen[:-wet] = np.minimum(seen[:-wet], seen[wet:])
         return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
 
-    def _toothlike(self) -> float:
-        """How much of what the portrait shows of its mouth is bright and less red than flesh."""
-        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
+    def _toothlike(self, seen: FloatArray) -> float:
+        """How much of what is seen of a mouth, RGB [N,3], is bright and less red than flesh."""
         if not len(seen):
             return 0.0
         flesh = self.light.flesh[0] / max(self.light.flesh[1], 1)
         bright = seen.mean(1) > TOOTH_LEVEL * self.light.skin.mean()
         return float((bright & (seen[:, 0] < (1 + flesh) / 2 * seen[:, 1])).mean())
 
-    def _own_tooth_colour(self) -> FloatArray:
-        """Colour of the brightest third of what the portrait shows of its mouth, RGB [3].
+    def _own_tooth_colour(self, seen: FloatArray) -> FloatArray:
+        """Colour of the brightest third of what is seen of a mouth, RGB [N,3] -> [3].
 
         It may be all dark or all tongue: then teeth are as bright as other faces' are at least.
         """
-        seen = self._image[self._own_mask[..., 0] > 0.8].astype(float)
         tooth = self.light.tooth
         if len(seen) < 12:
             return tooth
-        level = seen.mean(1)
-        bright = np.median(seen[level >= np.quantile(level, 0.67)], axis=0)
+        bright = brightest_third(seen)
         share = smoothstep((bright.mean() / tooth.mean() - 0.5) / 0.2)
         return np.asarray(tooth + share * (bright - tooth))
 
@@ -144,27 +140,31 @@ class Cavity:
 
     def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
         """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
-        shown = self._own_cover(bones, view) if self.own_teeth else None
+        skull = view.of(bones.skull)
+        shown = None
+        if self.own_teeth:
+            shown = np.asarray(cv2.warpAffine(self._own_mask, skull, view.size), float)
         colours = self._behind(bones, view, shown)
         soft = SOFT_PX * view.scale
         if soft > 0.4:
             colours = np.asarray(cv2.GaussianBlur(colours, _kernel(soft), soft))
         unit = self.eye_distance * view.scale
-        middle = view.of(bones.skull) @ np.append(self.stomion[:2], 1)
+        middle = skull @ np.append(self.stomion[:2], 1)
         x = (np.arange(view.size[0]) - middle[0]) / unit
         colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
         shadow = _shadow(mask, unit)[..., None]
         colours *= shadow
         if shown is not None:
             # Its own light is in the picture; only lips that come nearer than there shade more.
-            own = self._own(bones, view) * (1 - OWN_SHADE + OWN_SHADE * shadow)
+            own = cv2.warpAffine(self._image, skull, view.size, flags=cv2.INTER_CUBIC).astype(float)
+            own *= 1 - OWN_SHADE + OWN_SHADE * shadow
             _blend(colours, own, shown[..., 0])
         return colours
 
     def _behind(self, bones: Bones, view: View, own: FloatArray | None) -> Layer:
         """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3].
 
-        own: what `_own_cover` says, of a portrait with teeth of its own.
+        own: what `_own_teeth_mask` says there, [h,w,2], of a portrait with teeth of its own.
         """
         light = self.light
         colours = np.empty((view.size[1], view.size[0], 3), np.float32)
@@ -183,22 +183,10 @@ class Cavity:
         _blend(colours, self._tooth_colours(upper), alpha)
         return colours
 
-    def _own(self, bones: Bones, view: View) -> FloatArray:
-        """The portrait's own mouth where the skull has taken it, RGB [h,w,3]."""
-        matrix = view.of(bones.skull)
-        return np.asarray(
-            cv2.warpAffine(self._image, matrix, view.size, flags=cv2.INTER_CUBIC), float
-        )
-
-    def _own_cover(self, bones: Bones, view: View) -> FloatArray:
-        """What `_own_teeth_mask` says there, [h,w,2]."""
-        return np.asarray(cv2.warpAffine(self._own_mask, view.of(bones.skull), view.size), float)
-
     def _tooth_colours(self, row: Layer) -> Layer:
         tooth, gums = (c.astype(np.float32) for c in (self.light.tooth, self.light.flesh * 0.8))
         gum = row[..., 1:2]
-        colours: Layer = row[..., :1] * tooth * (1 - gum) + gum * gums
-        return colours
+        return np.asarray(row[..., :1] * tooth * (1 - gum) + gum * gums)
 
     def _lay(self, texture: Layer, top: float, motion: FloatArray, size: tuple[int, int]) -> Layer:
         """A face-frame picture in a view: `top` eye distances below the lip line, then moved."""
@@ -208,8 +196,7 @@ class Cavity:
         corner = self.stomion[:2] - self.along * half + self.down * top * self.eye_distance
         corner = corner + axes @ np.array([0.5, 0.5])
         turn = motion[:, :2]
-        shift = turn @ corner + motion[:, 2]
-        matrix = np.concatenate([turn @ axes, shift[:, None]], 1)
+        matrix = np.column_stack([turn @ axes, turn @ corner + motion[:, 2]])
         return np.asarray(cv2.warpAffine(texture, matrix, size, flags=cv2.INTER_LINEAR))
 
 

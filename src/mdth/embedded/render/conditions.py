@@ -5,9 +5,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.render.cavity import Bones, Cavity, View
 from mdth.embedded.render.lips import Cover, Layer, cover, lip_outline
-from mdth.embedded.render.motion import AnyArray, FloatArray
+from mdth.embedded.render.motion import AnyArray
 from mdth.embedded.render.tone import Tone
 from mdth.face import topology
 
@@ -35,8 +36,7 @@ def mouth_view(cavity: Cavity, bones: Bones, driving: FloatArray, size: tuple[in
     scale = size[0] / (WIDTH * unit)
     turn = scale * np.array([[cos, sin], [-sin, cos]])
     middle = np.array(size) / 2 - 0.5
-    shift = middle - turn @ driving[_CENTRE, :2].mean(0)
-    return View(np.concatenate([turn, shift[:, None]], 1), size)
+    return View(np.column_stack([turn, middle - turn @ driving[_CENTRE, :2].mean(0)]), size)
 
 
 def look(cavity: Cavity, bones: Bones, driving: FloatArray, size: tuple[int, int]) -> MouthView:
@@ -80,10 +80,13 @@ def cut_out(frame: AnyArray, view: View) -> Layer:
         # Linear sampling alone would alias; the network has to see what an eye would.
         frame, matrix = _averaged(frame, view)
     kind = cv2.INTER_LINEAR if view.scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(
-        cv2.warpAffine(frame, matrix, view.size, flags=kind, borderMode=cv2.BORDER_REPLICATE),
-        np.float32,
-    )
+    return shown(frame, matrix, view.size, kind=kind)
+
+
+def shown(picture: AnyArray, matrix: FloatArray, size: tuple[int, int], *, kind: int) -> Layer:
+    """A picture moved by an affine [2,3], float32; beyond its border the border's colours."""
+    moved = cv2.warpAffine(picture, matrix, size, flags=kind, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _averaged(frame: AnyArray, view: View) -> tuple[AnyArray, FloatArray]:

@@ -2,12 +2,11 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.lids import clear
 from mdth.embedded.render.lips import cover, lay
-from mdth.embedded.render.motion import FloatArray, Rigid, sample
+from mdth.embedded.render.motion import Rigid, box, sample
 from mdth.face import geometry, topology
 
 # Below this change of the lids or irises, px, the warped picture is already right.
@@ -30,7 +29,7 @@ class EyePainter:
             self._lash_line(ring[:TOP], max(1, round(0.01 * unit))) for ring, _ in RINGS
         ]
 
-    def _lash_line(self, edge: npt.NDArray[np.intp], reach: int) -> FloatArray:
+    def _lash_line(self, edge: topology.IndexArray, reach: int) -> FloatArray:
         """The darkest colour across the upper lid's edge at each of its points, RGB [9,3]."""
         colours = []
         height, width = self._image.shape[:2]
@@ -40,7 +39,7 @@ class EyePainter:
             colours.append(pixels[pixels.sum(1).argmin()])
         return np.array(colours)
 
-    def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
+    def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Draw both eyes over `frame` (RGB uint8 [H,W,3], changed in place) between the lids."""
         for eye, ((ring, iris), lashes) in enumerate(zip(RINGS, self._lashes, strict=True)):
             both = np.concatenate([ring, iris])
@@ -56,16 +55,14 @@ class EyePainter:
 
     def _paint_one(
         self,
-        frame: npt.NDArray[np.uint8],
+        frame: Frame,
         lids: tuple[FloatArray, FloatArray],
         lashes: FloatArray,
         *,
         motion: tuple[FloatArray, FloatArray],
     ) -> None:
         moved, resting = lids
-        height, width = frame.shape[:2]
-        low = np.clip(np.floor(moved.min(0)).astype(int) - 3, 0, [width, height])
-        high = np.clip(np.ceil(moved.max(0)).astype(int) + 4, low, [width, height])
+        low, high = box(moved, (frame.shape[1], frame.shape[0]), room=(3, 4))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 3:
             return
@@ -94,5 +91,4 @@ class EyePainter:
         half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
         aside = (place[..., 0] - resting[:, 0].mean()) / half
         place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
-        source: FloatArray = (place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T
-        return source
+        return np.asarray((place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import AnyArray, FloatArray, Grid
+from mdth.artefacts import FloatArray, Portrait
+from mdth.embedded.render.motion import AnyArray, Grid
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -47,30 +47,36 @@ class Hinge:
         mesh = portrait.mesh.astype(np.float64)
         unit = float(geometry.eye_distance(mesh))
         mask = np.asarray(portrait.person) > 0.5
-        head = _head(mesh, nodes, unit) & at(mask, nodes)
+        x, y = from_eyes(mesh, nodes)
+        beside = (y < HEAD_BELOW_EYES) & (np.abs(x) < HEAD_HALF_WIDTH)
+        head = (beside | (outside(mesh, nodes) <= 0)) & at(mask, nodes)
         below_chin = (nodes[..., 1] - mesh[CHIN, 1]) / unit
         body = below_chin > BODY_BELOW_CHIN
         clothes = _clothes(portrait, head=head, body=body & at(mask, nodes), nodes=nodes)
-        gap = _distance(head) * step / unit
-        resting = clothes & (gap > CLOTHES_BELOW_CHIN) & (below_chin > 0)
         to_head = _distance(head)
+        far = to_head * step / unit > CLOTHES_BELOW_CHIN
+        resting = clothes & far & (below_chin > 0)
         to_rest = _distance((body | resting) & ~head)
         to_body = _distance(body & ~head)
         return cls(_between(to_rest, to_head), _between(to_body, to_head), resting)
 
 
-def _head(mesh: FloatArray, nodes: FloatArray, unit: float) -> Mask:
-    """Whether cells lie in the face or beside and above it."""
+def from_eyes(mesh: FloatArray, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """How far right and down places [h,w,2] px lie from between the eyes, in the face's own axes.
+
+    Both [h,w], eye distances.
+    """
     left, right = (mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
-    along = (right - left) / np.linalg.norm(right - left)
-    from_eyes = (nodes - (left + right) / 2) / unit
-    x, y = from_eyes @ along, from_eyes @ np.array([-along[1], along[0]])
+    x, y = (right - left) / np.linalg.norm(right - left)
+    away = (nodes - (left + right) / 2) / float(geometry.eye_distance(mesh))
+    return away @ np.array([x, y]), away @ np.array([-y, x])
+
+
+def outside(mesh: FloatArray, nodes: FloatArray) -> FloatArray:
+    """Distance of places [h,w,2] px from the face's outline, px [h,w], negative inside."""
     outline = mesh[topology.FACE_OVAL, :2].astype(np.float32)
-    face = [
-        [cv2.pointPolygonTest(outline, (float(px), float(py)), False) >= 0 for px, py in row]
-        for row in nodes
-    ]
-    return np.asarray(np.array(face) | ((y < HEAD_BELOW_EYES) & (np.abs(x) < HEAD_HALF_WIDTH)))
+    inner = [[cv2.pointPolygonTest(outline, node, True) for node in row] for row in nodes.tolist()]
+    return -np.array(inner)
 
 
 def _clothes(portrait: Portrait, *, head: Mask, body: Mask, nodes: FloatArray) -> Mask:

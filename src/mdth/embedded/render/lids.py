@@ -1,18 +1,24 @@
-"""The skin of a shutting lid.
+"""Upper lids that shut: their edge keeps its shape, and their lashes go.
 
-Lashes of an open eye stand before the lid; a blink that stretches the lid would stretch them over
-it like a comb. They are thin and dark across: filled from their sides while the lid comes down.
+The mesh has one row of triangles from the lid's edge to its crease. When a blink stretches it over
+the eye, lashes and the dark edge would be stretched with it into a smear. An extra row of vertices
+goes along with the edge as it is, so that only the lid's plain skin above it stretches.
+
+Lashes of an open eye stand before the lid; stretched, they would cover it like a comb. They are
+thin and dark across: filled from their sides while the lid comes down.
 """
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mdth.embedded.render import lashes
-from mdth.embedded.render.motion import FloatArray
-from mdth.face import geometry
+from mdth.artefacts import FloatArray, Frame
+from mdth.embedded.render.motion import box
+from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
+# How far lashes and the lid's dark edge reach, eye distances, and at most which share of the lid.
+REACH = 0.035
+SHARE = 0.6
 # Widest lash, and how much of the lid's dark edge stays, eye distances.
 WIDEST, EDGE_STAYS = 0.03, 0.012
 # The lid reaches this much further than its crease.
@@ -22,8 +28,46 @@ BEGIN, END = 0.2, 0.6
 # Levels by which a lash is darker than the skin at its sides: from none of it to all.
 DARKER = (4.0, 14.0)
 
+# Lid edge and first ring of skin over the top, corner to corner, nine facing pairs for each eye.
+EDGE = np.concatenate([eye[0, :9] for eye in topology.EYES])
+RING = np.concatenate([eye[1, :9] for eye in topology.EYES])
+COUNT = len(EDGE)
+# The corners stay on the outline.
+_INNER = np.isin(np.arange(COUNT) % 9, range(1, 8))[:, None]
 
-def clear(frame: npt.NDArray[np.uint8], driving: FloatArray, *, shut: float, eye: int) -> None:
+
+def triangles() -> topology.IndexArray:
+    """Triangles [64,3] over the lids; the new vertices follow the mesh's 478."""
+    new = topology.VERTEX_COUNT + np.arange(COUNT)
+    rows = []
+    for start in (0, 9):
+        for i in range(start, start + 8):
+            for lower, upper in ((EDGE, new), (new, RING)):
+                rows.append([lower[i], lower[i + 1], upper[i]])
+                rows.append([lower[i + 1], upper[i + 1], upper[i]])
+    return np.array(rows, np.intp)
+
+
+def portrait_vertices(mesh: FloatArray) -> FloatArray:
+    """The new vertices [18,2] px of a portrait's mesh [478,3] px."""
+    lid = mesh[RING, :2] - mesh[EDGE, :2]
+    length = np.linalg.norm(lid, axis=1, keepdims=True)
+    reach = np.minimum(SHARE, REACH * geometry.eye_distance(mesh) / np.maximum(length, 1e-6))
+    return np.asarray(mesh[EDGE, :2] + np.where(_INNER, reach * lid, 0))
+
+
+def driving_vertices(mesh: FloatArray, driving: FloatArray, turn: FloatArray) -> FloatArray:
+    """Where they are in a frame, [18,2] px: they keep their distance from the lid's edge.
+
+    turn [2,2]: what the head's motion does to directions in the picture.
+    """
+    up = (portrait_vertices(mesh) - mesh[EDGE, :2]) @ turn.T
+    room = SHARE * np.linalg.norm(driving[RING, :2] - driving[EDGE, :2], axis=1, keepdims=True)
+    length = np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-6)
+    return np.asarray(driving[EDGE, :2] + up * np.minimum(1, room / length))
+
+
+def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     """Fill the lashes on one upper lid of `frame` (RGB uint8 [H,W,3], changed in place).
 
     driving: [478,3] px. shut: 0..1, how much of the portrait's opening is covered. eye: 0 the
@@ -37,15 +81,13 @@ def clear(frame: npt.NDArray[np.uint8], driving: FloatArray, *, shut: float, eye
     if reach < 1:
         return
     nine = slice(9 * eye, 9 * eye + 9)
-    edge, ring = driving[lashes.EDGE[nine], :2], driving[lashes.RING[nine], :2]
+    edge, ring = driving[EDGE[nine], :2], driving[RING[nine], :2]
     away = ring - edge
     length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
     start = edge + away * np.minimum(1, EDGE_STAYS * unit / length)
     outline = np.concatenate([start, (edge + BEYOND * away)[::-1]])
-    height, width = frame.shape[:2]
     room = 2 * reach + 2
-    low = np.clip(np.floor(outline.min(0)).astype(int) - room, 0, [width, height])
-    high = np.clip(np.ceil(outline.max(0)).astype(int) + room, low, [width, height])
+    low, high = box(outline, (frame.shape[1], frame.shape[0]), room=(room, room))
     if (high - low).min() < 3:
         return
     part = frame[low[1] : high[1], low[0] : high[0]]

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import FloatArray
+from mdth.artefacts import FloatArray, Portrait
 from mdth.face import geometry, topology
 
 
@@ -51,16 +50,17 @@ def _eye_white(portrait: Portrait) -> FloatArray:
     """Median colour of the brightest third of the eyes outside the irises, RGB [3]."""
     mesh = portrait.mesh
     mask = np.zeros(portrait.image.shape[:2], np.uint8)
-    for eye, iris in (
-        (topology.EYE_LEFT, topology.IRIS_LEFT),
-        (topology.EYE_RIGHT, topology.IRIS_RIGHT),
-    ):
+    for (eye, *_), iris in zip(topology.EYES, topology.IRISES, strict=True):
         cv2.fillPoly(mask, [np.round(mesh[eye, :2]).astype(np.int32)], 255)
         radius = np.linalg.norm(mesh[iris[1:], :2] - mesh[iris[0], :2], axis=1).mean()
         cv2.circle(mask, np.round(mesh[iris[0], :2]).astype(int).tolist(), round(radius), 0, -1)
     pixels = portrait.image[mask > 0].astype(float)
     if len(pixels) < 6:
         return np.array([200.0, 195.0, 188.0])
+    return brightest_third(pixels) + 1.0
+
+
+def brightest_third(pixels: FloatArray) -> FloatArray:
+    """Median colour of the brightest third of pixels [N,3], RGB [3]."""
     level = pixels.mean(1)
-    white: FloatArray = np.median(pixels[level >= np.quantile(level, 0.67)], axis=0) + 1.0
-    return white
+    return np.asarray(np.median(pixels[level >= np.quantile(level, 0.67)], axis=0))

@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.embedded.render.motion import FloatArray
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import topology
 from mdth.face.smoothing import smoothstep
 
 Layer = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 # Lips and lids nearer than this begin to close, px.
 CLOSED_PX = 1.5
@@ -77,7 +76,7 @@ def cover(
     return Cover(np.asarray(blurred, np.float32), opened)
 
 
-def lay(part: Image, layer: FloatArray, filled: Cover, line: FloatArray, seam: float) -> None:
+def lay(part: Frame, layer: FloatArray, filled: Cover, line: FloatArray, seam: float) -> None:
     """Lay colours [h,w,3] into a part of a frame (uint8 [h,w,3], changed in place).
 
     Where the outline closes, the colours give way to those of the closed `line` ([3] or [w,3]).
@@ -92,5 +91,4 @@ def lay(part: Image, layer: FloatArray, filled: Cover, line: FloatArray, seam: f
 
 def _heights(columns: FloatArray, line: FloatArray) -> FloatArray:
     """Where a line [N,2] px from left to right crosses each column."""
-    heights: FloatArray = np.interp(columns, np.maximum.accumulate(line[:, 0]), line[:, 1])
-    return heights
+    return np.asarray(np.interp(columns, np.maximum.accumulate(line[:, 0]), line[:, 1]))

@@ -1,4 +1,4 @@
-"""What the parts of the renderer share: the head's rigid motion, sampling, easing."""
+"""What the parts of the renderer share: the head's rigid motion, sampling, boxes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import geometry, topology
 
-FloatArray = npt.NDArray[np.floating]
 Grid = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]
 
@@ -23,6 +23,14 @@ def sample(picture: AnyArray, places: FloatArray, kind: int) -> AnyArray:
     )
 
 
+def box(
+    points: FloatArray, size: tuple[int, int], *, room: tuple[float, float] = (0, 0)
+) -> tuple[topology.IndexArray, topology.IndexArray]:
+    """First and last corner [2] px around points [N,2], `room` before and after, in (w, h)."""
+    low = np.clip(np.floor(points.min(0) - room[0]).astype(np.intp), 0, size)
+    return low, np.clip(np.ceil(points.max(0) + room[1]).astype(np.intp), low, size)
+
+
 @dataclass(frozen=True)
 class Rigid:
     """The head's motion: frame point = matrix [3,3] @ portrait point + offset [3], px."""
@@ -32,13 +40,12 @@ class Rigid:
 
     def apply(self, points: FloatArray) -> FloatArray:
         """Move points [...,3] px."""
-        moved: FloatArray = points @ self.matrix.T + self.offset
-        return moved
+        return np.asarray(points @ self.matrix.T + self.offset)
 
     def plane(self, anchor: FloatArray) -> FloatArray:
         """The affine [2,3] px that moves picture points at the depth of `anchor` [3] px."""
         shift = self.matrix[:2, 2] * anchor[2] + self.offset[:2]
-        return np.concatenate([self.matrix[:2, :2], shift[:, None]], axis=1)
+        return np.column_stack([self.matrix[:2, :2], shift])
 
 
 def rigid_motion(portrait_mesh: FloatArray, driving: FloatArray) -> Rigid:

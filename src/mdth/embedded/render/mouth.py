@@ -6,14 +6,13 @@ own teeth, the drawing is what is seen.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render import mouth_network
-from mdth.embedded.render.cavity import Bones, Cavity, View
-from mdth.embedded.render.conditions import SIZES, WIDTH, MouthView, conditions, cut_out, look
+from mdth.embedded.render.cavity import Cavity, View
+from mdth.embedded.render.conditions import SIZES, WIDTH, conditions, cut_out, look, shown
 from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
-from mdth.embedded.render.motion import FloatArray, Rigid
+from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.embedded.render.tone import Tone
 
@@ -50,44 +49,32 @@ class MouthPainter:
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
 
-    def paint(self, frame: npt.NDArray[np.uint8], driving: FloatArray, rigid: Rigid) -> None:
+    def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Paint the inside over `frame` (RGB uint8 [H,W,3], changed in place) where lips part."""
         unit = self._cavity.eye_distance
         outline = lip_outline(driving)
-        height, width = frame.shape[:2]
-        low = np.clip(np.floor(outline.min(0) - MARGIN * unit).astype(int), 0, [width, height])
-        high = np.clip(np.ceil(outline.max(0) + MARGIN * unit).astype(int), low, [width, height])
+        margin = MARGIN * unit
+        low, high = box(outline, (frame.shape[1], frame.shape[0]), room=(margin, margin))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
         filled = fill(outline - low, size, unit, self._cavity.seam)
         if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
             return
-        view = View(np.concatenate([np.eye(2), -low[:, None]], 1), size)
+        view = View(np.column_stack([np.eye(2), -low]), size)
         bones = self._cavity.bones(driving, rigid)
         if self._network is None:
             inside = self._cavity.draw(bones, filled.inside, view)
         else:
             seen = look(self._cavity, bones, driving, self._size)
-            inside = self._painted(self._network, frame, bones=bones, seen=seen, over=view)
+            planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
+            inside = redrawn(self._network.paint(planes, self._tone), seen.view, onto=view)
         part = frame[low[1] : high[1], low[0] : high[0]]
         lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
 
-    def _painted(
-        self,
-        network: MouthNetwork,
-        frame: npt.NDArray[np.uint8],
-        *,
-        bones: Bones,
-        seen: MouthView,
-        over: View,
-    ) -> Layer:
-        """What the network paints, over a view of the frame, RGB float32 0..255 [h,w,3]."""
-        around = cut_out(frame, seen.view)
-        painted = network.paint(conditions(self._cavity, bones, seen, around), self._tone)
-        back = over.of(np.asarray(cv2.invertAffineTransform(seen.view.matrix), float))
-        kind = cv2.INTER_LINEAR if seen.view.scale > 1 else cv2.INTER_CUBIC
-        return np.asarray(
-            cv2.warpAffine(painted, back, over.size, flags=kind, borderMode=cv2.BORDER_REPLICATE),
-            np.float32,
-        )
+
+def redrawn(colours: Layer, view: View, *, onto: View) -> Layer:
+    """Colours [h,w,3] over one view of a frame, as another view shows them."""
+    matrix = onto.of(np.asarray(cv2.invertAffineTransform(view.matrix), float))
+    kind = cv2.INTER_LINEAR if view.scale > 1 else cv2.INTER_CUBIC
+    return shown(colours, matrix, onto.size, kind=kind)

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import background
 from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN
-from mdth.embedded.render.motion import FloatArray, Grid
+from mdth.embedded.render.motion import Grid
 from mdth.face import geometry
 from mdth.face.smoothing import smoothstep
 
@@ -165,8 +165,7 @@ def _mixture(picture: Grid, near: Grid, behind: Grid) -> FloatArray:
     """How far each colour lies on the way from the background's to the person's, 0..1 [H,W]."""
     way = near - behind
     length = np.maximum(_length(way), 1)
-    share: FloatArray = np.clip(np.einsum("hwc,hwc->hw", picture - behind, way) / length, 0, 1)
-    return share
+    return np.asarray(np.clip(np.einsum("hwc,hwc->hw", picture - behind, way) / length, 0, 1))
 
 
 def _trust(
@@ -188,8 +187,7 @@ def _trust(
     # The mask may be this much too small; nothing so near is trusted.
     far = np.asarray(outside, float) / (OUTER * unit)
     clear = smoothstep(far / NOT_NEARER - 1)
-    trust: FloatArray = np.maximum(smoothstep(far), clear * np.maximum(by_colour, by_texture))
-    return trust
+    return np.asarray(np.maximum(smoothstep(far), clear * np.maximum(by_colour, by_texture)))
 
 
 def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
@@ -200,8 +198,7 @@ def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
     total = np.maximum(background.blur(weight, size), 1e-3)
     first = background.blur(picture * weight[..., None], size) / total[..., None]
     second = background.blur(_length(picture) * weight, size) / total
-    variance: FloatArray = np.maximum(second - _length(first), 0)
-    return variance
+    return np.asarray(np.maximum(second - _length(first), 0))
 
 
 def _own_colours(picture: Grid, cover: Grid, near: Grid, behind: Grid) -> Grid:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.eyes import EyePainter
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
@@ -22,7 +21,7 @@ class Renderer:
         self._eyes = EyePainter(portrait)
         self._mouth = MouthPainter(portrait)
 
-    def frame(self, driving: npt.NDArray[np.floating]) -> Frame:
+    def frame(self, driving: FloatArray) -> Frame:
         """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
         mesh = np.asarray(driving, np.float64)
         rigid = rigid_motion(self._mesh, mesh)
@@ -31,6 +30,6 @@ class Renderer:
         self._mouth.paint(picture, mesh, rigid)
         return picture
 
-    def frames(self, driving: Iterable[npt.NDArray[np.floating]]) -> Iterator[Frame]:
+    def frames(self, driving: Iterable[FloatArray]) -> Iterator[Frame]:
         """One frame for each driving mesh, in order."""
         return map(self.frame, driving)

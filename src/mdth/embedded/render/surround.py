@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid, sample
+from mdth.artefacts import FloatArray, Portrait
+from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at, from_eyes, outside
+from mdth.embedded.render.motion import Grid, Rigid, sample
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -52,7 +52,8 @@ class Surround:
         oval = mesh[topology.FACE_OVAL]
         nearness = 1 / (np.square(nodes[:, :, None] - oval[:, :2]).sum(-1) + 1e-3) ** 1.5
         nearness /= nearness.sum(-1, keepdims=True)
-        reach = np.exp(-np.square(self._outside(xs, ys) / SKIN_REACH))
+        away = np.maximum(outside(mesh, nodes), 0) / self._eye
+        reach = np.exp(-np.square(away / SKIN_REACH))
         still: FloatArray
         if self.known:
             hinge = Hinge.of(portrait, nodes, step)
@@ -129,21 +130,10 @@ class Surround:
         border = np.minimum(nodes, np.array(size) - 1 - nodes).min(-1)
         return smoothstep((border - self.step) / (BORDER_FADE * self._eye))
 
-    def _outside(self, xs: FloatArray, ys: FloatArray) -> FloatArray:
-        """Distance from the face outline, 0 inside, eye distances [H,W]."""
-        outline = self._mesh[topology.FACE_OVAL, :2].astype(np.float32)
-        distance = [[-cv2.pointPolygonTest(outline, (x, y), True) for x in xs] for y in ys]
-        outside: FloatArray = np.maximum(np.array(distance), 0) / self._eye
-        return outside
-
     def _head_weight(self, nodes: FloatArray) -> FloatArray:
         """1 on the head, 0 away from it, at picture points [...,2] px."""
-        left, right = (self._mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
-        along = (right - left) / np.linalg.norm(right - left)
-        down = np.array([-along[1], along[0]])
-        from_eyes = (nodes - (left + right) / 2) / self._eye
-        x = from_eyes @ along
-        y = from_eyes @ down - HEAD_CENTRE
+        x, y = from_eyes(self._mesh, nodes)
+        y = y - HEAD_CENTRE
         half_height = np.where(y < 0, HEAD_UP + HEAD_CENTRE, HEAD_DOWN - HEAD_CENTRE)
         radius = np.hypot(x / HEAD_HALF_WIDTH, y / half_height)
         return 1 - smoothstep((radius - 1) / HEAD_FADE)
@@ -160,5 +150,4 @@ class Surround:
         source = target
         for _ in range(FIXED_POINT_STEPS):
             source = target - sample(forward, (source - self._first) / self.step, cv2.INTER_LINEAR)
-        backward: Grid = source - target
-        return backward
+        return np.asarray(source - target)

@@ -10,21 +10,12 @@ import numpy.typing as npt
 from mdth.face.smoothing import smoothstep
 
 Texture = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.floating]
 
 # Width and height of the teeth from the middle outwards, eye distances, foreshortened by the arch.
 UPPER_TEETH = ((0.092, 0.116), (0.070, 0.102), (0.066, 0.112), (0.046, 0.092), (0.034, 0.082))
 LOWER_TEETH = ((0.056, 0.072), (0.060, 0.072), (0.060, 0.076), (0.046, 0.064), (0.034, 0.060))
 HALF_WIDTH = 0.36
 HEIGHT = 0.2
-
-
-def _row(per_eye: float) -> tuple[FloatArray, FloatArray]:
-    """Pixel centres of a row's picture, x [W] about the middle, y [H] from the biting edge."""
-    width, height = int(2 * HALF_WIDTH * per_eye), int(HEIGHT * per_eye)
-    x = (np.arange(width) + 0.5) / per_eye - HALF_WIDTH
-    y = (np.arange(height) + 0.5) / per_eye
-    return x, y
 
 
 def tooth_row(
@@ -41,7 +32,9 @@ def tooth_row(
     ends, eye distances at x = HALF_WIDTH. between: how much darker it is between two teeth. fade:
     how much darker at the gum, where the lip keeps the light out.
     """
-    x, y = _row(per_eye)
+    # Pixel centres, x about the middle, y from the biting edge.
+    x = (np.arange(int(2 * HALF_WIDTH * per_eye)) + 0.5) / per_eye - HALF_WIDTH
+    y = (np.arange(int(HEIGHT * per_eye)) + 0.5) / per_eye
     soft = 1.2 / per_eye
     bright = np.zeros((len(y), len(x)))
     cover = np.zeros_like(bright)

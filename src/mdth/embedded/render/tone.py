@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from mdth.embedded.render.motion import FloatArray
+from mdth.artefacts import FloatArray
 
 # What skin becomes in each channel, 0..1; how far the curve may bend.
 SKIN = 0.6
@@ -39,5 +39,4 @@ class Tone:
 
 def _bent(share: FloatArray, bend: FloatArray) -> FloatArray:
     k = bend.astype(share.dtype)
-    curve: FloatArray = share / (k + share * (1 - k))
-    return curve
+    return np.asarray(share / (k + share * (1 - k)))

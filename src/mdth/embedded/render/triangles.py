@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from mdth.embedded.render import lashes
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid
+from mdth.artefacts import FloatArray
+from mdth.embedded.render import lids
+from mdth.embedded.render.motion import Grid, Rigid, box
 from mdth.face import topology
 
 # Weight of the face field on the oval and the next rings of vertices. A turning head folds the
@@ -21,15 +22,15 @@ class FaceTriangles:
 
     def __init__(self, mesh: FloatArray) -> None:
         self._mesh = mesh
-        vertices = np.concatenate([mesh[:, :2], lashes.portrait_vertices(mesh)])
+        vertices = np.concatenate([mesh[:, :2], lids.portrait_vertices(mesh)])
         # What a triangle interpolates: its corners' places, and how much the face field counts.
-        self.blend = np.concatenate([_outline_blend(), np.ones(lashes.COUNT)])
+        self.blend = np.concatenate([_outline_blend(), np.ones(lids.COUNT)])
         self._values = np.concatenate([vertices, self.blend[:, None]], 1)
         depth = mesh[topology.TRIANGLES, 2].mean(1)
         far_to_near = topology.TRIANGLES[np.argsort(-depth)].copy()
         area = _planes(topology.CANONICAL[far_to_near, :2], np.zeros((len(far_to_near), 3, 1)))[1]
         far_to_near[area < 0] = far_to_near[area < 0][:, ::-1]
-        self._triangles = np.concatenate([far_to_near, lashes.triangles()])
+        self._triangles = np.concatenate([far_to_near, lids.triangles()])
         # A triangle seen from behind is hidden, except where folds have a layer of their own.
         self._two_sided = (self._triangles >= topology.VERTEX_COUNT).any(axis=1)
         for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
@@ -42,12 +43,10 @@ class FaceTriangles:
 
         The field's cells are `cell` pixels wide; `origin` [2] px is its upper left corner.
         """
-        lids = lashes.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
-        places = np.concatenate([driving[:, :2], lids])
+        edges = lids.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
+        places = np.concatenate([driving[:, :2], edges])
         corners = (places - origin - (cell - 1) / 2) / cell
-        rows, columns = field.shape[:2]
-        low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, [columns, rows])
-        high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low, [columns, rows])
+        low, high = box(corners, (field.shape[1], field.shape[0]), room=(1, 2))
         size = high - low
         if not size.all():
             return
@@ -66,7 +65,7 @@ class FaceTriangles:
         patch[:] = flat.reshape(patch.shape)
 
     def _rasterise(
-        self, corners: FloatArray, area: FloatArray, size: FloatArray
+        self, corners: FloatArray, area: FloatArray, size: topology.IndexArray
     ) -> npt.NDArray[np.int16]:
         """The nearest triangle at each cell of (width, height), row by row [H*W], -1 for none.
 

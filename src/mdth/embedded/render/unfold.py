@@ -7,7 +7,8 @@ so it is squeezed instead.
 import cv2
 import numpy as np
 
-from mdth.embedded.render.motion import FloatArray, Grid
+from mdth.artefacts import FloatArray
+from mdth.embedded.render.motion import Grid
 from mdth.face import geometry, topology
 
 # Area that is left to a cell: the smoothing sets in below the second, and is full at the first.

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
-from mdth.embedded.render.motion import FloatArray, Grid, Rigid, sample
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.embedded.render.motion import Grid, Rigid, box, sample
 from mdth.embedded.render.person import Layers, lay
 from mdth.embedded.render.surround import Surround
 from mdth.embedded.render.triangles import FaceTriangles
@@ -85,7 +84,7 @@ class Warp:
                     self._refine(fine, pairs, driving, rigid, origin=origin)
         return Field(fine, (int(origin[0]), int(origin[1])))
 
-    def _closes(self, pairs: npt.NDArray[np.intp], driving: FloatArray) -> bool:
+    def _closes(self, pairs: topology.IndexArray, driving: FloatArray) -> bool:
         """Whether edges that are apart in the portrait come near each other."""
         apart, now = (
             float(np.linalg.norm(np.diff(mesh[pairs, :2], axis=1), axis=-1).mean())
@@ -96,7 +95,7 @@ class Warp:
     def _refine(
         self,
         shift: Grid,
-        pairs: npt.NDArray[np.intp],
+        pairs: topology.IndexArray,
         driving: FloatArray,
         rigid: Rigid,
         *,
@@ -107,15 +106,14 @@ class Warp:
         A cell between edges that meet would show what lies between them in the portrait.
         """
         places = driving[pairs, :2].reshape(-1, 2) - origin
-        room, end = 2 * self._cell, [shift.shape[1], shift.shape[0]]
-        low = np.clip(np.floor(places.min(0)).astype(int) - room, 0, end)
-        high = np.clip(np.ceil(places.max(0)).astype(int) + room, low, end)
+        room = 2 * self._cell
+        low, high = box(places, (shift.shape[1], shift.shape[0]), room=(room, room))
         part = shift[low[1] : high[1], low[0] : high[0]]
         self._triangles.draw(part, driving, rigid, origin=origin + low, cell=1)
 
     def _moving(
         self, coarse: Grid, driving: FloatArray
-    ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    ) -> tuple[topology.IndexArray, topology.IndexArray]:
         """First and last coarse cell (x, y) of what moves: the face, and where the field does."""
         rows, columns = coarse.shape[:2]
         moves = (np.abs(coarse).max(-1) > STILL_PX) & self._surround.near
@@ -127,7 +125,7 @@ class Warp:
         last = np.clip(np.ceil(high).astype(int) + 2, first + 1, [columns, rows])
         return first, last
 
-    def apply(self, field: Field, driving: FloatArray) -> npt.NDArray[np.uint8]:
+    def apply(self, field: Field, driving: FloatArray) -> Frame:
         """The portrait's picture warped by a field, RGB uint8 [H,W,3]."""
         height, width = self._image.shape[:2]
         x0, y0 = field.origin
@@ -140,11 +138,10 @@ class Warp:
         picture = self._image if layers is None else layers.person
         warped = sample(picture, places, cv2.INTER_LINEAR)
         # In the face linear sampling is seen to soften; around it cubic costs three times as much.
-        low = np.clip(np.floor(driving[:, :2].min(0)).astype(int), [x0, y0], [x1, y1])
-        high = np.clip(np.ceil(driving[:, :2].max(0)).astype(int), low, [x1, y1])
-        box = np.s_[low[1] - y0 : high[1] - y0, low[0] - x0 : high[0] - x0]
-        if places[box].size:
-            warped[box] = sample(picture, places[box], cv2.INTER_CUBIC)
+        low, high = box(driving[:, :2] - field.origin, (x1 - x0, y1 - y0))
+        face = np.s_[low[1] : high[1], low[0] : high[0]]
+        if places[face].size:
+            warped[face] = sample(picture, places[face], cv2.INTER_CUBIC)
         if layers is not None:
             warped = lay(warped, layers.behind[top : top + y1 - y0, left : left + x1 - x0])
         frame[y0:y1, x0:x1] = warped
