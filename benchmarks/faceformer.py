@@ -24,7 +24,7 @@ from mdth.faceformer.config import DATASETS, Config
 from mdth.faceformer.decoder import Decoder
 from mdth.faceformer.network import Network
 from mdth.faceformer.predictor import FaceFormer
-from mdth.faceformer.windows import LONG, STREAM
+from mdth.faceformer.windows import LONG
 from tests.support import faceformer_made_up as made_up
 from tests.support import faceformer_plain as plain
 
@@ -129,7 +129,7 @@ class Stepper:
 
 
 def deviation(config: Config, duration_s: float) -> dict[str, float]:
-    """How far windows and streams are from the whole clip, over the meshes' own motion.
+    """How far windows are from the whole clip, over the meshes' own motion.
 
     Root mean square of the difference, divided by that of the whole clip's motion around its mean.
     """
@@ -141,10 +141,6 @@ def deviation(config: Config, duration_s: float) -> dict[str, float]:
     found = {}
     ways: dict[str, Callable[[], np.ndarray]] = {
         f"long file ({LONG})": lambda: model.vertices(sound, template, 0, whole_clip_s=0),
-        f"stream ({STREAM})": lambda: np.stack(list(model.stream([sound], template, 0))),
-        "stream of known length": lambda: np.stack(
-            list(model.stream([sound], template, 0, length=len(sound)))
-        ),
     }
     for way, run in ways.items():
         start = Cost(time.perf_counter(), time.process_time())

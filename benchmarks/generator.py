@@ -30,9 +30,9 @@ from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.lanes import stacked
 from mdth.bfv2v.motion import Face
 from mdth.bfv2v.network import Generator
-from mdth.bfv2v.plain import PlainRenderer
 from mdth.bfv2v.predictor import BATCH, Predictor, exact, found_device
 from tests.support import generator_made_up as made_up
+from tests.support.generator_plain import PlainPredictor, PlainRenderer
 
 log = logging.getLogger("mdth")
 
@@ -147,9 +147,9 @@ class Bench:
     def _predictor(
         self, *, plain: bool, precision: torch.dtype | None, tf32: bool = False
     ) -> Predictor:
-        predictor = Predictor(
-            self.generator, self.device, precision=precision, plain=plain, tf32=tf32
-        )
+        kind = PlainPredictor if plain else Predictor
+        predictor = kind(self.generator, self.device, precision=precision)
+        predictor.tf32 = tf32
         predictor.source(self.picture, made_up.landmarks(1)[0])
         return predictor
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -36,14 +37,29 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
+        self.inside_fused = False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        if not func.is_view and not Fused.inside:
+        if not func.is_view and not self.inside_fused:
             given = [*args, *(kwargs or {}).values()]
-            self.total += sum(_size(tensor) for tensor in _tensors([given, made]))
+            self.add([given, made])
+        return made
+
+    def add(self, tensors: object) -> None:
+        """Count them."""
+        self.total += sum(_size(tensor) for tensor in _tensors(tensors))
+
+    def fused(self, chain: Fused[..., Any], *given: Any, **named: Any) -> Any:
+        """A call of a fused chain, which reads its inputs and writes its outputs once."""
+        self.inside_fused = True
+        try:
+            made = chain.plain(*given, **named)
+        finally:
+            self.inside_fused = False
+        self.add([given, made])
         return made
 
 
@@ -53,14 +69,10 @@ def count(render: Callable[[], Tensor], *, frames: int) -> Count:
     Fused chains read their inputs and write their outputs once.
     """
     operations, moved = FlopCounterMode(display=False), _Bytes()
-    Fused.watched = []
-    try:
+    with patch.object(Fused, "__call__", lambda *given, **named: moved.fused(*given, **named)):
         with moved, operations:
             render()
-        fused = sum(_size(tensor) for tensor in _tensors(Fused.watched))
-    finally:
-        Fused.watched = None
-    return Count(operations.get_total_flops() / frames, (moved.total + fused) / frames)
+    return Count(operations.get_total_flops() / frames, moved.total / frames)
 
 
 def limits(device: torch.device, dtype: torch.dtype) -> Limits:

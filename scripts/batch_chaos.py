@@ -15,11 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from batch_bench import home, make_twin, run_batch
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.batch import home, make_twin, run_batch  # noqa: E402
 
 TWINS = 6
 # The command line of what does the work: a local worker, an actor.
-WORKERS = ("spawn_main", "ray::Worker")
+WORKERS = ("spawn_main", "ray::Actor")
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+CANONICAL = Path(__file__).parents[1] / "src/mdth/face/canonical.npz"
+
 
 def _varint(buffer: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
@@ -62,8 +64,4 @@ def canonical_mesh(task: Path) -> tuple[np.ndarray, np.ndarray]:
 
 if __name__ == "__main__":
     vertices, triangles = canonical_mesh(Path(sys.argv[1]))
-    np.savez_compressed(
-        Path(__file__).parents[1] / "src/mdth/face/canonical.npz",
-        vertices=vertices,
-        triangles=triangles,
-    )
+    np.savez_compressed(CANONICAL, vertices=vertices, triangles=triangles)

@@ -255,7 +255,7 @@ def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
 def test_a_store_that_is_not_there(
     mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("s3fs")
+    pytest.importorskip("obstore")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

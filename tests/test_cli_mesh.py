@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mdth.mesh_export.preview import read_glb
+from mesh_preview import read_glb
 
 Command = Callable[..., Any]
 

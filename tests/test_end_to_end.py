@@ -11,12 +11,11 @@ import pytest
 
 import mdth as package
 from mdth import closed_loop
+from mdth.embedded.engine import Embedded
+from mdth.engine import Source
 from mdth.files import assets
-from mdth.film import driving_meshes
-from mdth.flow import Clock
 from mdth.media.audio import read_blocks
 from mdth.options import Options
-from mdth.scene import Inputs, gather
 
 FPS = 25
 
@@ -27,7 +26,7 @@ def made(
 ) -> tuple[Path, dict[str, Any]]:
     """The mp4 and what `talk` says about it."""
     path = tmp_path_factory.mktemp("made") / "out.mp4"
-    return path, package.talk(portrait_path, short_path, path, fps=FPS, seed=3)
+    return path, package.talk(portrait_path, short_path, path, fps=FPS, random_seed=3)
 
 
 def test_browsers_play_it(made: tuple[Path, dict[str, Any]]) -> None:
@@ -62,7 +61,7 @@ def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Pat
     assert record == returned
     assert record["synthetic"] is True
     assert record["frames"] == round(3.30 * FPS)
-    assert record["settings"]["seed"] == 3
+    assert record["settings"]["random_seed"] == 3
     assert record["inputs"]["speech"]["name"] == short_path.name
     assert len(record["inputs"]["portrait"]["sha256"]) == 64
     assert set(record["models"]) >= {entry.name for entry in assets.entries()}
@@ -72,9 +71,10 @@ def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Pat
 def test_the_mouth_does_what_it_was_told(
     made: tuple[Path, dict[str, Any]], portrait_path: Path, short_path: Path
 ) -> None:
-    options = Options(fps=FPS, seed=3)
-    scene = gather(Inputs(portrait_path, short_path), options)
-    driven = np.stack(list(driving_meshes(scene, options, Clock())))
+    options, engine = Options.of(fps=FPS, random_seed=3), Embedded()
+    drive = engine.drive(engine.prepare(Source(portrait_path), options), options)
+    meshes = [mesh for block in read_blocks(short_path) for mesh in drive.feed(block)]
+    driven = np.stack([*meshes, *drive.finish()])
     tracked, found = closed_loop.tracked_meshes(made[0])
     assert found.all()
     told, seen = closed_loop.opening(driven), closed_loop.opening(tracked)

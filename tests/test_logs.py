@@ -2,6 +2,8 @@
 
 import json
 import logging
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -217,3 +219,51 @@ def test_stages_count_what_moves_and_nest() -> None:
         raise KeyError
     stages.count(7)
     assert JSON == "json"
+
+
+def test_two_jobs_at_once_count_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    both_open = threading.Barrier(2)
+
+    def move(twin: str, count: int) -> None:
+        with stages.about(twin), stages.stage("upload"):
+            both_open.wait()
+            stages.count(count)
+            both_open.wait()
+
+    with caplog.at_level(logging.INFO, logger="mdth"):
+        threads = [threading.Thread(target=move, args=job) for job in (("a", 1000), ("b", 5))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {(line.twin, line.bytes) for line in caplog.records} == {("a", 1000), ("b", 5)}
+
+
+def test_the_stopwatch_counts_a_stage_inside_another_for_itself() -> None:
+    def slow(items: Iterator[int], pause_s: float) -> Iterator[int]:
+        for item in items:
+            time.sleep(pause_s)
+            yield item
+
+    with stages.job() as watch:
+        inner = stages.each("inner", slow(iter(range(5)), 0.02))
+        assert list(stages.each("outer", slow(inner, 0.01))) == list(range(5))
+    seconds = watch.seconds
+    assert seconds["inner"] >= 0.099
+    assert seconds["outer"] >= 0.049
+    # Each second counts once, so that together they are no more than all.
+    assert seconds["total"] >= seconds["inner"] + seconds["outer"] - 1e-3
+
+
+def test_threads_of_a_job_count_for_it_and_only_for_it() -> None:
+    def work() -> None:
+        with stages.spent("paint"):
+            time.sleep(0.01)
+
+    with stages.job() as watch, stages.spent("outer"):
+        mine = threading.Thread(target=stages.in_thread(work))
+        other = threading.Thread(target=work)
+        for thread in (mine, other):
+            thread.start()
+            thread.join()
+    assert 0.01 <= watch.seconds["paint"] < watch.seconds["outer"]

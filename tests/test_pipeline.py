@@ -9,20 +9,20 @@ import pytest
 
 import mdth as package
 from mdth import closed_loop, devices
-from mdth.artefacts import Portrait
+from mdth.embedded.engine import Embedded
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
+from mdth.engine import Avatar
 from mdth.face import geometry
 from mdth.face.geometry import rotation_from_euler_deg
-from mdth.film import FRAMES_AHEAD, MESHES_AHEAD, Scene, frames
-from mdth.flow import Clock
 from mdth.media.video import VideoWriter, probe_video, read_frames
 from mdth.motion.head import REST
 from mdth.options import Options
+from mdth.pipeline import Speech, frames
 
 
 @pytest.fixture(scope="module")
-def portrait(portrait_path: Path, checkpoints: Path) -> Portrait:
+def portrait(portrait_path: Path, checkpoints: Path) -> Avatar:
     return package.prepare(portrait_path, max_size=256)
 
 
@@ -32,7 +32,7 @@ def clip(
 ) -> Path:
     """A clip of a person who turns and nods, silently: 3.20 s at 25 frames/s, with sound."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    person = package.prepare(portrait_path)
+    person = package.prepare(portrait_path).portrait
     driver, renderer = Driver(person), Renderer(person)
     with VideoWriter(path, width=512, height=600, fps=25, sound=short_path) as writer:
         for angle in np.linspace(0, 4 * np.pi, 80):
@@ -71,9 +71,7 @@ def yaw_pitch(path: Path) -> np.ndarray:
     return geometry.euler_deg(geometry.head_pose(meshes).rotation)[:, :2]
 
 
-def test_the_first_frame_of_a_long_speech_comes_at_once(
-    portrait: Portrait, short_path: Path
-) -> None:
+def test_the_first_frame_of_a_long_speech_comes_at_once(portrait: Avatar, short_path: Path) -> None:
     read = []
 
     def ten_minutes() -> Iterator[np.ndarray]:
@@ -82,15 +80,14 @@ def test_the_first_frame_of_a_long_speech_comes_at_once(
             read.append(second)
             yield random.uniform(-0.1, 0.1, 16_000).astype(np.float32)
 
-    scene = Scene(portrait, ten_minutes(), short_path, 600.0, None)
-    clock = Clock()
-    with closing(frames(scene, Options(), clock)) as film:
+    speech = Speech(ten_minutes(), short_path, 600.0)
+    with closing(frames(Embedded(), portrait, speech, Options())) as film:
         next(film)
-    # Nothing reads further than its queue is long: memory does not grow with the speech.
-    assert len(read) <= (MESHES_AHEAD + FRAMES_AHEAD) / 30 + 5
+    # Nothing reads further than a frame needs: memory does not grow with the speech.
+    assert len(read) <= 2
 
 
-def test_what_is_missing_is_named(portrait: Portrait, short_path: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_named(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     with pytest.raises(package.MissingInput, match="no face"):
         package.talk(None, short_path, out)
@@ -107,7 +104,7 @@ def test_what_is_missing_is_named(portrait: Portrait, short_path: Path, tmp_path
 
 
 def test_a_preview_is_one_second_with_its_sound(
-    portrait: Portrait, short_path: Path, tmp_path: Path
+    portrait: Avatar, short_path: Path, tmp_path: Path
 ) -> None:
     seen = []
     package.talk(

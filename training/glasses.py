@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import glasses
+from mdth.face.find import TRACKER
 from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.film import TRACKER
 from mdth.media.image import read_image
 
 log = logging.getLogger("mdth")

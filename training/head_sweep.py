@@ -26,9 +26,9 @@ from mdth.embedded.render.person import Layers
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
+from mdth.face.find import SEGMENTER, TRACKER
 from mdth.face.portrait import prepare_portrait
 from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
 
 log = logging.getLogger("mdth")

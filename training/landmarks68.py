@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from mdth.errors import MdthError, MissingDependency, NoFaceFound
 from mdth.face import landmarks68
+from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.film import TRACKER
 from mdth.media.image import read_image
 
 log = logging.getLogger("mdth")

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mdth import restricted_pickle
 from mdth.errors import ArtefactError, CheckpointError, InputError
 from mdth.face import topology
+from mdth.files import pickle as model_pickle
 
 FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.intp]
@@ -103,7 +103,7 @@ def read_region(source: str) -> IndexArray:
 
 
 def _masks(path: Path, names: list[str]) -> npt.NDArray[np.generic]:
-    found = restricted_pickle.load(path)
+    found = model_pickle.load(path)
     known = found if isinstance(found, dict) else {}
     missing = [name for name in names if name not in known]
     if missing:

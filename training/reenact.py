@@ -25,10 +25,10 @@ from mdth.artefacts import Frame
 from mdth.embedded.render.renderer import Renderer
 from mdth.errors import MissingDependency
 from mdth.face import topology
+from mdth.face.find import SEGMENTER, TRACKER
 from mdth.face.portrait import prepare_portrait
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from training import image_metrics as metrics
 from training.identity import Recogniser
 from training.tracks import read_pictures

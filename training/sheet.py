@@ -20,9 +20,9 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
+from mdth.face.find import SEGMENTER, TRACKER
 from mdth.face.portrait import prepare_portrait
 from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER
 from mdth.media.image import read_image
 from training.sheet_shapes import COLUMNS
 

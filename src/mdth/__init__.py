@@ -3,8 +3,9 @@
     import mdth
     mdth.talk("portrait.jpg", "speech.wav", "out.mp4")
 
-A portrait that speaks often is prepared once: `mdth.talk(mdth.prepare("portrait.jpg"), ...)`.
-Twins, the seed's folders: `mdth.preprocess_twin("th_test")`, then `mdth.inference_twin("th_test")`.
+A portrait that speaks often is prepared once: `mdth.talk(mdth.prepare("portrait.jpg"), ...)`; one
+that speaks as the sound comes is a session: `mdth.open_session(mdth.prepare("portrait.jpg"))`.
+Twins, the seed's folders: `mdth.preprocess("th_test")`, then `mdth.inference("th_test")`.
 """
 
 from importlib import import_module
@@ -27,14 +28,30 @@ from mdth.errors import (
 
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
-    from mdth.pipeline import inference as inference_twin
-    from mdth.pipeline import prepare, talk
-    from mdth.pipeline import preprocess as preprocess_twin
+    from mdth.engine import Avatar, Engine, Session
+    from mdth.pipeline import export_mesh, open_session, prepare, talk
+    from mdth.twins.tasks import inference, preprocess
+
+# Loaded on first use: `import mdth` costs no numpy and no network.
+_LATER = {
+    "Avatar": "mdth.engine",
+    "Engine": "mdth.engine",
+    "Portrait": "mdth.artefacts",
+    "Session": "mdth.engine",
+    "export_mesh": "mdth.pipeline",
+    "inference": "mdth.twins.tasks",
+    "open_session": "mdth.pipeline",
+    "prepare": "mdth.pipeline",
+    "preprocess": "mdth.twins.tasks",
+    "talk": "mdth.pipeline",
+}
 
 __all__ = [
     "ArtefactError",
+    "Avatar",
     "CheckpointError",
     "DeviceError",
+    "Engine",
     "InputError",
     "InvalidTwinId",
     "MdthError",
@@ -42,31 +59,27 @@ __all__ = [
     "MissingInput",
     "NoFaceFound",
     "Portrait",
+    "Session",
     "SpeechTooShort",
     "StorageError",
     "UnreadableMedia",
     "__version__",
-    "inference_twin",
+    "export_mesh",
+    "inference",
+    "open_session",
     "prepare",
-    "preprocess_twin",
+    "preprocess",
     "talk",
 ]
 
 __version__ = "0.1.0"
 
-# Loaded on first use: `import mdth` costs no numpy and no network. The twins' functions carry a
-# longer name here because `mdth.preprocess` is the package of that stage.
-_LATER = {
-    "Portrait": ("mdth.artefacts", "Portrait"),
-    "inference_twin": ("mdth.pipeline", "inference"),
-    "prepare": ("mdth.pipeline", "prepare"),
-    "preprocess_twin": ("mdth.pipeline", "preprocess"),
-    "talk": ("mdth.pipeline", "talk"),
-}
-
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'mdth' has no attribute {name!r}")
-    module, attribute = _LATER[name]
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

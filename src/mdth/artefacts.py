@@ -22,17 +22,9 @@ from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
 from mdth.files.bounded import BoundedFile
 
 __all__ = [
-    *("DAMAGE", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
-    *(
-        "MeshSequence",
-        "Motion",
-        "Portrait",
-        "Speech",
-        "listed",
-        "original_name",
-        "place",
-        "read_png",
-    ),
+    *("DAMAGE", "SHORTEST_S", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
+    *("MeshSequence", "Motion", "Portrait", "Speech"),
+    *("listed", "original_name", "place", "read_png"),
 ]
 
 FloatArray = npt.NDArray[np.floating]
@@ -40,6 +32,7 @@ Frame = npt.NDArray[np.uint8]
 Files = Mapping[str, Path]
 
 SPEECH_RATE_HZ = 16_000
+SHORTEST_S = 0.3
 _PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 LARGEST_PICTURE_PX = 4096
 UPPER_POINTS = 126  # of `topology.UPPER_FACE`

@@ -12,15 +12,15 @@ import numpy as np
 
 from mdth import pipeline
 from mdth.artefacts import FloatArray
+from mdth.embedded.engine import Embedded
+from mdth.engine import Source
 from mdth.face import geometry
+from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.film import TRACKER, driving_meshes
-from mdth.flow import Clock
 from mdth.media.audio import read_blocks
 from mdth.media.video import read_frames
 from mdth.options import Choices, Options
-from mdth.scene import Inputs, gather
 
 DELAY_S = 0.5
 RATE_HZ = 16_000
@@ -54,14 +54,17 @@ class Result(NamedTuple):
 
 def measure(portrait: Path, speech: Path, **choices: Unpack[Choices]) -> Result:
     """Film the portrait, track the mp4 and compare. Raises MdthError."""
-    options = Options(**choices)
+    options = Options.of(**{**choices, "engine": "embedded"})
     with tempfile.TemporaryDirectory() as folder:
         video, late_video = Path(folder, "video.mp4"), Path(folder, "late.mp4")
         late_speech = delayed(speech, Path(folder, "late.wav"))
-        pipeline.talk(portrait, speech, video, **choices)
-        pipeline.talk(portrait, late_speech, late_video, **choices)
-        scene = gather(Inputs(portrait, speech), options)
-        driven = np.stack(list(driving_meshes(scene, options, Clock())))
+        engine = Embedded()
+        avatar = engine.prepare(Source(portrait), options)
+        pipeline.talk(avatar, speech, video, **choices)
+        pipeline.talk(avatar, late_speech, late_video, **choices)
+        drive = engine.drive(avatar, options)
+        meshes = [mesh for block in read_blocks(speech) for mesh in drive.feed(block)]
+        driven = np.stack([*meshes, *drive.finish()])
         tracked, found = tracked_meshes(video)
         late, _ = tracked_meshes(late_video)
     pairs = [geometry.head_pose(meshes[found]) for meshes in (tracked, driven)]
@@ -74,7 +77,7 @@ def measure(portrait: Path, speech: Path, **choices: Unpack[Choices]) -> Result:
         lag=lag,
         pose_deg=float(angles_deg(seen, told).mean()),
         moving_deg=float(angles_deg(seen, constant_turn(seen, told) @ told).mean()),
-        delay_s=late_by / options.fps,
+        delay_s=late_by / options.motion.fps,
     )
 
 

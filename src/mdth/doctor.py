@@ -4,16 +4,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
+from importlib.util import find_spec
 
-from mdth import devices, record
+from mdth import devices, engines, record
 from mdth.config import config
-from mdth.errors import MdthError
+from mdth.engine import Engine, Need
 from mdth.files import assets
 from mdth.log.redact import redacted
-from mdth.options import AUTO, EMBEDDED, SEED
-from mdth.seed import landmarks
-from mdth.seed.files import missing_packages, seed_files
+from mdth.options import AUTO, Options
 
 _OF_EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*\bextra\s*==\s*[\"']([A-Za-z0-9_-]+)[\"']")
 MISSING = "missing"
@@ -27,8 +25,8 @@ def report() -> Iterator[str]:
     yield from _section("devices", _devices())
     yield from _section("extras", _extras())
     yield from _section("folders", folders.items())
-    yield from _section(f"models of the embedded engine, {assets.FOLDER}", _models())
-    yield from _section(f"checkpoints of the seed's engine, {assets.FOLDER.parent}", _checkpoints())
+    for name in engines.names():
+        yield from _section(f"what the engine {name} reads", _needs(engines.get(name)))
     yield from _section("engines", _engines())
 
 
@@ -45,7 +43,7 @@ def _listed(versions: dict[str, str]) -> str:
 def _devices() -> Iterator[tuple[str, object]]:
     yield "CPU", f"{os.cpu_count()} cores"
     yield "GPUs", ", ".join(devices.gpu_names()) or "none"
-    if "torch" in missing_packages():
+    if find_spec("torch") is None:
         yield "torch uses", f"nothing, it is {MISSING}"
     else:
         yield "torch uses", ", ".join(devices.torch_devices(devices.count_gpus()))
@@ -69,37 +67,25 @@ def _version(package: str) -> str:
         return MISSING
 
 
-def _models() -> Iterator[tuple[str, object]]:
-    for entry in assets.entries():
-        yield entry.name, _problem(entry.name) or "found, its hash is right"
+def _needs(engine: Engine) -> Iterator[tuple[str, object]]:
+    """Each file and package that an engine reads, and what it has to say of itself."""
+    for need in engine.needs(Options()):
+        yield need.name, need.problem or _found(need)
+    yield from engine.traits().items()
 
 
-def _problem(asset: str) -> str:
-    try:
-        assets.path(asset)
-    except MdthError as error:
-        return str(error)
-    return ""
-
-
-def _checkpoints() -> Iterator[tuple[str, object]]:
-    files = seed_files()
-    for path in files.needed():
-        yield path.relative_to(files.common).as_posix(), _size(path)
-    yield "68 landmarks are read by", landmarks.reader_name()
-
-
-def _size(path: Path) -> str:
-    return f"found, {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else MISSING
+def _found(need: Need) -> str:
+    if need.path is None:
+        return "found"
+    checked = ", its hash is right" if need.name in {a.name for a in assets.entries()} else ""
+    return f"found{checked}, {need.path.stat().st_size / 1e6:.1f} MB"
 
 
 def _engines() -> Iterator[tuple[str, object]]:
     """What each engine still needs, and which one auto takes."""
-    wrong = [entry.name for entry in assets.entries() if _problem(entry.name)]
-    yield EMBEDDED, f"needs {', '.join(wrong)}; run: mdth assets fetch" if wrong else "ready"
-    missing, packages = len(seed_files().missing()), missing_packages()
-    needs = [f"{missing} checkpoints, {MISSING} above"] if missing else []
-    if packages:
-        needs.append(f"{', '.join(packages)}; run: pip install 'mdth[seed]'")
-    yield SEED, f"needs {' and '.join(needs)}" if needs else "ready"
-    yield AUTO, f"takes {EMBEDDED if needs else SEED}"
+    for name in engines.names():
+        missing = engines.problems(engines.get(name).needs(Options()))
+        lacking = ", ".join(need.name for need in missing)
+        mends = "; ".join(dict.fromkeys(need.mend for need in missing))
+        yield name, f"needs {lacking}; {mends}" if missing else "ready"
+    yield AUTO, f"takes {engines.choose(Options()).name}"

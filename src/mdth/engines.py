@@ -1,50 +1,144 @@
-"""Which engine makes a video: the embedded one, or the seed's from its owner's checkpoints."""
+"""Which engine makes a video: asked here, and nowhere else.
+
+An engine of another package is found by its entry point in the group `mdth.engines`: its name, and
+a class or function that gives an `mdth.engine.Engine`.
+"""
 
 import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
 
-from mdth.errors import CheckpointError, MissingDependency
-from mdth.options import EMBEDDED, SEED, Options
-from mdth.seed.files import missing_packages, seed_files
+from mdth import devices
+from mdth.engine import Avatar, Engine, Need
+from mdth.errors import CheckpointError, InputError, MissingDependency
+from mdth.options import AUTO, Options
 
 log = logging.getLogger("mdth")
 
-INSTALL = "pip install 'mdth[seed]'"
+GROUP = "mdth.engines"
+EMBEDDED, SEED = "embedded", "seed"
+OWN = {EMBEDDED: "mdth.embedded.engine:Embedded", SEED: "mdth.seed.engine:Seed"}
+# What auto tries, the best first; the last one needs nothing that its owner alone has.
+BY_QUALITY = (SEED, EMBEDDED)
+
+_lock = threading.Lock()
+_engines: dict[str, Engine] = {}
 
 
-def resolved(options: Options) -> Options:
-    """The options with the engine that "auto" stands for; the log says which and why.
+def names() -> list[str]:
+    """All engines that are installed, our own first."""
+    return list(_makers())
 
-    Raises CheckpointError naming every missing file, MissingDependency naming the extra, where the
-    seed's engine is asked for and cannot run.
+
+def get(name: str) -> Engine:
+    """The engine of that name, one in a process until `forget`. Raises InputError."""
+    with _lock:
+        if name not in _engines:
+            makers = _makers()
+            if name not in makers:
+                raise InputError(f"engine {name!r}: choose one of {AUTO}, {', '.join(makers)}")
+            _engines[name] = makers[name]()
+        return _engines[name]
+
+
+def forget() -> None:
+    """Drop all engines with the networks and renderers that they keep."""
+    with _lock:
+        for engine in _engines.values():
+            engine.close()
+        _engines.clear()
+
+
+def choose(options: Options) -> Engine:
+    """The engine that was asked for, or the one that "auto" stands for; the log says which and why.
+
+    Raises InputError, CheckpointError naming every missing file and MissingDependency naming the
+    extra, where an engine is asked for by name and cannot run; DeviceError for too many GPUs.
     """
-    if options.engine == EMBEDDED:
-        return options
-    files, missing, packages = seed_files(), seed_files().missing(), missing_packages()
-    if options.engine == SEED:
-        if missing:
-            raise CheckpointError(
-                f"the seed's engine lacks {', '.join(map(str, missing))}; put its owner's "
-                "checkpoints there, or use --engine embedded"
-            )
-        if packages:
-            raise MissingDependency(
-                f"the seed's engine needs {', '.join(packages)}; run: {INSTALL}"
-            )
-        return options
+    name = options.engine.engine
+    if options.engine.n_gpus > 1:
+        devices.check(options.engine.n_gpus)
+    engine = _best(options) if name == AUTO else _able(get(name), options)
+    for idle in options.idle(engine.name):
+        log.warning("%s does nothing for the engine %s", idle.replace("_", " "), engine.name)
+    return engine
+
+
+def of(avatar: Avatar, options: Options) -> Engine:
+    """The engine that prepared an avatar. Raises InputError where another one is asked for."""
+    if options.engine.engine not in (AUTO, avatar.engine):
+        raise InputError(
+            f"the avatar was prepared for the engine {avatar.engine}, not {options.engine.engine}; "
+            "prepare it again for that one"
+        )
+    return choose(replace(options, engine=replace(options.engine, engine=avatar.engine)))
+
+
+def problems(needs: Sequence[Need]) -> list[Need]:
+    """Those that are not met."""
+    return [need for need in needs if need.problem]
+
+
+def _able(engine: Engine, options: Options) -> Engine:
+    missing = problems(engine.needs(options))
+    files = [need for need in missing if need.path]
+    if files:
+        mends = "; ".join(dict.fromkeys(need.mend for need in files))
+        said = "; ".join(need.problem for need in files)
+        raise CheckpointError(f"the engine {engine.name}: {said}; {mends}")
     if missing:
-        there = len(files.needed()) - len(missing)
-        say = log.warning if there else log.info
-        say(
-            "engine: embedded; %d of the seed's %d files are missing under %s (see: mdth doctor)",
-            *(len(missing), len(files.needed()), files.common),
+        packages = ", ".join(need.name for need in missing)
+        raise MissingDependency(
+            f"the engine {engine.name} needs {packages}; run: {missing[0].mend}"
         )
-        return replace(options, engine=EMBEDDED)
-    if packages:
-        log.warning(
-            "engine: embedded; the seed's checkpoints are all there, but it needs %s; run: %s",
-            *(", ".join(packages), INSTALL),
-        )
-        return replace(options, engine=EMBEDDED)
-    log.info("engine: the seed's, as its checkpoints are all under %s", files.common)
-    return replace(options, engine=SEED)
+    return engine
+
+
+def _best(options: Options) -> Engine:
+    """The best engine that has all it needs; the last one whether it has or not."""
+    *better, last = map(get, BY_QUALITY)
+    shared = last.needs(options)
+    for engine in better:
+        own = [need for need in engine.needs(options) if need not in shared]
+        missing = problems(own)
+        if not missing:
+            log.info("engine: %s, as all that it needs is here", engine.name)
+            return engine
+        files = [need for need in own if need.path]
+        lacking = [need for need in missing if need.path]
+        # Where nothing of it is here nobody meant it to be taken.
+        say = log.info if len(lacking) == len(files) else log.warning
+        if lacking:
+            said = f"{len(lacking)} of {len(files)} files are missing (see: mdth doctor)"
+        else:
+            packages = ", ".join(need.name for need in missing)
+            said = f"its files are here, but it needs {packages}; run: {missing[0].mend}"
+        say("engine: %s, not %s: %s", last.name, engine.name, said)
+    return last
+
+
+def _makers() -> Mapping[str, Callable[[], Engine]]:
+    others = {point.name: _loaded(point.load) for point in entry_points(group=GROUP)}
+    return {**{name: _own(where) for name, where in OWN.items()}, **others}
+
+
+def _own(where: str) -> Callable[[], Engine]:
+    module, _, name = where.partition(":")
+
+    def make() -> Engine:
+        engine: Engine = getattr(import_module(module), name)()
+        return engine
+
+    return make
+
+
+def _loaded(load: Callable[[], Any]) -> Callable[[], Engine]:
+    def make() -> Engine:
+        engine: Engine = load()()
+        return engine
+
+    return make

@@ -1,13 +1,19 @@
-"""How a video is made: every choice a user has, with its default, in one place."""
+"""How a video is made: every choice a user has, once, by what it is for.
 
-from dataclasses import dataclass
-from typing import TypedDict
+The fields' metadata is the one table that the command line, Python's keywords, the JSON schema and
+the page of options are made from.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Self, TypedDict, get_args, get_type_hints
 
 from mdth.errors import InputError
 
 PREVIEW_S = 1.0
 # More than this much of the usual mouth or head motion is more than the renderer can show.
-MOST = 2
+MOST = 2.0
 PRESETS = (
     "ultrafast",
     "superfast",
@@ -19,91 +25,250 @@ PRESETS = (
     "slower",
     "veryslow",
 )
-
-
-# Who makes the video: our own engine, or the seed's from its checkpoints; auto: the seed's where
-# these are all there.
-AUTO, EMBEDDED, SEED = "auto", "embedded", "seed"
-ENGINES = (AUTO, EMBEDDED, SEED)
+# auto: the seed's engine where its checkpoints are all there, else the embedded one.
+AUTO = "auto"
 # Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
 # with FLAME or of BIWI.
 MESH_ENGINES = ("embedded", "flame", "biwi")
 
 
-@dataclass(frozen=True)
-class Options:
-    """The choices of one video. Raises InputError where a value cannot work.
+def option(
+    default: Any,
+    words: str,
+    *,
+    within: tuple[float, float] | None = None,
+    among: tuple[str, ...] | None = None,
+    only: str | None = None,
+    unit: str = "",
+    alias: str | None = None,
+) -> Any:
+    """A field of the table.
 
-    fps: frames a second. max_size: longest side of the picture in px; larger ones are shrunk.
-    face: which face of the picture, 1 is the leftmost, None the largest. seed: of the generated
-    head motion and blinks; still turns those off. mouth, motion, blink: how much the lips and the
-    head move and how often the eyes blink, 1 as usual, 0 not at all. crf, preset: x264's quality
-    (0 lossless .. 51) and effort. preview: only the first second. engine_mesh: "embedded", or
-    "flame" or "biwi" for the seed's FaceFormer, whose files its owner has. engine: of the whole
-    video, see `ENGINES`; paste: the seed's head goes back into the whole picture, which our own
-    engine gives anyway.
+    words: its help. within, among: the values that work. only: the engine it does something for,
+    None for all. unit: of its value, for help. alias: an older name that is understood too.
     """
+    metadata = {"words": words, "within": within, "among": among, "only": only, "unit": unit}
+    return field(default=default, metadata={**metadata, "alias": alias})
 
-    fps: int = 30
-    max_size: int = 1280
-    face: int | None = None
-    seed: int = 0
-    still: bool = False
-    mouth: float = 1.0
-    motion: float = 1.0
-    blink: float = 1.0
-    crf: int = 18
-    preset: str = "veryfast"
-    preview: bool = False
-    engine_mesh: str = "embedded"
-    engine: str = AUTO
-    paste: bool = False
 
+def _check(entry: Field[Any], value: Any) -> None:
+    """Raises InputError for a value that no later step could use."""
+    name, about = entry.name.replace("_", " "), entry.metadata
+    if value is None and entry.default is None:
+        return
+    kind = type(entry.default) if entry.default not in (None, MISSING) else int
+    wanted = (int, float) if kind is float else kind
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{name} {value!r}: give a value of type {kind.__name__}")
+    if about["among"] and value not in about["among"]:
+        raise InputError(f"{name} {value!r}: choose one of {', '.join(about['among'])}")
+    if about["within"]:
+        low, high = about["within"]
+        if not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{name} {value}: give {what} from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True)
+class _Group:
     def __post_init__(self) -> None:
         """Refuse what no later step could use."""
-        _within("fps", self.fps, 5, 120)
-        _within("max size", self.max_size, 64, 4096)
-        _within("crf", self.crf, 0, 51)
-        if self.face is not None:
-            _within("face", self.face, 1, 1000)
-        for name in ("mouth", "motion", "blink"):
-            amount = getattr(self, name)
-            if not 0 <= amount <= MOST:
-                raise InputError(f"{name} {amount}: give a number from 0 to {MOST}")
-        if self.engine_mesh not in MESH_ENGINES:
-            raise InputError(
-                f"mesh engine {self.engine_mesh!r}: choose one of {', '.join(MESH_ENGINES)}"
-            )
-        if self.engine not in ENGINES:
-            raise InputError(f"engine {self.engine!r}: choose one of {', '.join(ENGINES)}")
-        if self.preset not in PRESETS:
-            raise InputError(f"preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
+        for entry in fields(self):
+            _check(entry, getattr(self, entry.name))
+
+
+@dataclass(frozen=True)
+class PortraitOptions(_Group):
+    """Which face, and how large its picture."""
+
+    face: int | None = option(
+        None, "which face, 1 is the leftmost (default: the largest)", within=(1, 1000), unit="N"
+    )
+    max_size: int = option(
+        1280, "longest side; larger pictures are shrunk", within=(64, 4096), unit="PX"
+    )
+
+
+@dataclass(frozen=True)
+class MotionOptions(_Group):
+    """What mouth, head and eyes do: amounts are 1 as usual, 0 not at all."""
+
+    mouth: float = option(1.0, "how much the lips move", within=(0, MOST), unit="X")
+    motion: float = option(1.0, "how much the head moves", within=(0, MOST), unit="X")
+    blink: float = option(1.0, "how often the eyes blink", within=(0, MOST), unit="X")
+    still: bool = option(False, "no head motion and no blinks")
+    random_seed: int = option(
+        0, "of the generated motion", within=(0, 2**63 - 1), unit="N", alias="seed"
+    )
+    engine_mesh: str = option(
+        "embedded",
+        "what moves the mouth; flame and biwi need the seed's checkpoints",
+        among=MESH_ENGINES,
+        only="embedded",
+    )
+    fps: int = option(30, "frames a second", within=(5, 120), unit="N")
+
+
+@dataclass(frozen=True)
+class VideoOptions(_Group):
+    """How the frames are written."""
+
+    crf: int = option(18, "x264's quality, 0 lossless to 51", within=(0, 51), unit="N")
+    preset: str = option(
+        "veryfast", f"x264's effort, {PRESETS[0]} to {PRESETS[-1]}", among=PRESETS, unit="PRESET"
+    )
+    preview: bool = option(False, "only the first second")
+    paste: bool = option(False, "the head back in the whole picture", only="seed")
+
+
+@dataclass(frozen=True)
+class EngineOptions(_Group):
+    """Who makes it, and with what."""
+
+    engine: str = option(
+        AUTO, "who makes the video; auto: the seed's where its checkpoints are all there"
+    )
+    n_gpus: int = option(
+        1, "GPUs of the seed's engine; 0 and 1 run anywhere", within=(0, 1024), unit="N"
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices of one video, by what they are for. Raises InputError where a value cannot work.
+
+    `Options.of(fps=25, face=2)` takes the flat names, which are all different.
+    """
+
+    portrait: PortraitOptions = PortraitOptions()
+    motion: MotionOptions = MotionOptions()
+    video: VideoOptions = VideoOptions()
+    engine: EngineOptions = EngineOptions()
+
+    @classmethod
+    def of(cls, **choices: Any) -> Self:
+        """From flat names. Raises InputError, TypeError for a name that is none."""
+        named = {ALIASES.get(name, name): value for name, value in choices.items()}
+        unknown = set(named) - set(TABLE)
+        if unknown:
+            raise TypeError(f"no option {', '.join(sorted(unknown))}")
+        groups = {
+            group: kind(**{entry.name: named[entry.name] for entry in own if entry.name in named})
+            for group, (kind, own) in GROUPS.items()
+        }
+        return cls(**groups)
+
+    def flat(self, groups: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The choices of these groups (default: all) by their flat names."""
+        return {
+            entry.name: getattr(getattr(self, group), entry.name)
+            for group, (_, own) in GROUPS.items()
+            if not groups or group in groups
+            for entry in own
+        }
+
+    def settings(self, engine: str, groups: tuple[str, ...]) -> dict[str, Any]:
+        """What shapes a result of this engine: the flat choices that it heeds, and its name."""
+        heeded = {
+            name: value
+            for name, value in self.flat(groups).items()
+            if TABLE[name].metadata["only"] in (None, engine)
+        }
+        return {**heeded, "engine": engine}
+
+    def idle(self, engine: str) -> list[str]:
+        """The choices that were made and do nothing for this engine."""
+        return [
+            name
+            for name, value in self.flat().items()
+            if TABLE[name].metadata["only"] not in (None, engine) and value != TABLE[name].default
+        ]
 
     @property
     def limit_s(self) -> float | None:
         """Seconds of speech to use, None for all of it."""
-        return PREVIEW_S if self.preview else None
+        return PREVIEW_S if self.video.preview else None
+
+
+GROUPS: dict[str, tuple[Any, tuple[Field[Any], ...]]] = {
+    "portrait": (PortraitOptions, fields(PortraitOptions)),
+    "motion": (MotionOptions, fields(MotionOptions)),
+    "video": (VideoOptions, fields(VideoOptions)),
+    "engine": (EngineOptions, fields(EngineOptions)),
+}
+TABLE: Mapping[str, Field[Any]] = {entry.name: entry for _, own in GROUPS.values() for entry in own}
+ALIASES = {
+    entry.metadata["alias"]: name for name, entry in TABLE.items() if entry.metadata["alias"]
+}
+
+
+def _types() -> dict[str, type]:
+    hints = {}
+    for kind, own in GROUPS.values():
+        found = get_type_hints(kind)
+        for entry in own:
+            hint = found[entry.name]
+            parts = [part for part in get_args(hint) if part is not types.NoneType]
+            hints[entry.name] = parts[0] if parts else hint
+    return hints
+
+
+# The type of each option's value, None apart.
+TYPES: Mapping[str, type] = _types()
 
 
 class Choices(TypedDict, total=False):
-    """The same names as keyword arguments of `mdth.talk` and its kin."""
+    """The table's names as keyword arguments, for type checkers; a test holds it to the table."""
 
-    fps: int
-    max_size: int
     face: int | None
-    seed: int
-    still: bool
+    max_size: int
     mouth: float
     motion: float
     blink: float
+    still: bool
+    random_seed: int
+    seed: int
+    engine_mesh: str
+    fps: int
     crf: int
     preset: str
     preview: bool
-    engine_mesh: str
-    engine: str
     paste: bool
+    engine: str
+    n_gpus: int
 
 
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name} {value}: give a whole number from {low} to {high}")
+def schema() -> dict[str, Any]:
+    """The table as a JSON schema (draft 2020-12) of one object."""
+    names = {int: "integer", float: "number", bool: "boolean", str: "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: _described(name, names[TYPES[name]]) for name in TABLE},
+    }
+
+
+def _described(name: str, kind: str) -> dict[str, Any]:
+    entry = TABLE[name]
+    about: dict[str, Any] = {"description": entry.metadata["words"], "default": entry.default}
+    about["type"] = kind if entry.default is not None else [kind, "null"]
+    if entry.metadata["within"]:
+        about["minimum"], about["maximum"] = entry.metadata["within"]
+    if entry.metadata["among"]:
+        about["enum"] = list(entry.metadata["among"])
+    return about
+
+
+def rows() -> Iterator[str]:
+    """The table for a page, as lines of Markdown."""
+    yield "| option | default | values | for | what |"
+    yield "|---|---|---|---|---|"
+    for name, entry in TABLE.items():
+        about = entry.metadata
+        values = " to ".join(f"{bound:g}" for bound in about["within"] or ())
+        values = values or ", ".join(about["among"] or ()) or TYPES[name].__name__
+        default = "" if entry.default is None else entry.default
+        only = f"engine {about['only']}" if about["only"] else ""
+        flag = f"`--{name.replace('_', '-')}`"
+        yield f"| {flag} | {default} | {values} | {only} | {about['words']} |"

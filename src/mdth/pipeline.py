@@ -1,39 +1,83 @@
-"""The story: portrait and speech become a talking video; a twin's raw folder becomes one too."""
+"""The story: files -> avatar -> session -> file. The only place that starts threads."""
 
-from collections.abc import Iterable
+import itertools
+import logging
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Unpack
+from typing import Any, BinaryIO, NamedTuple, Unpack
 
-from mdth import devices, engines, record
-from mdth.artefacts import Portrait
-from mdth.errors import InputError
-from mdth.film import Progress, Record, shoot
-from mdth.flow import Clock
-from mdth.options import SEED, Choices, Options
-from mdth.scene import Inputs, find_face, gather
+import numpy as np
+
+from mdth import engines, record
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Portrait
+from mdth.engine import Avatar, Engine, Progress, Session, Source
+from mdth.errors import InputError, MissingInput
+from mdth.face.find import find_portrait
+from mdth.log.stages import Stopwatch, each, job, spent, tell
+from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.writer import RawWriter, VideoWriter
+from mdth.options import Choices, Options
 from mdth.storage.sealed import write_json
-from mdth.twins.tasks import inference, preprocess
 
-__all__ = ["inference", "prepare", "preprocess", "talk"]
+log = logging.getLogger("mdth")
+
+Record = dict[str, Any]
+# Drawing is most of the work, and one thread of it would leave the second core idle.
+PAINTERS = 2
+
+
+class Speech(NamedTuple):
+    """What is said.
+
+    blocks: float32 [n] each, mono, 16 kHz. sound: the file whose sound the video carries.
+    duration_s: where the file says it.
+    """
+
+    blocks: Iterable[FloatArray]
+    sound: Path
+    duration_s: float | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Speech":
+        """The sound of a file. Raises MissingInput, UnreadableMedia."""
+        return cls(read_blocks(path), path, probe_sound(path).duration_s)
 
 
 def prepare(
-    portrait: Path | str, *, face: int | None = None, max_size: int = Options.max_size
-) -> Portrait:
-    """A picture with its face found, ready for any number of `talk`s.
+    portrait: Path | str | None = None,
+    *,
+    video: Path | str | None = None,
+    progress: Progress | None = None,
+    **choices: Unpack[Choices],
+) -> Avatar:
+    """What speaks, ready for any number of `talk`s and sessions of the same engine.
 
-    face: 1 is the leftmost, None the largest. Raises InputError, CheckpointError.
+    portrait: a picture with a face; without, the best frame of `video`, whose head, eyes and brows
+    move the avatar. Raises InputError, CheckpointError, MissingDependency.
     """
-    return find_face(Path(portrait), None, Options(face=face, max_size=max_size))
+    options = Options.of(**choices)
+    source = _source(portrait, video)
+    return engines.choose(options).prepare(source, options, progress=progress)
+
+
+def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
+    """An avatar that speaks as it is fed: see `mdth.engine.Session`.
+
+    The frames are those of `talk`, bit for bit, whatever the sizes of the blocks. Two sessions may
+    run in two threads. Raises InputError, CheckpointError, MissingDependency.
+    """
+    options = Options.of(**choices)
+    return engines.of(avatar, options).open(avatar, options)
 
 
 def talk(
-    portrait: Portrait | Path | str | None,
+    portrait: Avatar | Portrait | Path | str | None,
     speech: Path | str | None,
     output: Path | str | BinaryIO,
     *,
     video: Path | str | None = None,
-    n_gpus: int = 1,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
@@ -41,33 +85,171 @@ def talk(
 
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
-    the portrait. An open binary file as `output` gets raw rgb24 frames instead, and no json.
-    n_gpus: over how many the seed's engine spreads. choices: see `mdth.options.Options`. Raises
-    MdthError, and leaves nothing half-written.
+    the portrait. An avatar has its motion already. An open binary file as `output` gets raw rgb24
+    frames instead, and no json. choices: see `mdth.options`. Raises MdthError, and leaves nothing
+    half-written.
     """
-    options, clock = engines.resolved(Options(**choices)), Clock()
-    if n_gpus > 1 or options.engine == SEED:
-        devices.check(n_gpus, used=options.engine == SEED)
-    inputs = Inputs.of(portrait, speech, video)
-    target = _checked_target(output, inputs)
-    with clock.stage("prepare"):
-        scene = gather(inputs, options, progress, n_gpus=n_gpus)
-    made = shoot(scene, target, options, clock=clock, progress=progress)
-    made["inputs"] = {kind: record.described(file) for kind, file in inputs.given().items()}
+    options = Options.of(**choices)
+    given = {"portrait": portrait, "speech": speech, "video": video}
+    files = {name: Path(f) for name, f in given.items() if isinstance(f, Path | str)}
+    sound = files.get("speech") or files.get("video")
+    target = _checked_target(output, files.values())
+    if portrait is None and video is None:
+        raise MissingInput("no face: give a portrait, or a clip of the person with --video")
+    if sound is None:
+        raise MissingInput("no sound: give a speech, or a clip that has sound with --video")
+    with job() as watch:
+        with spent("prepare"):
+            said = Speech.of(sound)
+            engine, avatar = _avatar(portrait, files, options, progress)
+        made = film(engine, avatar, said, target, options, watch=watch, progress=progress)
+    made["inputs"] = {name: record.described(it) for name, it in given.items() if it is not None}
     if isinstance(target, Path):
         write_json(target.with_suffix(".json"), made)
     return made
 
 
-def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[object]) -> Path | BinaryIO:
+def export_mesh(
+    speech: Path | str,
+    output: Path | str,
+    *,
+    portrait: Path | str | None = None,
+    **choices: Unpack[Choices],
+) -> None:
+    """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
+
+    Lips, jaw and cheeks move; eyes and head rest. portrait: whose face (default: MediaPipe's
+    canonical one). Of the choices, fps, mouth, face and engine_mesh count. Raises InputError,
+    CheckpointError.
+    """
+    from mdth.embedded.engine import Embedded
+    from mdth.mesh.export import check_target, export
+
+    options, target, sound = Options.of(**choices), Path(output), Path(speech)
+    check_target(target)
+    rate_hz = probe_sound(sound).rate_hz
+    found = find_portrait(_source(portrait, None), options.portrait) if portrait else None
+    neutral, session = Embedded().open_mesh(found, options)
+    offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
+    offsets += session.finish()
+    sequence = MeshSequence(np.stack(offsets), options.motion.fps)
+    export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+
+
+def _avatar(
+    portrait: Avatar | Portrait | Path | str | None,
+    files: dict[str, Path],
+    options: Options,
+    progress: Progress | None,
+) -> tuple[Engine, Avatar]:
+    if portrait is not None and not isinstance(portrait, Portrait | Path | str):
+        return engines.of(portrait, options), portrait
+    engine = engines.choose(options)
+    picture = portrait if isinstance(portrait, Portrait) else files.get("portrait")
+    source = Source(picture, files.get("video"))
+    return engine, engine.prepare(source, options, progress=progress)
+
+
+def film(
+    engine: Engine,
+    avatar: Avatar,
+    speech: Speech,
+    target: Path | BinaryIO,
+    options: Options,
+    *,
+    watch: Stopwatch,
+    progress: Progress | None,
+) -> Record:
+    """Let an avatar say a speech into `target`; gives what the record says about it."""
+    total = _frame_count(speech, options)
+    with closing(frames(engine, avatar, speech, options)) as made:
+        # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
+        first = next(made)
+        with _sink(target, first, speech, options) as sink:
+            for done, frame in enumerate(itertools.chain([first], made), start=1):
+                with spent("wait for encoder"):
+                    sink.write(frame)
+                if progress:
+                    progress(done, total)
+    _tell_stages(watch.seconds, sink)
+    log.info("%d frames in %.1f s", done, watch.seconds["total"])
+    return record.of_film(engine, options, frames=done, shape=first.shape, seconds=watch.seconds)
+
+
+def frames(
+    engine: Engine, avatar: Avatar, speech: Speech, options: Options
+) -> Generator[Frame, None, None]:
+    """The video's frames, RGB uint8 [H,W,3], in order, drawn by PAINTERS threads.
+
+    Raises SpeechTooShort, UnreadableMedia, CheckpointError, MissingDependency.
+    """
+    with (
+        ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
+        closing(engine.open(avatar, options, pool=pool)) as session,
+    ):
+        for block in each("read speech", limited(speech.blocks, options.limit_s)):
+            yield from session.feed(block)
+        yield from session.finish()
+
+
+def limited(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
+    """The blocks, up to a limit."""
+    left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
+    for block in blocks:
+        yield block[:left]
+        if left is not None:
+            left -= min(left, len(block))
+            if not left:
+                return
+
+
+def _frame_count(speech: Speech, options: Options) -> int | None:
+    """About how many frames there will be, None where the file does not say."""
+    if speech.duration_s is None:
+        return None
+    heard_s = min(speech.duration_s, options.limit_s or speech.duration_s)
+    return max(1, round(heard_s * options.motion.fps))
+
+
+def _tell_stages(seconds: dict[str, float], sink: VideoWriter | RawWriter) -> None:
+    """A line for each stage of a film, which all ran side by side."""
+    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
+        if name in seconds:
+            tell("render" if name == "paint" else name, seconds=seconds[name])
+    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
+
+
+def _sink(
+    target: Path | BinaryIO, first: Frame, speech: Speech, options: Options
+) -> VideoWriter | RawWriter:
+    height, width = first.shape[:2]
+    fps, video = options.motion.fps, options.video
+    if not isinstance(target, Path):
+        log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, fps)
+        return RawWriter(target)
+    return VideoWriter(
+        target,
+        width=width,
+        height=height,
+        fps=fps,
+        sound=speech.sound,
+        crf=video.crf,
+        preset=video.preset,
+        metadata=record.SYNTHETIC,
+    )
+
+
+def _source(portrait: Path | str | None, video: Path | str | None) -> Source:
+    return Source(Path(portrait) if portrait else None, Path(video) if video else None)
+
+
+def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[Path]) -> Path | BinaryIO:
     """Where to write. Raises InputError where that would go wrong or cost an input."""
     if not isinstance(output, Path | str):
         return output
     path = Path(output)
     if path.suffix.lower() != ".mp4":
         raise InputError(f"{path}: the video is an mp4; give a name that ends in .mp4")
-    if path.exists() and any(
-        isinstance(f, Path) and f.exists() and path.samefile(f) for f in inputs
-    ):
+    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise InputError(f"{path}: is an input too; write to another place")
     return path

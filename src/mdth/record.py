@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Any
 
 from mdth import __version__
 from mdth.artefacts import Portrait
+from mdth.engine import PREPARE, SPEAK, Avatar, Engine
 from mdth.errors import CheckpointError
-from mdth.files import assets
-from mdth.files.networks import WEIGHTS
-from mdth.flow import Clock
-from mdth.options import EMBEDDED, SEED, Options
+from mdth.options import Options
 from mdth.storage.sealed import sha256
 
 FORMAT = 2
 LIBRARIES = ("numpy", "onnxruntime", "mediapipe", "opencv-contrib-python", "av", "pillow")
-SEED_LIBRARIES = ("torch", "eos-py")
+# The groups of options that a video is shaped by.
+SHAPING = ("portrait", "motion", "video")
 # What every output's own metadata says.
 SYNTHETIC = {
     "comment": f"Synthetic: the speech in this video was put into a portrait by mdth {__version__}",
@@ -28,18 +26,19 @@ SYNTHETIC = {
 }
 
 
-def described(given: Path | Portrait) -> dict[str, Any]:
+def described(given: Path | str | Portrait | Avatar) -> dict[str, Any]:
     """An input as the record names it; folders of the user's machine stay out of it."""
-    if isinstance(given, Portrait):
-        pixels = hashlib.sha256(given.image.tobytes()).hexdigest()
+    if not isinstance(given, Path | str):
+        portrait = given if isinstance(given, Portrait) else given.portrait
+        pixels = hashlib.sha256(portrait.image.tobytes()).hexdigest()
         return {"name": "a prepared portrait", "pixels_sha256": pixels}
-    path = given
+    path = Path(given)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def versions(engine: str = EMBEDDED) -> dict[str, str]:
-    """Versions of mdth, Python and the libraries that shape an engine's result."""
-    return dict(_versions((*LIBRARIES, *SEED_LIBRARIES) if engine == SEED else LIBRARIES))
+def versions(engine: Engine | None = None) -> dict[str, str]:
+    """Versions of mdth, Python and the libraries that shape a result, of an engine's own too."""
+    return dict(_versions((*LIBRARIES, *(engine.libraries if engine else ()))))
 
 
 @cache
@@ -53,12 +52,13 @@ def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def models(more: Iterable[Path] = ()) -> dict[str, str]:
-    """The networks of the embedded engine and `more`, each with the SHA-256 of its file."""
-    embedded = [assets.path(entry.name) for entry in assets.entries()]
-    return hashes(
-        [*embedded, *sorted(WEIGHTS.glob("*.onnx")), *sorted(WEIGHTS.glob("*.npz")), *more]
-    )
+def models(engine: Engine, options: Options, *stages: str) -> dict[str, str]:
+    """The files that an engine reads in these stages, each with its SHA-256.
+
+    Raises CheckpointError for a missing one.
+    """
+    needs = engine.needs(options)
+    return hashes(need.path for need in needs if need.path and need.stages & set(stages))
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
@@ -80,12 +80,12 @@ def _known_hash(file: Path, size: int, time_ns: int) -> str:
 
 
 def of_film(
+    engine: Engine,
     options: Options,
     *,
     frames: int,
     shape: tuple[int, ...],
-    clock: Clock,
-    more_models: Iterable[Path] = (),
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """What the record says about a video, its inputs left out; `shape` is a frame's [H,W,3]."""
     return {
@@ -94,8 +94,8 @@ def of_film(
         "frames": frames,
         "width": shape[1],
         "height": shape[0],
-        "settings": asdict(options),
-        "models": models(more_models),
-        "versions": versions(options.engine),
-        "seconds": clock.seconds,
+        "settings": options.settings(engine.name, SHAPING),
+        "models": models(engine, options, PREPARE, SPEAK),
+        "versions": versions(engine),
+        "seconds": seconds,
     }

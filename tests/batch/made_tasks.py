@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,33 @@ def _device(twin: str, folder: Path) -> None:
     note(str(folder), "devices", os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
 
-def _parent(twin: str, folder: Path) -> None:
-    """Start a child that would outlive everything, and hang."""
+def _child(twin: str, folder: Path) -> None:
+    """Start a child that would outlive everything."""
     context = multiprocessing.get_context("spawn")
     child = context.Process(target=time.sleep, args=(600,))
     child.start()
     note(str(folder), "children", child.pid)
-    time.sleep(600)
+
+
+def _parent(twin: str, folder: Path) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _child(twin, folder)
+    _hang(twin, folder)
+
+
+def _leave(twin: str, folder: Path) -> None:
+    os._exit(0)
+
+
+def _quit(twin: str, folder: Path) -> None:
+    sys.exit(3)
+
+
+def _tidy(twin: str, folder: Path) -> None:
+    try:
+        _hang(twin, folder)
+    finally:
+        note(str(folder), "tidied", twin)
 
 
 def _cores(twin: str, folder: Path) -> None:
@@ -131,4 +152,8 @@ ACTS = {
     "device": _device,
     "cores": _cores,
     "parent": _parent,
+    "child": _child,
+    "leave": _leave,
+    "quit": _quit,
+    "tidy": _tidy,
 }

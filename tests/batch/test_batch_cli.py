@@ -156,7 +156,8 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_keeps_what_is_finished(place: Path, number: int, code: int) -> None:
     script = place / "interrupted.py"
     script.write_text(
         textwrap.dedent(INTERRUPTED.format(here=str(Path(made_tasks.__file__).parent)))
@@ -179,10 +180,11 @@ def test_ctrl_c_keeps_what_is_finished(place: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     # A terminal sends it to all processes of the group, the workers too.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "2 twins: 2 done, 0 skipped, 0 failed" in out
     assert err.splitlines()[-1] == "mdth: stopped"
     assert "Traceback" not in err
     assert len(results.read_text().splitlines()) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in noted(place, "loaded"))

@@ -15,10 +15,9 @@ import made_tasks
 import pytest
 from made_tasks import noted
 
-from mdth.batch.dispatch import Limits
-from mdth.batch.export import Place, run
 from mdth.batch.job import Job, Result
 from mdth.batch.local import gpu_shares, shares, usable_cores
+from mdth.batch.run import run
 from mdth.errors import DeviceError
 
 # Generous: a test that needs it hangs.
@@ -30,10 +29,13 @@ def job(folder: Path) -> Job:
 
 
 def all_results(
-    folder: Path, twins: list[str], workers: int = 2, limits: Limits | None = None
+    folder: Path,
+    twins: list[str],
+    workers: int = 2,
+    retries: int = 2,
+    timeout_s: float | None = PATIENCE_S,
 ) -> dict[str, Result]:
-    limits = limits or Limits(retries=2, timeout_s=PATIENCE_S)
-    results = list(run(twins, job(folder), Place(workers), limits))
+    results = list(run(twins, job(folder), workers=workers, retries=retries, timeout_s=timeout_s))
     assert sorted(result.twin for result in results) == sorted(twins)
     return {result.twin: result for result in results}
 
@@ -77,7 +79,7 @@ def test_killed_workers_cost_one_attempt_and_no_other_twin(tmp_path: Path) -> No
 
 
 def test_an_idle_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
-    batch = run(["t-1", "t-2"], job(tmp_path), Place(1))
+    batch = run(["t-1", "t-2"], job(tmp_path), workers=1)
     first = next(batch)
     (pid,) = map(int, noted(tmp_path, "loaded"))
     os.kill(pid, signal.SIGKILL)
@@ -96,7 +98,7 @@ def test_a_busy_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         killing = pool.submit(kill_it)
-        results = all_results(tmp_path, ["hang-1", "t-1"], workers=1, limits=Limits(retries=0))
+        results = all_results(tmp_path, ["hang-1", "t-1"], workers=1, retries=0)
         killing.result()
     assert (results["hang-1"].state, results["hang-1"].attempts) == ("failed", 1)
     assert "signal 9" in results["hang-1"].error
@@ -104,22 +106,41 @@ def test_a_busy_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["hang-1", "t-1", "t-2"], limits=Limits(2, timeout_s=3))
+    results = all_results(tmp_path, ["hang-1", "t-1", "t-2"], timeout_s=5)
     assert (results["hang-1"].state, results["hang-1"].attempts) == ("failed", 1)
-    assert "3 s" in results["hang-1"].error
+    assert "5 s" in results["hang-1"].error
     assert results["t-1"].state == results["t-2"].state == "done"
 
 
 def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["parent-1"], limits=Limits(timeout_s=5))
+    results = all_results(tmp_path, ["parent-1"], timeout_s=5)
     assert results["parent-1"].state == "failed"
     (child,) = map(int, noted(tmp_path, "children"))
     wait_for(lambda: not alive(child))
 
 
+def test_children_of_idle_workers_end_with_them(tmp_path: Path) -> None:
+    results = all_results(tmp_path, ["child-1", "t-1"], workers=1)
+    assert {result.state for result in results.values()} == {"done"}
+    (child,) = map(int, noted(tmp_path, "children"))
+    wait_for(lambda: not alive(child))
+
+
+def test_a_twin_that_ends_its_process_or_asks_to(tmp_path: Path) -> None:
+    results = all_results(tmp_path, ["leave-1", "quit-1", "t-1"], retries=1)
+    assert (results["leave-1"].state, results["leave-1"].attempts) == ("failed", 2)
+    assert "its worker died" in results["leave-1"].error
+    assert (results["quit-1"].state, results["t-1"].state) == ("failed", "done")
+
+
+def test_a_late_twin_tidies_up(tmp_path: Path) -> None:
+    assert all_results(tmp_path, ["tidy-1"], timeout_s=5)["tidy-1"].state == "failed"
+    assert noted(tmp_path, "tidied") == ["tidy-1"]
+
+
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1"]
-    results = all_results(tmp_path, names, workers=1, limits=Limits(retries=1))
+    results = all_results(tmp_path, names, workers=1, retries=1)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
         "faceless-1": ("failed", 1),
         "storeless-1": ("failed", 2),
@@ -140,7 +161,7 @@ def test_an_endless_error_is_told_in_one_short_line(tmp_path: Path) -> None:
 
 def test_a_restarted_batch_repeats_nothing(tmp_path: Path) -> None:
     twins = [f"t-{number}" for number in range(6)]
-    batch = run(twins, job(tmp_path), Place(2))
+    batch = run(twins, job(tmp_path), workers=2)
     early = [next(batch) for _ in range(2)]
     batch.close()
     before = noted(tmp_path, "finished")
@@ -151,7 +172,7 @@ def test_a_restarted_batch_repeats_nothing(tmp_path: Path) -> None:
 
 
 def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
-    batch = run(["t-1", "hang-1"], job(tmp_path), Place(2))
+    batch = run(["t-1", "hang-1"], job(tmp_path), workers=2)
     assert next(batch).twin == "t-1"
     wait_for(lambda: "hang-1" in noted(tmp_path, "begun"))
     batch.close()
@@ -162,11 +183,11 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(made_tasks.__file__).parent)!r})
-        from mdth.batch.export import Place, run
         from mdth.batch.job import Job
+        from mdth.batch.run import run
         if __name__ == "__main__":
             job = Job("made_tasks:cheap", {{"folder": {str(tmp_path)!r}}})
-            for result in run(["t-1", "t-2"], job, Place(1)):
+            for result in run(["t-1", "t-2"], job, workers=1):
                 print(result.twin, flush=True)
                 sys.stdin.read()
         """
@@ -180,11 +201,47 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: not any(alive(int(pid)) for pid in noted(tmp_path, "loaded")))
 
 
+def test_a_system_without_process_groups_and_affinity(tmp_path: Path) -> None:
+    missing = "setpgid, os.killpg, os.sched_setaffinity, os.sched_getaffinity"
+    (tmp_path / "sitecustomize.py").write_text(f"import os\ndel os.{missing}\n")
+    code = f"""
+        import os
+        from mdth.batch.job import Job
+        from mdth.batch.run import run
+        if __name__ == "__main__":
+            assert not hasattr(os, "killpg")
+            job = Job("made_tasks:cheap", {{"folder": {str(tmp_path)!r}}})
+            twins = ["t-1", "die-1", "hang-1", "t-2"]
+            for result in run(twins, job, workers=2, retries=1, timeout_s=5):
+                print(result.twin, result.state, result.attempts, flush=True)
+        """
+    script = tmp_path / "elsewhere.py"
+    script.write_text(textwrap.dedent(code))
+    path = [str(tmp_path), str(Path(made_tasks.__file__).parent), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(ended.stdout.splitlines()) == [
+        "die-1 failed 2",
+        "hang-1 failed 1",
+        "t-1 done 1",
+        "t-2 done 1",
+    ]
+    assert not any(alive(int(pid)) for pid in noted(tmp_path, "loaded"))
+
+
 def test_workers_log_through_the_parent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mdth")
     all_results(tmp_path, ["tell-1"], workers=1)
     (record,) = [record for record in caplog.records if "working on" in record.message]
     assert (record.message, record.bytes, record.levelname) == ("working on tell-1", 7, "INFO")
+    assert record.twin == "tell-1"
 
 
 def test_workers_share_the_cores(tmp_path: Path) -> None:
@@ -228,5 +285,5 @@ def test_a_worker_sees_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     listing.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    list(run(["device-1"], job(tmp_path), Place(1, gpus=2)))
+    list(run(["device-1"], job(tmp_path), workers=1, gpus=2))
     assert noted(tmp_path, "devices") == ["0,1"]

@@ -68,7 +68,7 @@ def test_a_prefix_finds_twins_in_the_store(
 
 
 def test_a_prefix_on_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("s3fs")
+    pytest.importorskip("obstore")
     from mdth.storage.store import Store
 
     monkeypatch.setenv("MDTH_STORE", s3_url)

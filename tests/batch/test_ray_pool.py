@@ -13,9 +13,8 @@ import pytest
 from made_tasks import noted
 
 from mdth.batch import cluster
-from mdth.batch.dispatch import Limits
-from mdth.batch.export import Place, run
 from mdth.batch.job import Job, Result
+from mdth.batch.run import run
 from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
@@ -28,7 +27,7 @@ def ray() -> Iterator[Any]:
     """A cluster of this machine alone: 2 CPUs, and 2 GPUs that exist for its bookkeeping only."""
     ray = pytest.importorskip("ray", reason="ray, the extra `cluster`, is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             num_cpus=2,
@@ -42,10 +41,11 @@ def ray() -> Iterator[Any]:
         ray.shutdown()
 
 
-def all_results(folder: Path, twins: list[str], limits: Limits | None = None) -> dict[str, Result]:
+def all_results(
+    folder: Path, twins: list[str], retries: int = 2, timeout_s: float = PATIENCE_S
+) -> dict[str, Result]:
     job = Job("made_tasks:cheap", {"folder": str(folder)})
-    limits = limits or Limits(retries=2, timeout_s=PATIENCE_S)
-    results = list(run(twins, job, Place(cluster="auto"), limits))
+    results = list(run(twins, job, where="auto", retries=retries, timeout_s=timeout_s))
     assert sorted(result.twin for result in results) == sorted(twins)
     return {result.twin: result for result in results}
 
@@ -60,8 +60,7 @@ def test_an_actor_per_gpu_stays_warm(ray: Any, tmp_path: Path) -> None:
 
 def test_killed_actors_lose_and_repeat_no_finished_twin(ray: Any, tmp_path: Path) -> None:
     fine = [f"t-{number}" for number in range(4)]
-    limits = Limits(retries=1, timeout_s=PATIENCE_S)
-    results = all_results(tmp_path, ["die_once-1", *fine, "die-1"], limits)
+    results = all_results(tmp_path, ["die_once-1", *fine, "die-1"], retries=1)
     assert {(results[name].state, results[name].attempts) for name in fine} == {("done", 1)}
     assert (results["die_once-1"].state, results["die_once-1"].attempts) == ("done", 2)
     assert (results["die-1"].state, results["die-1"].attempts) == ("failed", 2)
@@ -71,7 +70,7 @@ def test_killed_actors_lose_and_repeat_no_finished_twin(ray: Any, tmp_path: Path
 
 def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
     twins = ["hang-1", "storeless_once-1", "faceless-1", "t-1"]
-    results = all_results(tmp_path, twins, Limits(retries=1, timeout_s=3))
+    results = all_results(tmp_path, twins, retries=1, timeout_s=5)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
         "hang-1": ("failed", 1),
         "storeless_once-1": ("done", 2),
@@ -82,7 +81,7 @@ def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
 
 def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:
     twins = [f"t-{number}" for number in range(4)]
-    batch = run(twins, Job("made_tasks:cheap", {"folder": str(tmp_path)}), Place(1, cluster="auto"))
+    batch = run(twins, Job("made_tasks:cheap", {"folder": str(tmp_path)}), workers=1, where="auto")
     assert next(batch).state == "done"
     batch.close()
     before = noted(tmp_path, "finished")
@@ -95,7 +94,7 @@ def test_nodes_with_another_version_take_no_part(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
-    monkeypatch.setattr(cluster, "MOST_FALSE_STARTS", 1)
+    monkeypatch.setattr("mdth.batch.run.MOST_FALSE_STARTS", 1)
     with pytest.raises(InputError, match=r"no worker starts .* the batch 99\.0"):
         all_results(tmp_path, ["t-1"])
 
@@ -146,7 +145,7 @@ def test_no_cluster_and_no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         cluster._check_reachable("127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependency, match=r"mdth\[cluster\]"):
-        next(run(["t-1"], Job("made_tasks:cheap"), Place(cluster="local")))
+        next(run(["t-1"], Job("made_tasks:cheap"), where="local"))
 
 
 def test_secrets_stay_at_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,27 @@
-"""What a worker keeps from twin to twin: the engine of the speech, as long as its files are."""
+"""What a worker keeps from twin to twin: the speaker of the mouth, as long as its files are."""
 
 from pathlib import Path
 
 import pytest
 
-from mdth import film
-from mdth.faceformer import flame_speech
-from mdth.options import Options
+from mdth.embedded.speech import flame
+from mdth.embedded.speech.speakers import Speakers
 
 
-def test_the_embedded_engine_is_loaded_once(checkpoints: Path) -> None:
-    assert film.take_engine(Options(fps=30)) is film.take_engine(Options(fps=25, still=True))
+def test_the_embedded_speaker_is_loaded_once(checkpoints: Path) -> None:
+    speakers = Speakers()
+    assert speakers.get("embedded") is speakers.get("embedded")
 
 
-def test_other_checkpoints_in_the_same_place_are_another_engine(
+def test_other_checkpoints_in_the_same_place_are_another_speaker(
     twin_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = tmp_path / "vocaset.pth"
     checkpoint.write_bytes(b"one")
-    monkeypatch.setattr(flame_speech, "files", lambda common: [checkpoint, tmp_path / "not there"])
-    monkeypatch.setattr(flame_speech.FlameSpeech, "load", lambda common: object())
-    chosen = Options(engine_mesh="flame")
-    first = film.take_engine(chosen)
-    assert film.take_engine(chosen) is first
+    monkeypatch.setattr(flame, "files", lambda kind, common: [checkpoint, tmp_path / "not there"])
+    monkeypatch.setattr(flame, "load", lambda kind, common: object())
+    speakers = Speakers()
+    first = speakers.get("flame")
+    assert speakers.get("flame") is first
     checkpoint.write_bytes(b"another")
-    assert film.take_engine(chosen) is not first
+    assert speakers.get("flame") is not first

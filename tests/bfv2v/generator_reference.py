@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from mdth.bfv2v.config import GeneratorConfig
-    from mdth.bfv2v.landmarks import Landmarks
+    from mdth.bfv2v.export import Files, Landmarks, Source
     from mdth.bfv2v.motion import Face
 
 TEST_DATA = Path(__file__).parents[1] / "data"
@@ -71,6 +72,16 @@ def read() -> Reference:
     weights = {name: torch.from_numpy(array) for name, array in part("weights/").items()}
     picture = torch.from_numpy(arrays["input/source_image"])
     return Reference(config, weights, picture, face("source"), face("driving"), part("output/"))
+
+
+def render(
+    files: Files, source: Source, driving: Iterable[Landmarks], devices: list[str], **options: int
+) -> Iterator[np.ndarray]:
+    """The frames of one clip."""
+    from mdth.bfv2v.export import Renderers
+
+    with Renderers(files, devices, **options) as renderers:
+        yield from renderers.frames(source, driving)
 
 
 def walk(count: int, *, seed: int = 0) -> list[Landmarks]:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from generator_reference import walk  # noqa: E402
+from generator_reference import render, walk  # noqa: E402
 
 from mdth.bfv2v import devices  # noqa: E402
 from mdth.bfv2v.landmarks import Landmarks  # noqa: E402
@@ -47,7 +46,7 @@ def source() -> devices.Source:
 
 @pytest.fixture(scope="module")
 def one(files: devices.Files, source: devices.Source) -> list[np.ndarray]:
-    return list(devices.render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
+    return list(render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
 
 
 def test_the_same_frames_on_three(
@@ -75,7 +74,7 @@ def test_the_same_frames_on_two_few_under_way_and_a_lost_worker_told(
             taken += 1
             yield landmarks
 
-    frames = devices.render(files, source, endless(), devices=["cpu", "cpu"], batch=BATCH)
+    frames = render(files, source, endless(), devices=["cpu", "cpu"], batch=BATCH)
     for given in range(1, 10):
         np.testing.assert_array_equal(next(frames), one[given - 1])
         assert taken <= given + (2 * AHEAD + 1) * BATCH
@@ -85,16 +84,15 @@ def test_the_same_frames_on_two_few_under_way_and_a_lost_worker_told(
     assert not multiprocessing.active_children()
 
 
-def told(files: devices.Files, device: str) -> object:
-    """What a worker sends when it cannot begin."""
-    memory = SharedMemory(create=True, size=1)
-    here, there = multiprocessing.Pipe()
+def told(files: devices.Files, device: str) -> BaseException:
+    """What comes of a worker that cannot begin."""
+    worker = devices.Worker(files, device, 1)
     try:
-        devices.work(there, devices.Task(files, device, (1, 1, 1, 1, 1), memory.name, 1))
-        return here.recv()
+        with pytest.raises((CheckpointError, DeviceError)) as raised:
+            worker.wait_until_ready()
+        return raised.value
     finally:
-        memory.close()
-        memory.unlink()
+        worker.stop()
 
 
 def test_a_worker_tells_what_goes_wrong(small_files: list[Path], tmp_path: Path) -> None:

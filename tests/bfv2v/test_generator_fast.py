@@ -25,6 +25,7 @@ from mdth.bfv2v.network import Generator  # noqa: E402
 from mdth.bfv2v.predictor import Predictor, found_device  # noqa: E402
 from mdth.errors import DeviceError  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
+from tests.support.generator_plain import PlainPredictor  # noqa: E402
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
@@ -92,7 +93,7 @@ def test_a_batch_holds_the_frames_of_its_landmarks(
     """Plain and fast, one by one and together, another source in between: the same pictures."""
     network = load_generator(small_files[0], small_files[2])
     source, driving = walk(1, seed=5)[0], walk(5)
-    plain = Predictor(network, plain=True)
+    plain = PlainPredictor(network)
     plain.source(picture, source)
     expected = np.stack(list(plain.frames(driving)))
     assert expected.shape == (5, 256, 256, 3) and expected.dtype == np.uint8

@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
 
 from pathlib import Path  # noqa: E402
 
-from generator_reference import Reference, walk  # noqa: E402
+from generator_reference import Reference, render, walk  # noqa: E402
 
 from mdth.bfv2v import devices  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator  # noqa: E402
@@ -71,7 +71,7 @@ def test_two_devices_show_the_frames_of_one(small_files: list[Path], picture: np
     files = devices.Files(small_files[0], small_files[2])
     source = devices.Source(picture, walk(1)[0])
     one, two = (
-        list(devices.render(files, source, walk(50), devices=names))
+        list(render(files, source, walk(50), devices=names))
         for names in (["cuda:0"], ["cuda:0", "cuda:1"])
     )
     np.testing.assert_array_equal(two, one)

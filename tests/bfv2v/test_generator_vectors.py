@@ -14,6 +14,7 @@ from mdth.bfv2v.checkpoint import load_generator, load_headpose  # noqa: E402
 from mdth.bfv2v.config import GeneratorConfig, HeadPoseConfig  # noqa: E402
 from mdth.bfv2v.headpose import HeadPose  # noqa: E402
 from mdth.bfv2v.network import Generator  # noqa: E402
+from tests.support import generator_plain as plain  # noqa: E402
 
 TOLERANCE = 1e-5
 # With random weights the inner outputs hardly vary: theirs has to be finer to see anything.
@@ -58,7 +59,7 @@ def shapes(network: torch.nn.Module) -> dict[str, str]:
 
 @torch.inference_mode()
 def rendered(network: Generator, reference: Reference) -> dict[str, np.ndarray]:
-    return as_dict(network(reference.picture, reference.source, reference.driving))
+    return as_dict(plain.render(network, reference.picture, reference.source, reference.driving))
 
 
 def test_equal_to_the_published_numbers(reference: Reference, tmp_path: Path) -> None:
@@ -72,9 +73,11 @@ def test_equal_to_the_published_numbers(reference: Reference, tmp_path: Path) ->
 @pytest.fixture(scope="module")
 def gradients(reference: Reference) -> dict[str, torch.Tensor]:
     """How much each number matters to a random mixture of the outputs: many are in dead units."""
-    network = Generator(reference.config).eval()
+    network = plain.Plain(Generator(reference.config).eval())
     weights = {
-        name: tensor if "running" in name or "tracked" in name else tensor.clone().requires_grad_()
+        f"generator.{name}": tensor
+        if "running" in name or "tracked" in name
+        else tensor.clone().requires_grad_()
         for name, tensor in reference.weights.items()
     }
     inputs = reference.picture, reference.source, reference.driving
@@ -85,7 +88,8 @@ def gradients(reference: Reference) -> dict[str, torch.Tensor]:
     mixture.backward()
     # Torch has no gradient for running statistics; any of their numbers matters.
     return {
-        name: tensor if (grad := tensor.grad) is None else grad for name, tensor in weights.items()
+        name.removeprefix("generator."): tensor if (grad := tensor.grad) is None else grad
+        for name, tensor in weights.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The one table of the 68 points against landmarks of a published predictor, in others' data."""
+"""The one table of the 68 points against the landmarks of a published predictor."""
 
 from pathlib import Path
 

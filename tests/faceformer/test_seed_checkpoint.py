@@ -11,8 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
-import mdth.faceformer  # noqa: E402
 from mdth.errors import CheckpointError, InputError, MissingDependency  # noqa: E402
+from mdth.faceformer import export  # noqa: E402
 from mdth.faceformer.checkpoint import RECOMPUTED, load_network  # noqa: E402
 from mdth.faceformer.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
 from mdth.faceformer.network import Network, positions  # noqa: E402
@@ -146,7 +146,7 @@ def test_unknown_data_set(tmp_path) -> None:
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
-        importlib.reload(mdth.faceformer)
+        importlib.reload(export)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch", reason="the seed's network needs torch (ext
 from mdth.embedded.motion.landmarks import LANDMARKS  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
-from mdth.faceformer import biwi_speech  # noqa: E402
+from mdth.faceformer import biwi_speech, flame_speech  # noqa: E402
 from mdth.faceformer.config import BIWI  # noqa: E402
+from mdth.faceformer.files import biwi_files  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_900).astype(np.float32)
@@ -39,7 +40,9 @@ def common(tmp_path: Path) -> Path:
 
 
 def test_a_frame_for_each_of_the_video(common: Path) -> None:
-    frames = list(biwi_speech.load(common).stream([SOUND], 25))
+    from mdth.embedded.speech import flame
+
+    frames = list(flame.load("biwi", common).stream([SOUND], 25))
     assert len(frames) == 26
     assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
     assert np.ptp(frames, axis=0).max() > 0
@@ -49,9 +52,9 @@ def test_the_lips_follow_the_landmarks(common: Path) -> None:
     """A lower lip that goes down by 9 mm, a tenth of an eye distance, does so on our face."""
     from mdth.embedded.motion.landmarks import flame_to_face
 
-    head = biwi_speech.MarkedHead(
-        biwi_speech.read_template(biwi_speech.files(common)[1]),
-        biwi_speech.read_marks(biwi_speech.files(common)[2], 468),
+    head = flame_speech.MarkedHead(
+        biwi_speech.read_template(biwi_files(common)[1]),
+        biwi_speech.read_marks(biwi_files(common)[2], 468),
     )
     neutral = head.landmarks(head.template[None])
     meshes = np.repeat(head.template[None], 2, axis=0)
@@ -64,7 +67,7 @@ def test_the_lips_follow_the_landmarks(common: Path) -> None:
 
 
 def test_missing_and_wrong_landmarks(common: Path) -> None:
-    marks = biwi_speech.files(common)[2]
+    marks = biwi_files(common)[2]
     for text, message in (
         ("1 2 3", "3 numbers; it needs 51 from 0 to 467"),
         ("x " * 51, "not a list"),
@@ -79,7 +82,7 @@ def test_missing_and_wrong_landmarks(common: Path) -> None:
 
 
 def test_wrong_templates(common: Path) -> None:
-    templates = biwi_speech.files(common)[1]
+    templates = biwi_files(common)[1]
     templates.write_bytes(pickle.dumps({"F2": np.zeros(9)}, 2))
     with pytest.raises(CheckpointError, match="no template of M3"):
         biwi_speech.load(common)

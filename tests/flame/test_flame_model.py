@@ -1,5 +1,5 @@
 import pickle
-import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 from mdth.errors import CheckpointError
 from mdth.flame import files
 from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
+from mdth.flame.ply import read_vertices
 from tests.support.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
 
@@ -132,15 +133,11 @@ def test_plain_arrays_too(sparse: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(files.read_model(path).regressor, regressor.toarray())
 
 
-def test_converted_once(flame_folder: Path, flame: Flame, tmp_path: Path) -> None:
-    npz = flame_folder / "generic_model.npz"
-    assert npz.is_file() and (flame_folder / "flame_static_embedding.npz").is_file()
-    written = npz.stat().st_mtime_ns
-    again = files.read_model(flame_folder / "generic_model.pkl")
-    np.testing.assert_array_equal(again.template, flame.template)
-    assert npz.stat().st_mtime_ns == written
-    moved = shutil.copy(npz, tmp_path)
-    np.testing.assert_array_equal(files.read_model(Path(moved)).weights, flame.weights)
+def test_nothing_is_left_beside_the_owners_files(flame_folder: Path, flame: Flame) -> None:
+    assert sorted(path.name for path in flame_folder.iterdir()) == [
+        "flame_static_embedding.pkl",
+        "generic_model.pkl",
+    ]
     np.testing.assert_allclose(flame.regressor, arrays()["J_regressor"].toarray())
 
 
@@ -167,10 +164,6 @@ def test_foreign_and_damaged_files(flame_folder: Path, tmp_path: Path) -> None:
     small.write_bytes(pickle.dumps({**arrays(), "weights": np.zeros((7, 5))}, 2))
     with pytest.raises(CheckpointError, match="weights"):
         files.read_model(small)
-    broken = tmp_path / "generic_model.npz"
-    broken.write_bytes((flame_folder / "generic_model.npz").read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged"):
-        files.read_model(broken)
     with pytest.raises(CheckpointError, match="none"):
         files.read_model(tmp_path / "none.pkl")
 
@@ -203,3 +196,26 @@ def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
     expected, _ = lbs.lbs(*tensors)
     found = flame.vertices(pose=pose, identity=betas[:, :300], expression=betas[:, 300:])
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply(kind: str, tmp_path: Path) -> None:
+    vertices = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    header = (
+        f"ply\nformat {kind} 1.0\ncomment made\nelement vertex 4\nproperty float x\n"
+        "property float y\nproperty float z\nproperty uchar red\n"
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    order = ">" if "big" in kind else "<"
+    rows = [(*vertex.tolist(), 7) for vertex in vertices]
+    if kind == "ascii":
+        body = "".join(" ".join(map(str, row)) + "\n" for row in rows).encode() + b"3 0 1 2\n"
+    else:
+        body = b"".join(struct.pack(f"{order}fffB", *row) for row in rows)
+        body += struct.pack(f"{order}B3i", 3, 0, 1, 2)
+    path = tmp_path / "template.ply"
+    path.write_bytes(header.encode() + body)
+    np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
+    path.write_bytes((header.encode() + body)[: len(header) + 20])
+    with pytest.raises(CheckpointError, match="ply"):
+        read_vertices(path)

@@ -3,22 +3,25 @@
 import dataclasses
 import itertools
 import pickle
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mdth.embedded.motion.landmarks import flame_to_face
-from mdth.errors import CheckpointError, SpeechTooShort
-from mdth.faceformer.flame_speech import SUBJECT, FlameSpeech, Head
-from mdth.flame.model import Embedding, Flame
-from mdth.flame.ply import read_vertices
+torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
-if TYPE_CHECKING:
-    from mdth.faceformer.predictor import FaceFormer
+from mdth.embedded.motion.landmarks import flame_to_face  # noqa: E402
+from mdth.embedded.speech.flame import FlameFace  # noqa: E402
+from mdth.errors import CheckpointError, SpeechTooShort  # noqa: E402
+from mdth.faceformer import flame_speech, predictor  # noqa: E402
+from mdth.faceformer.config import VOCASET  # noqa: E402
+from mdth.faceformer.export import FaceFormer, FlameSpeech  # noqa: E402
+from mdth.faceformer.files import SUBJECT  # noqa: E402
+from mdth.faceformer.flame_speech import Head  # noqa: E402
+from mdth.flame.model import Embedding, Flame  # noqa: E402
+from tests.support import faceformer_made_up as made_up  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
 
@@ -29,13 +32,8 @@ def head(flame: Flame, embedding: Embedding) -> Head:
 
 
 @pytest.fixture(scope="module")
-def faceformer() -> "FaceFormer":
+def faceformer() -> FaceFormer:
     """Random weights, a tiny encoder, FLAME's number of vertices."""
-    pytest.importorskip("torch")
-    from mdth.faceformer.config import VOCASET
-    from mdth.faceformer.predictor import FaceFormer
-    from tests.support import faceformer_made_up as made_up
-
     network = made_up.network(dataclasses.replace(VOCASET, encoder=made_up.SMALL_ENCODER))
     network.vertice_map_r.weight.mul_(1e-3)
     network.vertice_map_r.bias.zero_()
@@ -43,77 +41,80 @@ def faceformer() -> "FaceFormer":
 
 
 @pytest.fixture(scope="module")
-def speech(faceformer: "FaceFormer", head: Head) -> FlameSpeech:
+def speech(faceformer: FaceFormer, head: Head) -> FlameSpeech:
     return FlameSpeech(faceformer, head)
 
 
+@pytest.fixture(scope="module")
+def face(speech: FlameSpeech) -> FlameFace:
+    return FlameFace(speech)
+
+
 @pytest.mark.parametrize("fps", [25, 30, 60])
-def test_a_frame_for_each_of_the_video(speech: FlameSpeech, fps: int) -> None:
-    frames = list(speech.stream([SOUND], fps))
+def test_a_frame_for_each_of_the_video(face: FlameFace, fps: int) -> None:
+    frames = list(face.stream([SOUND], fps))
     assert len(frames) == round(len(SOUND) / 16_000 * fps)
     assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
     moved = np.abs(np.diff(frames, axis=0)).max(axis=(1, 2))
     assert moved[: len(moved) // 2].max() > 0, "something is said"
 
 
-def test_blocks_change_nothing(speech: FlameSpeech) -> None:
-    whole = list(speech.stream([SOUND], 25))
-    cut = list(speech.stream(np.array_split(SOUND, 7), 25))
+def test_blocks_change_nothing(face: FlameFace) -> None:
+    whole = list(face.stream([SOUND], 25))
+    cut = list(face.stream(np.array_split(SOUND, 7), 25))
     np.testing.assert_array_equal(whole, cut)
 
 
-def test_rates_are_the_same_curve(speech: FlameSpeech) -> None:
+def test_sounds_that_are_heard_at_once(speech: FlameSpeech) -> None:
+    """Two sounds in turns: each gets what it gets alone, when it has ended."""
+    sounds = SOUND, SOUND[::-1][:9_000]
+    spoken = [speech.open(25), speech.open(30)]
+    for parts in zip(*(np.array_split(sound, 5) for sound in sounds), strict=True):
+        for one, part in zip(spoken, parts, strict=True):
+            assert list(one.feed(part)) == []
+    for one, sound, fps in zip(spoken, sounds, (25, 30), strict=True):
+        np.testing.assert_array_equal(list(one.finish()), list(speech.landmarks([sound], fps)))
+        one.close()
+
+
+@pytest.mark.parametrize("fps", [5, 7, 12])
+def test_few_frames_a_second_are_no_more_than_there_are(speech: FlameSpeech, fps: int) -> None:
+    for samples in (4_900, 8_600, 12_000):
+        found = list(speech.landmarks([SOUND[:samples]], fps))
+        assert len(found) == max(1, round(samples / 16_000 * fps))
+
+
+def test_rates_are_the_same_curve(face: FlameFace) -> None:
     """Every second frame at 60 is FaceFormer's own at 30, the others lie halfway between."""
-    slow = np.array(list(speech.stream([SOUND], 30)))
-    fast = np.array(list(speech.stream([SOUND], 60)))[: 2 * len(slow) - 4]
+    slow = np.array(list(face.stream([SOUND], 30)))
+    fast = np.array(list(face.stream([SOUND], 60)))[: 2 * len(slow) - 4]
     np.testing.assert_allclose(fast[::2], slow[: len(fast[::2])], atol=1e-6)
     between = (slow[: len(fast[1::2])] + slow[1 : len(fast[1::2]) + 1]) / 2
     np.testing.assert_allclose(fast[1::2], between, atol=1e-6)
 
 
 def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
-    speech: FlameSpeech, faceformer: "FaceFormer", head: Head, monkeypatch: pytest.MonkeyPatch
+    speech: FlameSpeech, faceformer: FaceFormer, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdth.faceformer import predictor
-
+    """From a file, as it is longer than what is held."""
     monkeypatch.setattr(predictor, "WHOLE_CLIP_S", 0.5)
+    monkeypatch.setattr(flame_speech, "WHOLE_CLIP_S", 0.5)
+    monkeypatch.setattr(flame_speech, "PIECE_BYTES", 4 * 3_001)
     template = head.template.astype(np.float32)
-    expected = faceformer.vertices(SOUND, template, SUBJECT, whole_clip_s=0.5)
-    found = list(speech._meshes(iter(np.array_split(SOUND, 9))))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    meshes = faceformer.vertices(SOUND, template, SUBJECT, whole_clip_s=0.5)
+    found = np.array(list(speech.landmarks(np.array_split(SOUND, 9), faceformer.fps)))
+    expected = head.landmarks(meshes) - head.landmarks(head.template[None])
+    np.testing.assert_allclose(found[: len(meshes)], expected, rtol=0, atol=1e-6)
 
 
-def test_too_short(speech: FlameSpeech) -> None:
+def test_too_short(face: FlameFace) -> None:
     with pytest.raises(SpeechTooShort):
-        list(itertools.islice(speech.stream([SOUND[:2000]], 25), 1))
+        list(itertools.islice(face.stream([SOUND[:2000]], 25), 1))
 
 
 def test_a_template_of_another_model(head: Head) -> None:
     with pytest.raises(CheckpointError, match="vertices"):
         FlameSpeech(None, head._replace(template=np.zeros((7, 3))))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
-def test_ply(kind: str, tmp_path: Path) -> None:
-    vertices = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    header = (
-        f"ply\nformat {kind} 1.0\ncomment made\nelement vertex 4\nproperty float x\n"
-        "property float y\nproperty float z\nproperty uchar red\n"
-        "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
-    )
-    order = ">" if "big" in kind else "<"
-    rows = [(*vertex.tolist(), 7) for vertex in vertices]
-    if kind == "ascii":
-        body = "".join(" ".join(map(str, row)) + "\n" for row in rows).encode() + b"3 0 1 2\n"
-    else:
-        body = b"".join(struct.pack(f"{order}fffB", *row) for row in rows)
-        body += struct.pack(f"{order}B3i", 3, 0, 1, 2)
-    path = tmp_path / "template.ply"
-    path.write_bytes(header.encode() + body)
-    np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
-    path.write_bytes((header.encode() + body)[: len(header) + 20])
-    with pytest.raises(CheckpointError, match="ply"):
-        read_vertices(path)
 
 
 def write_ply(path: Path, vertices: np.ndarray) -> None:
@@ -127,12 +128,10 @@ def test_the_seeds_folder_from_the_command_line(
     twin_home: Path,
     flame_folder: Path,
     flame: Flame,
-    faceformer: "FaceFormer",
+    faceformer: FaceFormer,
     short_path: Path,
 ) -> None:
     """All files in their places but the 380 MB of FaceFormer, which a tiny one stands for."""
-    import torch
-
     common = twin_home / "home/warping-common/th"
     embedded = (common / "checkpoints").resolve()
     (common / "checkpoints").unlink()
@@ -158,10 +157,12 @@ def test_no_files(tmp_path: Path) -> None:
         FlameSpeech.load(tmp_path)
 
 
-def test_landmarks_are_what_the_face_is_made_of(speech: FlameSpeech, head: Head) -> None:
+def test_landmarks_are_what_the_face_is_made_of(
+    speech: FlameSpeech, face: FlameFace, head: Head
+) -> None:
     """The same motion at FLAME's own points, in metres; more frames than a chunk."""
     marks = np.stack(list(speech.landmarks([SOUND], 60)))
-    faces = np.stack(list(speech.stream([SOUND], 60)))
+    faces = np.stack(list(face.stream([SOUND], 60)))
     assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
     neutral = head.landmarks(head.template[None])[0]
     np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)

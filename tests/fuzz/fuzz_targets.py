@@ -201,11 +201,9 @@ def _is_short(content: bytes) -> bool:
 
 
 def _pickle(content: bytes, folder: Path) -> None:
-    from mdth import restricted_pickle
+    from mdth.files import pickle as model_pickle
 
-    with _may_refuse():
-        restricted_pickle.loads(content, nested=True)
-    restricted_pickle.loads(content)
+    model_pickle.loads(content)
 
 
 def _model(content: bytes, folder: Path) -> None:
@@ -264,7 +262,7 @@ def _names(content: bytes, folder: Path) -> None:
     (folder / "raw").mkdir()
     for path in (name, f"raw/{name}", f"raw/anna/audio/{name}"):
         with _may_refuse():
-            store.exists(path)
+            store.below(path)
         with _may_refuse():
             store.download(path, folder / "into" / "a")
         with _may_refuse():

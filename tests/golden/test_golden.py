@@ -30,10 +30,10 @@ SMALL = 24
 LEVELS, METRES = 3.0, 2e-5
 VERSIONS = ("av", "mediapipe", "numpy", "onnxruntime", "opencv-contrib-python", "pillow")
 CHOICES: dict[str, dict[str, Any]] = {
-    "generated": {"seed": 3},
-    "clip": {"seed": 3},
+    "generated": {"random_seed": 3},
+    "clip": {"random_seed": 3},
     "still": {"still": True},
-    "amounts": {"mouth": 1.4, "motion": 1.7, "blink": 2.0, "seed": 7},
+    "amounts": {"mouth": 1.4, "motion": 1.7, "blink": 2.0, "random_seed": 7},
 }
 
 

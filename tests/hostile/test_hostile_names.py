@@ -2,17 +2,23 @@
 
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import escape
 
 import pytest
 
 from mdth import cli
 from mdth.errors import InvalidTwinId, StorageError
 from mdth.storage import layout
-from mdth.storage.choice import Candidate, choose
+from mdth.storage.choice import choose
+from mdth.storage.plain import Entry
 from mdth.storage.store import Store
 from s3_servers import s3_client
 
@@ -88,7 +94,7 @@ def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
         lambda: store.upload(tmp_path / "secret", path),
         lambda: store.remove(path),
         lambda: store.read_json(path),
-        lambda: store.exists(path),
+        lambda: store.below(path),
         lambda: store.files(path),
     ]
     for call in calls:
@@ -110,14 +116,14 @@ def test_an_odd_name_is_skipped_with_a_reason(name: str) -> None:
     def never(_: str) -> None:
         raise AssertionError
 
-    choice = choose([Candidate(name, 1)], never)
+    choice = choose([Entry(name, 1)], never)
     assert choice.name is None
     assert "rename" in choice.skipped[0].reason
 
 
 @pytest.mark.parametrize("name", FINE_NAMES, ids=ascii)
 def test_a_name_of_any_language_is_used(name: str) -> None:
-    assert choose([Candidate(name, 1)], lambda _: None).name == name
+    assert choose([Entry(name, 1)], lambda _: None).name == name
 
 
 @pytest.mark.parametrize("name", [*FINE_NAMES, *(n for n in ODD_NAMES if len(n) < 200)], ids=ascii)
@@ -157,17 +163,31 @@ def test_keys_of_a_bucket_stay_below_their_prefix(
     assert not (tmp_path / "into").exists()
 
 
-class ListedBucket:
-    """Answers one listing, as a server that nobody vouches for may."""
+@contextmanager
+def lying_server(key: str) -> Iterator[str]:
+    """The URL of a server that nobody vouches for: every folder has one file of that key below."""
 
-    def __init__(self, keys: list[str]) -> None:
-        self.keys = keys
+    class Lie(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            (prefix,) = parse_qs(urlsplit(self.path).query)["prefix"]
+            name = escape(prefix + key, {"\n": "&#10;"})
+            listed = (
+                "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+                f"<Key>{name}</Key><Size>5</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
+                "</Contents></ListBucketResult>"
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(listed)))
+            self.end_headers()
+            self.wfile.write(listed)
 
-    def __call__(self, _: object, **which: str) -> list[dict[str, Any]]:
-        from datetime import UTC, datetime
+        def log_message(self, *_: object) -> None:
+            pass
 
-        when = datetime.now(UTC)
-        return [{"Contents": [{"Key": key, "Size": 5, "LastModified": when} for key in self.keys]}]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Lie) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -178,21 +198,15 @@ class ListedBucket:
 def test_a_listing_that_lies(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    from mdth.storage.s3 import S3Files
-
-    prefix = f"{tmp_path.name}/processed/anna/preprocessed/th/"
-    listed = ListedBucket([prefix, prefix + "audio/", prefix + key])
-    monkeypatch.setattr(S3Files, "_pages", lambda files, folder, **which: listed(files, **which))
-    store = Store(s3_url)
-    with pytest.raises(StorageError, match="plain file name"):
-        store.below("processed/anna/preprocessed/th")
-    prefix = f"{tmp_path.name}/raw/anna/audio/"
-    listed.keys = [prefix, prefix + "b/", prefix + key]
-    choice = choose(
-        store.files("raw/anna/audio"), lambda name: store.download(name, tmp_path / "x")
-    )
-    assert choice.name is None
-    assert not (tmp_path / "x").exists()
+    with lying_server(key) as url:
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", url)
+        store = Store(s3_url)
+        for listing in (store.below, store.files):
+            with pytest.raises(StorageError, match="plain file name; remove it"):
+                listing("processed/anna/preprocessed/th")
+    with lying_server("fine.npy") as url:
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", url)
+        assert list(Store(s3_url).below("processed/anna/preprocessed/th")) == ["fine.npy"]
 
 
 def test_a_manifest_with_names_that_are_no_text(tmp_path: Path) -> None:

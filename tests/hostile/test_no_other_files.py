@@ -17,9 +17,8 @@ from made_media import make_clip, make_wav
 
 from mdth.errors import InputError, MissingInput, UnreadableMedia
 from mdth.media.audio import probe_sound, read_blocks
-from mdth.media.image import read_image
+from mdth.media.image import is_picture, read_image
 from mdth.media.video import probe_video, read_frames
-from mdth.scene import is_picture
 
 # {0} stands for the reference: a path or an address.
 TEXTS = {

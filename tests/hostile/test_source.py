@@ -22,6 +22,8 @@ NEVER = {
 NO_IMPORTS = {"dill", "cloudpickle", "joblib", "shelve", "marshal", "xml", "lxml", "telnetlib"}
 # Writing made-up pickles for tests and measurements, and the name of an error.
 HARMLESS_PICKLE = {"pickle.dumps", "pickle.dump", "pickle.UnpicklingError"}
+# What may do more, because its classes are its own.
+UNPICKLER = SOURCE / "files/pickle.py"
 
 
 def name_of(node: ast.AST) -> str:
@@ -48,7 +50,7 @@ def wrong_in(text: str) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "os", "subprocess"):
                 yield from (f"from {node.module} import {name}" for name in names)
         if isinstance(node, ast.Attribute) and name_of(node).startswith("pickle."):
-            if name_of(node) not in HARMLESS_PICKLE:
+            if name_of(node) not in HARMLESS_PICKLE and not node.attr.isupper():
                 yield name_of(node)
         if isinstance(node, ast.Call):
             yield from wrong_call(node)
@@ -75,7 +77,10 @@ def wrong_call(call: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_of_that_kind(path: Path) -> None:
-    assert list(wrong_in(path.read_text("utf-8"))) == []
+    found = set(wrong_in(path.read_text("utf-8")))
+    if path == UNPICKLER:
+        found -= {"pickle._Unpickler", "pickle._Unpickler.dispatch"}
+    assert not found
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,7 @@ def test_nothing_of_that_kind(path: Path) -> None:
         "import torch; torch.load('a', weights_only=False)",
         "import numpy as np; np.load('a', allow_pickle=True)",
         "import pickle; pickle.loads(b'')",
+        "import pickle; pickle._Unpickler",
         "from pickle import loads",
         "import yaml; yaml.load('a', Loader=yaml.Loader)",
         "import yaml; yaml.parse('a')",

@@ -2,8 +2,10 @@ import logging
 import re
 import struct
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from made_media import click_offsets_s, clicks, make_clip, make_sound, make_wav
@@ -83,6 +85,28 @@ def test_blocks_are_short_and_lazy(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert sizes == [8000] * 240
     assert peak < 2_000_000  # all of it would be 7.7 MB
+
+
+@pytest.mark.parametrize("hole_s", [0.05, 0.5, 20.0, 40.0])
+def test_a_hole_in_time_is_silent_unless_it_cannot_be_true(tmp_path: Path, hole_s: float) -> None:
+    """Holes under 0.1 s are jitter, those over 30 s a damaged time stamp: neither is filled."""
+    piece = clicks([0.5], rate_hz=48_000, length_s=1.0)
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        for start_s in (0.0, 1.0 + hole_s):
+            frame = av.AudioFrame.from_ndarray((piece * 32767).astype("<i2")[None], "s16", "mono")
+            frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
+            frame.pts = round(start_s * 48_000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    filled_s = hole_s if 0.1 < hole_s < 30 else 0.0
+    for rate_hz in (16_000, 48_000):
+        heard = np.concatenate(list(read_blocks(path, rate_hz)))
+        assert len(heard) == round((2 + filled_s) * rate_hz)
+        offsets = click_offsets_s(heard, [0.5, 1.5 + filled_s], rate_hz=rate_hz)
+        assert np.abs(offsets).max() < 0.0002
+        assert not heard[rate_hz + 100 : round((1 + filled_s) * rate_hz) - 100].any()
 
 
 def test_own_rate_and_channels(tmp_path: Path) -> None:

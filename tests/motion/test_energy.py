@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from mdth.motion.energy import FLOOR_DB, loudness
+from mdth.motion.energy import FLOOR_DB, Loudness
+
+
+def loudness(blocks, fps):
+    heard = Loudness(fps=fps)
+    for block in blocks:
+        yield from heard.feed(block)
+    yield from heard.finish()
 
 
 def blocks(samples, sizes):

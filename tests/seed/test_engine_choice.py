@@ -14,16 +14,16 @@ from mdth.options import Options
 from mdth.seed import files as seed_files
 from mdth.seed.files import SeedFiles
 from mdth.twins.manifest import Manifest
-from mdth.twins.tasks import with_settings
+from mdth.twins.output import with_settings
 
 
 def test_auto_takes_the_seeds_engine_where_all_is_there(
     seed_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="mdth"):
-        assert engines.resolved(Options()).engine == "seed"
-    assert "engine: the seed's, as its checkpoints are all under" in caplog.text
-    assert engines.resolved(Options(engine="embedded")).engine == "embedded"
+        assert engines.choose(Options()).name == "seed"
+    assert "engine: seed, as all that it needs is here" in caplog.text
+    assert engines.choose(Options.of(engine="embedded")).name == "embedded"
 
 
 @pytest.mark.parametrize("gone", ["generator", "eye_pca", "config", "headpose"])
@@ -34,18 +34,18 @@ def test_auto_takes_the_embedded_engine_where_one_is_missing(
     missing: Path = getattr(files, gone)
     missing.unlink()
     with caplog.at_level(logging.INFO, logger="mdth"):
-        assert engines.resolved(Options()).engine == "embedded"
-    assert "engine: embedded; 1 of the seed's 14 files are missing" in caplog.text
+        assert engines.choose(Options()).name == "embedded"
+    assert "engine: embedded, not seed: 1 of 14 files are missing" in caplog.text
     with pytest.raises(CheckpointError, match=missing.name.replace(".", r"\.")):
-        engines.resolved(Options(engine="seed"))
+        engines.choose(Options.of(engine="seed"))
 
 
 def test_every_missing_file_is_named(twin_home: Path) -> None:
     with pytest.raises(CheckpointError) as raised:
-        engines.resolved(Options(engine="seed"))
-    needed = seed_files.seed_files().needed()
+        engines.choose(Options.of(engine="seed"))
+    needed = seed_files.seed_files().needs()
     assert len(needed) == 14
-    assert all(str(path) in str(raised.value) for path in needed)
+    assert all(str(need.path) in str(raised.value) for need in needed)
 
 
 def test_a_missing_package_names_the_extra(
@@ -54,14 +54,14 @@ def test_a_missing_package_names_the_extra(
     find = importlib.util.find_spec
     monkeypatch.setattr(seed_files, "find_spec", lambda name: find(name) if name != "eos" else None)
     with pytest.raises(MissingDependency, match=r"eos-py.*mdth\[seed\]"):
-        engines.resolved(Options(engine="seed"))
-    assert engines.resolved(Options()).engine == "embedded"
+        engines.choose(Options.of(engine="seed"))
+    assert engines.choose(Options()).name == "embedded"
     assert "eos-py" in caplog.text
 
 
 def test_an_engine_that_does_not_exist() -> None:
     with pytest.raises(InputError, match="auto, embedded, seed"):
-        Options(engine="other")
+        engines.choose(Options.of(engine="other"))
 
 
 def test_a_yaml_of_any_version_sixteen(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def sealed(**settings: Any) -> Manifest:
 
 def test_a_twin_is_filmed_by_the_engine_it_was_prepared_for(seed_home: Path) -> None:
     prepared = sealed(engine="seed", landmarks="mesh")
-    assert with_settings(prepared, {"engine": "auto"}).engine == "seed"
-    assert with_settings(sealed(), {"engine": "auto"}).engine == "embedded"
+    assert with_settings(prepared, {"engine": "auto"}).engine.engine == "seed"
+    assert with_settings(sealed(), {"engine": "auto"}).engine.engine == "embedded"
     with pytest.raises(ArtefactError, match="mdth preprocess t --engine embedded"):
         with_settings(prepared, {"engine": "embedded"})
 
@@ -91,13 +91,16 @@ def test_the_doctor_lists_what_is_missing(
     healthy = mdth("doctor")
     assert healthy.code == 0
     assert "  seed: ready" in healthy.out and "  auto: takes seed" in healthy.out
-    assert healthy.out.count("found, its hash is right") == 3
-    assert "face_landmarker.task" in healthy.out and "  68 landmarks are read by: " in healthy.out
+    assert healthy.out.count("found, its hash is right") == 5, "three files, two read by both"
+    assert "face_landmarker.task" in healthy.out and "  landmarks: " in healthy.out
     files = seed_files.seed_files()
     files.generator.unlink()
     (files.common / "checkpoints/selfie_segmentation.tflite").unlink()
     ill = mdth("doctor")
     assert ill.code == 0
-    assert "00002099-checkpoint.pth.tar: missing" in ill.out
-    assert "  seed: needs 1 checkpoints" in ill.out and "  auto: takes embedded" in ill.out
+    assert "00002099-checkpoint.pth.tar: " in ill.out
+    assert (
+        "  seed: needs selfie_segmentation.tflite, checkpoints/bfv2v/v16.7/" in ill.out
+        and "  auto: takes embedded" in ill.out
+    )
     assert "  embedded: needs selfie_segmentation.tflite; run: mdth assets fetch" in ill.out

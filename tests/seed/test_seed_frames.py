@@ -1,8 +1,7 @@
 """The seed's frames: paste, devices, no clip, and the same for any number of workers."""
 
 import dataclasses
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,14 @@ import pytest
 
 from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
-from mdth.film import doubled
 from mdth.media.image import read_image
 from mdth.motion.head import generated
-from mdth.seed import engine as seed_engine
 from mdth.seed import moves
-from mdth.seed import networks as seed_networks
 from mdth.seed.artefacts import SeedStill
 from mdth.seed.drive import Driving, SeedDriver
 from mdth.seed.files import SeedFiles
+from mdth.seed.networks import Networks
+from mdth.seed.session import read_eye_basis, rendered
 
 # Of the portrait, px.
 FACE = slice(150, 350), slice(150, 350)
@@ -38,6 +36,13 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     fitter = Fitter.load(made_files.landmark)
     rotations = lambda pictures: network.poses(pictures).R  # noqa: E731
     return prepare_still(seed_portrait, FaceReader(landmarks.reader(), fitter, rotations))
+
+
+def drawn(
+    networks: Networks, files: SeedFiles, devices: list[str], still: SeedStill, faces: list[Driving]
+) -> Iterator[np.ndarray]:
+    with networks.renderers(files, devices) as ready:
+        yield from rendered(still, faces, ready)
 
 
 def driving(still: SeedStill, count: int) -> list[Driving]:
@@ -64,7 +69,7 @@ def test_any_number_of_workers_makes_the_same_frames(
     torch.set_num_threads(1)
     faces = driving(still, 3)
     made = [
-        np.stack(list(seed_engine.render(still, faces, files=made_files, devices=some)))
+        np.stack(list(drawn(Networks(), made_files, some, still, faces)))
         for some in (["cpu"], ["cpu", "cpu"])
     ]
     torch.set_num_threads(before)
@@ -80,7 +85,7 @@ def test_talk_pastes_the_head_back_without_a_clip(
     # One second at 10 frames a second is enough to see what changes.
     ended = mdth("talk", portrait_path, short_path, "-o", out, "--paste", "--fps", 10, "--preview")
     assert ended.code == 0, ended.err
-    assert "--engine embedded" in ended.err
+    assert "embedded one is made for it" in ended.err
     with av.open(str(out)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 10
@@ -93,45 +98,35 @@ def test_talk_pastes_the_head_back_without_a_clip(
     assert away[FACE].mean() > 20, "the face is the generator's"
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_speech_is_let_go_as_it_is_heard(wanted: bool) -> None:
-    """Unless somebody else has yet to hear it."""
-    blocks = [np.zeros(10) for _ in range(3)]
-    kept = [weakref.ref(block) for block in blocks]
-    once, again = doubled((blocks.pop(0) for _ in range(3)), wanted=wanted)
-    assert sum(1 for _ in once) == 3
-    assert sum(ref() is not None for ref in kept) == (3 if wanted else 0)
-    assert sum(1 for _ in again) == (3 if wanted else 0)
-
-
 def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "eye_pca.pt"
     with pytest.raises(CheckpointError, match="eye_pca"):
-        seed_engine.read_eye_basis(path)
+        read_eye_basis(path)
     torch.save((torch.zeros(3, 2), torch.zeros(2), torch.zeros(70, 2)), path)
     with pytest.raises(CheckpointError, match=r"\(70, 2\)"):
-        seed_engine.read_eye_basis(path)
+        read_eye_basis(path)
     torch.save((torch.zeros(3, 2), torch.zeros(2), torch.ones(72, 2)), path)
-    assert seed_engine.read_eye_basis(path).shape == (72, 2)
+    assert read_eye_basis(path).shape == (72, 2)
 
 
 def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:
-    seed_networks._idle.clear()
+    networks = Networks()
     faces = driving(still, 1)
     other = dataclasses.replace(still, picture=still.picture[:, ::-1])
 
     def film(shown: SeedStill) -> np.ndarray:
-        made = seed_engine.render(shown, faces, files=made_files, devices=["cpu"])
-        return np.stack(list(made))
+        return np.stack(list(drawn(networks, made_files, ["cpu"], shown, faces)))
 
     first = film(still)
-    (kept,) = seed_networks._idle
+    kept = networks._idle
     assert not np.array_equal(film(other), first)
     np.testing.assert_array_equal(film(still), first)
-    assert seed_networks._idle[0].renderers is kept.renderers
-    broken = seed_engine.render(other, faces, files=made_files, devices=["cpu"])
+    assert networks._idle.renderers is kept.renderers
+    broken = drawn(networks, made_files, ["cpu"], other, faces)
     next(broken)
     broken.close()
-    assert seed_networks._idle == [], "what was broken off is not used again"
-    assert seed_networks.speech(made_files, "cpu") is seed_networks.speech(made_files, "cpu")
+    assert networks._idle is None, "what was broken off is not used again"
+    assert networks.speech(made_files, "cpu") is networks.speech(made_files, "cpu")
+    networks.close()
+    assert networks._speech is None

@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,8 @@ WRONG_ETAG = '"00000000000000000000000000000000"'
 RESET, CUT, STALL, STALL_INSIDE = "reset", "cut", "stall", "stall inside"
 LOST_ANSWER, ETAG, SLOW, NO_RANGE = "lost answer", "wrong ETag", "slow", "range ignored"
 DRIP = "drip"  # a byte every `slow_s`
+TOGETHER = "together"  # no answer before another request comes
+TOGETHER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Seen:
     fault: str
     headers: dict[str, str]
     sent: int = 0
+    answered: bool = False
 
     @property
     def range(self) -> str:
@@ -89,9 +92,10 @@ class FaultProxy:
     rules: list[Rule] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
-    active: int = 0
     most_active: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # Called before and after each request that goes through: method, path, "before" or "after".
+    passing: Callable[[str, str, str], None] = lambda method, path, when: None
+    lock: threading.Condition = field(default_factory=threading.Condition)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def break_next(self, fault: str | Refusal, **where: str | int) -> None:
@@ -103,18 +107,13 @@ class FaultProxy:
         with self.lock:
             return next((rule.fault for rule in self.rules if rule.applies(method, path)), "")
 
-    @contextmanager
-    def busy(self, seen: Seen) -> Iterator[None]:
-        """Counts a request as one that is being served."""
+    def begin(self, seen: Seen) -> None:
+        """Counts a request as one that waits for its answer."""
         with self.lock:
             self.seen.append(seen)
-            self.active += 1
-            self.most_active = max(self.most_active, self.active)
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.active -= 1
+            waiting = sum(not each.answered for each in self.seen)
+            self.most_active = max(self.most_active, waiting)
+            self.lock.notify_all()
 
     def clear(self) -> None:
         """No rules, nothing seen yet, and the usual pauses."""
@@ -184,9 +183,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         fault = self.state.fault_for(self.command, self.path)
         name = fault if isinstance(fault, str) else fault.code or str(fault.status)
-        self._seen = Seen(self.command, self.path, name, dict(self.headers.items()))
-        with self.state.busy(self._seen):
+        self._seen = Seen(self.command, self.path, name, self._named())
+        self.state.begin(self._seen)
+        try:
             self._answer(fault)
+        finally:
+            self._seen.answered = True
+
+    def _named(self) -> dict[str, str]:
+        return {name.title(): value for name, value in self.headers.items()}
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
@@ -203,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, refusal: Refusal) -> None:
         body = b"" if self.command == "HEAD" else refusal.body()
+        self._seen.answered = True
         self.send_response(refusal.status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(body)))
@@ -222,13 +228,21 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {n: value for n, value in self.headers.items() if n.lower() not in dropped}
         if fault == SLOW:
             self.state.closing.wait(self.state.slow_s)
+        if fault == TOGETHER:
+            with self.state.lock:
+                self.state.lock.wait_for(lambda: self.state.most_active > 1, TOGETHER_S)
+        self.state.passing(self.command, self.path, "before")
         self._upstream.request(self.command, self.path, body=body, headers=headers)
         answer = self._upstream.getresponse()
+        self.state.passing(self.command, self.path, "after")
+        self._seen.answered = True  # the client, who may ask again now, is not ahead of this
         if fault == LOST_ANSWER:
             answer.read()
             self._reset()
             return
-        self.send_response_only(answer.status, answer.reason)
+        # rclone's server sends ranges with the status 200, which is against the rules of HTTP.
+        partial = answer.getheader("Content-Range") and answer.status == 200
+        self.send_response_only(206 if partial else answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in HOP:
                 changed = fault == ETAG and name.lower() == "etag"

@@ -23,7 +23,7 @@ from mdth.storage.store import Store
 
 # As the real ones, but shorter: attempts and outcomes do not depend on how long a pause is.
 QUICK = S3Settings(first_wait_s=0.01, part_bytes=5 << 20)
-IMPATIENT = replace(QUICK, read_timeout_s=0.3)
+IMPATIENT = replace(QUICK, read_timeout_s=0.3, least_upload_bps=1e9)
 STALL_S = 30.0
 HEAD = """| fault | once | for good | requests | at most | the error ends with |
 |---|---|---|---|---|---|"""
@@ -57,7 +57,8 @@ CASES = [
     Case("502 of a gateway, no body", Refusal(502)),
     Case("503 SlowDown", Refusal(503, "SlowDown", "Please reduce your request rate.")),
     Case("read cut half-way", CUT, (LIST, GET)),
-    Case("30 s stall before the answer", STALL, stalls=True),
+    Case("30 s stall before the answer", STALL, (LIST, GET, PUT, DELETE), stalls=True),
+    Case("no answer to a part of an upload", STALL, (PART,), stalls=True),
     Case("30 s stall in the middle of a read", STALL_INSIDE, (GET,), stalls=True),
     Case("wrong ETag (the content arrives damaged)", ETAG, (GET,)),
     Case(
@@ -148,6 +149,9 @@ def row(case: Case, outcome: Outcome, settings: S3Settings) -> str:
     lasting = "error" if outcome.error else "succeeds"
     limit = "at once"
     if outcome.requests > 1:
-        limit = f"{settings.longest_s(settings.read_timeout_s if case.stalls else 0.0):.1f} s"
+        pauses = sum(settings.pause_s(failures) for failures in range(1, settings.attempts))
+        of_parts = case.operations == (PART,)
+        attempt_s = settings.part_timeout_s if of_parts else settings.read_timeout_s
+        limit = f"{outcome.requests * attempt_s * case.stalls + pauses:.1f} s"
     advice = outcome.error.rpartition("; ")[2]
     return f"| {case.name} | {once} | {lasting} | {outcome.requests} | {limit} | {advice} |"

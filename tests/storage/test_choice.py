@@ -1,11 +1,12 @@
 import pytest
 
 from mdth.errors import MdthError, UnreadableMedia
-from mdth.storage.choice import Candidate, choose
+from mdth.storage.choice import choose
+from mdth.storage.plain import Entry
 
 
-def _files(*names: str, empty: tuple[str, ...] = ()) -> list[Candidate]:
-    return [Candidate(name, 0 if name in empty else 5) for name in names]
+def _files(*names: str, empty: tuple[str, ...] = ()) -> list[Entry]:
+    return [Entry(name, 0 if name in empty else 5) for name in names]
 
 
 def test_the_first_readable_by_natural_order() -> None:

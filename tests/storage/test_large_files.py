@@ -5,8 +5,8 @@ import pytest
 
 from s3_servers import rclone_server
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-import store_bench as bench
+sys.path.append(str(Path(__file__).parents[2]))
+from benchmarks import store as bench
 
 MIB = 1 << 20
 SIZE_MIB = 144

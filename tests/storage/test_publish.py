@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +75,21 @@ def paths(source: Path) -> set[str]:
     return {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
 
 
-def test_publish_fetch_and_replace(store: Store, tmp_path: Path) -> None:
+def test_publish_fetch_and_replace(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = prepared(tmp_path / "1", "one"), prepared(tmp_path / "2", "two", names=NAMES[:1])
+    before: set[str] = set()
     for source in (one, two, one):
         assert publish.publish_prepared(store, source, FOLDER)
-        assert set(store.below(FOLDER)) == paths(source)
+        assert set(store.below(FOLDER)) == before | paths(source)
         assert publish.is_published(store, source, FOLDER)
+        before |= paths(source)
+    assert publish.forgotten(store, FOLDER) == []
+    monkeypatch.setattr(publish, "DAY_S", -5)
+    assert set(publish.forgotten(store, FOLDER)) == paths(two) - paths(one)
+    assert publish.publish_prepared(store, one, FOLDER)
+    assert set(store.below(FOLDER)) == paths(one)
     assert read(store, tmp_path / "read") == "one"
     assert paths(tmp_path / "read") == paths(one)
     assert (tmp_path / "read/manifest.json").read_bytes() == (one / "manifest.json").read_bytes()
@@ -112,9 +122,44 @@ def test_a_file_on_its_way_stays_for_a_day(
     store.upload(source / "manifest.json", f"{FOLDER}/audio/speech-0123456789ab.npy")
     publish.publish_prepared(store, source, FOLDER)
     assert set(store.below(FOLDER)) - paths(source) == {"audio/speech-0123456789ab.npy"}
-    monkeypatch.setattr(publish, "UPLOAD_S", -5)
+    monkeypatch.setattr(publish, "DAY_S", -5)
     publish.publish_prepared(store, source, FOLDER)
     assert set(store.below(FOLDER)) == paths(source)
+
+
+def age(folder: Path) -> None:
+    """All that is in a local store there has been there for two days."""
+    for path in folder.rglob("*"):
+        os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+
+
+def test_what_was_replaced_stays_for_a_day_however_old_it_is(tmp_path: Path) -> None:
+    one, two = prepared(tmp_path / "1", "one"), prepared(tmp_path / "2", "two")
+    (tmp_path / "store").mkdir()
+    store, folder = Store(str(tmp_path / "store")), tmp_path / "store" / FOLDER
+    publish.publish_prepared(store, one, FOLDER)
+    age(folder)
+    for _ in range(2):
+        publish.publish_prepared(store, two, FOLDER)
+        assert set(store.below(FOLDER)) == paths(one) | paths(two)
+    age(folder)
+    publish.publish_prepared(store, two, FOLDER)
+    assert set(store.below(FOLDER)) == paths(two)
+
+
+def test_what_may_be_deleted_at_any_moment_is_put_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = prepared(tmp_path / "1", "one"), prepared(tmp_path / "2", "two")
+    (tmp_path / "store").mkdir()
+    store = Store(str(tmp_path / "store"))
+    for source in (one, two):
+        publish.publish_prepared(store, source, FOLDER)
+    age(tmp_path / "store")
+    monkeypatch.setattr(publish, "forgotten", lambda *_: [])  # another machine is slower
+    publish.publish_prepared(store, one, FOLDER)
+    there = store.below(FOLDER)
+    assert all(there[path].time_s > time.time() - 3600 for path in paths(one) - paths(two))
 
 
 def test_a_reader_waits_for_a_repair_and_then_says_what_is_missing(
@@ -176,7 +221,7 @@ class Machine:
 
     def __init__(self, url: str, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = Store(url)
-        for name in ("fetch", "put", "remove", "exists", "below"):
+        for name in ("fetch", "put", "remove", "below"):
             call = getattr(self.store._files, name)
             monkeypatch.setattr(self.store._files, name, self._stepping(turns, call))
 
@@ -199,8 +244,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 class Race:
     """Machines that do something with one store in the memory, in an order drawn by `seed`."""
 
-    def __init__(self, name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.url, self.turns, self.calls = f"memory://{name}-{seed}", Turns(seed), []
+    def __init__(
+        self, name: str, seed: int, monkeypatch: pytest.MonkeyPatch, *, url: str = ""
+    ) -> None:
+        self.url, self.turns, self.calls = url or f"memory://{name}-{seed}", Turns(seed), []
         self.store, self._patch = Store(self.url), monkeypatch
 
     def enter(self, task: Callable, *arguments: object) -> None:
@@ -240,9 +287,26 @@ def test_machines_that_publish_at_once(
         # What nobody points to goes with the next run after a day.
         mine = sources[texts.index(stays)]
         with monkeypatch.context() as later:
-            later.setattr(publish, "UPLOAD_S", -5)
+            later.setattr(publish, "DAY_S", -5)
             publish.publish_prepared(race.store, mine, FOLDER)
         assert set(race.store.below(FOLDER)) == paths(mine)
+
+
+def test_machines_that_bring_back_what_is_being_deleted(
+    tmp_path: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines publish "one", which was replaced days ago, and each deletes what is left."""
+    one, two = prepared(tmp_path / "one", "one"), prepared(tmp_path / "two", "two")
+    for seed in range(RACES):
+        (tmp_path / f"store/{seed}").mkdir(parents=True)
+        race = Race(tmp_path.name, seed, monkeypatch, url=str(tmp_path / f"store/{seed}"))
+        for source in (one, two):
+            publish.publish_prepared(race.store, source, FOLDER)
+        age(tmp_path / f"store/{seed}")
+        for source in (one, two, one):
+            race.enter(publish.publish_prepared, source, FOLDER)
+        race.run()
+        assert read(race.store, tmp_path / f"last-{seed}") in ("one", "two")
 
 
 def test_machines_that_publish_a_video_at_once(

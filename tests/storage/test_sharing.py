@@ -1,8 +1,5 @@
 import multiprocessing
-import os
 import pickle
-import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -11,13 +8,13 @@ import pytest
 from fault_proxy import FaultProxy, fault_proxy
 from fault_table import QUICK
 
-from mdth.errors import InputError
+from mdth.errors import InputError, StorageError
 from mdth.storage.choice import choose
 from mdth.storage.store import Store
 from s3_servers import rclone_server
 
 HANG_S = 120
-POOL = 10  # connections that botocore keeps open to a server
+POOL = 10  # connections to a server, at most
 TWINS = 200
 MANY = 5_000
 
@@ -50,14 +47,13 @@ def test_two_hundred_twins_share_connections(
     assert proxy.connections - before <= POOL
 
 
-@pytest.mark.parametrize("how", ["fork", "spawn"])
 def test_worker_processes_and_threads_use_the_same_store(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path, how: str
+    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
 ) -> None:
     _, url = rclone_proxy
     store = Store(url, settings=QUICK)
     assert use(store, str(tmp_path), "before") == "before"  # the parent has connections now
-    context = multiprocessing.get_context(how)
+    context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     arguments = [(pickle.dumps(store), str(tmp_path), f"w{n}", answers) for n in range(2)]
     workers = [context.Process(target=work, args=each) for each in arguments]
@@ -71,6 +67,30 @@ def test_worker_processes_and_threads_use_the_same_store(
         worker.join(HANG_S)
         assert worker.exitcode == 0
     assert use(store, str(tmp_path), "after") == "after"
+
+
+def refused(store: Store, answers: "Queue[str]") -> None:
+    """In a forked process: what the parent's store says, and one of its own."""
+    for each in (lambda: store, lambda: Store(store.url)):
+        try:
+            each().files("raw/none")
+        except StorageError as error:
+            answers.put(str(error))
+
+
+def test_a_forked_process_is_told_so_and_does_not_hang(
+    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
+) -> None:
+    store = Store(rclone_proxy[1], settings=QUICK)
+    assert store.files("raw/none") == []
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=refused, args=(store, answers))
+    child.start()
+    said = [answers.get(timeout=HANG_S) for _ in range(2)]
+    child.join(HANG_S)
+    assert child.exitcode == 0
+    assert all("forked" in each and "get_context('spawn')" in each for each in said)
 
 
 @pytest.fixture(scope="module")
@@ -112,23 +132,3 @@ def test_of_thousands_of_objects_only_those_up_to_the_first_good_one_are_read(
         assert pick(Store("s3://bucket/store"), tmp_path) == ["0.wav", "1.wav"]
         assert proxy.count("GET", "list-type=2") == MANY / 1000
         assert proxy.count() == MANY / 1000 + 2
-
-
-def test_a_child_that_forks_while_connecting_is_not_stuck(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
-) -> None:
-    from mdth.storage import s3
-
-    _, url = rclone_proxy
-    store = Store(url)
-    with s3._lock:  # as another thread of the parent would hold it
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if store.files("raw/none") == [] else 1)
-    until = time.monotonic() + HANG_S
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
-        time.sleep(0.05)
-    if not ended[0]:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    assert ended[0] and os.waitstatus_to_exitcode(ended[1]) == 0

@@ -49,7 +49,7 @@ def test_files_come_in_natural_order_with_sizes(store: Store, tmp_path: Path) ->
 
 def test_a_missing_folder_has_no_files(store: Store) -> None:
     assert store.files("raw/nobody/audio") == []
-    assert not store.exists("raw/nobody")
+    assert store.below("raw/nobody") == {}
 
 
 def test_download_is_all_or_nothing(
@@ -160,11 +160,52 @@ def test_a_server_that_is_no_store(s3_url: str, monkeypatch: pytest.MonkeyPatch)
     server.server_close()
 
 
-def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+def test_a_server_that_redirects_without_end(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Redirect(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(301)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
+        Store(s3_url, settings=QUICK).files("raw/t/audio")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket/prefix", "az://box/x"])
+def test_buckets_without_their_package_name_the_extra(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "mdth.storage.objects", raising=False)
     with pytest.raises(MissingDependency, match=r"mdth\[s3\]"):
-        Store("s3://bucket/prefix")
+        Store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")],
+)
+def test_other_clouds_are_opened(url: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    store = Store(url)
+    assert type(store._files.client()).__name__ == kind
+    assert store.url == url
+
+
+def test_azure_without_an_account_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(StorageError, match="Account must be specified") as caught:
+        Store("az://container/a")
+    assert "Debug" not in str(caught.value)
 
 
 def test_an_unknown_protocol() -> None:

@@ -1,14 +1,15 @@
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fault_proxy import CUT, DRIP, ETAG, LOST_ANSWER, NO_RANGE, SLOW, FaultProxy, Refusal
+from fault_proxy import CUT, DRIP, ETAG, LOST_ANSWER, NO_RANGE, TOGETHER, FaultProxy, Refusal
 from fault_table import IMPATIENT, QUICK
 
 from mdth.errors import StorageError
-from mdth.storage import upload as upload_module
+from mdth.storage import objects
+from mdth.storage.download import Download
+from mdth.storage.faults import NotThere
 from mdth.storage.settings import MIB, S3Settings, s3_settings
 from mdth.storage.store import Store
 from s3_servers import s3_client
@@ -44,7 +45,7 @@ def in_the_pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None
 
     def patch(call: Callable[[], None]) -> None:
         calls = [call]
-        monkeypatch.setattr("mdth.storage.retry.time.sleep", lambda _: calls and calls.pop()())
+        monkeypatch.setattr("mdth.storage.faults.time.sleep", lambda _: calls and calls.pop()())
 
     return patch
 
@@ -89,6 +90,20 @@ def test_a_server_without_ranges_sends_all_again(moto_proxy: Proxied, tmp_path: 
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
+def test_a_server_that_calls_a_part_the_whole(s3_url: str, tmp_path: Path) -> None:
+    """As rclone's does; here without the proxy, which corrects it."""
+    (tmp_path / "a.bin").write_bytes(CONTENT)
+    store = Store(s3_url, settings=QUICK)
+    store.upload(tmp_path / "a.bin", "a.bin")
+    with (tmp_path / "back").open("w+b") as file:
+        broken = Download(store._files, "a.bin", file)
+        broken._attempt()
+        broken._done -= 1_000_000
+        broken.run()
+        file.seek(0)
+        assert file.read() == CONTENT
+
+
 def test_attempts_count_anew_after_progress(rclone_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = rclone_proxy
     put(url, proxy, CONTENT)
@@ -115,13 +130,15 @@ def test_a_file_that_shrinks_while_it_is_sent_is_not_stored(
     source = tmp_path / "a.bin"
     source.write_bytes(CONTENT)
 
-    def forgotten(upload: object) -> None:
+    def attributes(path: str) -> dict[str, str]:
         source.write_bytes(CONTENT[:-1])
+        return {}
 
-    monkeypatch.setattr(upload_module.Upload, "_abort_forgotten", forgotten)
+    monkeypatch.setattr(objects, "_attributes", attributes)
     with pytest.raises(StorageError, match="changed while it was sent"):
         Store(url, settings=SMALL_PARTS).upload(source, "a.bin")
-    assert not Store(url).exists("a.bin")
+    with pytest.raises(NotThere):
+        Store(url).download("a.bin", tmp_path / "back")
 
 
 def test_a_known_hash_counts_more_than_the_etag(rclone_proxy: Proxied, tmp_path: Path) -> None:
@@ -153,7 +170,7 @@ def test_parts_go_side_by_side_and_a_failed_one_again_alone(
     proxy, url = rclone_proxy
     (tmp_path / "a.bin").write_bytes(CONTENT)
     proxy.break_next(ERROR, pattern="partNumber=3", times=1)
-    proxy.break_next(SLOW, pattern="partNumber=")
+    proxy.break_next(TOGETHER, pattern="partNumber=")
     Store(url, settings=SMALL_PARTS).upload(tmp_path / "a.bin", "a.bin")
     sent = [proxy.count("PUT", rf"partNumber={number}(&|$)") for number in range(1, 13)]
     assert sent == [1, 1, 2, *[1] * 9]
@@ -171,7 +188,8 @@ def test_a_failed_upload_is_aborted(moto_proxy: Proxied, tmp_path: Path) -> None
         Store(url, settings=SMALL_PARTS).upload(tmp_path / "a.bin", "a.bin")
     left = s3_client(proxy.url).list_multipart_uploads(Bucket="bucket", Prefix=key(url))
     assert left.get("Uploads", []) == []
-    assert not Store(url).exists("a.bin")
+    with pytest.raises(NotThere):
+        Store(url).download("a.bin", tmp_path / "back")
 
 
 @pytest.mark.parametrize("name", ["POST", "PUT"])
@@ -196,30 +214,6 @@ def test_an_upload_taken_away_is_a_failure(moto_proxy: Proxied, tmp_path: Path) 
     proxy.clear()
     Store(url).download("a.bin", tmp_path / "back.bin")
     assert (tmp_path / "back.bin").read_bytes() == OTHER
-
-
-def test_uploads_forgotten_for_a_day_are_aborted(
-    moto_proxy: Proxied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy, url = moto_proxy
-    client = s3_client(proxy.url)
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    client.create_multipart_upload(Bucket="bucket", Key=key(url))
-    client.create_multipart_upload(Bucket="bucket", Key=f"{key(url)}.other")
-    store = Store(url, settings=QUICK)
-
-    def left() -> list[str]:
-        found = client.list_multipart_uploads(Bucket="bucket", Prefix=key(url))
-        return [upload["Key"] for upload in found.get("Uploads", [])]
-
-    # To this server every upload began in 2010.
-    monkeypatch.setattr(upload_module, "FORGOTTEN", timedelta(days=36_500))
-    store.upload(tmp_path / "a.bin", "a.bin")
-    assert left() == [key(url), f"{key(url)}.other"]
-
-    monkeypatch.setattr(upload_module, "FORGOTTEN", timedelta(days=1))
-    store.upload(tmp_path / "a.bin", "a.bin")
-    assert left() == [f"{key(url)}.other"]
 
 
 def test_an_upload_damaged_on_the_way_is_refused_and_sent_again(

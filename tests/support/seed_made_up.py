@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from mdth.faceformer.config import VOCASET
-from mdth.faceformer.flame_speech import SUBJECT
+from mdth.faceformer.files import SUBJECT
 from mdth.flame.files import read_model
 from tests.support import eos_made_up as face_model
 from tests.support import faceformer_made_up as faceformer

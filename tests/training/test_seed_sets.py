@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("torch", reason="the seed's network needs torch (extra train)")
 pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)")
 
-from mdth import restricted_pickle  # noqa: E402
 from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
+from mdth.files import pickle as model_pickle  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
 from training.seed import biwi, corpus, vocaset  # noqa: E402
 
@@ -144,34 +144,18 @@ def test_nested_pickles(protocol: int) -> None:
         "a": {"one": {"audio": shared, "sample_rate": 22_000}, "two": {0: np.int64(7), 1: 8}},
         "b": [{"x": (np.float32(0.5), shared)}],
     }
-    found = restricted_pickle.loads(pickle.dumps(table, protocol), nested=True)
+    found = model_pickle.loads(pickle.dumps(table, protocol))
     np.testing.assert_array_equal(found["a"]["one"]["audio"], shared)
     assert found["a"]["two"] == {0: 7, 1: 8}
     assert found["b"][0]["x"][0] == 0.5
     assert found["b"][0]["x"][1] is found["a"]["one"]["audio"]
 
 
-def test_nested_bytes_cannot_be_multiplied() -> None:
-    """Many arrays over the same bytes, which the file holds once."""
-    content = np.zeros(20_000, np.uint8).tobytes()
-    array = np.frombuffer(content, np.uint8)
-    make, (kind, shape, letter), state = array.__reduce__()
-
-    class Same:
-        def __reduce__(self) -> tuple:
-            return make, (kind, shape, letter), (1, array.shape, array.dtype, False, content)
-
-    small = pickle.dumps({"a": [Same() for _ in range(50)]}, 4)
-    assert len(small) < 30_000
-    with pytest.raises(CheckpointError, match="more in its arrays"):
-        restricted_pickle.loads(small, nested=True)
-
-
 def test_a_list_that_holds_itself() -> None:
     endless: list = []
     endless.append(endless)
     with pytest.raises(CheckpointError):
-        restricted_pickle.loads(pickle.dumps({"a": endless}), nested=True)
+        model_pickle.loads(pickle.dumps({"a": endless}))
 
 
 def test_biwi_splits_and_scale(biwi_folder: Path) -> None:

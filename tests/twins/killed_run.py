@@ -13,18 +13,20 @@ for, and the video has a few small frames.
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
-from aiobotocore.client import AioBaseClient
 from PIL import Image
 
 from mdth import film, record
@@ -38,10 +40,18 @@ from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 from mdth.twins import prepared, tasks
 
+sys.path.append(str(Path(__file__).parents[1] / "storage"))
+from fault_proxy import fault_proxy  # noqa: E402
+
 CHANGES_ON_DISK = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "truncate")
+# Requests that change something, by method and whether they are about an upload or a part of one.
 CHANGES_IN_STORE = {
-    *("PutObject", "CopyObject", "DeleteObject", "DeleteObjects", "CreateMultipartUpload"),
-    *("UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload"),
+    ("PUT", ""): "PutObject",
+    ("DELETE", ""): "DeleteObject",
+    ("POST", "uploads"): "CreateMultipartUpload",
+    ("PUT", "partNumber"): "UploadPart",
+    ("POST", "uploadId"): "CompleteMultipartUpload",
+    ("DELETE", "uploadId"): "AbortMultipartUpload",
 }
 FRAMES = 4
 NO_WAIT = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -54,13 +64,15 @@ class Watch:
         self.stop = stop
         self.file = moments.open("w")
         self.count = 0
+        self.lock = threading.Lock()
 
     def moment(self, what: str) -> None:
-        self.file.write(f"{what}\n")
-        self.file.flush()
-        if self.count == self.stop:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.count += 1
+        with self.lock:
+            self.file.write(f"{what}\n")
+            self.file.flush()
+            if self.count == self.stop:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.count += 1
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """The call with a moment before and one after."""
@@ -91,18 +103,26 @@ class Watch:
 
         Path.write_bytes = halved  # type: ignore[assignment,method-assign]
         shutil.copyfile = copyfile  # type: ignore[assignment]
-        call = AioBaseClient._make_api_call
 
-        async def api_call(client: Any, operation: str, arguments: Any) -> Any:
-            if operation not in CHANGES_IN_STORE:
-                return await call(client, operation, arguments)
-            what = f"{operation} {shown((arguments.get('Key', ''),))}"
-            self.moment(f"before {what}")
-            answer = await call(client, operation, arguments)
-            self.moment(f"after {what}")
-            return answer
+    def request(self, method: str, path: str, when: str) -> None:
+        """A moment before or after a request that changes something."""
+        address = urlsplit(path)
+        about = re.match(r"\w*", address.query)[0]
+        if name := CHANGES_IN_STORE.get((method, about)):
+            self.moment(f"{when} {name} {shown((address.path,))}")
 
-        AioBaseClient._make_api_call = api_call
+
+@contextmanager
+def watched_server(watch: Watch) -> Iterator[None]:
+    """The store's server, if there is one, is reached through a proxy that tells the moments."""
+    server = os.environ.get("MDTH_S3_ENDPOINT")
+    if not server:
+        yield
+        return
+    with fault_proxy(server) as proxy:
+        proxy.passing = watch.request
+        os.environ["MDTH_S3_ENDPOINT"] = proxy.url
+        yield
 
 
 def shown(arguments: tuple[Any, ...]) -> str:
@@ -173,8 +193,8 @@ def no_rename() -> None:
         target.touch()
         yield target
 
-    plain.part_of = wrong
-    sealed.part_of = wrong
+    plain.replacing = wrong
+    sealed.replacing = wrong
 
 
 def record_stays() -> None:
@@ -201,9 +221,11 @@ def run(order: dict[str, Any], moments: Path) -> None:
     if order.get("part_bytes"):
         settings = S3Settings(part_bytes=order["part_bytes"])
         store_module.s3_settings = lambda: settings
-    Watch(order.get("stop"), moments).watch()
-    for name, choices in order["tasks"]:
-        getattr(tasks, name)("t", **choices)
+    watch = Watch(order.get("stop"), moments)
+    watch.watch()
+    with watched_server(watch):
+        for name, choices in order["tasks"]:
+            getattr(tasks, name)("t", **choices)
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:

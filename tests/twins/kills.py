@@ -72,7 +72,7 @@ class Twin:
             if published is not None:
                 publish.fetch_prepared(store, PREPARED, prepared)
                 manifest.read(prepared, twin="t")
-            if store.exists(f"{OUTPUT}/output.json"):
+            if store.find_json(f"{OUTPUT}/output.json") is not None:
                 publish.read_output(store, OUTPUT, video)
             return {
                 "prepared here": manifest.read(here, twin="t") if any(_manifest(here)) else None,

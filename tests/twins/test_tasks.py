@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -165,9 +166,24 @@ def test_a_dry_run_tells_what_a_run_does(
     tasks.inference("t")
     assert " ".join(listed("inference", "t")[-1]).startswith("nothing to do")
     assert written(listed("inference", "t", "--force"), "store") == written(lines, "store")
+    # What is replaced goes at once here, and a day later from the store.
     replaced = listed("preprocess", "t", "--max-size", "128")
-    removed = {line[2].split("/th/")[-1] for line in replaced if line[:2] == ["remove", "store"]}
-    assert removed == {file["path"] for file in sealed["files"].values()}
+    removed = {tuple(line[:2] + [line[2].split("/th/")[-1]]) for line in replaced}
+    files = {file["path"] for file in sealed["files"].values()}
+    assert {line for line in removed if line[0] == "remove"} == {
+        ("remove", "local", path) for path in files
+    }
+    tasks.preprocess("t", max_size=128)
+    days_ago = time.time() - 2 * 24 * 3600
+    for path in (place / "store/processed").rglob("*"):
+        os.utime(path, (days_ago, days_ago))
+    later = listed("preprocess", "t", "--max-size", "128")
+    gone = {line[2].split("/th/")[-1] for line in later if line[:2] == ["remove", "store"]}
+    kept = json.loads((place / "home/warping-processed/t/processed/th/manifest.json").read_text())
+    assert gone == files - {file["path"] for file in kept["files"].values()} != set()
+    tasks.preprocess("t", max_size=128)
+    left = {path.relative_to(place / "store") for path in (place / "store").rglob("*-*.*")}
+    assert not [path for path in left if path.as_posix().split("/th/")[-1] in gone]
 
 
 def test_a_dry_run_of_another_machine(light: list[str], place: Path) -> None:

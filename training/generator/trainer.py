@@ -10,7 +10,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from mdth.bfv2v.config import GeneratorConfig
-from mdth.bfv2v.network import Generator, Rendered
+from mdth.bfv2v.network import Generator
+from tests.support import generator_plain as plain
 from training.generator import critic as judging
 from training.generator.batches import Pair
 from training.generator.critic import Critic
@@ -41,7 +42,8 @@ class Training(nn.Module):
             source = motion.keypoints(pair.source_face)
             driving = motion.keypoints(pair.driving_face)
         volume = self.generator.volume(pair.source)
-        return self.generator.picture(volume, motion(volume, source, driving)), driving
+        flow = plain.dense_motion(motion, volume, source, driving)
+        return plain.picture(self.generator, volume, flow), driving
 
 
 class Trainer:
@@ -179,7 +181,7 @@ def reenact(generator: Generator, pair: Pair, *, batch: int = 4) -> Tensor:
             type(face)(*(part[chosen] for part in face))
             for face in (pair.source_face, pair.driving_face)
         ]
-        rendered: Rendered = generator(pair.source[chosen], *faces)
+        rendered = plain.render(generator, pair.source[chosen], *faces)
         made.append(rendered.prediction.float())
     return torch.cat(made)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mdth import restricted_pickle
 from mdth.errors import ArtefactError, CheckpointError, MissingInput
 from mdth.faceformer.config import BIWI
+from mdth.files import pickle as model_pickle
 from mdth.media.audio import read_blocks
 from training.seed.corpus import Clip, FloatArray
 
@@ -77,7 +77,7 @@ class Biwi:
         if self._converted:
             path = self.folder / "templates.pkl"
             try:
-                found = restricted_pickle.load(path, nested=True)
+                found = model_pickle.load(path)
                 return {name: _rows(template) for name, template in found.items()}
             except (CheckpointError, AttributeError, TypeError, ValueError) as error:
                 raise ArtefactError(f"{path}: no templates by subject ({error})") from error

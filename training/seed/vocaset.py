@@ -3,7 +3,7 @@
 `data_verts.npy` [N,V,3] m, all frames of all sentences; `subj_seq_to_idx.pkl`, for each subject,
 sentence and frame its row there; `raw_audio_fixed.pkl`, for each subject and sentence the sound and
 its rate (22 kHz); `templates.pkl`, each subject's neutral face. FaceFormer takes every second frame
-and sound at 16 kHz. The pickles are read by `mdth.restricted_pickle`.
+and sound at 16 kHz. The pickles are read by `mdth.files.pickle`.
 """
 
 import dataclasses
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth import restricted_pickle
 from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import ArtefactError, CheckpointError, MissingInput
 from mdth.faceformer.config import VOCASET
+from mdth.files import pickle as model_pickle
 from training.seed.corpus import Clip, FloatArray
 
 RECORDED_FPS = 60
@@ -135,7 +135,7 @@ def _memory_map(path: Path) -> npt.NDArray[Any]:
 
 def _tables(path: Path) -> dict[str, Any]:
     try:
-        found = restricted_pickle.load(path, nested=True)
+        found = model_pickle.load(path)
     except CheckpointError as error:
         raise ArtefactError(str(error)) from error
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):

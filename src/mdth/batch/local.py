@@ -1,163 +1,136 @@
-"""Workers that are processes of this machine."""
+"""Workers that are processes of this machine, each in a pool of `pebble` (LGPL-3) of its own."""
 
-import atexit
 import contextlib
-import json
+import itertools
 import logging
 import multiprocessing
 import os
 import signal
-import sys
-import time
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Any, cast
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
 
 from mdth import devices
-from mdth.batch import worker as inside
-from mdth.batch.job import Job, Outcome
+from mdth.batch import worker
+from mdth.batch.job import Job, Outcome, died, failed, late
 
-# A worker that is told to end tidies up for so long before it is killed.
+# Started fresh: a fork would copy locks and thread pools in any state.
+SPAWN = multiprocessing.get_context("spawn")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 GRACE_S = 5.0
-LARGEST_MESSAGE = 1 << 20
+
+T = TypeVar("T")
 
 
-@dataclass
-class _Process:
-    """A worker process; since: when it began the twin it has, None when it is idle."""
-
-    process: SpawnProcess
-    connection: Connection
-    since: float | None = None
-
-    def kill(self) -> None:
-        """End it, and the processes it started, at once."""
-        if self.process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.join()
-
-    def died(self) -> Outcome:
-        """What became of its twin."""
-        self.process.join(GRACE_S)
-        code = self.process.exitcode
-        self.kill()
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        spent = time.monotonic() - (self.since or time.monotonic())
-        words = f"its worker died ({how}; 9 is often the system, out of memory)"
-        return Outcome("failed", round(spent, 3), words, again=True)
+@contextlib.contextmanager
+def crew(
+    job: Job, size: int, *, gpus: int, timeout_s: float | None
+) -> Iterator[Sequence["LocalWorker"]]:
+    """Workers with a share of the cores and GPUs each; they end with the `with`."""
+    parts = zip(shares(usable_cores(), size), gpu_shares(size, gpus), strict=True)
+    workers = [LocalWorker(job, cores, own, timeout_s=timeout_s) for cores, own in parts]
+    try:
+        yield workers
+    finally:
+        with ThreadPoolExecutor(size) as threads:
+            list(threads.map(LocalWorker.close, workers))
 
 
-class LocalCrew:
-    """`size` processes, started fresh (spawn), each with its share of the cores and GPUs.
+class LocalWorker:
+    """One process, which keeps what it loaded, in a pool of its own.
 
-    A process starts with its first twin and keeps what it loaded. gpus: for each worker.
+    The workers of a pool share a pipe and its lock: one that is killed while it holds the lock, or
+    while none works, breaks the pool for all. So a pool has one, and ends with it.
     """
 
-    def __init__(self, job: Job, size: int, *, gpus: int = 0) -> None:
+    def __init__(
+        self, job: Job, cores: set[int], gpus: list[str], *, timeout_s: float | None
+    ) -> None:
+        environment = dict.fromkeys(THREADS, str(len(cores)))
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         self._job = job
-        self._size = size
-        self._cores = shares(usable_cores(), size)
-        self._gpus = gpu_shares(size, gpus)
-        self._context = multiprocessing.get_context("spawn")
-        self._workers: dict[int, _Process] = {}
-        # Workers may have children of their own, so they are no daemons, and Python waits for them.
-        atexit.register(self.close)
+        self._timeout_s = timeout_s
+        self._settings = (job.log_level, environment, cores)
+        self._opened = contextlib.ExitStack()
 
-    def idle(self) -> list[int]:
-        """The workers that have no twin, also those that did not start yet."""
-        workers = ((number, self._workers.get(number)) for number in range(self._size))
-        return [number for number, worker in workers if worker is None or worker.since is None]
+    def start(self) -> Future[str]:
+        """A new process in the place of what there was; twins wait for it in its pool."""
+        self.close()
+        heard, teller = SPAWN.Pipe(duplex=False)
+        self._pool = ProcessPool(
+            1, initializer=worker.enter, initargs=(teller, *self._settings), context=SPAWN
+        )
+        self._pid = self._schedule(os.getpid)
+        # With the parent's copy the pipe would outlive the worker; and without it pebble cannot
+        # start another process in this pool.
+        teller.close()
+        relay = threading.Thread(target=_relay, args=(heard,), daemon=True)
+        relay.start()
+        self._opened.callback(relay.join, GRACE_S)
+        self._opened.callback(_kill_group, self._pid)
+        self._opened.callback(self._pool.join)
+        self._opened.callback(self._pool.stop)
+        up: Future[str] = Future()
+        up.set_result("")
+        return up
 
-    def give(self, worker: int, twin: str) -> None:
-        """Let an idle worker begin a twin."""
-        process = self._workers.get(worker) or self._start(worker)
-        process.since = time.monotonic()
-        try:
-            process.connection.send_bytes(twin.encode())
-        except OSError:
-            # It died while it had nothing to do: nothing is lost, a new one begins the twin.
-            self.stop(worker)
-            process = self._start(worker)
-            process.since = time.monotonic()
-            process.connection.send_bytes(twin.encode())
+    def begin(self, twin: str) -> Future[Outcome]:
+        """One attempt; if the process died while it had nothing to do, by a new one."""
+        here = {child.pid for child in SPAWN.active_children()}
+        if self._pid.done() and (self._pid.exception() or self._pid.result() not in here):
+            self.start()
+        return self._schedule(worker.work, self._job, twin, timeout_s=self._timeout_s)
 
-    def ends(self, timeout_s: float | None) -> list[tuple[int, Outcome]]:
-        """Workers that are idle again, and how their twin ended; a dead one will be replaced."""
-        busy = {
-            process.connection: number
-            for number, process in self._workers.items()
-            if process.since is not None
-        }
-        found = []
-        for connection in wait(list(busy), timeout_s):
-            number = busy[cast(Connection, connection)]
-            outcome = self._heard(number)
-            if outcome is not None:
-                found.append((number, outcome))
-        return found
-
-    def stop(self, worker: int) -> None:
-        """Kill a worker; the next twin starts another in its place."""
-        stopped = self._workers.pop(worker)
-        stopped.kill()
-        stopped.connection.close()
+    def lost(self, error: BaseException, seconds: float) -> Outcome:
+        """What pebble's exception says of a twin."""
+        if isinstance(error, TimeoutError):
+            return late(self._timeout_s)
+        if isinstance(error, ProcessExpired):
+            code = error.exitcode
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            return died(f"{how}; 9 is often the system, out of memory")
+        if isinstance(error, BrokenProcessPool):
+            return died("before it could say that it had begun")
+        return failed(f"unexpected {type(error).__name__}: {error}")
 
     def close(self) -> None:
-        """End all workers: idle ones leave, busy ones are told to, late ones are killed."""
-        for worker in self._workers.values():
-            worker.connection.close()
-            if worker.since is not None:
-                worker.process.terminate()
-        deadline = time.monotonic() + GRACE_S
-        for worker in self._workers.values():
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            worker.kill()
-        self._workers.clear()
-        atexit.unregister(self.close)
+        """End the process: it is told to, killed when it is late, and its children with it."""
+        self._opened.close()
 
-    def _start(self, number: int) -> _Process:
-        ours, theirs = self._context.Pipe()
-        cores, environment = self._cores[number], {}
-        threads = str(max(1, len(cores)))
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-            environment[name] = threads
-        if self._gpus[number]:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._gpus[number])
-        process = self._context.Process(
-            target=inside.run,
-            args=(theirs, self._job, environment, cores),
-            name=f"mdth-worker-{number}",
-        )
-        process.start()
-        # The parent's copy would keep the pipe open after the worker's death.
-        theirs.close()
-        self._workers[number] = _Process(process, ours)
-        return self._workers[number]
-
-    def _heard(self, number: int) -> Outcome | None:
-        """The next message of a worker: an outcome, or a word for the log."""
-        process = self._workers[number]
+    def _schedule(
+        self, function: Callable[..., T], *arguments: Any, timeout_s: float | None = None
+    ) -> Future[T]:
         try:
-            message: dict[str, Any] = json.loads(process.connection.recv_bytes(LARGEST_MESSAGE))
-        except (EOFError, OSError):
-            outcome = process.died()
-            process.connection.close()
-            del self._workers[number]
-            return outcome
-        if "outcome" in message:
-            process.since = None
-            return Outcome.from_json(message["outcome"])
-        record = logging.makeLogRecord(message["log"])
-        logging.getLogger(record.name).handle(record)
-        return None
+            return self._pool.schedule(function, arguments, timeout=timeout_s)
+        except RuntimeError as error:
+            broken: Future[T] = Future()
+            broken.set_exception(BrokenProcessPool(str(error)))
+            return broken
+
+
+def _relay(heard: Connection) -> None:
+    """Hand on a worker's log records until it ends."""
+    with contextlib.suppress(EOFError, OSError), heard:
+        while True:
+            record = heard.recv()
+            logging.getLogger(record.name).handle(record)
+
+
+def _kill_group(pid: Future[int]) -> None:
+    if pid.done() and not pid.exception() and hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid.result(), signal.SIGKILL)
 
 
 def usable_cores() -> list[int]:
     """The numbers of the cores this process may run on."""
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
@@ -168,7 +141,7 @@ def shares(cores: list[int], workers: int) -> list[set[int]]:
     if workers >= count:
         return [{cores[worker % count]} for worker in range(workers)]
     cuts = [worker * count // workers for worker in range(workers + 1)]
-    return [set(cores[low:high]) for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [set(cores[low:high]) for low, high in itertools.pairwise(cuts)]
 
 
 def gpu_shares(workers: int, gpus: int) -> list[list[str]]:
@@ -181,9 +154,5 @@ def gpu_shares(workers: int, gpus: int) -> list[list[str]]:
     here = [str(number) for number in range(devices.count_gpus() if gpus else 0)]
     if visible is not None and here:
         here = [name for name in visible.split(",") if name]
-    if not here:
-        return [[] for _ in range(workers)]
-    return [
-        [here[(worker * gpus + number) % len(here)] for number in range(gpus)]
-        for worker in range(workers)
-    ]
+    turns = itertools.cycle(here)
+    return [list(itertools.islice(turns, gpus)) for _ in range(workers)]

@@ -1,13 +1,12 @@
 """Results as a table: a file that grows with each twin, and text for people."""
 
+import contextlib
 import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from mdth.batch.job import Result
 from mdth.errors import InputError, StorageError
@@ -15,7 +14,7 @@ from mdth.errors import InputError, StorageError
 COLUMNS = tuple(field.name for field in fields(Result))
 
 
-class ResultsFile:
+class ResultsFile(contextlib.AbstractContextManager["ResultsFile"]):
     """Results in a .csv or .jsonl, a row as each comes: what is finished is kept whatever follows.
 
     Use it in a `with`. Raises InputError for another ending, StorageError when it cannot be
@@ -45,15 +44,7 @@ class ResultsFile:
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be written ({error.strerror})") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._file.close()
 
 

@@ -1,88 +1,80 @@
-"""The inside of a local worker process: one twin after the other, models loaded once."""
+"""The inside of a local worker process: what it sets up, does for each twin, and leaves."""
 
-import json
 import logging
 import os
+import queue
 import signal
-import sys
-import threading
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from mdth.batch.job import Job, attempt
+from mdth.batch.job import Job, Outcome, attempt
 from mdth.log.stages import current_twin
 
 LONGEST_LINE = 10_000
-# What every log record has; anything else was given as `extra`.
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def run(connection: Connection, job: Job, environment: dict[str, str], cores: set[int]) -> None:
-    """Do the job for each twin that comes, until the connection closes.
+def enter(teller: Connection, level: int, environment: dict[str, str], cores: set[int]) -> None:
+    """Make this process a worker.
 
-    connection: twin ids come in; JSON goes out, {"log": ...} and for each twin {"outcome": ...}.
-    cores: the only ones to run on; libraries size their thread pools by them.
+    teller: log records go there. cores: the only ones to run on; libraries size their thread pools
+    by them.
     """
-    # A group of its own: it can be killed with all that it starts, and Ctrl-C does not reach it.
-    # It is the parent that decides, and it says SIGTERM.
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A group of its own: it ends with all that it starts, and Ctrl-C does not reach it. It is the
+    # parent that decides, and it says SIGTERM.
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, _stop)
+    Finalize(None, _leave, exitpriority=100)
     os.environ.update(environment)
-    if sys.platform == "linux" and cores:
+    if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    teller = _Teller(connection)
+    logging.raiseExceptions = False  # a parent that is gone hears nothing
     logger = logging.getLogger("mdth")
     logger.addHandler(_Forward(teller))
-    logger.setLevel(job.log_level)
+    logger.setLevel(level)
+
+
+def work(job: Job, twin: str) -> Outcome:
+    """Do the job for one twin; a SIGTERM lets it tidy up before the process ends."""
     try:
-        while True:
-            twin = connection.recv_bytes().decode()
-            teller.tell({"outcome": attempt(job, twin).as_json()})
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+        return attempt(job, twin)
+    except _Stopped:
+        _leave()
+
+
+class _Stopped(SystemExit):
+    """SIGTERM came."""
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise _Stopped(128 + number)
 
 
-class _Teller:
-    """Sends whole messages from any thread."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send one message."""
-        content = json.dumps(message, default=str).encode()
-        with self._lock:
-            self._connection.send_bytes(content)
+def _leave() -> NoReturn:
+    """End this process and those it started, whatever they are at."""
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(128 + signal.SIGTERM)
 
 
-class _Forward(logging.Handler):
+class _Forward(QueueHandler):
     """Log records go to the parent, which knows where its user reads them."""
 
-    def __init__(self, teller: _Teller) -> None:
-        super().__init__()
+    def __init__(self, teller: Connection) -> None:
+        super().__init__(queue.SimpleQueue())
         self._teller = teller
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send the record with its `extra`s."""
-        extra = {name: value for name, value in vars(record).items() if name not in _USUAL}
-        said, twin = record.getMessage()[:LONGEST_LINE], current_twin()
-        kept = {
-            "name": record.name,
-            "levelno": record.levelno,
-            "levelname": record.levelname,
-            # Lines of several workers stand side by side.
-            "msg": f"{twin}: {said}" if twin and twin not in said else said,
-            "created": record.created,
-            "twin": twin,
-        }
-        try:
-            self._teller.tell({"log": {**extra, **kept}})
-        except OSError:
-            return
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """The record with the twin it is about; lines of several workers stand side by side."""
+        record, twin = super().prepare(record), current_twin()
+        said = record.getMessage()[:LONGEST_LINE]
+        record.twin = twin
+        record.msg = f"{twin}: {said}" if twin and twin not in said else said
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Send it at once: what is buffered would be lost with a killed worker."""
+        self._teller.send(record)

@@ -52,16 +52,12 @@ class ResBlock3d(nn.Module):
 
 
 class VolumeBlock(nn.Module):
-    """3x3x3 convolution, batch norm, ReLU on [B,C,D,H,W]; its users change the size."""
+    """3x3x3 convolution and batch norm of [B,C,D,H,W], before a ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv3d(inputs, outputs, 3, padding=1)
         self.norm = nn.BatchNorm3d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The block."""
-        return functional.relu(self.norm(self.conv(x)))
 
 
 class SpectralConv2d(nn.Module):

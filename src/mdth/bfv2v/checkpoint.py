@@ -3,8 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import torch
-
 from mdth.bfv2v.config import read_generator, read_headpose
 from mdth.bfv2v.headpose import HeadPose
 from mdth.bfv2v.network import Generator
@@ -22,14 +20,8 @@ def load_generator(checkpoint: Path, config: Path) -> Generator:
     """
     sizes = read_generator(config)
     weights = state_dict.read(checkpoint, GENERATOR)
-    with torch.device("meta"):
-        network = Generator(sizes)
-    state_dict.fill(
-        network,
-        weights,
-        source=f"{checkpoint}: not the generator that {config.name} describes",
-    )
-    return network
+    source = f"{checkpoint}: not the generator that {config.name} describes"
+    return state_dict.filled(lambda: Generator(sizes), weights, source=source)
 
 
 def load_headpose(checkpoint: Path, config: Path) -> HeadPose:
@@ -40,14 +32,7 @@ def load_headpose(checkpoint: Path, config: Path) -> HeadPose:
     """
     weights = state_dict.read(checkpoint, HEADPOSE)
     sizes = read_headpose(config)
-    sizes = dataclasses.replace(
-        sizes, expression=state_dict.size(weights, "fc_exp.bias", sizes.expression)
-    )
-    with torch.device("meta"):
-        network = HeadPose(sizes)
-    state_dict.fill(
-        network,
-        weights,
-        source=f"{checkpoint}: not the head-pose network that {config.name} describes",
-    )
-    return network
+    expression = state_dict.size(weights, "fc_exp.bias", sizes.expression)
+    sizes = dataclasses.replace(sizes, expression=expression)
+    source = f"{checkpoint}: not the head-pose network that {config.name} describes"
+    return state_dict.filled(lambda: HeadPose(sizes), weights, source=source)

@@ -1,6 +1,7 @@
 """Sizes of the generator and the head-pose network, read from the YAML beside the checkpoint."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,11 +69,6 @@ class GeneratorConfig:
         """All sections' together."""
         return sum(section.keypoints for section in self.sections)
 
-    @property
-    def feature_size(self) -> int:
-        """Side of the feature volume."""
-        return int(self.frame_size // 2**self.num_down_blocks)
-
 
 @dataclass(frozen=True)
 class HeadPoseConfig:
@@ -87,79 +83,59 @@ class HeadPoseConfig:
 
 def read_generator(path: Path) -> GeneratorConfig:
     """The generator's sizes. Raises CheckpointError for a YAML that cannot be used."""
-    tree = Tree(path)
-    common, own = tree.at("common_params"), tree.at("generator_params")
-    for flag, needed in (("estimate_jacobian", False), ("estimate_occlusion_map", True)):
-        given = {**common.values, **own.values}.get(flag, needed)
-        if given is not needed:
-            raise CheckpointError(f"{path}: {flag} {given!r} is not the seed's generator")
-    sections = _sections(common)
+    tree = _read(path)
+    own = _params(path, tree, "generator_params")
+    own["frame_size"] = _frame_size(path, tree)
+    motion, decoder = (_part(path, own, name) for name in ("dense_motion_params", "decoder"))
     config = GeneratorConfig(
-        sections=sections,
-        frame_size=tree.frame_size(),
-        **{**common.sizes("image_channel"), **own.sizes("image_channel")},
-        **own.sizes(
-            *("block_expansion", "max_features", "num_down_blocks"),
-            *("reshape_channel", "reshape_depth", "num_resblocks"),
-        ),
-        dense_motion=DenseMotionConfig(
-            **own.at("dense_motion_params").sizes(*DenseMotionConfig.__dataclass_fields__)
-        ),
-        decoder=DecoderConfig(**own.at("decoder").sizes(*DecoderConfig.__dataclass_fields__)),
+        sections=_sections(path, own.get("sections")),
+        **_sizes(path, GeneratorConfig, own),
+        dense_motion=DenseMotionConfig(**_sizes(path, DenseMotionConfig, motion)),
+        decoder=DecoderConfig(**_sizes(path, DecoderConfig, decoder)),
     )
-    if common.sizes("num_kp").get("num_kp", config.keypoints) != config.keypoints:
-        raise CheckpointError(f"{path}: num_kp is not the sum of the sections' keypoints")
-    _check_agreement(path, config, common.sizes("feature_channel"))
+    _check_agreement(path, config, own)
     return config
 
 
 def read_headpose(path: Path) -> HeadPoseConfig:
     """The head-pose network's sizes. Raises CheckpointError for a YAML that cannot be used."""
-    tree = Tree(path)
-    return HeadPoseConfig(
-        **tree.at("common_params").sizes("image_channel"),
-        **tree.at("he_estimator_params").sizes("block_expansion", "max_features", "num_bins"),
-    )
+    own = _params(path, _read(path), "he_estimator_params")
+    return HeadPoseConfig(**_sizes(path, HeadPoseConfig, own))
 
 
-class Tree:
-    """A part of the YAML that knows how to complain."""
+def _params(path: Path, tree: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A network's own parameters, and the common ones."""
+    params = _part(path, tree, "model_params")
+    return {**_part(path, params, "common_params"), **_part(path, params, name)}
 
-    def __init__(self, path: Path, *, values: dict[str, Any] | None = None, name: str = "") -> None:
-        self.path, self.name = path, name
-        self.root = _read(path) if values is None else {}
-        self.values = self._mapping(self.root, "model_params") if values is None else values
 
-    def at(self, name: str) -> "Tree":
-        """A part of this part; empty if there is none."""
-        return Tree(self.path, values=self._mapping(self.values, name), name=f"{self.name}{name}.")
+def _part(path: Path, values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a part of the YAML; empty if there is none."""
+    found = values.get(name)
+    if not isinstance(found, dict | None):
+        raise CheckpointError(f"{path}: {name} is no mapping")
+    return found or {}
 
-    def sizes(self, *names: str) -> dict[str, int]:
-        """Those of the names that are given: whole numbers from 1 to 16,384, of blocks to 64."""
-        found = {name: self.values[name] for name in names if name in self.values}
-        for name, value in found.items():
-            most = MOST_BLOCKS if name.endswith("blocks") else LARGEST_SIZE
-            if type(value) is not int or not 1 <= value <= most:
-                raise CheckpointError(
-                    f"{self.path}: {self.name}{name} is {str(value)[:40]!r}, "
-                    f"not a whole number from 1 to {most}"
-                )
-        return found
 
-    def frame_size(self) -> int:
-        """Side of the square pictures, from dataset_params; 256 if it says nothing."""
-        shape = self._mapping(self.root, "dataset_params").get("frame_shape", [256, 256, 3])
-        if not isinstance(shape, list) or len(shape) != 3 or shape[0] != shape[1]:
-            raise CheckpointError(f"{self.path}: frame_shape {str(shape)[:60]} is not a square")
-        return Tree(self.path, values={"frame_shape": shape[0]}).sizes("frame_shape")["frame_shape"]
+def _sizes(path: Path, kind: type, values: Mapping[str, Any]) -> dict[str, int]:
+    """Those of a kind's sizes that are given: whole numbers from 1 to 16,384, of blocks to 64."""
+    names = [size.name for size in fields(kind) if size.type is int and size.name in values]
+    for name in names:
+        most = MOST_BLOCKS if name.endswith("blocks") else LARGEST_SIZE
+        if type(values[name]) is not int or not 1 <= values[name] <= most:
+            raise CheckpointError(
+                f"{path}: {kind.__name__.removesuffix('Config')}: {name} is "
+                f"{str(values[name])[:40]!r}, not a whole number from 1 to {most}"
+            )
+    return {name: values[name] for name in names}
 
-    def _mapping(self, values: dict[str, Any], name: str) -> dict[str, Any]:
-        found = values.get(name)
-        if found is None:
-            return {}
-        if not isinstance(found, dict):
-            raise CheckpointError(f"{self.path}: {self.name}{name} is no mapping")
-        return found
+
+def _frame_size(path: Path, tree: Mapping[str, Any]) -> Any:
+    """Side of the square pictures; 256 if the YAML says nothing."""
+    shape = _part(path, tree, "dataset_params").get("frame_shape", [256, 256, 3])
+    if not isinstance(shape, list) or len(shape) != 3 or shape[0] != shape[1]:
+        raise CheckpointError(f"{path}: frame_shape {str(shape)[:60]} is not a square")
+    return shape[0]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -173,7 +149,17 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE:
             raise CheckpointError(f"{path}: larger than {LARGEST_FILE} bytes; no configuration")
         text = path.read_text("utf-8")
-        _check_events(path, yaml.parse(text, Loader=yaml.SafeLoader))
+        # Deep nesting and many aliases are how a small file blows up.
+        depth = aliases = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if aliases > MOST_ALIASES or depth > DEEPEST:
+                raise CheckpointError(
+                    f"{path}: over {MOST_ALIASES} YAML aliases, or nested deeper than {DEEPEST} "
+                    "levels; write values out"
+                )
         found = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; put the configuration there") from error
@@ -185,26 +171,10 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _check_events(path: Path, events: Any) -> None:
-    """Refuse deep nesting and many aliases, which a small file can blow up with."""
-    import yaml
-
-    depth = aliases = 0
-    for event in events:
-        aliases += isinstance(event, yaml.AliasEvent)
-        if aliases > MOST_ALIASES:
-            raise CheckpointError(f"{path}: over {MOST_ALIASES} YAML aliases; write values out")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise CheckpointError(f"{path}: nested deeper than {DEEPEST} levels")
-
-
-def _sections(common: Tree) -> tuple[Section, ...]:
-    given = common.values.get("sections")
+def _sections(path: Path, given: Any) -> tuple[Section, ...]:
     if not isinstance(given, list) or not given:
-        raise CheckpointError(f"{common.path}: common_params.sections is missing")
-    return tuple(_section(common.path, entry) for entry in given)
+        raise CheckpointError(f"{path}: common_params.sections is missing")
+    return tuple(_section(path, entry) for entry in given)
 
 
 def _section(path: Path, entry: Any) -> Section:
@@ -220,12 +190,16 @@ def _section(path: Path, entry: Any) -> Section:
     )
 
 
-def _check_agreement(path: Path, config: GeneratorConfig, feature: dict[str, int]) -> None:
-    motion = config.dense_motion
-    step = int(2 ** (config.num_down_blocks + motion.num_blocks))
-    if motion.reshape_depth != config.reshape_depth:
+def _check_agreement(path: Path, config: GeneratorConfig, own: Mapping[str, Any]) -> None:
+    for flag, needed in (("estimate_jacobian", False), ("estimate_occlusion_map", True)):
+        if own.get(flag, needed) is not needed:
+            raise CheckpointError(f"{path}: {flag} {own[flag]!r} is not the seed's generator")
+    if own.get("num_kp", config.keypoints) != config.keypoints:
+        raise CheckpointError(f"{path}: num_kp is not the sum of the sections' keypoints")
+    if config.dense_motion.reshape_depth != config.reshape_depth:
         raise CheckpointError(f"{path}: two different values of reshape_depth")
-    if feature.get("feature_channel", config.reshape_channel) != config.reshape_channel:
+    if own.get("feature_channel", config.reshape_channel) != config.reshape_channel:
         raise CheckpointError(f"{path}: feature_channel is not reshape_channel")
+    step = 2 ** (config.num_down_blocks + config.dense_motion.num_blocks)
     if config.frame_size % step:
         raise CheckpointError(f"{path}: frame_shape {config.frame_size} is no multiple of {step}")

@@ -1,9 +1,7 @@
 """The generator for many driving faces of one source: see `fold` for how it saves work."""
 
-import copy
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mdth.bfv2v import chains, fold
@@ -32,7 +30,9 @@ class FastRenderer:
         # In float32: what follows takes the mean away, and with it the leading digits.
         self.fourth = fold.plain(generator.fourth).to(Place(device, torch.float32))
         self.decoder = FastSpadeDecoder(generator.decoder, place)
-        self.encoder = _encoder(generator).to(device)
+        # What makes volumes and nothing else, so that no weight lies on the device twice.
+        used = fold.without(generator, "dense_motion_network", "third", "fourth", "decoder")
+        self.encoder = used.to(device)
         self.parts: SourceParts | None = None
 
     def source(self, picture: Tensor, face: Face) -> None:
@@ -55,11 +55,3 @@ class FastRenderer:
         feature = moved.to(self.dtype, memory_format=torch.channels_last)
         feature = chains.leaky(self.third.raw(feature, 1), self.third.bias, self.slope)
         return self.decoder(chains.dimmed(self.fourth.raw(feature), self.fourth.bias, occlusion))
-
-
-def _encoder(generator: Generator) -> Generator:
-    """A copy that can make volumes and nothing else, so that no weight lies on the device twice."""
-    unused = ("dense_motion_network", "third", "fourth", "decoder")
-    return copy.deepcopy(
-        generator, {id(getattr(generator, name)): nn.Identity() for name in unused}
-    )

@@ -1,10 +1,9 @@
 """The dense motion for many driving faces of one source, with what they share done once."""
 
-import copy
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mdth.bfv2v import chains, fold
@@ -37,15 +36,17 @@ class FastMotion:
 
     def __init__(self, motion: DenseMotion, place: Place) -> None:
         # Its small parts stay float32: keypoints and what is done once for a source.
-        self.exact = _light(motion).to(place.device)
+        self.exact = fold.without(motion, "hourglass", "mask", "occlusion").to(place.device)
         encoder, decoder = motion.hourglass.encoder, motion.hourglass.decoder
         count = motion.mask.out_channels - 1
         order = _order(count, motion.compress.out_channels)
-        downs = [_folded(block) for block in encoder.down_blocks]
+        downs, ups = (
+            [fold.with_norm(block.conv, block.norm) for block in cast(list[VolumeBlock], blocks)]
+            for blocks in (encoder.down_blocks, decoder.up_blocks)
+        )
         downs[0] = fold.padded_inputs(
             Conv(downs[0].weight[:, order], downs[0].bias), INPUTS_ALIGNED
         )
-        ups = [_folded(block) for block in decoder.up_blocks]
         last = fold.with_norm(decoder.conv, decoder.norm)
         upper = len(ups[-1].weight)
         chosen = fold.padded_inputs(
@@ -112,18 +113,6 @@ class FastMotion:
         return total + self.occlusion_bias
 
 
-def _light(motion: DenseMotion) -> DenseMotion:
-    """A copy without the weights that are used in another form."""
-    heavy = {name: nn.Identity() for name in ("hourglass", "mask", "occlusion")}
-    kept = {id(getattr(motion, name)): stub for name, stub in heavy.items()}
-    return copy.deepcopy(motion, kept)
-
-
-def _folded(block: nn.Module) -> Conv:
-    assert isinstance(block, VolumeBlock)
-    return fold.with_norm(block.conv, block.norm)
-
-
 def _order(count: int, channels: int) -> Tensor:
     """Where our inputs of the hourglass are among the published ones; two are always zero there."""
     first = 1 + torch.arange(count + 1) * (channels + 1)
@@ -142,19 +131,17 @@ def _planes(x: Tensor) -> Tensor:
 
 def _by_planes(conv: Conv) -> Conv:
     """[3 C',C,3,3] of [C',C,3,3,3]: the depths of the kernel as outputs."""
-    weight = conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
-    return Conv(weight, weight.new_zeros(len(weight)))
+    return fold.unbiased(conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1))
 
 
 def _by_rows(mask: Conv) -> Conv:
     """[49 (K+1) (aligned),C,1,7] of [K+1,C,7,7,7]: rows and depths of the kernel as outputs."""
     weight = mask.weight.permute(3, 2, 0, 1, 4).flatten(0, 2)[:, :, None]
-    return fold.padded_outputs(Conv(weight, weight.new_zeros(len(weight))), ROWS_ALIGNED)
+    return fold.padded_outputs(fold.unbiased(weight), ROWS_ALIGNED)
 
 
 def _by_taps(occlusion: Conv, depth: int) -> Conv:
     """[49 (aligned),C (aligned),D,1,1] of [1,C D,7,7], taps in the order `fold` adds them."""
     weight = occlusion.weight.view(-1, depth, TAPS, TAPS).flip(2, 3)
     weight = weight.permute(2, 3, 0, 1).flatten(0, 1)[..., None, None]
-    made = Conv(weight, weight.new_zeros(len(weight)))
-    return fold.padded_outputs(fold.padded_inputs(made))
+    return fold.padded_outputs(fold.padded_inputs(fold.unbiased(weight)))

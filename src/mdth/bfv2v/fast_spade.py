@@ -8,6 +8,7 @@ constant of a channel that goes into a normalisation is left out.
 """
 
 from collections.abc import Iterator
+from typing import cast
 
 from torch import Tensor, channels_last, nn
 from torch.nn import functional
@@ -25,9 +26,9 @@ class FastSpadeDecoder:
     def __init__(self, decoder: SpadeDecoder, place: Place) -> None:
         self.fc, self.dtype = fold.plain(decoder.fc).to(place), place.dtype
         self.sizes = [
-            _Size([_block(decoder, f"G_middle_{index}") for index in range(MIDDLE)], 1, place),
-            _Size([_block(decoder, "up_0")], 2, place),
-            _Size([_block(decoder, "up_1")], 4, place),
+            _Size([decoder.middle(index) for index in range(MIDDLE)], 1, place),
+            _Size([decoder.up_0], 2, place),
+            _Size([decoder.up_1], 4, place),
         ]
         self.image = fold.padded_outputs(fold.plain(decoder.conv_img)).to(place)
 
@@ -57,7 +58,7 @@ class _Size:
         self.times = times
         norms = [norm for block in blocks for norm in _norms(block)]
         self.each = norms[0].mlp_gamma.in_channels
-        shared = fold.beside(*(fold.plain(_shared(norm)) for norm in norms))
+        shared = fold.beside(*(fold.plain(cast(nn.Conv2d, norm.mlp_shared[0])) for norm in norms))
         self.shared = (shared if times == 1 else Shown(shared, times)).to(place)
         self.blocks = [_Block(block, times, place) for block in blocks]
 
@@ -128,18 +129,6 @@ class _Block:
         return self.conv_1.raw(chains.modulated(inner, *found, both, self.norm_1.bias, 1), 1)
 
 
-def _block(decoder: SpadeDecoder, name: str) -> SpadeBlock:
-    block = decoder.get_submodule(name)
-    assert isinstance(block, SpadeBlock)
-    return block
-
-
 def _norms(block: SpadeBlock) -> list[Spade]:
     """In the order in which they are needed."""
     return [*([block.norm_s] if block.widens else []), block.norm_0, block.norm_1]
-
-
-def _shared(norm: Spade) -> nn.Conv2d:
-    shared = norm.mlp_shared[0]
-    assert isinstance(shared, nn.Conv2d)
-    return shared

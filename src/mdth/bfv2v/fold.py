@@ -12,7 +12,8 @@ picture itself:
 and columns alike. `Conv` holds a weight and its bias.
 """
 
-from typing import NamedTuple
+import copy
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from mdth.bfv2v.blocks import SpectralConv2d
 
+Whole = TypeVar("Whole", bound=nn.Module)
 ALIGNED = 8
 """Tensor cores want channels in multiples of this."""
 # Rows: the taps of the smaller kernel; columns: w0, w1, w2.
@@ -64,6 +66,11 @@ def plain(conv: nn.Conv2d | nn.Conv3d | SpectralConv2d) -> Conv:
     weight = conv.weight() if isinstance(conv, SpectralConv2d) else conv.weight
     bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias
     return Conv(weight.double(), bias.double())
+
+
+def unbiased(weight: Tensor) -> Conv:
+    """Without a bias."""
+    return Conv(weight, weight.new_zeros(len(weight)))
 
 
 def with_norm(conv: nn.Conv2d | nn.Conv3d, norm: nn.BatchNorm2d | nn.BatchNorm3d) -> Conv:
@@ -127,6 +134,11 @@ class Shown:
     def __call__(self, x: Tensor) -> Tensor:
         """[B,C,...,H,W] -> phases [B,4 or 9 times C',...,H+1,W+1], without the bias."""
         return self.conv.raw(x, 1)
+
+
+def without(module: Whole, *names: str) -> Whole:
+    """A copy without these parts, which are used in another form."""
+    return copy.deepcopy(module, {id(getattr(module, name)): nn.Identity() for name in names})
 
 
 def _lengthened(tensor: Tensor, axis: int, more: int) -> Tensor:

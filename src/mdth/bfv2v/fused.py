@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import ClassVar, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,10 +19,6 @@ Made = TypeVar("Made")
 class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
     """A function that runs as it is on a CPU, compiled on a GPU, and as it is where that fails."""
 
-    watched: ClassVar[list[tuple[object, object]] | None] = None
-    """For counting: where it is a list, inputs and outputs of every call go there."""
-    inside: ClassVar[bool] = False
-
     def __init__(self, function: Callable[Given, Made]) -> None:
         self.plain = function
         self._compiled: Callable[Given, Made] | None = None
@@ -30,8 +26,6 @@ class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
 
     def __call__(self, *given: Given.args, **named: Given.kwargs) -> Made:
         """What the function gives."""
-        if Fused.watched is not None:
-            return self._watch(*given, **named)
         first = given[0]
         on_gpu = isinstance(first, Tensor) and first.is_cuda
         if not (on_gpu and self._usable):
@@ -50,13 +44,3 @@ class Fused(Generic[Given, Made]):  # noqa: UP046  Python 3.11 has no other way
             reason = str(error).partition("\n")[0][:200]
             log.warning("torch.compile does not work here (%s): rendering is slower", reason)
             return self.plain(*given, **named)
-
-    def _watch(self, *given: Given.args, **named: Given.kwargs) -> Made:
-        Fused.inside = True
-        try:
-            made = self.plain(*given, **named)
-        finally:
-            Fused.inside = False
-        assert Fused.watched is not None
-        Fused.watched.append((given, made))
-        return made

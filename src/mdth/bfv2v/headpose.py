@@ -3,6 +3,7 @@
 Angles come, as in Hopenet, from a softmax over 66 bins of 3 degrees from -99.
 """
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdth.artefacts import Frame
 from mdth.bfv2v.config import HeadPoseConfig
 
 BIN_DEG, FIRST_DEG = 3.0, -99.0
@@ -26,10 +26,7 @@ FloatArray = npt.NDArray[np.floating]
 
 
 class Pose(NamedTuple):
-    """R [3,3], t [3] in the network's own units, and (yaw, pitch, roll) in degrees.
-
-    As tensors of a batch: [B,3,3], [B,3], [B,3].
-    """
+    """R [B,3,3], t [B,3] in the network's own units, and (yaw, pitch, roll) [B,3] in degrees."""
 
     R: FloatArray
     t: FloatArray
@@ -63,7 +60,7 @@ class Bottleneck(nn.Module):
 
 
 class HeadPose(nn.Module):
-    """The network; `pose` and `poses` take pictures as they are."""
+    """The network; `poses` takes pictures as they are."""
 
     def __init__(self, config: HeadPoseConfig) -> None:
         super().__init__()
@@ -77,8 +74,8 @@ class HeadPose(nn.Module):
             self.add_module(f"norm{level + 2}", nn.BatchNorm2d(width))
             if level:
                 self.add_module(f"block{block - 1}", Bottleneck(width, stride=2))
-            named = [(f"b{block}_{index}", Bottleneck(width)) for index in range(count)]
-            self.add_module(f"block{block}", _chain(named))
+            named = {f"b{block}_{index}": Bottleneck(width) for index in range(count)}
+            self.add_module(f"block{block}", nn.Sequential(OrderedDict(named)))
         wide = config.max_features
         self.fc_roll = nn.Linear(wide, config.num_bins)
         self.fc_pitch = nn.Linear(wide, config.num_bins)
@@ -105,11 +102,6 @@ class HeadPose(nn.Module):
         layers = (self.fc_roll, self.fc_pitch, self.fc_yaw)
         angles = torch.stack([_degrees(layer(features)) for layer in layers], 1)
         return rotation(angles), self.fc_t(features), angles
-
-    def pose(self, picture: Frame) -> Pose:
-        """Of one RGB uint8 [256,256,3]."""
-        R, t, angles = self.poses(picture[None])
-        return Pose(R[0], t[0], angles[0])
 
     @torch.inference_mode()
     def poses(self, pictures: npt.NDArray[np.uint8]) -> Pose:
@@ -152,10 +144,3 @@ def _turn(angle: Tensor, axis: int) -> Tensor:
 def _degrees(scores: Tensor) -> Tensor:
     bins = torch.arange(scores.shape[1], dtype=scores.dtype, device=scores.device)
     return functional.softmax(scores, 1) @ bins * BIN_DEG + FIRST_DEG
-
-
-def _chain(named: list[tuple[str, Bottleneck]]) -> nn.Sequential:
-    chain = nn.Sequential()
-    for name, block in named:
-        chain.add_module(name, block)
-    return chain

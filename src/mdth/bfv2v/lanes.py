@@ -5,7 +5,6 @@ while other batches are rendered, and the rendering is one captured graph.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,28 +20,18 @@ Pixels = npt.NDArray[np.uint8]
 Render = Callable[[Face], Tensor]
 
 
-class Lane(Protocol):
-    """Give it a batch, then take the frames."""
-
-    def give(self, landmarks: list[Landmarks]) -> None:
-        """Begin to render a batch."""
-
-    def take(self) -> Pixels:
-        """Its frames, RGB uint8 [B,S,S,3], of the caller's own."""
-
-
 class HostLane:
-    """Renders when it is given a batch."""
+    """Give it a batch, then take the frames: renders when it is given a batch."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
 
     def give(self, landmarks: list[Landmarks]) -> None:
-        """See `Lane`."""
+        """Render a batch."""
         self._made = as_pixels(self._render(stacked(landmarks)))
 
     def take(self) -> Pixels:
-        """See `Lane`."""
+        """Its frames, RGB uint8 [B,S,S,3], of the caller's own."""
         return self._made.numpy()
 
 
@@ -70,45 +59,36 @@ class Graph:
         self._graph.replay()
 
 
-class Copies(NamedTuple):
-    """A lane's own memory: pinned on the host, and frames on the device."""
-
-    face: Face
-    pixels: Tensor
-    made: Tensor
-
-
 class GpuLane:
-    """A lane around a graph that all lanes of a device share."""
+    """A lane with memory of its own around a graph that all lanes of a device share."""
 
     def __init__(self, graph: Graph, copying: torch.cuda.Stream) -> None:
-        pixels = torch.empty(graph.pixels.shape, dtype=torch.uint8, pin_memory=True)
-        face = Face(*(torch.empty(part.shape, pin_memory=True) for part in graph.face))
-        self._own = Copies(face, pixels, torch.empty_like(graph.pixels))
+        self._face = Face(*(torch.empty(part.shape, pin_memory=True) for part in graph.face))
+        self._pixels = torch.empty(graph.pixels.shape, dtype=torch.uint8, pin_memory=True)
+        self._made = torch.empty_like(graph.pixels)
         self._graph, self._copying = graph, copying
         self._rendered: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._arrived: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def give(self, landmarks: list[Landmarks]) -> None:
-        """See `Lane`; returns at once."""
-        with torch.cuda.device(self._own.made.device):
-            for pinned, given, fixed in zip(
-                self._own.face, stacked(landmarks), self._graph.face, strict=True
-            ):
+        """Begin to render a batch; returns at once."""
+        with torch.cuda.device(self._made.device):
+            parts = zip(self._face, stacked(landmarks), self._graph.face, strict=True)
+            for pinned, given, fixed in parts:
                 pinned.copy_(given)
                 fixed.copy_(pinned, non_blocking=True)
             self._graph.replay()
-            self._own.made.copy_(self._graph.pixels)
+            self._made.copy_(self._graph.pixels)
             self._rendered.record()
             self._copying.wait_event(self._rendered)
             with torch.cuda.stream(self._copying):
-                self._own.pixels.copy_(self._own.made, non_blocking=True)
+                self._pixels.copy_(self._made, non_blocking=True)
                 self._arrived.record()
 
     def take(self) -> Pixels:
-        """See `Lane`; waits for this batch alone."""
+        """As `HostLane`; waits for this batch alone."""
         self._arrived.synchronize()
-        return self._own.pixels.numpy().copy()
+        return self._pixels.numpy().copy()
 
 
 def _release(device: torch.device) -> None:

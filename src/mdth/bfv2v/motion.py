@@ -22,23 +22,15 @@ class Face(NamedTuple):
     scale: Tensor
 
 
-class Flow(NamedTuple):
-    """What moves the feature.
+class Hourglass(nn.Module):
+    """A U-net over [B,C,D,H,W] that keeps the depth; its input comes out beside its output.
 
-    deformation: [B,D,H,W,3], x y z in -1..1. occlusion_map: [B,1,H,W]. mask: [B,K+1,D,H,W], the
-    share of each keypoint in moving a place.
+    The encoder halves height and width at each block, the decoder doubles them and has the
+    encoder's output beside it.
     """
 
-    deformation: Tensor
-    occlusion_map: Tensor
-    mask: Tensor
-
-
-class Hourglass(nn.Module):
-    """A U-net over [B,C,D,H,W] that keeps the depth; its input comes out beside its output."""
-
     class Encoder(nn.Module):
-        """Halves height and width at each block."""
+        """Blocks that are each followed by a mean over 2x2."""
 
         def __init__(self, widths: list[int]) -> None:
             super().__init__()
@@ -46,15 +38,8 @@ class Hourglass(nn.Module):
                 VolumeBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)
             )
 
-        def forward(self, x: Tensor) -> list[Tensor]:
-            """The input and every block's output."""
-            seen = [x]
-            for block in self.down_blocks:
-                seen.append(functional.avg_pool3d(block(seen[-1]), (1, 2, 2)))
-            return seen
-
     class Decoder(nn.Module):
-        """Doubles height and width at each block, and puts the encoder's output beside it."""
+        """Blocks of what is shown 2x2 times; out_filters leave it."""
 
         def __init__(self, widths: list[int], inputs: int) -> None:
             super().__init__()
@@ -69,14 +54,6 @@ class Hourglass(nn.Module):
             self.conv = nn.Conv3d(self.out_filters, self.out_filters, 3, padding=1)
             self.norm = nn.BatchNorm3d(self.out_filters)
 
-        def forward(self, seen: list[Tensor]) -> Tensor:
-            """[B,out_filters,D,H,W]."""
-            x = seen[-1]
-            for block, beside in zip(self.up_blocks, reversed(seen[:-1]), strict=True):
-                larger = functional.interpolate(x, scale_factor=(1, 2, 2), mode="nearest")
-                x = torch.cat([block(larger), beside], 1)
-            return functional.relu(self.norm(self.conv(x)))
-
     def __init__(self, config: DenseMotionConfig, inputs: int) -> None:
         super().__init__()
         widths = [
@@ -85,11 +62,6 @@ class Hourglass(nn.Module):
         ]
         self.encoder = self.Encoder([inputs, *widths[1:]])
         self.decoder = self.Decoder([config.block_expansion, *widths[1:]], inputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B,block_expansion + C,D,H,W]."""
-        out: Tensor = self.decoder(self.encoder(x))
-        return out
 
 
 class DenseMotion(nn.Module):
@@ -137,40 +109,11 @@ class DenseMotion(nn.Module):
         """Few channels of the feature volume: [B,compress,D,H,W]."""
         return functional.relu(self.norm(self.compress(volume)))
 
-    def forward(self, volume: Tensor, source: Tensor, driving: Tensor) -> Flow:
-        """The flow for a volume [B,C,D,H,W] and keypoints [B,K,3] of both faces."""
-        size = volume.shape[2:]
-        motions = sparse_motions(size, source, driving)
-        moved = deformed(self.compressed(volume), motions)
-        heat = heatmap(size, driving) - heatmap(size, source)
-        heat = torch.cat([torch.zeros_like(heat[:, :1]), heat], 1)
-        entries = torch.cat([heat[:, :, None], moved], 2).flatten(1, 2)
-        entries = torch.cat([torch.zeros_like(entries[:, :1]), entries], 1)
-        features = self.hourglass(entries)
-        mask = functional.softmax(self.mask(features), 1)
-        deformation = (mask[..., None] * motions).sum(1)
-        occlusion = torch.sigmoid(self.occlusion(features.flatten(1, 2)))
-        return Flow(deformation, occlusion, mask)
-
 
 def grid(size: torch.Size, like: Tensor) -> Tensor:
     """[D,H,W,3]: x y z of every place, -1 and 1 at the centres of the first and the last."""
     axes = [torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device) for count in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
-
-
-def sparse_motions(size: torch.Size, source: Tensor, driving: Tensor) -> Tensor:
-    """[B,K+1,D,H,W,3]: standing still first, then the shift of each keypoint."""
-    shift = torch.cat([torch.zeros_like(source[:, :1]), source - driving], 1)
-    return grid(size, source) + shift[:, :, None, None, None]
-
-
-def deformed(volume: Tensor, motions: Tensor) -> Tensor:
-    """[B,K+1,C,D,H,W]: a volume under each of the motions."""
-    count = motions.shape[1]
-    repeated = volume.repeat_interleave(count, 0)
-    moved = functional.grid_sample(repeated, motions.flatten(0, 1), align_corners=False)
-    return moved.view(-1, count, *volume.shape[1:])
 
 
 def heatmap(size: torch.Size, keypoints: Tensor) -> Tensor:

@@ -1,25 +1,18 @@
-"""The generator, straight from the paper: what everything faster is compared with."""
-
-from typing import NamedTuple
+"""The generator's parts under the names of its published checkpoint; `fast` runs them."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mdth.bfv2v.blocks import DownBlock, ResBlock3d, SameBlock
 from mdth.bfv2v.config import GeneratorConfig
-from mdth.bfv2v.motion import DenseMotion, Face, Flow
+from mdth.bfv2v.motion import DenseMotion
 from mdth.bfv2v.spade import SpadeDecoder
 
 
-class Rendered(NamedTuple):
-    """prediction [B,3,H,W] in 0..1, and the flow that made it."""
-
-    prediction: Tensor
-    flow: Flow
-
-
 class Generator(nn.Module):
-    """A source picture, its landmarks and the driving ones -> the picture that they show."""
+    """A source picture, its landmarks and the driving ones -> the picture that they show.
+
+    Holds the parameters; the paper's own order of operations is `tests.support.generator_plain`.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -50,17 +43,3 @@ class Generator(nn.Module):
         shape = (self.config.reshape_channel, self.config.reshape_depth)
         out: Tensor = self.resblocks_3d(self.second(x).unflatten(1, shape))
         return out
-
-    def picture(self, volume: Tensor, flow: Flow) -> Tensor:
-        """The picture [B,3,H,W] of a volume moved by a flow."""
-        moved = functional.grid_sample(volume, flow.deformation, align_corners=False)
-        feature = self.fourth(self.third(moved.flatten(1, 2)))
-        out: Tensor = self.decoder(feature * flow.occlusion_map)
-        return out
-
-    def forward(self, source: Tensor, source_face: Face, driving_face: Face) -> Rendered:
-        """Render [B,3,H,W] in 0..1 from one picture, its face and the driving one each."""
-        motion = self.dense_motion_network
-        volume = self.volume(source)
-        flow = motion(volume, motion.keypoints(source_face), motion.keypoints(driving_face))
-        return Rendered(self.picture(volume, flow), flow)

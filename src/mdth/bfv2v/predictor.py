@@ -11,22 +11,20 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mdth.artefacts import Frame
 from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.landmarks import Landmarks
-from mdth.bfv2v.lanes import GpuLane, Graph, HostLane, Lane, stacked
+from mdth.bfv2v.lanes import GpuLane, Graph, HostLane, Pixels, stacked
 from mdth.bfv2v.motion import Face
 from mdth.bfv2v.network import Generator
-from mdth.bfv2v.plain import PlainRenderer
 from mdth.errors import DeviceError
 
 log = logging.getLogger("mdth")
+Lane = HostLane | GpuLane
 
 BATCH = {"cuda": 8, "cpu": 1}
 """Frames rendered at once, where the caller does not say and the memory is large enough."""
@@ -39,23 +37,14 @@ WIDER = torch.bfloat16
 """For weights whose activations float16 cannot hold."""
 
 
-class Renderer(Protocol):
-    """What turns faces into pictures, see `FastRenderer` and `PlainRenderer`."""
-
-    def source(self, picture: Tensor, face: Face) -> None:
-        """Keep the source."""
-
-    def render(self, face: Face) -> Tensor:
-        """Pictures of driving faces."""
-
-
 class Predictor:
     """A generator on a device, and the source it was given last. Raises DeviceError.
 
     precision: of the convolutions; float16 on a GPU and float32 on a CPU where it is not given.
-    plain: render with the network as it is, to compare. tf32: let a GPU round the factors of
-    float32 convolutions to 10 bits, as torch does where it is not told otherwise.
     """
+
+    tf32 = False
+    """Whether a GPU may round the factors of float32 convolutions to 10 bits, torch's default."""
 
     def __init__(
         self,
@@ -63,16 +52,14 @@ class Predictor:
         device: str | torch.device = "cpu",
         *,
         precision: torch.dtype | None = None,
-        plain: bool = False,
-        tf32: bool = False,
     ) -> None:
         self.device = found_device(device)
         self.config = generator.config
         self.precision = precision or PRECISION[self.device.type]
-        self._generator, self._plain, self._tf32 = generator, plain, tf32
+        self.generator = generator
         self.widened = False
         self._lanes: dict[int, list[Lane]] = {}
-        self.renderer = self._renderer()
+        self.renderer = self.new_renderer()
 
     @torch.inference_mode()
     def source(self, picture: Frame, landmarks: Landmarks) -> None:
@@ -86,16 +73,15 @@ class Predictor:
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float() / 255
         face = Face(*(part.to(self.device) for part in stacked([landmarks])))
-        with exact(tf32=self._tf32):
+        with exact(tf32=self.tf32):
             self.renderer.source(pixels, face)
             if self.precision is torch.float16 and not self._holds(face):
                 log.warning("these weights need more than float16 can hold; using bfloat16")
                 self.precision, self.widened = WIDER, True
                 self._lanes.clear()
-                self.renderer = self._renderer()
+                self.renderer = self.new_renderer()
                 self.renderer.source(pixels, face)
 
-    @torch.inference_mode()
     def frames(self, driving: Iterable[Landmarks], *, batch: int | None = None) -> Iterator[Frame]:
         """A frame RGB uint8 [S,S,3] for each of the driving landmarks, in their order.
 
@@ -103,23 +89,29 @@ class Predictor:
         on its place in its batch alone. On a GPU, `AHEAD` batches are under way.
         """
         size = batch_size(self.device, batch)
+        for frames in self.batches(in_batches(driving, size), size):
+            yield from frames
+
+    @torch.inference_mode()
+    def batches(self, driving: Iterable[list[Landmarks]], size: int) -> Iterator[Pixels]:
+        """Frames [n,S,S,3] for each batch of up to `size` landmarks, the next only when due."""
         remaining = iter(driving)
         lanes: list[Lane] = []
         under_way: deque[tuple[Lane, int]] = deque()
         for number in itertools.count():
             if lanes and len(under_way) == len(lanes):
-                yield from _taken(under_way)
-            chosen = list(itertools.islice(remaining, size))
-            if not chosen:
+                yield _taken(under_way)
+            chosen = next(remaining, None)
+            if chosen is None:
                 break
             filled = chosen + chosen[-1:] * (size - len(chosen))
             lanes = lanes or self._ready_lanes(filled)
             lane = lanes[number % len(lanes)]
-            with exact(tf32=self._tf32):
+            with exact(tf32=self.tf32):
                 lane.give(filled)
             under_way.append((lane, len(chosen)))
         while under_way:
-            yield from _taken(under_way)
+            yield _taken(under_way)
 
     def _ready_lanes(self, like: list[Landmarks]) -> list[Lane]:
         size = len(like)
@@ -131,16 +123,15 @@ class Predictor:
     def _new_lanes(self, like: list[Landmarks]) -> list[Lane]:
         if self.device.type == "cpu":
             return [HostLane(self.renderer.render)]
-        with torch.cuda.device(self.device), exact(tf32=self._tf32):
+        with torch.cuda.device(self.device), exact(tf32=self.tf32):
             face = Face(*(part.to(self.device) for part in stacked(like)))
             graph = Graph(self.renderer.render, face)
             copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             return [GpuLane(graph, copying) for _ in range(AHEAD)]
 
-    def _renderer(self) -> Renderer:
-        if self._plain:
-            return PlainRenderer(self._generator, self.device)
-        return FastRenderer(self._generator, self.device, self.precision)
+    def new_renderer(self) -> FastRenderer:
+        """What turns faces into pictures, in `precision`."""
+        return FastRenderer(self.generator, self.device, self.precision)
 
     def _holds(self, face: Face) -> bool:
         # In a batch of the usual size: what is compiled for it will be needed.
@@ -181,6 +172,12 @@ def exact(*, tf32: bool = False) -> AbstractContextManager[None]:
     return made
 
 
-def _taken(under_way: deque[tuple[Lane, int]]) -> Iterator[Frame]:
+def in_batches(driving: Iterable[Landmarks], size: int) -> Iterator[list[Landmarks]]:
+    """So many at a time."""
+    remaining = iter(driving)
+    return iter(lambda: list(itertools.islice(remaining, size)), [])
+
+
+def _taken(under_way: deque[tuple[Lane, int]]) -> Pixels:
     lane, count = under_way.popleft()
-    yield from lane.take()[:count]
+    return lane.take()[:count]

@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
 from mdth.cli import batch, commands
 from mdth.log.console import LOG_KINDS, TEXT, Progress
-from mdth.options import ENGINES, MESH_ENGINES, PRESETS, Options
+from mdth.options import GROUPS, TABLE, TYPES
 
 Command = Callable[[argparse.Namespace, Progress], None]
 NOW = "(default: %(default)s)"
@@ -40,9 +41,7 @@ def _add_videos(table: Any) -> None:
     talk.add_argument("-o", "--output", required=True, help="out.mp4; - for raw frames to stdout")
     talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
-    _add_portrait_options(talk)
-    _add_film_options(talk)
-    _add_n_gpus(talk)
+    _add(talk, "portrait", "motion", "video", "engine")
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
@@ -53,7 +52,7 @@ def _add_videos(table: Any) -> None:
         help="anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them",
     )
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
-    _add_speech_options(mesh)
+    _add(mesh, "fps", "engine_mesh", "mouth")
 
 
 def _add_twins(table: Any) -> None:
@@ -62,15 +61,17 @@ def _add_twins(table: Any) -> None:
         table, "preprocess", commands.preprocess, "a twin's raw files -> prepared"
     )
     _add_twin(preprocess)
-    _add_portrait_options(preprocess)
-    _add_engine(preprocess)
+    _add(preprocess, "portrait", "engine")
     inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
     _add_twin(inference)
-    _add_film_options(inference)
+    _add(inference, "motion", "video", "engine")
     many = _command(table, "batch", batch.batch, "a task for many twins -> a table of results")
+    alone = {"preprocess": preprocess, "inference": inference}
+    many.set_defaults(
+        options_of={name: vars(one.parse_args(["any"])) for name, one in alone.items()}
+    )
     _add_batch_options(many)
-    _add_portrait_options(many)
-    _add_film_options(many)
+    _add(many, "portrait", "motion", "video", "engine")
     sample = _command(
         table, "sample", commands.sample, "put sample input into the store's raw folder"
     )
@@ -102,20 +103,9 @@ def _command(commands: Any, name: str, command: Command, text: str) -> argparse.
 
 def _add_twin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("twin_id", metavar="TWIN")
-    _add_n_gpus(parser)
     parser.add_argument("--force", action="store_true", help="repeat what is done already")
     parser.add_argument(
         "--dry-run", action="store_true", help="list what would be read and written, change nothing"
-    )
-
-
-def _add_n_gpus(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--n-gpus",
-        type=count,
-        default=1,
-        metavar="N",
-        help="of the seed's engine; 0 and 1 run anywhere",
     )
 
 
@@ -138,9 +128,6 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help="Ray's: local starts one here, auto finds the running one, or its address",
     )
-    parser.add_argument(
-        "--n-gpus", type=count, default=1, metavar="N", help="GPUs of each worker, if there are any"
-    )
     parser.add_argument("--force", action="store_true", help="repeat what is finished too")
     parser.add_argument(
         "--retries",
@@ -161,66 +148,32 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_portrait_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--face", type=int, metavar="N", help="which face, 1 is the leftmost")
-    parser.add_argument(
-        "--max-size", type=int, default=Options.max_size, metavar="PX", help=f"longest side {NOW}"
-    )
+def _add(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options of the one table, by name or by group."""
+    for group in names:
+        for entry in GROUPS[group][1] if group in GROUPS else [TABLE[group]]:
+            _add_option(parser, entry)
 
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
+def _add_option(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
+    about, kind = entry.metadata, TYPES[entry.name]
+    words = f"{about['only']}'s engine: {about['words']}" if about["only"] else about["words"]
+    flags = [f"--{name.replace('_', '-')}" for name in (entry.name, about["alias"]) if name]
+    if kind is bool:
+        parser.add_argument(*flags, dest=entry.name, action="store_true", help=words)
+        return
+    choices: dict[str, Any] = {"choices": about["among"]} if about["among"] else {}
+    if not about["among"] or about["unit"]:
+        choices["metavar"] = about["unit"] or entry.name.upper()
+    shown = "" if entry.default is None else f" {NOW}"
     parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default=Options.engine,
-        help=f"auto: the seed's where its checkpoints are all there {NOW}",
+        *flags,
+        dest=entry.name,
+        type=READERS.get(entry.name, kind),
+        default=entry.default,
+        help=words + shown,
+        **choices,
     )
-
-
-def _add_speech_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fps", type=int, default=Options.fps, help=f"frames a second {NOW}")
-    parser.add_argument(
-        "--engine-mesh",
-        choices=MESH_ENGINES,
-        default=Options.engine_mesh,
-        help=f"what moves the mouth; flame and biwi need the seed's checkpoints {NOW}",
-    )
-    _add_amount(parser, "mouth", "how much the lips move")
-
-
-def _add_amount(parser: argparse.ArgumentParser, name: str, what: str) -> None:
-    parser.add_argument(
-        f"--{name}",
-        type=float,
-        default=getattr(Options, name),
-        metavar="X",
-        help=f"{what}: 0 not .. 2 twice as usual, now %(default)s",
-    )
-
-
-def _add_film_options(parser: argparse.ArgumentParser) -> None:
-    _add_speech_options(parser)
-    _add_engine(parser)
-    parser.add_argument(
-        "--paste", action="store_true", help="seed's engine: the head back in the whole picture"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=Options.seed, help=f"of the generated motion {NOW}"
-    )
-    parser.add_argument("--still", action="store_true", help="no head motion and no blinks")
-    _add_amount(parser, "motion", "how much the head moves")
-    _add_amount(parser, "blink", "how often the eyes blink")
-    parser.add_argument(
-        "--crf", type=int, default=Options.crf, help=f"quality, 0 lossless to 51 {NOW}"
-    )
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default=Options.preset,
-        metavar="PRESET",
-        help=f"x264's effort, {PRESETS[0]} to {PRESETS[-1]} {NOW}",
-    )
-    parser.add_argument("--preview", action="store_true", help="only the first second")
 
 
 def count(text: str) -> int:
@@ -245,3 +198,7 @@ def seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError
     return number
+
+
+# How many there are cannot be negative, whatever is done with them: wrong usage.
+READERS: dict[str, Callable[[str], Any]] = {"n_gpus": count}

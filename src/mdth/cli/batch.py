@@ -7,20 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mdth.errors import InputError, MdthError
 from mdth.log.console import TEXT, Progress, as_json, one_line
-from mdth.options import Options
+from mdth.options import TABLE, Options
 
 if TYPE_CHECKING:
     from mdth.batch.job import Result
 
 TASKS = {
-    "preprocess": "mdth.twins.tasks:prepare_once",
-    "inference": "mdth.twins.tasks:film_once",
+    "preprocess": "mdth.twins.tasks:preprocess",
+    "inference": "mdth.twins.tasks:inference",
 }
 # Into a file or a log, a line at most so often.
 REPORT_EVERY_S = 10.0
@@ -29,14 +28,11 @@ REPORT_EVERY_S = 10.0
 def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     """One task for many twins -> a table of results. Raises MdthError when any failed."""
     from mdth.batch import names, table
-    from mdth.batch.dispatch import Limits
-    from mdth.batch.export import Place, run
     from mdth.batch.job import Job
+    from mdth.batch.run import run
 
     settings = _settings(parsed)
     job = Job(TASKS[parsed.task], settings, logging.getLogger("mdth").level)
-    place = Place(parsed.workers, parsed.cluster, parsed.n_gpus)
-    limits = Limits(parsed.retries, parsed.timeout or None)
     twins = names.read(parsed.twins)
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
@@ -46,7 +42,16 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
         stack.callback(lambda: print(table.text(results)) if results else None)
         stack.callback(tally.clear)
         stack.enter_context(_others_silent(verbose=parsed.verbose))
-        for result in stack.enter_context(contextlib.closing(run(twins, job, place, limits))):
+        running = run(
+            twins,
+            job,
+            workers=parsed.workers,
+            gpus=parsed.n_gpus,
+            where=parsed.cluster,
+            retries=parsed.retries,
+            timeout_s=parsed.timeout or None,
+        )
+        for result in stack.enter_context(contextlib.closing(running)):
             results.append(result)
             if file:
                 file.add(result)
@@ -61,16 +66,13 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
-    from mdth.cli.arguments import parser
-
-    known = vars(parser().parse_args([parsed.task, "any"]))
-    given = {field.name: field for field in fields(Options) if hasattr(parsed, field.name)}
-    for name, field in given.items():
-        if name not in known and getattr(parsed, name) != field.default:
+    known = parsed.options_of[parsed.task]
+    for name, entry in TABLE.items():
+        if name not in known and getattr(parsed, name) != entry.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
-    own = {name: getattr(parsed, name) for name in given if name in known}
-    Options(**own)
-    return {**own, "n_gpus": parsed.n_gpus, "force": parsed.force}
+    own = {name: getattr(parsed, name) for name in TABLE if name in known}
+    Options.of(**own)
+    return {**own, "force": parsed.force}
 
 
 @contextlib.contextmanager

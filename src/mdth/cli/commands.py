@@ -5,26 +5,27 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mdth.errors import InputError
 from mdth.log.console import Progress, printable
-from mdth.options import Options
+from mdth.options import TABLE
 
 if TYPE_CHECKING:
-    from mdth.twins.plan import Plan
+    from mdth.twins.plan import Step
+    from mdth.twins.tasks import Result
 
 STDOUT = "-"
 
 
 def talk(parsed: argparse.Namespace, progress: Progress) -> None:
     """Files -> talking video."""
-    from mdth import pipeline, scene
+    from mdth import pipeline
+    from mdth.media.image import is_picture
 
     portrait, speech = parsed.portrait, parsed.speech
-    if portrait and not speech and not scene.is_picture(portrait):
+    if portrait and not speech and not is_picture(portrait):
         portrait, speech = None, portrait
 
     def make(output: Path | BinaryIO) -> None:
@@ -33,7 +34,6 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
             speech,
             output,
             video=parsed.video,
-            n_gpus=parsed.n_gpus,
             progress=progress,
             **_choices(parsed),
         )
@@ -68,39 +68,36 @@ def _raw_file(path: Path) -> Iterator[BinaryIO]:
 
 def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
     """A speech -> a moving face for other programs."""
-    from mdth import spoken_mesh
+    from mdth import pipeline
 
-    options = Options(**_choices(parsed))
-    spoken_mesh.write(parsed.speech, parsed.output, portrait=parsed.portrait, options=options)
+    pipeline.export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
     print(parsed.output)
 
 
 def preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
     """A twin's raw files -> prepared."""
-    from mdth import pipeline
-    from mdth.twins import plan
+    from mdth.twins import tasks
 
-    _task(parsed, progress, pipeline.preprocess, plan.preprocess)
+    _task(parsed, progress, tasks.preprocess, tasks.foresee_preprocess)
 
 
 def inference(parsed: argparse.Namespace, progress: Progress) -> None:
     """A prepared twin -> talking video."""
-    from mdth import pipeline
-    from mdth.twins import plan
+    from mdth.twins import tasks
 
-    _task(parsed, progress, pipeline.inference, plan.inference)
+    _task(parsed, progress, tasks.inference, tasks.foresee_inference)
 
 
 def _task(
     parsed: argparse.Namespace,
     progress: Progress,
-    do: Callable[..., Path],
-    foresee: "Callable[..., Plan]",
+    do: "Callable[..., Result]",
+    foresee: "Callable[..., tuple[list[Step], bool]]",
 ) -> None:
     """Do a twin's task and print where the result is, or only what would be done."""
     chosen = {"force": parsed.force, **_choices(parsed)}
     if not parsed.dry_run:
-        print(do(parsed.twin_id, n_gpus=parsed.n_gpus, progress=progress, **chosen))
+        print(do(parsed.twin_id, progress=progress, **chosen).path)
         return
     steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
     for step in steps:
@@ -154,6 +151,6 @@ def version(parsed: argparse.Namespace, progress: Progress) -> None:
 
 
 def _choices(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The options given on the command line, by the names `Options` has."""
+    """The options given on the command line, by the names of the table."""
     given = vars(parsed)
-    return {field.name: given[field.name] for field in fields(Options) if field.name in given}
+    return {name: given[name] for name in TABLE if name in given}

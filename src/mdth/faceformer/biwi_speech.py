@@ -1,4 +1,4 @@
-"""Speech -> the 478-vertex face, by a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
+"""Speech -> the 51 landmarks of a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
 
 Which vertices are landmarks is not published with the network, so the owner says it. Read in
 `warping-common/th/checkpoints/faceformer`:
@@ -10,14 +10,15 @@ Which vertices are landmarks is not published with the network, so the owner say
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mdth import restricted_pickle
 from mdth.errors import CheckpointError
-from mdth.faceformer.flame_speech import FlameSpeech
+from mdth.faceformer.files import biwi_files
+from mdth.faceformer.flame_speech import FlameSpeech, MarkedHead
+from mdth.faceformer.predictor import FaceFormer
+from mdth.files import pickle
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -26,31 +27,11 @@ LANDMARKS = 51
 SUBJECT, SUBJECT_NAME = 3, "M3"
 
 
-def files(common: Path) -> list[Path]:
-    """What is read of `warping-common/th`: network, templates, landmarks."""
-    faceformer = common / "checkpoints/faceformer"
-    names = ("biwi.pth", "biwi_templates.pkl", "biwi_landmarks.txt")
-    return [faceformer / name for name in names]
-
-
-class MarkedHead(NamedTuple):
-    """A neutral face [V,3] in any unit, and which of its vertices are the 51 landmarks."""
-
-    template: FloatArray
-    marks: npt.NDArray[np.intp]
-
-    def landmarks(self, meshes: FloatArray) -> FloatArray:
-        """The landmarks [T,51,3] of meshes [T,V,3]."""
-        return meshes[:, self.marks]
-
-
 def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
     """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency."""
-    network, templates, marks = files(common)
+    network, templates, marks = biwi_files(common)
     template = read_template(templates)
     head = MarkedHead(template, read_marks(marks, len(template)))
-    from mdth.faceformer.predictor import FaceFormer
-
     sizes = network.with_suffix(".json")
     faceformer = FaceFormer.load(network, None if sizes.is_file() else "biwi", device=device)
     if faceformer.config.vertices != len(template):
@@ -63,7 +44,7 @@ def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
 
 def read_template(path: Path) -> FloatArray:
     """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
-    found = restricted_pickle.load(path)
+    found = pickle.load(path)
     if not isinstance(found, dict) or SUBJECT_NAME not in found:
         raise CheckpointError(f"{path}: no template of {SUBJECT_NAME} in it")
     try:

@@ -3,10 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from mdth.errors import CheckpointError
 from mdth.faceformer.config import Config
 from mdth.faceformer.network import Network
 from mdth.files import state_dict
@@ -29,17 +27,8 @@ def load_network(path: Path, config: Config) -> Network:
         vertices=state_dict.size(weights, "vertice_map_r.bias", 3 * config.vertices) // 3,
         subjects=state_dict.size(weights, "obj_vector.weight", config.subjects, axis=1),
     )
-    try:
-        with torch.device("meta"):
-            network = Network(config)
-    except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
-        raise CheckpointError(f"{path}: no network has such sizes ({error})") from error
-    state_dict.fill(
-        network,
-        weights,
-        source=f"{path}: not a FaceFormer checkpoint for {config.dataset}",
-    )
-    return network
+    source = f"{path}: not a FaceFormer checkpoint for {config.dataset}"
+    return state_dict.filled(lambda: Network(config), weights, source=source)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -1,54 +1,27 @@
-"""Speech -> the 478-vertex face, by the seed's FaceFormer and FLAME instead of our own decoder."""
+"""Speech -> the 51 landmarks of FLAME's face, by FaceFormer, for each frame of a video."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from tempfile import SpooledTemporaryFile
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.embedded.motion.landmarks import flame_to_face
 from mdth.errors import CheckpointError
 from mdth.face.track import resampled
+from mdth.faceformer.files import SUBJECT, flame_files
+from mdth.faceformer.predictor import WHOLE_CLIP_S, FaceFormer
 from mdth.flame.files import read_embedding, read_model, read_placement
 from mdth.flame.model import Embedding, Flame
 from mdth.flame.ply import read_vertices
 
-if TYPE_CHECKING:
-    from mdth.faceformer.predictor import FaceFormer
-
 FloatArray = npt.NDArray[np.floating]
-# Meshes [V,3] -> what is measured of each.
-Measured = Callable[[Iterator[FloatArray]], Iterator[FloatArray]]
 CHUNK = 32
-
-# The seed speaks as this training subject, on its template.
-SUBJECT = "FaceTalk_170725_00137_TA"
-
-
-def files(common: Path) -> list[Path]:
-    """What is read of `warping-common/th`: FLAME, landmarks, template, pose, network."""
-    faceformer = common / "checkpoints/faceformer"
-    return [
-        common / "flame/generic_model.pkl",
-        common / "flame/flame_static_embedding.pkl",
-        faceformer / f"{SUBJECT}.ply",
-        faceformer / "params.npy",
-        faceformer / "vocaset.pth",
-    ]
-
-
-class LandmarkedHead(Protocol):
-    """A neutral face [V,3], and where the landmarks 17..67 of its meshes lie."""
-
-    @property
-    def template(self) -> FloatArray:
-        """The neutral face [V,3]."""
-
-    def landmarks(self, meshes: FloatArray) -> FloatArray:
-        """The landmarks [T,51,3] of meshes [T,V,3]."""
+"""Meshes whose landmarks are found at once."""
+PIECE_BYTES = 4 * 100 * SPEECH_RATE_HZ
 
 
 class Head(NamedTuple):
@@ -70,14 +43,25 @@ class Head(NamedTuple):
         )
 
 
-class FlameSpeech:
-    """Offsets float32 [478,3] like the embedded engine's `SpeechToMesh`, which it can replace.
+class MarkedHead(NamedTuple):
+    """A neutral face [V,3] in any unit, and which of its vertices are the 51 landmarks."""
 
-    The landmarks' way from the template's is carried over; the template's lips are shut.
+    template: FloatArray
+    marks: npt.NDArray[np.intp]
+
+    def landmarks(self, meshes: FloatArray) -> FloatArray:
+        """The landmarks [T,51,3] of meshes [T,V,3]."""
+        return meshes[:, self.marks]
+
+
+class FlameSpeech:
+    """FaceFormer on a head: networks that serve any number of sounds.
+
+    neutral: [51,3] m, where the landmarks of the template lie, whose lips are shut.
     """
 
     def __init__(
-        self, faceformer: "FaceFormer", head: LandmarkedHead, *, subject: int | str = SUBJECT
+        self, faceformer: FaceFormer, head: Head | MarkedHead, *, subject: int | str = SUBJECT
     ) -> None:
         """Raises CheckpointError if template and FLAME differ in size."""
         if isinstance(head, Head) and head.template.shape != head.flame.template.shape:
@@ -85,88 +69,89 @@ class FlameSpeech:
                 f"a template of {len(head.template)} vertices for a FLAME of "
                 f"{len(head.flame.template)}"
             )
-        self._faceformer = faceformer
-        self._head = head
-        self._subject = subject
-        self._neutral = head.landmarks(head.template[None])
+        self.faceformer, self.head, self.subject = faceformer, head, subject
+        self.neutral = head.landmarks(head.template[None])[0]
 
     @classmethod
     def load(cls, common: Path, *, device: str = "cpu") -> Self:
-        """From the seed's `warping-common/th`. Raises CheckpointError, MissingDependency.
+        """From the seed's `warping-common/th`. Raises CheckpointError.
 
         A `vocaset.json` beside `vocaset.pth` has its sizes where they are not the published ones.
         """
-        model, embedding, template, placement, faceformer = files(common)
+        model, embedding, template, placement, faceformer = flame_files(common)
         head = Head(
             read_model(model),
             read_embedding(embedding),
             read_vertices(template),
             *read_placement(placement),
         )
-        from mdth.faceformer.predictor import FaceFormer
-
         return cls(FaceFormer.load(faceformer, device=device), head)
 
-    def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[npt.NDArray[np.float32]]:
-        """One offsets frame for each video frame of a sound float [n], mono, 16 kHz, in blocks.
-
-        Up to 120 s the encoder hears all of it at once, as published; longer sound in windows,
-        with the statistics of all of it. Either way the sound is heard to its end first.
-        round(duration * fps) frames, at least 1. Raises SpeechTooShort under 0.3 s.
-        """
-        return (frame.astype(np.float32) for frame in self._timed(blocks, fps, self._offsets))
+    def open(self, fps: float) -> "SpokenLandmarks":
+        """One sound's landmarks, `fps` a second."""
+        return SpokenLandmarks(self, fps)
 
     def landmarks(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
-        """Like `stream`, but how far the landmarks 17..67 are from the template's: [51,3] m.
-
-        Comes a chunk late: for films, not for live sound.
-        """
-        return self._timed(blocks, fps, self._ways)
-
-    def _timed(
-        self, blocks: Iterable[FloatArray], fps: float, measured: Measured
-    ) -> Iterator[FloatArray]:
-        """What is measured of the meshes [V,3], for each frame of the sound."""
-        heard = 0
-
-        def counted() -> Iterator[FloatArray]:
-            nonlocal heard
-            for block in blocks:
-                heard += len(block)
-                yield block
-
-        last = next(measured(iter([self._head.template])))
-        made = 0
-        for last in resampled(
-            measured(self._meshes(counted())), rate=self._faceformer.fps, wanted=fps
-        ):
-            yield last
-            made += 1
-        for _ in range(made, max(1, round(heard / SPEECH_RATE_HZ * fps))):
-            yield last
-
-    def _meshes(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """Meshes [V,3] at FaceFormer's rate."""
-        from mdth.faceformer.predictor import WHOLE_CLIP_S
-
-        template, held, heard = self._head.template.astype(np.float32), [], 0
+        """`open`, then all of a sound in blocks."""
+        spoken = self.open(fps)
         for block in blocks:
-            held.append(block)
-            heard += len(block)
-            if heard > WHOLE_CLIP_S * SPEECH_RATE_HZ:
-                sound = itertools.chain(held, blocks)
-                yield from self._faceformer.long(sound, template, self._subject)
-                return
-        whole = np.concatenate([*held, np.zeros(0, np.float32)])
-        yield from self._faceformer.vertices(whole, template, self._subject)
+            yield from spoken.feed(block)
+        yield from spoken.finish()
 
-    def _offsets(self, meshes: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """Offsets [478,3] of each."""
-        for mesh in meshes:
-            way = self._head.landmarks(mesh[None]) - self._neutral
-            yield flame_to_face(way, self._neutral[0])[0]
 
-    def _ways(self, meshes: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """How far the landmarks [51,3] of each are from the template's; together it takes less."""
+class SpokenLandmarks:
+    """How far the landmarks 17..67 are from the neutral ones, [51,3] m, for each video frame.
+
+    round(duration * fps) frames, at least 1, all of them when the sound has ended: up to 120 s the
+    encoder hears all of it at once, as published, longer sound in windows with the statistics of
+    all of it.
+    """
+
+    def __init__(self, speech: FlameSpeech, fps: float) -> None:
+        self._speech, self._fps = speech, fps
+        self._sound = _Sound()
+
+    def feed(self, block: FloatArray) -> Iterator[FloatArray]:
+        """The frames that are final now: none. block: float [n], mono, 16 kHz."""
+        self._sound.add(block)
+        return iter(())
+
+    def finish(self) -> Iterator[FloatArray]:
+        """All frames. Raises SpeechTooShort under 0.3 s."""
+        frames = max(1, round(self._sound.samples / SPEECH_RATE_HZ * self._fps))
+        timed = resampled(self._ways(), rate=self._speech.faceformer.fps, wanted=self._fps)
+        made = 0
+        for way in itertools.islice(timed, frames):
+            yield way
+            made += 1
+        yield from itertools.repeat(way, frames - made)
+
+    def close(self) -> None:
+        """Forget the sound."""
+        self._sound.file.close()
+
+    def _ways(self) -> Iterator[FloatArray]:
+        """The landmarks' ways at FaceFormer's rate; of some meshes together it takes less."""
+        head, neutral = self._speech.head, self._speech.neutral
+        template = head.template.astype(np.float32)
+        blocks = self._speech.faceformer.meshes(self._sound, template, self._speech.subject)
+        meshes = itertools.chain.from_iterable(blocks)
         while some := list(itertools.islice(meshes, CHUNK)):
-            yield from self._head.landmarks(np.stack(some)) - self._neutral
+            yield from head.landmarks(np.stack(some)) - neutral
+
+
+class _Sound:
+    """What was heard, from its beginning as often as wanted; above 120 s in a temporary file."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(max_size=int(4 * WHOLE_CLIP_S * SPEECH_RATE_HZ))
+        self.samples = 0
+
+    def add(self, block: FloatArray) -> None:
+        self.file.write(np.ascontiguousarray(block, np.float32).tobytes())
+        self.samples += len(block)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        self.file.seek(0)
+        while piece := self.file.read(PIECE_BYTES):
+            yield np.frombuffer(bytearray(piece), np.float32)

@@ -6,7 +6,6 @@ vertices = model.vertices(samples, template, "FaceTalk_170725_00137_TA")
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Self
 
 import numpy as np
@@ -23,15 +22,13 @@ from mdth.faceformer.encoder import feature_count
 from mdth.faceformer.network import Network
 from mdth.faceformer.static import StaticDecoder, room_for
 from mdth.faceformer.statistics import SoundStatistics
-from mdth.faceformer.windows import LONG, STREAM, WindowedEncoder, Windows
+from mdth.faceformer.windows import LONG, WindowedEncoder
 
 WHOLE_CLIP_S = 120.0
 """Up to this length the encoder sees the clip at once, as in training; above, in windows."""
 SHORTEST_S = 0.3
-SMALLEST_STREAM = 1024
-PIECE_BYTES = 4 * 10 * SPEECH_RATE_HZ
-RECORDED = 4
-"""On a GPU: frames that a stream's recorded step has room for at first, and steps kept."""
+LEAST_ROOM, RECORDED = 1024, 4
+"""On a GPU: frames that every recorded step has room for, and steps kept for the next sounds."""
 
 FloatArray = npt.NDArray[np.floating]
 Vertices = npt.NDArray[np.float32]
@@ -88,7 +85,6 @@ class FaceFormer:
             + (f" or one of {', '.join(known)}" if known else "")
         )
 
-    @torch.inference_mode()
     def vertices(
         self,
         samples: FloatArray,
@@ -96,101 +92,55 @@ class FaceFormer:
         subject: int | str,
         *,
         normalised: bool = False,
-        whole_clip_s: float = WHOLE_CLIP_S,
+        whole_clip_s: float | None = None,
     ) -> Vertices:
-        """A mesh per frame, [T,V,3], for speech [N], mono, 16 kHz.
-
-        template: [V,3], the person's neutral face. subject: whose way of speaking.
-        normalised: the samples have zero mean and unit variance already.
-        Above `whole_clip_s` the encoder works in windows (`windows.LONG`) with the whole clip's
-        statistics. Raises InputError for wrong shapes, SpeechTooShort under 0.3 s.
-        """
-        speaker, start = self.subject(subject), self._template(template)
-        sound = self._sound(samples)
-        if len(sound) < SHORTEST_S * SPEECH_RATE_HZ:
-            raise SpeechTooShort(f"{len(sound) / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
-        count = self.config.frames(feature_count(len(sound)))
-        decoder = self._decoder(speaker, count)
-        meshes = torch.empty(count, start.numel(), device=start.device)
-        done, out = 0, self.network.vertice_map_r
-        for speech in self._speech(sound, normalised=normalised, whole_clip_s=whole_clip_s):
-            hidden = decoder.frames(speech)
-            torch.addmm(
-                start + out.bias, hidden, out.weight.T, out=meshes[done : done + len(hidden)]
-            )
-            done += len(hidden)
-        self._put_back(decoder)
-        return meshes.view(count, -1, 3).cpu().numpy()
+        """A mesh per frame, [T,V,3], for speech [N], as `meshes`."""
+        blocks = self.meshes(
+            [samples], template, subject, normalised=normalised, whole_clip_s=whole_clip_s
+        )
+        return np.concatenate(list(blocks))
 
     @torch.inference_mode()
-    def stream(
+    def meshes(
         self,
-        blocks: Iterable[FloatArray],
+        sound: Iterable[FloatArray],
         template: FloatArray,
         subject: int | str,
         *,
-        windows: Windows = STREAM,
-        length: int | None = None,
+        normalised: bool = False,
+        whole_clip_s: float | None = None,
     ) -> Iterator[Vertices]:
-        """Meshes [V,3], each at most `windows.look_ahead_s` after its sound (1.0 s by default).
+        """A mesh per frame, some at a time [n,V,3], for speech in blocks [n], mono, 16 kHz.
 
-        blocks: float [n], mono, 16 kHz, one after the other, of any lengths; their cutting changes
-        nothing. The encoder sees windows and running statistics, see `windows`.
-        length: samples in all, if known; then VOCASET's frames lie where the whole clip puts them.
-        Raises InputError for wrong shapes, SpeechTooShort if the sound ends before 0.3 s.
+        sound: gone through twice, as the encoder needs the statistics and length of all of it.
+        template: [V,3], the person's neutral face. subject: whose way of speaking.
+        normalised: the samples have zero mean and unit variance already.
+        Above `whole_clip_s` (`WHOLE_CLIP_S`) the encoder works in windows (`windows.LONG`), and
+        memory stays bounded. Raises InputError for wrong shapes, SpeechTooShort under 0.3 s.
         """
         speaker, start = self.subject(subject), self._template(template)
-        features = None if length is None else feature_count(length)
-        encoder = WindowedEncoder(self.network, windows, features=features)
-        frames = 1 if length is None else self.config.frames(feature_count(length))
-        decoder = self._decoder(speaker, frames)
-        heard = 0
-        for samples in blocks:
-            sound = self._sound(samples)
-            heard += len(sound)
-            for speech in encoder.hear(sound):
-                yield from self._meshes(decoder, speech, start)
-        if heard < SHORTEST_S * SPEECH_RATE_HZ:
-            raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
-        for speech in encoder.finish():
-            yield from self._meshes(decoder, speech, start)
-        self._put_back(decoder)
-
-    @torch.inference_mode()
-    def long(
-        self, blocks: Iterable[FloatArray], template: FloatArray, subject: int | str
-    ) -> Iterator[Vertices]:
-        """Meshes [V,3] of a sound of any length in blocks, as `vertices` gives above 120 s.
-
-        It is heard to its end before the first mesh, into a temporary file, because the encoder
-        needs its statistics and length; memory stays bounded. Raises as `stream`.
-        """
-        speaker, start = self.subject(subject), self._template(template)
-        statistics, heard = SoundStatistics(), 0
-        with TemporaryFile() as kept:
-            for samples in blocks:
-                sound = self._sound(samples)
-                statistics.hear(sound)
-                kept.write(sound.cpu().numpy().tobytes())
-                heard += len(sound)
-            if heard < SHORTEST_S * SPEECH_RATE_HZ:
-                raise SpeechTooShort(f"{heard / SPEECH_RATE_HZ:.2f} s of sound; give 0.3 s")
-            kept.seek(0)
-            features = feature_count(heard)
-            encoder = WindowedEncoder(self.network, LONG, statistics=statistics, features=features)
-            decoder = self._decoder(speaker, self.config.frames(features))
-            while piece := kept.read(PIECE_BYTES):
-                for speech in encoder.hear(self._sound(np.frombuffer(piece, np.float32).copy())):
-                    yield from self._meshes(decoder, speech, start)
-        for speech in encoder.finish():
-            yield from self._meshes(decoder, speech, start)
-        self._put_back(decoder)
+        statistics = SoundStatistics(normalised=normalised)
+        for samples in sound:
+            statistics.hear(self._sound(samples))
+        if statistics.samples < SHORTEST_S * SPEECH_RATE_HZ:
+            heard_s = statistics.samples / SPEECH_RATE_HZ
+            raise SpeechTooShort(f"{heard_s:.2f} s of sound; give {SHORTEST_S} s")
+        decoder = self._decoder(speaker, self.config.frames(feature_count(statistics.samples)))
+        out = self.network.vertice_map_r
+        limit_s = WHOLE_CLIP_S if whole_clip_s is None else whole_clip_s
+        try:
+            for speech in self._speech(map(self._sound, sound), statistics, limit_s):
+                hidden = decoder.frames(speech)
+                made = torch.addmm(start + out.bias, hidden, out.weight.T)
+                yield made.view(len(made), -1, 3).cpu().numpy()
+        finally:
+            self._put_back(decoder)
 
     def _decoder(self, speaker: int, frames: int) -> Decoder | StaticDecoder:
         """A decoder that knows nothing yet; on a GPU a recorded one, an idle one if there is."""
         if not is_recorded(self.network.vertice_map_r.bias.device):
             return Decoder(self.network, speaker)
-        room = room_for(max(frames, SMALLEST_STREAM))
+        room = room_for(max(frames, LEAST_ROOM))
         decoder = self._recorded.pop((speaker, room), None)
         if decoder is None:
             return StaticDecoder(self.network, speaker, room=room)
@@ -204,25 +154,18 @@ class FaceFormer:
                 self._recorded.pop(next(iter(self._recorded)), None)
             self._recorded[decoder.subject, decoder.step.room] = decoder
 
-    def _speech(self, sound: Tensor, *, normalised: bool, whole_clip_s: float) -> Iterator[Tensor]:
+    def _speech(
+        self, sound: Iterable[Tensor], statistics: SoundStatistics, whole_clip_s: float
+    ) -> Iterator[Tensor]:
         """What the decoder attends to, in one piece or in windows."""
-        statistics = SoundStatistics.of(sound, normalised=normalised)
-        if len(sound) <= whole_clip_s * SPEECH_RATE_HZ:
-            features = self.network.audio_encoder.feature_extractor(sound, statistics)
+        if statistics.samples <= whole_clip_s * SPEECH_RATE_HZ:
+            extractor = self.network.audio_encoder.feature_extractor
+            features = extractor(torch.cat(list(sound)), statistics)
             yield self.network.speech(self.network.aligned(features))
             return
-        encoder = WindowedEncoder(
-            self.network, LONG, statistics=statistics, features=feature_count(len(sound))
-        )
-        yield from encoder.hear(sound)
-        yield from encoder.finish()
-
-    def _meshes(
-        self, decoder: Decoder | StaticDecoder, speech: Tensor, start: Tensor
-    ) -> Iterator[Vertices]:
-        hidden = decoder.frames(speech)
-        meshes = self.network.vertice_map_r(hidden) + start
-        yield from meshes.view(len(hidden), -1, 3).cpu().numpy()
+        encoder = WindowedEncoder(self.network, LONG, statistics)
+        for samples in sound:
+            yield from encoder.hear(samples)
 
     def _sound(self, samples: FloatArray) -> Tensor:
         if samples.ndim != 1:

@@ -86,7 +86,7 @@ class StaticStep:
         blank = torch.zeros(BLOCK * config.tokens_per_frame, config.width, device=device)
         self.tables = [torch.zeros_like(table) for table in self.crossed.tables(blank)]
         self.forget()
-        self._graphs: dict[int, Any] = {}
+        self.graphs: dict[int, Any] = {}
         if device.type == "cuda":
             self._record()
             self.forget()
@@ -114,18 +114,14 @@ class StaticStep:
 
     def run(self, count: int) -> None:
         """So many steps over the block's frames, into `hidden_frames`."""
-        if not self._graphs:
+        if not self.graphs:
             for _ in range(count):
                 self.once()
             return
         for _ in range(count // STEPS_AT_ONCE):
-            self._graphs[STEPS_AT_ONCE].replay()
+            self.graphs[STEPS_AT_ONCE].replay()
         for _ in range(count % STEPS_AT_ONCE):
-            self._graphs[1].replay()
-
-    def tell(self) -> None:
-        """From now on tell the device every kernel instead of replaying."""
-        self._graphs = {}
+            self.graphs[1].replay()
 
     def once(self) -> None:
         """One step."""
@@ -159,4 +155,4 @@ class StaticStep:
                 with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                     for _ in range(steps):
                         self.once()
-                self._graphs[steps] = graph
+                self.graphs[steps] = graph

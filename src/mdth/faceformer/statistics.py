@@ -38,13 +38,15 @@ class SoundStatistics:
     def of(cls, samples: Tensor, *, normalised: bool = False) -> Self:
         """The statistics of a whole clip [N]."""
         statistics = cls(normalised=normalised)
-        for start in range(0, len(samples), BLOCK):
-            statistics.hear(samples[start : start + BLOCK])
+        statistics.hear(samples)
         return statistics
 
     def hear(self, samples: Tensor) -> None:
         """Add the next samples [N]."""
-        heard = samples.double()
+        for block in torch.split(samples, BLOCK):
+            self._add(block.double())
+
+    def _add(self, heard: Tensor) -> None:
         self.samples += len(heard)
         self.sum = self.sum + heard.sum()
         self.squares = self.squares + heard.square().sum()

@@ -1,13 +1,11 @@
-"""Sound as it comes -> speech tokens in context, with bounded memory.
+"""A long sound in blocks -> speech tokens in context, with bounded memory.
 
 The transformer of the encoder sees windows on the absolute frame grid: hop h gives the frames
 [h H, (h + 1) H) and is computed from the frames [h H - P, (h + 1) H + L), cut at the clip's ends,
-so how the sound is cut into blocks changes nothing. A window waits until its look-ahead is heard.
+so how the sound is cut into blocks changes nothing.
 
-The CNN runs on each window's new sound alone (it is local but for its group norm) and its features
-are kept while a window needs them. Its statistics are fixed ones if given, which makes the features
-those of the whole clip; otherwise the running ones: over all sound from the start to the end of
-the new sound, so to the end of the window that first needs the features.
+The CNN runs on each window's new sound alone (it is local but for its group norm, which has the
+statistics of the whole clip) and its features are kept while a window needs them.
 """
 
 import math
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdth.faceformer.config import FEATURE_RATE_HZ, Config
+from mdth.faceformer.config import FEATURE_RATE_HZ
 from mdth.faceformer.encoder import HOP, feature_count, sample_count
 from mdth.faceformer.network import Network
 from mdth.faceformer.statistics import SoundStatistics
@@ -25,78 +23,53 @@ from mdth.faceformer.statistics import SoundStatistics
 
 @dataclass(frozen=True)
 class Windows:
-    """Past, hop and look-ahead of the encoder's transformer, in seconds.
-
-    A frame comes out at most `look_ahead_s` after its sound.
-    """
+    """Past, hop and look-ahead of the encoder's transformer, in seconds."""
 
     past_s: float
     hop_s: float
     ahead_s: float
 
-    @property
-    def look_ahead_s(self) -> float:
-        """The first frame of a hop waits for the hop and what lies ahead of it."""
-        return self.hop_s + self.ahead_s
 
-
-STREAM = Windows(past_s=3.0, hop_s=0.6, ahead_s=0.4)
 LONG = Windows(past_s=20.0, hop_s=40.0, ahead_s=20.0)
 
 
 class WindowedEncoder:
-    """One sound's speech tokens, block by block.
+    """One sound's speech tokens, block by block; `statistics` are of all of it."""
 
-    statistics: of the whole clip, where it is known; running ones are gathered without.
-    features: how many the whole clip has, where it is known: then positions are those of the whole
-    clip. Without, frame i lies at feature i * 50 / fps exactly (the whole clip stretches its
-    frames by less than a feature over its length, so that the last meets the last feature).
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        windows: Windows,
-        *,
-        statistics: SoundStatistics | None = None,
-        features: int | None = None,
-    ) -> None:
+    def __init__(self, network: Network, windows: Windows, statistics: SoundStatistics) -> None:
         config = network.config
-        self.network, self.config = network, config
+        self.network, self.config, self.statistics = network, config, statistics
         self.past = round(windows.past_s * config.fps)
         self.hop = max(1, round(windows.hop_s * config.fps))
         self.ahead = round(windows.ahead_s * config.fps)
-        self.known = statistics
-        self.statistics = statistics or SoundStatistics()
-        self.step = _features_per_token(config, features)
+        self.feature_count = feature_count(statistics.samples)
+        self.frames = config.frames(self.feature_count)
+        self.step = FEATURE_RATE_HZ / config.token_rate_hz
+        if config.resamples:
+            # The first and the last frame lie on the first and the last feature.
+            self.step = (self.feature_count - 1) / max(1, self.frames - 1)
         weight = network.audio_feature_map.weight
         self.sound = torch.empty(0, device=weight.device)
-        self.sound_start = self.heard = 0
+        self.sound_start = 0
         self.features = torch.empty(0, config.encoder.conv_dim[-1], device=weight.device)
         self.features_start = self.windows_done = 0
 
     def hear(self, samples: Tensor) -> Iterator[Tensor]:
         """The windows that the next samples [N] complete: [frames * tokens_per_frame, width]."""
         self.sound = torch.cat([self.sound, samples.to(self.sound)])
-        while len(self.sound) + self.sound_start >= sample_count(needed := self._needed()):
+        while self.windows_done * self.hop < self.frames:
+            needed = self._needed()
+            if self.sound_start + len(self.sound) < sample_count(needed):
+                return
             self._advance(needed)
-            yield self._window(end=None)
-
-    def finish(self) -> Iterator[Tensor]:
-        """The windows left when the sound has ended."""
-        end = self.sound_start + len(self.sound)
-        self._gather(end)
-        features = feature_count(end)
-        frames = self.config.frames(features)
-        self._advance(features)
-        while self.windows_done * self.hop < frames:
-            yield self._window(end=frames)
+            yield self._window()
 
     def _needed(self) -> int:
         """Features that the next window reads up to."""
         frames = (self.windows_done + 1) * self.hop + self.ahead
         last = (frames * self.config.tokens_per_frame - 1) * self.step
-        return math.floor(last + 1e-6) + (2 if self.config.resamples else 1)
+        more = 2 if self.config.resamples else 1
+        return min(math.floor(last + 1e-6) + more, self.feature_count)
 
     def _advance(self, needed: int) -> None:
         """Compute the features up to `needed` from the sound at hand."""
@@ -104,26 +77,17 @@ class WindowedEncoder:
         if needed <= first:
             return
         end = sample_count(needed)
-        self._gather(end)
         piece = self.sound[first * HOP - self.sound_start : end - self.sound_start]
         extractor = self.network.audio_encoder.feature_extractor
         self.features = torch.cat([self.features, extractor(piece, self.statistics)])
         self.sound = self.sound[needed * HOP - self.sound_start :].clone()
         self.sound_start = needed * HOP
 
-    def _gather(self, end: int) -> None:
-        """Running statistics up to the sample `end`; none are gathered where they are known."""
-        if self.known is None and end > self.heard:
-            self.statistics.hear(self.sound[self.heard - self.sound_start : end - self.sound_start])
-            self.heard = end
-
-    def _window(self, *, end: int | None) -> Tensor:
-        """The next window's own tokens; `end` is the clip's number of frames, if it has ended."""
+    def _window(self) -> Tensor:
+        """The next window's own tokens."""
         first = self.windows_done * self.hop
-        start, own_end = max(0, first - self.past), first + self.hop
-        stop = own_end + self.ahead
-        if end is not None:
-            own_end, stop = min(own_end, end), min(stop, end)
+        start, own_end = max(0, first - self.past), min(first + self.hop, self.frames)
+        stop = min(own_end + self.ahead, self.frames)
         tokens = self.config.tokens_per_frame
         speech = self.network.speech(self._tokens(start * tokens, stop * tokens))
         self.windows_done += 1
@@ -147,9 +111,3 @@ class WindowedEncoder:
         keep = min(math.floor(token * self.step), self.features_start + len(self.features))
         self.features = self.features[keep - self.features_start :].clone()
         self.features_start = keep
-
-
-def _features_per_token(config: Config, features: int | None) -> float:
-    if features is None or not config.resamples:
-        return FEATURE_RATE_HZ / config.token_rate_hz
-    return (features - 1) / max(1, config.frames(features) - 1)

@@ -4,9 +4,9 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, 
 """What torch raises for a file that is cut off, of another kind, or holds more than tensors."""
 
 Shape = tuple[int, ...]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
@@ -87,25 +88,32 @@ def _is_repeated(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
-def fill(network: nn.Module, weights: dict[str, Tensor], *, source: str) -> None:
-    """Give a network its weights, every name and shape right, in float32; ready to infer.
+def filled(make: Callable[[], Network], weights: dict[str, Tensor], *, source: str) -> Network:
+    """The network that `make` gives, with these weights, in float32 on the CPU; ready to infer.
 
-    network: made on the device "meta" or elsewhere; its tensors are replaced. source: names the
-    file and what it should be, for the error. Raises CheckpointError with the first differences.
+    source: names the file and what it should be, for the error. Raises CheckpointError: not every
+    name and shape is right (with the first differences), or no network can be made.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    try:
+        with torch.device("meta"):
+            network = make()
+    except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise CheckpointError(f"{source}: no network has such sizes ({error})") from error
+    own = network.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
     wrong = differences(expected, {name: tuple(w.shape) for name, w in weights.items()})
     if wrong:
         raise CheckpointError(
             f"{source}: {'; '.join(wrong)}; use the published file that belongs to it"
         )
-    kinds = {name: tensor.is_floating_point() for name, tensor in network.state_dict().items()}
-    other = [name for name, w in weights.items() if w.is_floating_point() != kinds[name]]
-    if other or not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+    if not all(
+        w.is_floating_point() == own[name].is_floating_point() and bool(torch.isfinite(w).all())
+        for name, w in weights.items()
+    ):
         raise CheckpointError(f"{source}: holds numbers that no network has; fetch it again")
     plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
     network.load_state_dict(plain, strict=True, assign=True)
-    network.requires_grad_(False).eval()
+    return network.requires_grad_(False).eval()
 
 
 def differences(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:

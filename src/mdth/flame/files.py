@@ -1,20 +1,14 @@
-"""FLAME's own files, and the plain `.npz` they are converted to once."""
+"""FLAME's own files."""
 
-import hashlib
-import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdth import restricted_pickle
 from mdth.errors import CheckpointError
-from mdth.files.arrays import DAMAGE, Wanted, read_npz
+from mdth.files import pickle
 from mdth.flame.model import Embedding, Flame, FloatArray
-
-log = logging.getLogger("mdth")
 
 LANDMARK_COUNT = 51
 POSE_NUMBERS = 15
@@ -32,10 +26,9 @@ _EMBEDDING = {"triangle": "lmk_face_idx", "corners": "lmk_b_coords"}
 
 
 def read_model(path: Path) -> Flame:
-    """The model of `generic_model.pkl` (2019, 2020, 2023), or of the `.npz` made of it.
+    """The model of `generic_model.pkl` (2019, 2020, 2023).
 
-    The first reading writes the `.npz` beside the pickle. Raises CheckpointError: not that file, or
-    parts whose sizes do not fit each other.
+    Raises CheckpointError: not that file, or parts whose sizes do not fit each other.
     """
     arrays = _arrays(path, _MODEL)
     parents = arrays["parents"]
@@ -50,7 +43,7 @@ def read_model(path: Path) -> Flame:
 
 
 def read_embedding(path: Path) -> Embedding:
-    """The 51 landmarks of `flame_static_embedding.pkl` or its `.npz`. Raises CheckpointError."""
+    """The 51 landmarks of `flame_static_embedding.pkl`. Raises CheckpointError."""
     arrays = _arrays(path, _EMBEDDING)
     triangle = arrays["triangle"].astype(np.intp).ravel()
     corners = np.asarray(arrays["corners"], np.float64)
@@ -63,7 +56,7 @@ def read_embedding(path: Path) -> Embedding:
 
 def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
     """Pose [15] and translation [3] m of the seed's `params.npy`. Raises CheckpointError."""
-    found = restricted_pickle.load(path)
+    found = pickle.load(path)
     try:
         pose = np.asarray(found["pose"], np.float64).ravel()
         translation = np.asarray(found["trans"], np.float64).ravel()
@@ -75,51 +68,17 @@ def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
 
 
 def _arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays of a pickle or `.npz` under our names."""
-    if path.suffix == ".npz":
-        return _plain_arrays(path, names)
-    try:
-        source = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    converted = path.with_suffix(".npz")
-    if converted.is_file():
-        arrays = _plain_arrays(converted, names)
-        if str(arrays["source"]) == source:
-            return arrays
-    found = restricted_pickle.load(path)
-    missing = [name for name in names.values() if name not in _dict(found)]
+    """The arrays of a pickle under our names."""
+    found = pickle.load(path)
+    held = found if isinstance(found, dict) else {}
+    missing = [name for name in names.values() if name not in held]
     if missing:
         raise CheckpointError(f"{path}: no {', '.join(missing)} in it; another model's file?")
-    arrays = {ours: np.asarray(found[theirs]) for ours, theirs in names.items()}
+    arrays = {ours: np.asarray(held[theirs]) for ours, theirs in names.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "iuf":
             raise CheckpointError(f"{path}: {name} holds no numbers; another model's file?")
-    _convert(converted, {**arrays, "source": np.array(source)})
     return arrays
-
-
-def _dict(found: Any) -> dict[Any, Any]:
-    return found if isinstance(found, dict) else {}
-
-
-def _plain_arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        wanted = {name: Wanted(None, kinds="fiu") for name in names}
-        return read_npz(path, {**wanted, "source": Wanted((), kinds="U")})
-    except DAMAGE as error:
-        raise CheckpointError(f"{path}: damaged ({error}); delete it, it is made again") from error
-
-
-def _convert(path: Path, arrays: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part.npz")
-    try:
-        np.savez(part, **arrays)
-        part.replace(path)
-    except OSError as error:
-        log.info("%s is not kept (%s); the pickle is read every time", path, error)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _check_model(model: Flame, path: Path) -> None:

@@ -1,18 +1,25 @@
-"""Stages of the work, each told in one log line when it has ended: how long, how many bytes.
+"""One job's stages: each told in a log line when it has ended, how long and how many bytes.
 
 A line's record carries `stage`, `twin`, `seconds` and `bytes`, which `--log json` prints as such.
+Stages and stopwatch belong to the job that runs in this context, and to threads that were started
+with a copy of it (`contextvars.copy_context`): two jobs in one process do not see each other's.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 log = logging.getLogger("mdth")
 
-_twin: ContextVar[str | None] = ContextVar("twin", default=None)
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class Moved:
@@ -26,7 +33,56 @@ class Moved:
         self.bytes = (self.bytes or 0) + count
 
 
-_open: list[Moved] = []
+class Stopwatch:
+    """Seconds that a job spent in each stage, in all its threads.
+
+    What one stage spends inside another is its own. Stages in different threads overlap, so the sum
+    may exceed the time by the clock on the wall.
+    """
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """So far, with the whole time as `total`."""
+        total = time.perf_counter() - self._started
+        with self._lock:
+            return {
+                name: round(spent, 4) for name, spent in {**self._seconds, "total": total}.items()
+            }
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count some more."""
+        with self._lock:
+            self._seconds[name] += seconds
+
+
+_twin: ContextVar[str | None] = ContextVar("twin", default=None)
+_open: ContextVar[tuple[Moved, ...]] = ContextVar("open", default=())
+_stopwatch: ContextVar[Stopwatch | None] = ContextVar("stopwatch", default=None)
+# What the stages inside this one have spent.
+_inside: ContextVar[list[float] | None] = ContextVar("inside", default=None)
+
+
+@contextmanager
+def job() -> Iterator[Stopwatch]:
+    """A stopwatch for all that runs inside the `with`."""
+    watch = Stopwatch()
+    before = _stopwatch.set(watch)
+    try:
+        yield watch
+    finally:
+        _stopwatch.reset(before)
+
+
+def in_thread(function: Callable[..., Made]) -> Callable[..., Made]:
+    """The function for another thread, where the job's stages go on; called once."""
+    context = copy_context()
+    context.run(_inside.set, None)
+    return partial(context.run, function)
 
 
 @contextmanager
@@ -45,15 +101,46 @@ def current_twin() -> str | None:
 
 
 @contextmanager
+def spent(name: str) -> Iterator[None]:
+    """The job's stopwatch counts the time inside the `with`, stages inside it apart."""
+    watch = _stopwatch.get()
+    if watch is None:
+        yield
+        return
+    outer, inner = _inside.get(), [0.0]
+    before = _inside.set(inner)
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        whole = time.perf_counter() - start
+        _inside.reset(before)
+        watch.add(name, whole - inner[0])
+        if outer is not None:
+            outer[0] += whole
+
+
+def each(name: str, items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; the time it takes to get them is spent in the stage."""
+    end = object()
+    while True:
+        with spent(name):
+            item = next(items, end)
+        if item is end:
+            return
+        yield item  # type: ignore[misc]
+
+
+@contextmanager
 def stage(name: str) -> Iterator[Moved]:
     """Tell the stage when the `with` ends well; an error is told by who meets it."""
     moved = Moved()
-    _open.append(moved)
+    before = _open.set((*_open.get(), moved))
     start = time.perf_counter()
     try:
         yield moved
     finally:
-        _open.remove(moved)
+        _open.reset(before)
     tell(name, seconds=time.perf_counter() - start, moved=moved.bytes)
 
 
@@ -63,8 +150,8 @@ def size_below(folder: Path) -> int:
 
 
 def count(moved: int) -> None:
-    """Bytes went to or came from a store: they belong to the stages that are open."""
-    for stage_open in list(_open):
+    """Bytes went to or came from a store: they belong to the stages that are open here."""
+    for stage_open in _open.get():
         stage_open.add(moved)
 
 

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, groupby
 from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
@@ -91,19 +91,18 @@ def decode_blocks(
     """
     with open_media(path) as container:
         stream = _sound_stream(container, path)
-        growth = Growth(path, path.stat().st_size)
-        converter = _Converter(rate_hz or stream.rate, layout, growth)
+        rate_hz = rate_hz or stream.rate
         damaged: list[str] = []
-        pieces = _presented(container, stream, path, converter, damaged)
+        frames = _placed(container, stream, path, damaged)
         count = 0
-        for block in _regroup(pieces, round(BLOCK_S * converter.rate_hz)):
+        for block in _regroup(_converted(frames, rate_hz, layout), round(BLOCK_S * rate_hz)):
             count += block.shape[1]
             yield block
         if not count:
             why = f" ({damaged[0]})" if damaged else ""
             raise UnreadableMedia(f"{path}: no sound could be decoded{why}")
         if warn:
-            _warn(path, count / converter.rate_hz, _declared_s(container, stream), len(damaged))
+            _warn(path, count / rate_hz, _declared_s(container, stream), len(damaged))
 
 
 def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
@@ -129,33 +128,35 @@ def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
     return container.duration / 1e6 if container.duration else None
 
 
-def _presented(
-    container: InputContainer,
-    stream: AudioStream,
-    path: Path,
-    converter: "_Converter",
-    damaged: list[str],
-) -> Iterator[FloatArray]:
-    """Pieces [C,n] that lie end to end from presentation time 0."""
+def _placed(
+    container: InputContainer, stream: AudioStream, path: Path, damaged: list[str]
+) -> Iterator[AudioFrame]:
+    """Decoded frames with their presentation times in samples of their own rate."""
+    growth = Growth(path, path.stat().st_size)
     zero = start_time(container)
-    clock = Fraction(0)  # presentation time of the next decoded sample, seconds
-    for frame in _decoded(container, stream, damaged):
-        _check_sane(frame.sample_rate, frame.layout.nb_channels, path)
-        converter.layout = converter.layout or frame.layout.name
+    clock = Fraction(0)  # where the next frame follows, seconds
+    kind: tuple[str, str, int] | None = None
+    for decoded in _decoded(container, stream, damaged):
+        _check_sane(decoded.sample_rate, decoded.layout.nb_channels, path)
         start = clock
-        if frame.pts is not None and frame.time_base:
-            start = frame.pts * frame.time_base - zero
-        late = float(start - clock)
-        smallest = GAP_S if converter.fed else 1e-6
-        if smallest < late <= LONGEST_GAP_S:
-            yield from converter.silence_until(start)
-            clock = start
-        skip = round(-late * frame.sample_rate) if late < -smallest else 0
-        part = _part(frame, skip, _shown(frame, stream))
-        if part is not None:
-            yield from converter.feed(part)
-            clock += Fraction(part.samples, frame.sample_rate)
-    yield from converter.flush()
+        if decoded.pts is not None and decoded.time_base:
+            start = decoded.pts * decoded.time_base - zero
+        if start - clock > LONGEST_GAP_S:
+            start = clock
+        frame = _shown(decoded, stream)
+        if frame is None or clock - start > LONGEST_GAP_S:
+            continue
+        rate_hz, late = frame.sample_rate, start - clock
+        placed = kind != _kind(frame) or abs(late) > GAP_S  # else it follows at once
+        silent = round(max(late, Fraction(0)) * rate_hz) if placed else 0
+        growth.add(frame.samples + silent, channels=frame.layout.nb_channels, rate_hz=rate_hz)
+        clock = (start if placed else clock) + Fraction(frame.samples, rate_hz)
+        frame.pts, frame.time_base, kind = (
+            round(start * rate_hz),
+            Fraction(1, rate_hz),
+            _kind(frame),
+        )
+        yield frame
 
 
 def _decoded(
@@ -197,78 +198,65 @@ def _warn(path: Path, decoded_s: float, declared_s: float | None, damaged: int) 
         )
 
 
-class _Converter:
-    """Decoded frames to float32 [C,n] at one rate and layout, whatever the frames change to.
+def _converted(
+    frames: Iterator[AudioFrame], rate_hz: int, layout: str | None
+) -> Iterator[FloatArray]:
+    """Float32 pieces [C,n] at one rate and layout, end to end from time 0; holes are silent.
 
-    They are interleaved first because of `PYAV_PLANES`.
+    They are interleaved in between because of `PYAV_PLANES`.
     """
-
-    def __init__(self, rate_hz: int, layout: str | None, growth: Growth) -> None:
-        self.rate_hz = rate_hz
-        self.layout = layout
-        self.growth = growth
-        self.fed = False
-        self._written = 0
-        self._resampler: AudioResampler | None = None
-        self._input: tuple[str, str, int] | None = None
-
-    def feed(self, frame: AudioFrame) -> Iterator[FloatArray]:
-        """Convert one frame; its time stamp is not looked at."""
-        self.fed = True
-        channels = frame.layout.nb_channels
-        self.growth.add(frame.samples, channels=channels, rate_hz=frame.sample_rate)
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._input:
-            yield from self.flush()
-            self._resampler = AudioResampler("flt", self.layout, self.rate_hz)
-            self._input = kind
-        frame.pts = None
-        assert self._resampler is not None
-        yield from self._count(self._resampler.resample(frame))
-
-    def flush(self) -> Iterator[FloatArray]:
-        """What the resampler still holds."""
-        if self._resampler is not None:
-            yield from self._count(self._resampler.resample(None))
-        self._resampler = self._input = None
-
-    def silence_until(self, time_s: Fraction) -> Iterator[FloatArray]:
-        """Silence up to a presentation time."""
-        yield from self.flush()
-        missing = round(time_s * self.rate_hz) - self._written
-        if missing > 0 and self.layout is not None:
-            self._written += missing
-            channels = av.AudioLayout(self.layout).nb_channels
-            self.growth.add(missing, channels=channels, rate_hz=self.rate_hz)
-            yield np.zeros((channels, missing), np.float32)
-
-    def _count(self, frames: list[AudioFrame]) -> Iterator[FloatArray]:
-        for frame in frames:
-            self._written += frame.samples
-            values = cast(FloatArray, frame.to_ndarray()).reshape(-1, frame.layout.nb_channels).T
-            yield np.clip(np.nan_to_num(values, nan=0.0), -LOUDEST, LOUDEST)
+    written = 0
+    for (kind, given, given_hz), alike in groupby(frames, _kind):
+        layout = layout or given
+        graph = av.filter.Graph()
+        # Its times are in samples that come in, 1e-6 s the least that is filled at the start.
+        first = round(Fraction(written * given_hz, rate_hz))
+        filled = f"async=1:min_comp=1e-6:min_hard_comp={GAP_S}:first_pts={first}"
+        form = f"sample_fmts=flt:sample_rates={rate_hz}:channel_layouts={layout}"
+        graph.link_nodes(
+            graph.add_abuffer(
+                sample_rate=given_hz, format=kind, layout=given, time_base=Fraction(1, given_hz)
+            ),
+            graph.add("aresample", f"{rate_hz}:{filled}"),
+            graph.add("aformat", form),
+            graph.add("abuffersink"),
+        ).configure()
+        for frame in chain(alike, [None]):
+            graph.push(frame)
+            for piece in _pulled(graph):
+                written += piece.samples
+                values = cast(FloatArray, piece.to_ndarray())
+                values = values.reshape(-1, piece.layout.nb_channels).T
+                yield np.clip(np.nan_to_num(values, nan=0.0), -LOUDEST, LOUDEST)
 
 
-def _shown(frame: AudioFrame, stream: AudioStream) -> int:
-    """How many samples of the frame belong to the sound: at the end of an MP4 some are padding."""
+def _kind(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
+    """What has come through by now."""
+    while True:
+        try:
+            piece = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        yield cast(AudioFrame, piece)
+
+
+def _shown(frame: AudioFrame, stream: AudioStream) -> AudioFrame | None:
+    """What of the frame belongs to the sound: at the end of an MP4 some is padding."""
     if frame.pts is None or not frame.duration or not stream.duration or not stream.time_base:
-        return frame.samples
+        return frame
     last = frame.pts + frame.duration >= stream.duration + (stream.start_time or 0)
     exact = stream.time_base <= Fraction(1, frame.sample_rate)
-    if not last or not exact:
-        return frame.samples
-    return min(frame.samples, round(frame.duration * stream.time_base * frame.sample_rate))
-
-
-def _part(frame: AudioFrame, start: int, stop: int) -> AudioFrame | None:
-    """Samples `start` to `stop` of the frame, None if that is nothing."""
-    if start >= stop:
-        return None
-    whole = start == 0 and stop == frame.samples
-    if whole or (frame.format.is_planar and frame.layout.nb_channels >= PYAV_PLANES):
+    count = round(frame.duration * stream.time_base * frame.sample_rate)
+    planar, channels = frame.format.is_planar, frame.layout.nb_channels
+    if not last or not exact or count >= frame.samples or (planar and channels >= PYAV_PLANES):
         return frame
-    step = 1 if frame.format.is_planar else frame.layout.nb_channels
-    values = frame.to_ndarray()[:, start * step : stop * step].copy()
+    if count <= 0:
+        return None
+    values = frame.to_ndarray()[:, : count * (1 if planar else channels)].copy()
     part = AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)
     part.sample_rate = frame.sample_rate
     return part

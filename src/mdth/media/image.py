@@ -150,3 +150,12 @@ def _to_srgb(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
         log.debug("%s: colour profile ignored (%s)", path, error)
         return image
     return converted or image
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its content."""
+    try:
+        read_image(path, max_size=64)
+    except UnreadableMedia:
+        return False
+    return True

@@ -6,11 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ, Speech, original_name
+from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ, Speech, original_name
 from mdth.errors import SpeechTooShort, StorageError
 from mdth.media.audio import read_blocks
-
-SHORTEST_S = 0.3
 
 
 def prepare_speech(path: Path, folder: Path) -> Speech:
@@ -24,17 +22,24 @@ def prepare_speech(path: Path, folder: Path) -> Speech:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             count = _write_samples(path, file)
-        if count >= SHORTEST_S * SPEECH_RATE_HZ:
-            shutil.copyfile(path, original)
-            return Speech.load(folder)
+        if count < SHORTEST_S * SPEECH_RATE_HZ:
+            target.unlink()
+        check_length(count, f"{path}: ")
+        shutil.copyfile(path, original)
+        return Speech.load(folder)
     except OSError as error:
         raise StorageError(
             f"{folder}: cannot be written ({error.strerror}); free some space or set MDTH_HOME"
         ) from error
-    target.unlink()
-    raise SpeechTooShort(
-        f"{path}: only {count / SPEECH_RATE_HZ:.2f} s of sound; at least {SHORTEST_S} s are needed"
-    )
+
+
+def check_length(samples: int, where: str = "") -> None:
+    """Refuse a speech of under 0.3 s, given in samples at 16 kHz. Raises SpeechTooShort."""
+    if samples < SHORTEST_S * SPEECH_RATE_HZ:
+        raise SpeechTooShort(
+            f"{where}the speech lasts {samples / SPEECH_RATE_HZ:.2f} s; at least {SHORTEST_S} s "
+            "are needed"
+        )
 
 
 def _write_samples(path: Path, file: BinaryIO) -> int:

@@ -1,7 +1,6 @@
 """How loud the speech is, one value for each video frame."""
 
 import math
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,18 +17,30 @@ def level_db(samples: FloatArray) -> float:
     return max(FLOOR_DB, 10 * math.log10(power + 1e-12))
 
 
-def loudness(blocks: Iterable[FloatArray], *, fps: float) -> Iterator[float]:
+class Loudness:
     """Level in dB of each video frame's own sound, from blocks of 16 kHz samples of any size.
 
     Gives round(duration * fps) values, at least 1. Holds no more than a block and a frame.
     """
-    held = np.zeros(0, np.float32)
-    start = heard = frame = 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        heard += len(block)
-        while (end := round((frame + 1) * SPEECH_RATE_HZ / fps)) <= heard:
-            yield level_db(held[: end - start])
-            held, start, frame = held[end - start :], end, frame + 1
-    if frame < max(1, round(heard / SPEECH_RATE_HZ * fps)):
-        yield level_db(held)
+
+    def __init__(self, *, fps: float) -> None:
+        self._fps = fps
+        self._held = np.zeros(0, np.float32)
+        self._start = self._heard = self._frame = 0
+
+    def feed(self, block: FloatArray) -> list[float]:
+        """The levels of the frames whose sound is whole now."""
+        self._held = np.concatenate([self._held, block])
+        self._heard += len(block)
+        levels = []
+        while (end := round((self._frame + 1) * SPEECH_RATE_HZ / self._fps)) <= self._heard:
+            levels.append(level_db(self._held[: end - self._start]))
+            self._held, self._start = self._held[end - self._start :], end
+            self._frame += 1
+        return levels
+
+    def finish(self) -> list[float]:
+        """The level of a last frame whose sound ended early, if there is one."""
+        if self._frame < max(1, round(self._heard / SPEECH_RATE_HZ * self._fps)):
+            return [level_db(self._held)]
+        return []

@@ -1,6 +1,7 @@
 """Head, eyes and brows for each video frame: still or generated."""
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -10,7 +11,9 @@ from mdth.artefacts import FloatArray
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.face.smoothing import smoothstep
 from mdth.face.topology import BROWS
+from mdth.motion.energy import FLOOR_DB, Loudness
 from mdth.motion.idle import Accents, Blinks, Drift, Glances
+from mdth.options import MotionOptions
 
 # Generated motion: standard deviations of yaw, pitch, roll (degrees) and x, y, z (eye distances).
 DRIFT = np.array([1.5, 1.0, 0.8, 0.008, 0.006, 0.01])
@@ -54,7 +57,7 @@ def generated(
 ) -> Iterator[HeadState]:
     """Natural small motion for a speech, one state for each value of `energy`.
 
-    energy: level in dB of each frame's sound (see `motion.energy.loudness`); a frame's state
+    energy: level in dB of each frame's sound (see `motion.energy.Loudness`); a frame's state
     uses only values up to its own. The first state is the portrait's own pose; in silence the head
     calms down. Blinks, glances and drift depend on the seed and time alone, not on fps or sound.
     amount: of the head's motion. blink_rate: relative to the usual one. 0 turns either off.
@@ -81,3 +84,33 @@ def generated(
             gaze,
             brows,
         )
+
+
+class SpokenHead:
+    """`generated` for a speech that comes in blocks: one state after the other, for ever."""
+
+    def __init__(self, options: MotionOptions) -> None:
+        self._loudness, self._levels = Loudness(fps=options.fps), deque[float]()
+        self._states = generated(
+            self._each_level(),
+            fps=options.fps,
+            seed=options.random_seed,
+            amount=options.motion,
+            blink_rate=options.blink,
+        )
+
+    def hear(self, block: FloatArray) -> None:
+        """The next samples, mono, 16 kHz."""
+        self._levels.extend(self._loudness.feed(block))
+
+    def end(self) -> None:
+        """The sound has ended."""
+        self._levels.extend(self._loudness.finish())
+
+    def __iter__(self) -> Iterator[HeadState]:
+        """The states of the frames, in order; take none whose sound was not heard."""
+        return self._states
+
+    def _each_level(self) -> Iterator[float]:
+        while True:
+            yield self._levels.popleft() if self._levels else FLOOR_DB

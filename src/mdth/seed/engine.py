@@ -5,158 +5,128 @@ slowly.
 """
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from mdth.artefacts import Files, FloatArray, Frame, Portrait
-from mdth.devices import CPU, count_gpus, torch_devices
-from mdth.errors import CheckpointError
-from mdth.face.crop import Crop
+from mdth import devices
+from mdth.artefacts import Files, Portrait
+from mdth.engine import IMAGE, VIDEO, Need, Progress, Source
+from mdth.face.find import TRACKER, clip_frames, find_portrait
+from mdth.face.find import needs as face_needs
 from mdth.files import assets
-from mdth.film import (
-    FRAMES_AHEAD,
-    PAINTERS,
-    TRACKER,
-    Progress,
-    Scene,
-    doubled,
-    generated_heads,
-    usable,
-)
-from mdth.flow import Clock, side_by_side
-from mdth.log.stages import stage
-from mdth.media.video import probe_video, read_frames
+from mdth.log.stages import spent, stage
+from mdth.media.video import probe_video
 from mdth.options import Options
-from mdth.scene import counted, frame_count
-from mdth.seed import head, landmarks, moves
-from mdth.seed import networks as seed_networks
+from mdth.seed import artefacts, landmarks
 from mdth.seed.artefacts import SeedClip, SeedStill
 from mdth.seed.clip import prepare_clip
-from mdth.seed.drive import Driving, SeedDriver
-from mdth.seed.eyes import NUMBERS
-from mdth.seed.files import SeedFiles, seed_files
+from mdth.seed.files import SeedFiles, package_needs, seed_files
 from mdth.seed.fit import Fitter
-from mdth.seed.moves import Move
-from mdth.seed.paste import Paster
+from mdth.seed.networks import Networks
 from mdth.seed.reader import FaceReader
+from mdth.seed.session import SeedSession
 from mdth.seed.still import prepare_still
 
 log = logging.getLogger("mdth")
 
 
 @dataclass(frozen=True)
-class SeedScene:
-    """What the seed's engine films: the source, and the clip that moves it, if any."""
+class SeedAvatar:
+    """The portrait, what the networks see of it, and the clip that moves it, if any."""
 
+    portrait: Portrait
     still: SeedStill
-    clip: SeedClip | None
+    clip: SeedClip | None = None
+    engine: ClassVar[str] = "seed"
 
-    def save(self, image: Path, video: Path) -> None:
-        """Write the source into the folder `image`, the clip into `video`."""
-        self.still.save(image)
+    def save(self, folder: Path) -> None:
+        """Write `image` and `video` below `folder`."""
+        self.portrait.save(folder / IMAGE)
+        self.still.save(folder / IMAGE)
         if self.clip:
-            self.clip.save(video)
-
-    @classmethod
-    def load(cls, image: Files, video: Files) -> Self:
-        """Read what `save` wrote. Raises ArtefactError."""
-        return cls(SeedStill.load(image), SeedClip.load(video) if video else None)
+            self.clip.save(folder / VIDEO)
 
 
-@stage("prepare still and clip")
-def prepare(
-    portrait: Portrait, video: Path | None, *, n_gpus: int, progress: Progress | None = None
-) -> SeedScene:
-    """Crop, landmarks, fit and head pose of a portrait and a clip.
+class Seed:
+    """Keeps the networks of the last session while nobody uses them."""
 
-    Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
-    """
-    reader = _reader(seed_files(), torch_devices(n_gpus)[0])
-    still = prepare_still(portrait, reader)
-    if video is None:
-        return SeedScene(still, None)
-    info, tracker = probe_video(video), assets.path(TRACKER)
+    name = "seed"
+    libraries: tuple[str, ...] = ("torch", "eos-py")
 
-    def read() -> Iterator[Frame]:
-        frames = read_frames(video)
-        return counted(frames, frame_count(info), progress) if progress else frames
+    def __init__(self) -> None:
+        self._networks = Networks()
 
-    return SeedScene(still, prepare_clip(read, float(info.fps), reader, model=tracker))
+    def needs(self, options: Options) -> Sequence[Need]:
+        """The owner's checkpoints, the extra's packages, and what finding a face reads."""
+        return [*face_needs(), *seed_files().needs(), *package_needs(), *landmarks.needs()]
+
+    def prepare(
+        self, source: Source, options: Options, *, progress: Progress | None = None
+    ) -> SeedAvatar:
+        """Crop, landmarks, fit and head pose of a face and a clip.
+
+        Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
+        """
+        portrait = find_portrait(source, options.portrait)
+        with stage("prepare still and clip"):
+            reader = _reader(seed_files(), devices.torch_devices(options.engine.n_gpus)[0])
+            still = prepare_still(portrait, reader)
+            moving = None if options.motion.still else source.clip
+            clip = _clip(moving, reader, progress) if moving else None
+        return SeedAvatar(portrait, still, clip)
+
+    def saved(self, source: Source) -> list[str]:
+        """The names of an avatar's files."""
+        ours = ("person.png", "portrait.npz", "portrait.png", artefacts.PICTURE, artefacts.STILL)
+        names = [f"{IMAGE}/{name}" for name in ours]
+        return [*names, *([f"{VIDEO}/{artefacts.CLIP}"] if source.clip else [])]
+
+    def load(self, files: Mapping[str, Files]) -> SeedAvatar:
+        """What `save` wrote. Raises ArtefactError."""
+        image, video = files[IMAGE], files[VIDEO]
+        clip = SeedClip.load(video) if video else None
+        return SeedAvatar(Portrait.load(image), SeedStill.load(image), clip)
+
+    def traits(self) -> dict[str, str]:
+        """Who reads the landmarks."""
+        return {"landmarks": landmarks.reader_name()}
+
+    def open(
+        self, avatar: SeedAvatar, options: Options, *, pool: Executor | None = None
+    ) -> SeedSession:
+        """A session, on as many GPUs as there are and were asked for, else on the CPU."""
+        devices.check(options.engine.n_gpus)
+        chosen = devices.torch_devices(options.engine.n_gpus)
+        if chosen[0] == devices.CPU:
+            log.warning(
+                "the seed's engine runs on the CPU, slowly; the embedded one is made for it"
+            )
+            if options.engine.n_gpus and devices.count_gpus():
+                log.warning("there is a GPU, but this torch cannot use it; install one for CUDA")
+        with spent("load"):
+            speech = self._networks.speech(seed_files(), chosen[0])
+        renderers = self._networks.renderers(seed_files(), chosen)
+        return SeedSession(avatar, options, speech, renderers, pool=pool)
+
+    def close(self) -> None:
+        """Drop the networks."""
+        self._networks.close()
+
+
+def _clip(path: Path, reader: FaceReader, progress: Progress | None) -> SeedClip:
+    info = probe_video(path)
+    model = assets.path(TRACKER)
+    return prepare_clip(
+        lambda: clip_frames(path, info, progress), float(info.fps), reader, model=model
+    )
 
 
 def _reader(files: SeedFiles, device: str) -> FaceReader:
-    from mdth.bfv2v.checkpoint import load_headpose
+    from mdth.bfv2v.export import load_headpose
 
     fitter = Fitter.load(files.landmark)
     network = load_headpose(files.headpose, files.config).to(device)
     return FaceReader(landmarks.reader(device), fitter, lambda pictures: network.poses(pictures).R)
-
-
-def frames(
-    scene: Scene, seed: SeedScene, options: Options, *, clock: Clock
-) -> Generator[Frame, None, None]:
-    """The video's frames, RGB uint8 [256,256,3], or of the portrait's size with `paste`.
-
-    Raises SpeechTooShort, UnreadableMedia, CheckpointError, MissingDependency.
-    """
-    files, devices = seed_files(), torch_devices(scene.n_gpus)
-    if devices[0] == CPU:
-        log.warning("the seed's engine runs on the CPU, slowly; --engine embedded is made for it")
-        if scene.n_gpus and count_gpus():
-            log.warning("there is a GPU, but this torch cannot use it; install one made for CUDA")
-    with clock.stage("load"):
-        speech = seed_networks.speech(files, devices[0])
-        driver = SeedDriver(seed.still.faces, amplitude=options.mouth)
-    blocks = clock.each("read speech", usable(scene.blocks, options.limit_s))
-    for_mesh, for_energy = doubled(blocks, wanted=not (options.still or seed.clip))
-    spoken = clock.each("speech to mesh", speech.landmarks(for_mesh, options.fps))
-    states = _moves(seed, for_energy, options)
-    driving = clock.each("retarget", map(driver.drive, spoken, states))
-    made = clock.each("render", render(seed.still, driving, files=files, devices=devices))
-    if options.paste:
-        paster = Paster(scene.portrait.image, Crop(seed.still.crop))
-        pasted = side_by_side(paster.paste, made, workers=PAINTERS, depth=FRAMES_AHEAD)
-        made = clock.each("paste", pasted)
-    yield from made
-
-
-def _moves(seed: SeedScene, blocks: Iterable[FloatArray], options: Options) -> Iterator[Move]:
-    source, fps = seed.still.faces, options.fps
-    if options.still:
-        return moves.still()
-    if seed.clip:
-        basis = read_eye_basis(seed_files().eye_pca)
-        amounts = {"amount": options.motion, "blink_rate": options.blink}
-        return head.from_clip(seed.clip, source, basis, fps=fps, **amounts)
-    return moves.generated(generated_heads(blocks, options), source)
-
-
-def read_eye_basis(path: Path) -> FloatArray:
-    """V [72,K] of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
-    from mdth.files.state_dict import DAMAGED, load
-
-    try:
-        found = load(path)
-        basis: FloatArray = found[2].double().numpy()
-    except DAMAGED as error:
-        raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error
-    if basis.ndim != 2 or basis.shape[0] != NUMBERS:
-        raise CheckpointError(f"{path}: V is {basis.shape}, not [{NUMBERS}, components]")
-    return basis
-
-
-def render(
-    still: SeedStill, driving: Iterable[Driving], *, files: SeedFiles, devices: Sequence[str]
-) -> Iterator[Frame]:
-    """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same for any `devices`."""
-    from mdth.bfv2v.devices import Source
-    from mdth.bfv2v.landmarks import SCALE, Landmarks
-
-    def seen(face: Driving) -> Landmarks:
-        return Landmarks(face.landmarks / SCALE, face.view, SCALE)
-
-    shown = Source(still.picture.copy(), seen(SeedDriver(still.faces).source))
-    with seed_networks.renderers(files, devices) as ready:
-        yield from ready.frames(shown, map(seen, driving))

@@ -5,10 +5,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mdth.config import config
-from mdth.faceformer import flame_speech
+from mdth.engine import PREPARE, SPEAK, Need
+from mdth.faceformer.files import flame_files
 from mdth.files import assets
 from mdth.seed.eos_files import NAMES
 
+MEND = "put its owner's checkpoints there, or use --engine embedded"
+INSTALL = "pip install 'mdth[seed]'"
 # Modules of the extra `seed`, and the packages they come in.
 PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}
 CONFIGS, USUAL_CONFIG = "vox-256-renderer_v16*.yaml", "vox-256-renderer_v16.yaml"
@@ -56,15 +59,20 @@ class SeedFiles:
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        return [*flame_speech.files(self.common), self.generator, self.config, self.eye_pca]
+        return [*flame_files(self.common), self.generator, self.config, self.eye_pca]
 
-    def needed(self) -> list[Path]:
+    def needs(self) -> list[Need]:
         """Every file, once."""
-        return list(dict.fromkeys([*self.for_preparing(), *self.for_frames()]))
-
-    def missing(self) -> list[Path]:
-        """Those that are not there."""
-        return [path for path in self.needed() if not path.is_file()]
+        preparing, frames = set(self.for_preparing()), set(self.for_frames())
+        found = []
+        for path in dict.fromkeys([*self.for_preparing(), *self.for_frames()]):
+            used = {PREPARE: path in preparing, SPEAK: path in frames}
+            stages = frozenset(name for name, wanted in used.items() if wanted)
+            problem = "" if path.is_file() else f"{path}: missing"
+            found.append(
+                Need(path.relative_to(self.common).as_posix(), path, stages, MEND, problem)
+            )
+        return found
 
 
 def seed_files() -> SeedFiles:
@@ -72,6 +80,10 @@ def seed_files() -> SeedFiles:
     return SeedFiles((config().home / assets.FOLDER).parent)
 
 
-def missing_packages() -> list[str]:
-    """Packages of the extra `seed` that are not installed."""
-    return [package for module, package in PACKAGES.items() if find_spec(module) is None]
+def package_needs() -> list[Need]:
+    """The packages of the extra `seed`."""
+    stages = frozenset({PREPARE, SPEAK})
+    return [
+        Need(package, None, stages, INSTALL, "" if find_spec(module) else "not installed")
+        for module, package in PACKAGES.items()
+    ]

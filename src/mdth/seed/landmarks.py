@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
+from mdth.engine import PREPARE, Need
 from mdth.face import landmarks68
 
 log = logging.getLogger("mdth")
@@ -37,6 +38,12 @@ def reader_files() -> list[Path]:
     """The network's file where face-alignment reads the landmarks; none where our mesh does."""
     found = weights() if find_spec("face_alignment") else None
     return [found] if found and found.is_file() else []
+
+
+def needs() -> list[Need]:
+    """The network's file where it is there; nobody lacks it."""
+    stages = frozenset({PREPARE})
+    return [Need(path.name, path, stages, "") for path in reader_files()]
 
 
 def reader_name() -> str:

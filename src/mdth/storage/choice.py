@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from natsort import natsort_keygen, ns
 
 from mdth.errors import InputError
+from mdth.storage.plain import Entry
 
 log = logging.getLogger("mdth")
 
@@ -15,15 +16,6 @@ CONTROL = ("Cc", "Cs", "Zl", "Zp")
 LONGEST_NAME = 200  # bytes; names of files being written are longer by up to 50
 
 _natural = natsort_keygen(alg=ns.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A file that may be used; size in bytes. is_link: it leads elsewhere."""
-
-    name: str
-    size: int
-    is_link: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +34,12 @@ class Choice:
     skipped: tuple[Skipped, ...]
 
 
-def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+def in_order(candidates: Iterable[Entry]) -> list[Entry]:
     """By natural order of name, case aside: 2.wav before 10.wav."""
     return sorted(candidates, key=lambda candidate: (_natural(candidate.name), candidate.name))
 
 
-def choose(candidates: Iterable[Candidate], readable: Callable[[str], None]) -> Choice:
+def choose(candidates: Iterable[Entry], readable: Callable[[str], None]) -> Choice:
     """The first readable file by natural order of name; hidden and empty files are skipped.
 
     readable: called with a name, raises InputError when the file cannot be used; not called again
@@ -75,7 +67,7 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _why_not(candidate: Candidate, readable: Callable[[str], None], chosen: str | None) -> str:
+def _why_not(candidate: Entry, readable: Callable[[str], None], chosen: str | None) -> str:
     if candidate.name.startswith("."):
         return "hidden"
     if candidate.is_link:

@@ -1,12 +1,21 @@
-"""What can go wrong with a store: whether it may pass, and what to do about it."""
+"""What can go wrong with a store: what it means, whether it may pass, and what to do about it."""
 
 import errno
-import importlib
+import html
+import logging
+import random
 import re
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from mdth.errors import StorageError
 from mdth.log.redact import redacted
+from mdth.storage.settings import S3Settings
+
+log = logging.getLogger("mdth")
 
 LONGEST_SAID = 300
 
@@ -14,6 +23,7 @@ CLOCK = "set this machine's clock (NTP), then run again"
 EXPIRED = "renew the credentials (AWS_SESSION_TOKEN and keys, or the login that made them)"
 KEYS = "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE)"
 BUCKET = "create the bucket, or check MDTH_STORE and MDTH_S3_ENDPOINT"
+REGION = "set AWS_REGION to the bucket's region, or check MDTH_S3_ENDPOINT"
 DENIED = "ask for permission to list, read and write there, or check the credentials"
 NAME = "check MDTH_STORE and the name"
 REACH = "check that the store can be reached (MDTH_STORE, MDTH_S3_ENDPOINT)"
@@ -23,62 +33,55 @@ SPACE = "free some space, then run again"
 LOCAL = "check the disk and MDTH_STORE"
 
 ADVICE = {
-    "RequestTimeTooSkewed": CLOCK,
-    "RequestExpired": CLOCK,
-    "ExpiredToken": EXPIRED,
-    "TokenRefreshRequired": EXPIRED,
-    "InvalidToken": EXPIRED,
-    "InvalidAccessKeyId": KEYS,
-    "SignatureDoesNotMatch": KEYS,
-    "AuthorizationHeaderMalformed": KEYS,
-    "NoSuchBucket": BUCKET,
-    "InvalidBucketName": BUCKET,
-    "PermanentRedirect": BUCKET,
-    "NoSuchKey": NAME,
-    "404": NAME,
-    "AccessDenied": DENIED,
-    "AllAccessDisabled": DENIED,
-    "403": DENIED,
-    "InsufficientStorage": SPACE,
-    "507": SPACE,
-    "QuotaExceeded": SPACE,
+    **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), CLOCK),
+    **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired", "InvalidToken"), EXPIRED),
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch"), KEYS),
+    **dict.fromkeys(("AuthorizationHeaderMalformed", "PermanentRedirect", "301"), REGION),
+    **dict.fromkeys(("NoSuchBucket", "InvalidBucketName"), BUCKET),
+    **dict.fromkeys(("NoSuchKey", "404"), NAME),
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), DENIED),
+    **dict.fromkeys(("InsufficientStorage", "507", "QuotaExceeded"), SPACE),
 }
 
-# What S3 servers, and gateways before them, say when the same request may succeed a moment later.
+# What servers, and gateways before them, say when the same request may succeed a moment later.
+BUSY = ("ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests")
+MEANWHILE = ("PreconditionFailed", "412", "InvalidRange", "416")
 PASSING = {
-    "InternalError": "the server failed",
-    "ServiceUnavailable": "the server is busy",
-    "SlowDown": "the server is busy",
-    "Throttling": "the server is busy",
-    "ThrottlingException": "the server is busy",
-    "RequestLimitExceeded": "the server is busy",
-    "TooManyRequests": "the server is busy",
+    **dict.fromkeys((*BUSY, "RequestLimitExceeded", "429", "503"), "the server is busy"),
+    **dict.fromkeys(("InternalError", "500"), "the server failed"),
+    **dict.fromkeys(MEANWHILE, "the file was replaced meanwhile"),
+    **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch"), "a damaged upload arrived"),
+    "IncompleteBody": "half an upload arrived",
     "RequestTimeout": "the server did not get the whole request in time",
     "OperationAborted": "another request is under way",
-    "BadDigest": "a damaged upload arrived",
-    "IncompleteBody": "half an upload arrived",
-    "XAmzContentSHA256Mismatch": "a damaged upload arrived",
-    "PreconditionFailed": "the file was replaced meanwhile",
-    "412": "the file was replaced meanwhile",
-    "416": "the file was replaced meanwhile",
-    "InvalidRange": "the file was replaced meanwhile",
-    "429": "the server is busy",
-    "500": "the server failed",
     "502": "a gateway failed",
-    "503": "the server is busy",
     "504": "a gateway timed out",
 }
+
+Answer = TypeVar("Answer")
 
 
 class Damaged(OSError):
     """What arrived is not what was asked for; another attempt may do better."""
 
 
+class Failed(StorageError):
+    """A call that failed for good; `code` is the server's for it, "" if none answered."""
+
+    def __init__(self, said: str, code: str = "") -> None:
+        super().__init__(said)
+        self.code = code
+
+
+class NotThere(Failed):
+    """The store answered that it has no such file."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What was said, without secrets; what to do; whether it may pass by itself.
 
-    code: S3's for it, "" if no server answered. missing: the store has no such file.
+    code: the server's for it, "" if none answered. missing: the store has no such file.
     """
 
     said: str
@@ -88,102 +91,120 @@ class Fault:
     missing: bool = False
 
 
-def failures() -> tuple[type[BaseException], ...]:
-    """What a store can raise; the S3 libraries' own only if they are installed."""
-    # A server that always redirects is followed by the S3 library until the stack is full.
-    found: list[type[BaseException]] = [OSError, RecursionError]
-    for module, names in _LIBRARY_ERRORS.items():
-        try:
-            found += [getattr(importlib.import_module(module), name) for name in names]
-        except ImportError:
-            continue
-    return tuple(found)
+# What the library says where no answer came, and the kinds of its HTTP errors.
+WITHOUT_ANSWER = [
+    (r"169\.254\.|redential|metadata", Fault("no usable credentials", KEYS, passes=False)),
+    (r"InvalidPath", Fault("a name in there is not a plain file name", "remove it", passes=False)),
+    (r"edirect", Fault("the server sends to another place", REGION, passes=False)),
+    (r"ertificate", Fault("the server's certificate cannot be trusted", REACH, passes=False)),
+    (r"kind: (Timeout|TimedOut)", Fault("no answer in time", f"{REACH}, or {LATER}", passes=True)),
+    (r"kind: Connect\b", Fault("no connection, or it broke", f"{REACH}, or {LATER}", passes=True)),
+    (r"HttpError", Fault("the connection broke", f"{REACH}, or {LATER}", passes=True)),
+    (r"", Fault("the answer is not one of an object store", REACH, passes=True)),
+]
 
 
-_LIBRARY_ERRORS = {
-    "botocore.exceptions": ("BotoCoreError", "ClientError"),
-    "aiohttp": ("ClientError",),
-}
+def failures() -> tuple[type[Exception], ...]:
+    """What a store can raise; the library's own only if it is in use."""
+    library = sys.modules.get("obstore.exceptions")
+    return (OSError, library.BaseError) if library else (OSError,)
 
 
 def code_of(error: BaseException) -> str:
-    """The S3 error code in an answer, else its status, else ""."""
-    response: Any = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    if not isinstance(response, dict):
-        return ""
-    code = str(response.get("Error", {}).get("Code", ""))
-    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    return code if code in ADVICE or code in PASSING or not status else _known(code, status)
-
-
-def _known(code: str, status: str) -> str:
-    """An unknown code of a 5xx answer counts as its status."""
-    return status if status in PASSING and status.startswith("5") else code
+    """The error code in a server's answer, else its status, else ""."""
+    code = re.search(r"<Code>\s*(\w+)\s*</Code>", str(error))
+    status = re.search(r"status code: (\d{3})", str(error))
+    if code and (code[1] in ADVICE or code[1] in PASSING or not status or status[1] < "500"):
+        return code[1]
+    return status[1] if status else ""
 
 
 def diagnose(error: BaseException) -> Fault:
     """What this failure means."""
+    if isinstance(error, OSError) and "Debug source" not in str(error):  # not the library's
+        return _local(error)
     code = code_of(error)
     if code in PASSING:
         advice = DAMAGED if "damaged" in PASSING[code] else LATER
         return Fault(f"{PASSING[code]} ({code})", advice, passes=True, code=code)
     if code:
-        said, missing = _words(error), code == "NoSuchKey"
-        return Fault(f"{said} ({code})", _advice(code, said), False, code, missing)
-    return _without_answer(error)
-
-
-def _advice(code: str, said: str) -> str:
-    """What to do; some servers refuse for the time as they refuse for everything else."""
-    if code in ("AccessDenied", "403") and _ABOUT_TIME.search(said):
-        return CLOCK
-    return ADVICE.get(code, REACH)
+        said = _words(_message(error))
+        # Some servers refuse for the time as they refuse for everything else.
+        late = code in ("AccessDenied", "403") and _ABOUT_TIME.search(said)
+        advice = CLOCK if late else ADVICE.get(code, REACH)
+        return Fault(f"{said} ({code})", advice, False, code, missing=code in ("NoSuchKey", "404"))
+    if isinstance(error, FileNotFoundError):  # of a store in the memory
+        return Fault("no such file", NAME, passes=False, missing=True)
+    return next(fault for pattern, fault in WITHOUT_ANSWER if re.search(pattern, str(error)))
 
 
 _ABOUT_TIME = re.compile(r"(?i)server.?s time|request has expired|skew")
 
 
-def _without_answer(error: BaseException) -> Fault:
-    """The failure of a line, of this machine, or of what was asked."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, RecursionError):
-        return Fault("the server redirects without end", BUCKET, passes=False)
+def _message(error: BaseException) -> str:
+    """What a server's answer says."""
+    message = re.search(r"<Message>([^<]*)</Message>", str(error))
+    status = re.search(r"status code: \d* ([\w ]*)", str(error))
+    return html.unescape(message[1]) if message else status[1] if status else "refused"
+
+
+def _local(error: OSError) -> Fault:
+    """The failure of this machine's disk, or of what arrived."""
+    said = _words(error.strerror or str(error) or type(error).__name__)
     if isinstance(error, Damaged):
-        return Fault(_words(error), DAMAGED, passes=True)
-    if names & {"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}:
+        return Fault(said, DAMAGED, passes=True)
+    if isinstance(error, TimeoutError):
         return Fault("no answer in time", f"{REACH}, or {LATER}", passes=True)
-    if names & {"SSLError", "ProxyConnectionError"}:
-        return Fault(_words(error), REACH, passes=False)
-    if "EndpointConnectionError" in names:
-        return Fault("no connection, or it broke", f"{REACH}, or {LATER}", passes=True)
-    if names & _LINE_ERRORS:
-        return Fault("the connection broke", f"{REACH}, or {LATER}", passes=True)
-    if "ResponseParserError" in names:
-        return Fault("the answer is not one of an S3 server", REACH, passes=True)
-    if names & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}:
-        return Fault("no usable credentials", KEYS, passes=False)
-    return _local(error)
-
-
-_LINE_ERRORS = {
-    *("HTTPClientError", "ConnectionError", "ClientPayloadError", "ClientConnectionError"),
-    *("ResponseStreamingError", "IncompleteReadError", "ClientOSError"),
-}
-
-
-def _local(error: BaseException) -> Fault:
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return Fault(_words(error), SPACE, passes=False)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Fault(said, SPACE, passes=False)
     if isinstance(error, PermissionError):
-        return Fault(_words(error), DENIED, passes=False)
+        return Fault(said, DENIED, passes=False)
     if isinstance(error, FileNotFoundError):
-        return Fault(_words(error), NAME, passes=False, missing=True)
-    return Fault(_words(error), LOCAL, passes=False)
+        return Fault(said, NAME, passes=False, missing=True)
+    return Fault(said, LOCAL, passes=False)
 
 
-def _words(error: BaseException) -> str:
-    """What the error says, on one line, not too long, without secrets."""
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _words(said: str) -> str:
+    """The text on one line, not too long, without secrets."""
     words = " ".join("".join(c if c.isprintable() else " " for c in redacted(said)).split())
     return words if len(words) <= LONGEST_SAID else f"{words[:LONGEST_SAID]}..."
+
+
+def patiently(
+    call: Callable[[], Answer],
+    where: str,
+    *,
+    settings: S3Settings,
+    progress: Callable[[], int] = int,
+) -> Answer:
+    """What the call returns, made again while what goes wrong may pass.
+
+    progress: the bytes that arrived so far; attempts count anew after `part_bytes` of them.
+    Raises StorageError, with no secret in it and none chained to it.
+    """
+    failed, start, reached = 0, time.monotonic(), progress()
+    while True:
+        try:
+            return call()
+        except failures() as error:
+            fault = diagnose(error)
+            retried = re.search(r"after (\d+) retries", str(error))
+        # Here, outside the handler, nothing the library said is chained to what is raised.
+        if progress() - reached >= settings.part_bytes:
+            failed, reached = 0, progress()
+        failed += 1 + (int(retried[1]) if retried else 0)
+        if not fault.passes or failed >= settings.attempts:
+            kind = NotThere if fault.missing else Failed
+            raise kind(_last_words(where, fault, failed, time.monotonic() - start), fault.code)
+        # Shortened at random, so that many clients do not come back at the same moment.
+        pause_s = settings.pause_s(failed) * random.uniform(0.5, 1.0)
+        log.info(
+            "%s: %s; attempt %d of %d in %.1f s",
+            *(where, fault.said, failed + 1, settings.attempts, pause_s),
+        )
+        time.sleep(pause_s)
+
+
+def _last_words(where: str, fault: Fault, failed: int, seconds: float) -> str:
+    tried = f", {failed} attempts in {seconds:.0f} s" if failed > 1 else ""
+    return f"{where}: {fault.said}{tried}; {fault.advice}"

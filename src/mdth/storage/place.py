@@ -1,15 +1,15 @@
 """Publications on the local disk: made in a scratch folder, moved in, the list that counts last.
 
 The same orders as in the store (see `mdth.storage.publish`), by renaming. Only for who is alone
-with the twin on this machine (`mdth.storage.unfinished.alone`).
+with the twin on this machine (`mdth.files.write.alone`).
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.files.write import synced
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
 from mdth.storage.sealed import pointed_to, read_json
 
@@ -23,7 +23,7 @@ def place_prepared(new: Path, folder: Path) -> None:
     with _writing(folder):
         for path in [*paths, MANIFEST]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            _synced(new / path).replace(folder / path)
+            synced(new / path).replace(folder / path)
     keep_only(folder, {*paths, MANIFEST})
 
 
@@ -44,13 +44,7 @@ def place_output(new: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
         for name in (OUTPUT, TIMES, RECORD):
-            _synced(new / name).replace(folder / name)
-
-
-def _synced(path: Path) -> Path:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return path
+            synced(new / name).replace(folder / name)
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """Publications in the store, complete or absent at every moment, also for several machines at once.
 
 Prepared data: files that carry their hash in their name, then the manifest that points to them, by
-one put; files that nothing points to any more go last. A reader has what one manifest points to.
+one put. A reader has what one manifest points to. What a manifest does not point to any more stays
+for a day at least: then no reader needs it, and no machine is still on its way to publish it.
 
 Output: `output.mp4` keeps its name, so its record goes first and comes back last; a reader believes
 a video only if the record's hash says so.
 
-Each publication looks at the store, makes one repair and looks again, until there is nothing to do.
-So whoever wrote last also looked last, and what stays is valid, whoever's it is. Nothing depends on
-conditional puts or on locks between machines.
+Each publication looks again after it wrote. So whoever wrote last also looked last, and what stays
+is valid, whoever's it is. Nothing depends on conditional puts or on locks between machines.
 """
 
 import logging
@@ -19,17 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.files.write import scratch_beside
+from mdth.storage.faults import NotThere
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
-from mdth.storage.retry import NotThere
-from mdth.storage.sealed import (
-    Sealed,
-    pointed_to,
-    read_json,
-    sha256,
-    write_json,
-)
-from mdth.storage.store import Store, Stored
-from mdth.storage.unfinished import scratch_beside
+from mdth.storage.plain import Entry
+from mdth.storage.sealed import Sealed, pointed_to, read_json, sha256, write_json
+from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
 
@@ -37,10 +32,9 @@ Json = dict[str, Any]
 
 TRIES = 12
 PAUSE_S = 0.5
-# A file that nothing points to may be another machine's, on its way to a manifest, for this long.
-UPLOAD_S = 24 * 3600
-# Paths in the store that this machine may have to remove, until its publication has ended.
-JOURNAL = ".publishing.json"
+# For so long a file that nothing points to may be needed: by a reader of the manifest before, or by
+# another machine that has put it and not yet its manifest.
+DAY_S = 24 * 3600
 
 
 def stored_manifest(store: Store, folder: str) -> Json | None:
@@ -62,33 +56,35 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
     is what stays. Raises ArtefactError, StorageError.
     """
     mine = _required(source / MANIFEST)
-    journal = source.parent / JOURNAL
-    dead = _paths(mine) | _left_behind(journal)
-    wrote = False
+    for path in forgotten(store, folder):
+        store.remove(f"{folder}/{path}")
+    store.sweep(folder)
     for number in range(TRIES):
-        current = stored_manifest(store, folder)
-        there = store.below(folder)
-        dead |= _paths(current)
-        if not again and _complete(current, there) and (wrote or current == mine):
-            stale = _stale(there, _paths(current), dead)
-            if not stale:
-                store.sweep(folder)
-                journal.unlink(missing_ok=True)
-                return current == mine
-            # One last question keeps the moment short in which another machine could put a
-            # manifest that points to what goes; the next look would see and repair that.
-            if stored_manifest(store, folder) == current:
-                _remove(store, folder, stale)
-            continue
-        if wrote:
+        current, there = stored_manifest(store, folder), store.below(folder)
+        if not again and _complete(current, there) and (number or current == mine):
+            return current == mine
+        if number:
             _pause(number)
-        write_json(journal, {"paths": sorted(dead)})
+        kept = _kept(current, there)
         for file in pointed_to(mine).values():
-            if again or not _is_there(file, there):
+            if again or file.path not in kept or not _is_there(file, there):
                 store.upload(source / file.path, f"{folder}/{file.path}")
         store.upload(source / MANIFEST, f"{folder}/{MANIFEST}")
-        wrote, again = True, False
+        again = False
     raise _too_busy(store, folder)
+
+
+def forgotten(store: Store, folder: str) -> list[str]:
+    """Files of a folder of prepared data that the next publication deletes.
+
+    The manifest has not pointed to them for a day, and they have been there for as long.
+    """
+    there = store.below(folder)
+    if MANIFEST not in there or there[MANIFEST].time_s > time.time() - DAY_S:
+        return []
+    current = stored_manifest(store, folder)
+    old = {path for path, file in there.items() if file.time_s < time.time() - DAY_S}
+    return sorted(old - _paths(current) - {MANIFEST}) if current is not None else []
 
 
 def is_published(store: Store, source: Path, folder: str) -> bool:
@@ -188,15 +184,6 @@ def _read_back(store: Store, source: Path, folder: str) -> Json | None:
         return read_output(store, folder, scratch)
 
 
-def _left_behind(journal: Path) -> set[str]:
-    """What a stopped publication of this machine may have put or not yet removed."""
-    try:
-        return set(map(str, (read_json(journal) or {}).get("paths", [])))
-    except (ArtefactError, TypeError) as error:
-        log.info("%s: %s", journal, error)
-        return set()
-
-
 def _required(path: Path) -> Json:
     found = read_json(path)
     if found is None:
@@ -208,29 +195,20 @@ def _paths(manifest: Json | None) -> set[str]:
     return {file.path for file in pointed_to(manifest).values()} if manifest else set()
 
 
-def _is_there(file: Sealed, there: Mapping[str, Stored]) -> bool:
+def _is_there(file: Sealed, there: Mapping[str, Entry]) -> bool:
     return file.path in there and there[file.path].size == file.bytes
 
 
-def _complete(manifest: Json | None, there: Mapping[str, Stored]) -> bool:
+def _kept(current: Json | None, there: Mapping[str, Entry]) -> set[str]:
+    """Files that nobody deletes soon: what is old and not pointed to may go at any moment."""
+    young = time.time() - DAY_S / 2
+    return _paths(current) | {path for path, file in there.items() if file.time_s > young}
+
+
+def _complete(manifest: Json | None, there: Mapping[str, Entry]) -> bool:
     return manifest is not None and all(
         _is_there(file, there) for file in pointed_to(manifest).values()
     )
-
-
-def _stale(there: Mapping[str, Stored], used: set[str], dead: set[str]) -> list[str]:
-    """Files of `there` that nothing needs: known to be replaced, or too old to be on their way."""
-    old = time.time() - UPLOAD_S
-    return [
-        path
-        for path, stored in there.items()
-        if path not in used | {MANIFEST} and (path in dead or stored.time_s < old)
-    ]
-
-
-def _remove(store: Store, folder: str, paths: list[str]) -> None:
-    for path in paths:
-        store.remove(f"{folder}/{path}")
 
 
 def _pause(number: int) -> None:

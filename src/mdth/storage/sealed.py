@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mdth.errors import ArtefactError
+from mdth.files.write import replacing
 from mdth.storage.layout import KINDS
-from mdth.storage.unfinished import part_of
 
 # Hexadecimal digits of a SHA-256 in a file's name: 48 bits, the whole hash is in the manifest.
 DIGITS = 12
@@ -86,9 +86,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write JSON under a temporary name first, so that a reader never sees half of it."""
-    with part_of(path) as part:
+    with replacing(path) as part:
         part.write_bytes(as_json(content))
-        part.replace(path)
     return path
 
 

@@ -1,65 +1,34 @@
-"""The twins' storage behind one URL: a local folder, `file://`, `memory://` or `s3://`."""
+"""The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
 
 import io
 import json
 import logging
-import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdth.errors import ArtefactError, MissingDependency, StorageError
+from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
-from mdth.storage.choice import Candidate, in_order
-from mdth.storage.listing import Entry
-from mdth.storage.plain import PlainFiles
-from mdth.storage.retry import NotThere, patiently
+from mdth.storage.choice import in_order
+from mdth.storage.faults import NotThere, patiently
+from mdth.storage.plain import Entry, PlainFiles
 from mdth.storage.settings import S3Settings, s3_settings
-from mdth.storage.unfinished import part_of
+
+if TYPE_CHECKING:
+    from mdth.storage.objects import ObjectFiles
 
 log = logging.getLogger("mdth")
 
-S3 = ("s3://", "s3a://")
+OBJECTS = ("s3://", "s3a://", "gs://", "az://", "memory://")
 CONTROL = ("Cc", "Cs")  # categories of characters that no name on a disk should have
 MOST_JSON = 64 << 20
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")
-
-
-class Stored(NamedTuple):
-    """A file in the store: its size in bytes, and when it came there by the store's clock."""
-
-    size: int
-    time_s: float
-
-
-class Files(Protocol):
-    """What every kind of store can do; paths are relative to its URL and checked before."""
-
-    def entries(self, folder: str) -> Iterator[Entry]:
-        """What is directly in a folder."""
-
-    def below(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder, by their path relative to it."""
-
-    def exists(self, path: str) -> bool:
-        """Whether there is a file or folder of that name."""
-
-    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
-        """Write a file into `file`, checked."""
-
-    def put(self, source: Path, path: str) -> None:
-        """Store a local file, complete or not at all."""
-
-    def remove(self, path: str) -> None:
-        """Delete a file, if it is there."""
-
-    def sweep(self, folder: str) -> None:
-        """Delete what killed processes left half-written below a folder."""
 
 
 class _Small(io.BytesIO):
@@ -78,7 +47,7 @@ class Store:
     Everything raises StorageError when the store does not answer, refuses, lacks the bucket or
     the disk is full, and MissingDependency when the URL needs a package that is not installed.
     What is repeated before that, and how often, is in docs/reliability.md. A store may be used
-    from several threads, after a fork, and pickled.
+    from several threads and pickled; a bucket's not in a process forked from one that used it.
     """
 
     def __init__(self, url: str, *, settings: S3Settings | None = None) -> None:
@@ -88,7 +57,7 @@ class Store:
         try:
             self._files = self._open(url)
         except ImportError as error:
-            name = error.name or "s3fs"
+            name = error.name or "obstore"
             raise MissingDependency(
                 f"{self.url}: {name} is not installed; run: pip install 'mdth[s3]'"
             ) from error
@@ -96,20 +65,15 @@ class Store:
             said = redacted(str(error))
             raise StorageError(f"{self.url}: not a usable store URL ({said})") from None
 
-    def files(self, folder: str) -> list[Candidate]:
+    def files(self, folder: str) -> list[Entry]:
         """The files directly in a folder, in natural order; none if there is no such folder."""
         found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
-        files = (entry for entry in found if entry.is_link or not entry.is_folder)
-        return in_order(Candidate(entry.name, entry.size, entry.is_link) for entry in files)
+        return in_order(entry for entry in found if entry.is_link or not entry.is_folder)
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders directly in a folder, sorted; none if it is not there."""
         found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
         return sorted(entry.name for entry in found if entry.is_folder and not entry.is_link)
-
-    def exists(self, path: str) -> bool:
-        """Whether there is a file or folder of that name."""
-        return self._ask(path, lambda: self._files.exists(_inside(path)))
 
     def read_json(self, path: str) -> dict[str, Any]:
         """The object in a JSON file of up to 64 MiB. Raises ArtefactError when it is not one."""
@@ -126,11 +90,11 @@ class Store:
     def find_json(self, path: str) -> dict[str, Any] | None:
         """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
         try:
-            return self.read_json(path) if self.exists(path) else None
+            return self.read_json(path)
         except NotThere:
-            return None  # it went between the two questions
+            return None
 
-    def below(self, folder: str) -> dict[str, Stored]:
+    def below(self, folder: str) -> dict[str, Entry]:
         """All files below a folder by their path relative to it; none if there is no folder."""
         found = self._ask(folder, lambda: list(self._files.below(_inside(folder))))
         for entry in found:
@@ -139,7 +103,7 @@ class Store:
                     f"{self.url}/{folder}: {ascii(entry.name[:80])} is not a plain file name; "
                     f"remove it"
                 )
-        return {entry.name: Stored(entry.size, entry.time_s) for entry in found}
+        return {entry.name: entry for entry in found}
 
     def download(self, path: str, target: Path, *, sha256: str | None = None) -> Path:
         """Copy a file to `target`, which appears complete or not at all.
@@ -149,12 +113,8 @@ class Store:
         """
 
         def fetch() -> None:
-            with part_of(target) as part:
-                with part.open("r+b") as file:
-                    self._files.fetch(_inside(path), file, sha256=sha256)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(target)
+            with replacing(target) as part, part.open("r+b") as file:
+                self._files.fetch(_inside(path), file, sha256=sha256)
 
         self._ask(path, fetch)
         stages.count(target.stat().st_size)
@@ -173,15 +133,15 @@ class Store:
         """Delete what killed processes left half-written below a folder."""
         self._ask(folder, lambda: self._files.sweep(_inside(folder)))
 
-    def _open(self, url: str) -> Files:
-        if not url.startswith(S3):
+    def _open(self, url: str) -> "PlainFiles | ObjectFiles":
+        if not url.startswith(OBJECTS):
             return PlainFiles(url)
-        from mdth.storage.s3 import S3Files
+        from mdth.storage.objects import ObjectFiles
 
-        return S3Files(url, self._settings)
+        return ObjectFiles(url, self._settings)
 
     def _ask(self, path: str, call: Callable[[], Answer]) -> Answer:
-        """What the call returns; local trouble becomes a StorageError, as S3's own is already."""
+        """What the call returns; trouble becomes a StorageError."""
         return patiently(call, f"{self.url}/{path}", settings=self._settings)
 
 

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdth import __version__, record
+from mdth import __version__, engines, record
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
-from mdth.options import EMBEDDED
+from mdth.files.links import link_on_the_way
 from mdth.storage.layout import KINDS, MANIFEST
-from mdth.storage.links import link_on_the_way
 from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
 
 # 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.
@@ -115,11 +114,26 @@ def files_of(folder: Path, manifest: Manifest, kind: str) -> Files:
 
 def is_current(folder: Path, origin: Origin) -> bool:
     """Whether `folder` holds what preparing the same again would give."""
+    return current(folder, origin) is not None
+
+
+def current(folder: Path, origin: Origin) -> Manifest | None:
+    """The manifest of what preparing the same again would give, where `folder` holds that."""
     try:
         manifest = read(folder, twin=origin.twin)
     except ArtefactError:
-        return False
-    return is_of(manifest, origin)
+        return None
+    return manifest if is_of(manifest, origin) else None
+
+
+def found(folder: Path) -> Manifest | None:
+    """The manifest of a folder where there is one that can be read."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+        pointed_to(manifest or {"files": {}})
+    except ArtefactError:
+        return None
+    return manifest
 
 
 def is_of(manifest: Manifest, origin: Origin) -> bool:
@@ -136,4 +150,4 @@ def _as_sealed(folder: Path, file: Sealed) -> bool:
 
 
 def _versions(origin: Origin) -> dict[str, str]:
-    return record.versions(origin.settings.get("engine", EMBEDDED))
+    return record.versions(engines.get(origin.settings.get("engine", engines.EMBEDDED)))

@@ -1,97 +1,166 @@
-"""A twin's prepared data: made, published, opened again.
-
-Another engine's prepared data goes into the same folder and under the same manifest: files of its
-own names below audio, image or video, written by `make`, and read by its own scene.
-"""
+"""A twin's prepared data: its speech and its avatar, made once, published, opened again."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from mdth import record
-from mdth.artefacts import (
-    SPEECH_RATE_HZ,
-    Files,
-    FloatArray,
-    Motion,
-    Portrait,
-    Speech,
-    original_name,
-)
+from mdth import engines, record
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Speech, original_name
+from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError
-from mdth.face import glasses
-from mdth.files import assets
-from mdth.film import SEGMENTER, TRACKER, Progress, Scene
+from mdth.files.write import scratch_beside
 from mdth.log.stages import size_below, stage
 from mdth.media.speech import prepare_speech
-from mdth.options import SEED, Options
-from mdth.scene import find_face, find_motion
-from mdth.seed import artefacts as seed_artefacts
-from mdth.seed.files import seed_files
-from mdth.storage import publish
+from mdth.options import Options
+from mdth.pipeline import Speech as Said
+from mdth.storage import layout, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
-from mdth.storage.place import place_prepared
-from mdth.storage.unfinished import scratch_beside
-from mdth.twins import manifest
-from mdth.twins.sources import Sources, check_fresh
+from mdth.storage.place import keep_only, place_prepared
+from mdth.twins import manifest, plan
+from mdth.twins.manifest import Manifest
+from mdth.twins.plan import File, Step
+from mdth.twins.sources import Sources, check_fresh, fetch
 from mdth.twins.twin import Twin
-
-if TYPE_CHECKING:
-    from mdth.seed.engine import SeedScene
 
 log = logging.getLogger("mdth")
 
-
-def origin(twin: Twin, sources: Sources, options: Options) -> manifest.Origin:
-    """What preparing these files with these options is determined by, versions apart."""
-    settings = {"face": options.face, "max_size": options.max_size, "engine": options.engine}
-    if options.engine == SEED:
-        from mdth.seed import landmarks
-
-        settings["landmarks"] = landmarks.reader_name()
-    return manifest.Origin(twin.name, sources.described(), settings, record.hashes(models(options)))
+WHY_CHOSEN = "the first that can be read, by natural order of name"
 
 
-def models(options: Options) -> list[Path]:
-    """The networks' files that preparing reads. Raises CheckpointError."""
-    ours = [assets.path(TRACKER), assets.path(SEGMENTER), glasses.WEIGHTS]
-    if options.engine != SEED:
-        return ours
-    from mdth.seed import landmarks
+@dataclass(frozen=True)
+class Preparing:
+    """The plan of `preprocess`.
 
-    return [*ours, *seed_files().for_preparing(), *landmarks.reader_files()]
+    here: the local manifest, stored: the store's, both where they are of this origin and nothing is
+    to be repeated. again: the store's data is replaced whatever it is.
+    """
+
+    twin: Twin
+    engine: Engine
+    options: Options
+    found: Sources
+    origin: manifest.Origin
+    here: Manifest | None
+    stored: Manifest | None
+    published: bool
+    again: bool
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether it is prepared and published."""
+        return self.here is not None and self.published
+
+    @property
+    def result(self) -> Path:
+        """The local folder."""
+        return self.twin.prepared
+
+    def steps(self) -> list[Step]:
+        """Every file that is read, skipped, written or removed."""
+        twin = self.twin
+        steps = list(_input(twin, self.found))
+        made: list[File]
+        if known := self.here or self.stored:
+            made = plan.sealed_files(known)
+        else:
+            made = plan.unhashed(_names(self.engine, self.found))
+        if self.here is None:
+            if self.stored:
+                steps += plan.files("read", "store", twin.stored_prepared, made)
+            else:
+                steps += plan.needed(self.engine, self.options, PREPARE)
+            steps += plan.files("write", "local", str(twin.prepared), made)
+            local = manifest.found(twin.prepared)
+            steps += plan.replaced("local", str(twin.prepared), local, made)
+        if not self.published:
+            steps += plan.files("write", "store", twin.stored_prepared, made)
+        for path in publish.forgotten(twin.store, twin.stored_prepared):
+            steps.append(Step("remove", "store", f"{twin.stored_prepared}/{path}"))
+        return steps
+
+    def run(self, progress: Progress | None = None) -> bool:
+        """Prepare, unless it is here or in the store, and publish. Raises MdthError."""
+        twin = self.twin
+        if self.here is not None or (self.stored is not None and self._fetched()):
+            log.info("%s is prepared already; nothing to do", twin.name)
+            keep_only(twin.prepared, manifest.paths(twin.prepared))
+            done = False
+        else:
+            with scratch_beside(twin.prepared) as scratch:
+                self._make(scratch, progress)
+                with stage("seal") as sealed:
+                    manifest.seal(scratch, self.origin)
+                    sealed.add(size_below(scratch))
+                place_prepared(scratch, twin.prepared)
+            done = True
+        with stage("publish"):
+            publish_prepared(twin, again=self.again)
+        return done
+
+    def _fetched(self) -> bool:
+        log.info("fetching the prepared data from the store")
+        try:
+            fetch_prepared(self.twin)
+        except ArtefactError as error:
+            log.info("preparing anew: %s", error)
+            return False
+        return manifest.is_current(self.twin.prepared, self.origin)
+
+    def _make(self, folder: Path, progress: Progress | None) -> None:
+        """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
+        with stage("prepare speech") as told:
+            prepare_speech(self.found.sound, folder / AUDIO)
+            told.add(size_below(folder / AUDIO))
+        source = Source(self.found.image, self.found.video)
+        self.engine.prepare(source, self.options, progress=progress).save(folder)
 
 
-def names(sources: Sources, options: Options) -> list[str]:
-    """The files that `make` writes."""
-    seed = options.engine == SEED
-    clip = seed_artefacts.CLIP if seed else "motion.npz"
-    still = [seed_artefacts.PICTURE, seed_artefacts.STILL] if seed else []
-    return [
-        f"{AUDIO}/{original_name(sources.sound)}",
-        f"{AUDIO}/speech.npy",
-        *(f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png", *still)),
-        *([f"{VIDEO}/{clip}"] if sources.video else []),
-    ]
+def plan_preprocess(
+    twin: Twin,
+    options: Options,
+    *,
+    force: bool = False,
+    folder: Callable[[str], Path] | None = None,
+) -> Preparing:
+    """Fetch the input and decide what is left to do.
+
+    folder: where the files of a kind go, into the twin's local tree unless it is given. Raises
+    MissingInput, StorageError, CheckpointError.
+    """
+    engine = engines.choose(options)
+    with stage("fetch"):
+        found = fetch(twin, folder)
+    settings = {**options.settings(engine.name, ("portrait",)), **engine.traits()}
+    models = record.models(engine, options, PREPARE)
+    origin = manifest.Origin(twin.name, found.described(), settings, models)
+    here = None if force else manifest.current(twin.prepared, origin)
+    stored = None
+    if here is None and not force:
+        in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
+        stored = in_store if in_store and manifest.is_of(in_store, origin) else None
+    published = stored is not None or (
+        here is not None and publish.is_published(twin.store, twin.prepared, twin.stored_prepared)
+    )
+    return Preparing(twin, engine, options, found, origin, here, stored, published, force)
 
 
-def make(
-    sources: Sources, folder: Path, options: Options, *, n_gpus: int, progress: Progress | None
-) -> None:
-    """Prepare into an empty folder, with a folder for each kind. Raises InputError."""
-    with stage("prepare speech") as told:
-        prepare_speech(sources.sound, folder / AUDIO)
-        told.add(size_below(folder / AUDIO))
-    portrait = find_face(sources.image, sources.video, options)
-    portrait.save(folder / IMAGE)
-    if options.engine == SEED:
-        from mdth.seed import engine as seed_engine
+def _names(engine: Engine, found: Sources) -> list[str]:
+    """The files that preparing writes."""
+    own = engine.saved(Source(found.image, found.video))
+    return [f"{AUDIO}/{original_name(found.sound)}", f"{AUDIO}/speech.npy", *own]
 
-        scene = seed_engine.prepare(portrait, sources.video, n_gpus=n_gpus, progress=progress)
-        scene.save(folder / IMAGE, folder / VIDEO)
-    elif sources.video:
-        find_motion(sources.video, progress).save(folder / VIDEO)
+
+def _input(twin: Twin, found: Sources) -> Iterator[Step]:
+    """What is fetched and skipped, and what goes into the local tree."""
+    for kind, path in zip(layout.KINDS, (found.audio, found.image, found.video), strict=True):
+        stored = layout.stored_raw(twin.name, kind)
+        if path:
+            size = path.stat().st_size
+            yield Step("read", "store", f"{stored}/{path.name}", size, WHY_CHOSEN)
+            yield Step("write", "local", str(twin.tree.raw(twin.name, kind) / path.name), size)
+        for skipped in found.choices[kind].skipped:
+            yield Step("skip", "store", f"{stored}/{skipped.name}", None, skipped.reason)
 
 
 def publish_prepared(twin: Twin, *, again: bool = False) -> None:
@@ -105,22 +174,6 @@ def publish_prepared(twin: Twin, *, again: bool = False) -> None:
     fetch_prepared(twin)
 
 
-def find(twin: Twin, wanted: manifest.Origin) -> bool:
-    """Whether what preparing would give is here; it is fetched where only the store has it."""
-    if manifest.is_current(twin.prepared, wanted):
-        return True
-    in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
-    if in_store is None or not manifest.is_of(in_store, wanted):
-        return False
-    log.info("fetching the prepared data from the store")
-    try:
-        fetch_prepared(twin)
-    except ArtefactError as error:
-        log.info("preparing anew: %s", error)
-        return False
-    return manifest.is_current(twin.prepared, wanted)
-
-
 def fetch_prepared(twin: Twin) -> None:
     """Put the store's prepared data in the place of the local. Raises ArtefactError."""
     with scratch_beside(twin.prepared) as scratch:
@@ -128,61 +181,39 @@ def fetch_prepared(twin: Twin) -> None:
         place_prepared(scratch, twin.prepared)
 
 
-def open_prepared(twin: Twin) -> manifest.Manifest:
-    """The manifest of the local prepared data, fetched from the store where it is not there.
+def usable(twin: Twin) -> tuple[Manifest, bool]:
+    """The manifest of the prepared data, and whether it has to be fetched from the store first.
 
     Raises ArtefactError when neither has it, when it is not what was sealed, when the store holds
     another preparation, or when the twin's input has changed since.
     """
     in_store = publish.stored_manifest(twin.store, twin.stored_prepared)
-    if not (twin.prepared / MANIFEST).exists():
-        if in_store is None:
-            raise nothing_is_prepared(twin)
-        manifest.check(in_store, twin=twin.name, where=f"{twin.store.url}/{twin.stored_prepared}")
-        log.info("fetching the prepared data from the store")
-        fetch_prepared(twin)
-    sealed = manifest.read(twin.prepared, twin=twin.name)
-    check_usable(twin, sealed, in_store)
-    return sealed
-
-
-def nothing_is_prepared(twin: Twin) -> ArtefactError:
-    """What to say where neither this machine nor the store has prepared data."""
-    return ArtefactError(
-        f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
-        f"run: mdth preprocess {twin.name}"
-    )
-
-
-def check_usable(twin: Twin, sealed: manifest.Manifest, in_store: manifest.Manifest | None) -> None:
-    """Refuse prepared data that is not the store's, or not of the input that is there now."""
+    here = (twin.prepared / MANIFEST).exists()
+    if here:
+        sealed = manifest.read(twin.prepared, twin=twin.name)
+    elif in_store is None:
+        raise ArtefactError(
+            f"{twin.name}: nothing is prepared, here or in the store ({twin.store.url}); "
+            f"run: mdth preprocess {twin.name}"
+        )
+    else:
+        sealed = in_store
+        manifest.check(sealed, twin=twin.name, where=f"{twin.store.url}/{twin.stored_prepared}")
     if in_store not in (None, sealed):
         raise ArtefactError(
             f"{twin.prepared}: the store holds another preparation; run: mdth preprocess "
             f"{twin.name}, or remove the folder to use the store's"
         )
     check_fresh(twin, sealed["sources"])
+    return sealed, not here
 
 
-def load_scene(folder: Path, sealed: dict[str, Any]) -> Scene:
-    """The scene that prepared data holds. Raises ArtefactError."""
+def load(folder: Path, sealed: Manifest, engine: Engine) -> tuple[Avatar, Said]:
+    """The avatar and the speech that prepared data holds. Raises ArtefactError."""
     speech = Speech.load(manifest.files_of(folder, sealed, AUDIO))
-    image, video = (manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO))
-    seed = sealed["settings"].get("engine") == SEED
-    return Scene(
-        portrait=Portrait.load(image),
-        blocks=_blocks(speech.samples),
-        sound=speech.original,
-        duration_s=speech.duration_s,
-        motion=Motion.load(video) if video and not seed else None,
-        seed=_load_seed(image, video) if seed else None,
-    )
-
-
-def _load_seed(image: Files, video: Files) -> "SeedScene":
-    from mdth.seed.engine import SeedScene
-
-    return SeedScene.load(image, video)
+    files = {kind: manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO)}
+    said = Said(_blocks(speech.samples), speech.original, speech.duration_s)
+    return engine.load(files), said
 
 
 def _blocks(samples: FloatArray) -> Iterator[FloatArray]:

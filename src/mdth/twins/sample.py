@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mdth import pipeline
 from mdth.config import config
+from mdth.engine import Progress
 from mdth.errors import MissingDependency, MissingInput
-from mdth.film import Progress
-from mdth.options import EMBEDDED, Choices
+from mdth.options import Choices
 from mdth.storage import layout
 from mdth.storage.store import Store
 
@@ -73,7 +73,7 @@ def _write_images(folder: Path) -> None:
 def _write_videos(folder: Path, progress: Progress | None) -> None:
     _write_decoys(folder, "0.mp4")
     clip = folder / "2_clip.mp4"
-    choices: Choices = {"seed": CLIP_SEED, "engine": EMBEDDED}
+    choices: Choices = {"random_seed": CLIP_SEED, "engine": "embedded"}
     pipeline.talk(portrait(), example("short.wav"), clip, progress=progress, **choices)
     clip.with_suffix(".json").unlink()
     shutil.copyfile(clip, folder / "10_clip.mp4")

@@ -1,131 +1,94 @@
 """The two tasks of a twin: preprocess and inference. Each does nothing where all is done."""
 
-import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from mdth import devices, engines
-from mdth.errors import ArtefactError
-from mdth.film import Progress
-from mdth.flow import Clock
-from mdth.log.stages import about, size_below, stage
-from mdth.options import AUTO, EMBEDDED, SEED, Choices, Options
-from mdth.storage.layout import OUTPUT
-from mdth.storage.place import keep_only, place_prepared
-from mdth.storage.unfinished import scratch_beside
-from mdth.twins import manifest, output, prepared, sources
+from mdth.engine import Progress
+from mdth.log.stages import about
+from mdth.options import Choices, Options
+from mdth.twins import output, prepared
+from mdth.twins.plan import Plan, Step
 from mdth.twins.twin import Twin
 
-log = logging.getLogger("mdth")
 
-# The setting of prepared data that is nobody's choice: who read its landmarks.
-LANDMARKS = "landmarks"
+@dataclass(frozen=True)
+class Result:
+    """What a task gives: the local folder or mp4, and whether anything was left to do.
+
+    It is a path for whoever wants one, and true where it was done now.
+    """
+
+    path: Path
+    done: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __bool__(self) -> bool:
+        return self.done
 
 
 def preprocess(
     twin_id: str,
     *,
-    n_gpus: int = 1,
     force: bool = False,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
-) -> Path:
-    """Prepare a twin: raw files of the store -> portrait, speech and motion, sealed and published.
+) -> Result:
+    """Prepare a twin: raw files of the store -> speech and avatar, sealed and published.
 
     Gives the local folder. What is prepared already, from the same files by content, with the same
-    settings, models and versions, is not computed again unless by `force`. Of the choices, `face`
-    and `max_size` count here. Raises MdthError.
+    settings, models and versions, is not computed again unless by `force`. Of the choices, those of
+    portrait and engine count here. Raises MdthError.
     """
-    prepare_once(twin_id, n_gpus=n_gpus, force=force, progress=progress, **choices)
-    return Twin.named(twin_id).prepared
-
-
-def prepare_once(
-    twin_id: str,
-    *,
-    n_gpus: int = 1,
-    force: bool = False,
-    progress: Progress | None = None,
-    **choices: Unpack[Choices],
-) -> bool:
-    """What `preprocess` does; gives whether anything was left to do."""
-    twin = Twin.named(twin_id)
-    options = engines.resolved(Options(**choices))
-    devices.check(n_gpus, used=options.engine == SEED)
-    with twin.alone(), about(twin_id):
-        with stage("fetch"):
-            found = sources.fetch(twin)
-        origin = prepared.origin(twin, found, options)
-        current = not force and prepared.find(twin, origin)
-        if current:
-            log.info("%s is prepared already; nothing to do", twin_id)
-            keep_only(twin.prepared, manifest.paths(twin.prepared))
-        else:
-            with scratch_beside(twin.prepared) as scratch:
-                prepared.make(found, scratch, options, n_gpus=n_gpus, progress=progress)
-                with stage("seal") as sealed:
-                    manifest.seal(scratch, origin)
-                    sealed.add(size_below(scratch))
-                place_prepared(scratch, twin.prepared)
-        with stage("publish"):
-            prepared.publish_prepared(twin, again=force)
-    return not current
+    options = Options.of(**choices)
+    return _do(twin_id, lambda twin: prepared.plan_preprocess(twin, options, force=force), progress)
 
 
 def inference(
     twin_id: str,
     *,
-    n_gpus: int = 1,
     force: bool = False,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
-) -> Path:
+) -> Result:
     """Film a prepared twin: `output.mp4` and its record, locally and in the store.
 
     Gives the local mp4. The same prepared data, settings, models and versions are not filmed again
     unless by `force`. Raises MdthError: ArtefactError when the prepared data is stale or foreign.
     """
-    film_once(twin_id, n_gpus=n_gpus, force=force, progress=progress, **choices)
-    return Twin.named(twin_id).serving / OUTPUT
+    return _do(twin_id, lambda twin: output.plan_inference(twin, choices, force=force), progress)
 
 
-def film_once(
-    twin_id: str,
-    *,
-    n_gpus: int = 1,
-    force: bool = False,
-    progress: Progress | None = None,
-    **choices: Unpack[Choices],
-) -> bool:
-    """What `inference` does; gives whether anything was left to do."""
-    twin, clock = Twin.named(twin_id), Clock()
-    with twin.alone(), about(twin_id):
-        with clock.stage("prepare"), stage("fetch"):
-            sealed = prepared.open_prepared(twin)
-        options = with_settings(sealed, choices)
-        devices.check(n_gpus, used=options.engine == SEED)
-        wanted = output.made_from(sealed, options)
-        found = not force and output.find(twin, wanted)
-        if found:
-            log.info("%s has this video already; nothing to do", twin_id)
-        else:
-            output.film(twin, wanted, sealed, clock=clock, n_gpus=n_gpus, progress=progress)
-        with stage("upload"):
-            output.publish_output(twin, again=force)
-    return not found
+def foresee_preprocess(
+    twin_id: str, *, force: bool = False, **choices: Unpack[Choices]
+) -> tuple[list[Step], bool]:
+    """The steps of `preprocess`, and whether nothing is left to do. Raises what that raises.
 
-
-def with_settings(sealed: manifest.Manifest, choices: Choices) -> Options:
-    """The choices, and those the twin was prepared with. Raises ArtefactError, InputError."""
-    asked, prepared_for = choices.get("engine", AUTO), sealed["settings"].get("engine", EMBEDDED)
-    try:
-        settings = {name: value for name, value in sealed["settings"].items() if name != LANDMARKS}
-        options = Options(**{**settings, **choices, "engine": prepared_for})
-    except TypeError as error:
-        raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error
-    if asked not in (AUTO, options.engine):
-        raise ArtefactError(
-            f"{sealed['twin']}: prepared for the engine {options.engine!r}, not {asked!r}; "
-            f"run: mdth preprocess {sealed['twin']} --engine {asked}"
+    Input files are fetched to a folder of the system's for temporary files, to see which one can be
+    used, and are gone afterwards.
+    """
+    options = Options.of(**choices)
+    with tempfile.TemporaryDirectory(prefix="mdth-") as name:
+        plan = prepared.plan_preprocess(
+            Twin.named(twin_id), options, force=force, folder=lambda kind: Path(name, kind)
         )
-    return engines.resolved(options)
+        return plan.steps(), plan.nothing_to_do
+
+
+def foresee_inference(
+    twin_id: str, *, force: bool = False, **choices: Unpack[Choices]
+) -> tuple[list[Step], bool]:
+    """The steps of `inference`, and whether nothing is left to do. Raises what that raises."""
+    plan = output.plan_inference(Twin.named(twin_id), choices, force=force)
+    return plan.steps(), plan.nothing_to_do
+
+
+def _do(twin_id: str, decide: Callable[[Twin], Plan], progress: Progress | None) -> Result:
+    twin = Twin.named(twin_id)
+    with twin.alone(), about(twin_id):
+        plan = decide(twin)
+        return Result(plan.result, plan.run(progress))

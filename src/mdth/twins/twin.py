@@ -8,10 +8,10 @@ from typing import Self
 
 from mdth.config import config
 from mdth.errors import StorageError
+from mdth.files.links import refuse_links
+from mdth.files.write import alone, sweep
 from mdth.storage import layout
-from mdth.storage.links import refuse_links
 from mdth.storage.store import Store
-from mdth.storage.unfinished import alone, sweep
 
 
 @dataclass(frozen=True)

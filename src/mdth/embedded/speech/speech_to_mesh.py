@@ -1,6 +1,6 @@
 """Speech -> mesh: a sound at 16 kHz becomes one face of offsets for each video frame."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,49 +36,89 @@ class SpeechToMesh:
         """A frame comes out at most so many seconds of sound after its own time."""
         return self.scheme.look_ahead_s
 
-    def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
-        """One offsets frame for each video frame of a sound that comes in blocks of any size.
+    def open(self, fps: float) -> "SpokenMesh":
+        """A speech that begins, `fps` frames a second."""
+        return SpokenMesh(self.scheme, self._hear, self._decoder.basis, fps=fps)
 
-        Frame i is what the lips do at i / fps seconds; round(duration * fps) frames, at least 1.
-        """
-        first = self.scheme.last_window(0.0) - 1
-        sound = SoundBuffer(self.scheme.start(first))
-        heard = HeardWindows(first)
-        frame = 0
+    def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
+        """One offsets frame for each video frame of a whole speech in blocks of any size."""
+        spoken = self.open(fps)
         for block in blocks:
-            sound.append(block)
-            while self._hear_next(sound, heard):
-                while self._knows(heard, frame / fps):
-                    yield self._offsets(heard, frame / fps)
-                    frame += 1
-        count = max(1, round(sound.end / SAMPLE_RATE_HZ * fps))
-        sound.finish()
-        while frame < count:
-            while not self._knows(heard, frame / fps):
-                self._hear_next(sound, heard)
-            yield self._offsets(heard, frame / fps)
-            frame += 1
+            yield from spoken.feed(block)
+        yield from spoken.finish()
 
     def mesh_sequence(self, samples: FloatArray, fps: float) -> MeshSequence:
         """All offsets [T,478,3] of a sound float32 [N] at 16 kHz."""
         return MeshSequence(np.stack(list(self.stream([samples], fps))), fps)
 
-    def _hear_next(self, sound: "SoundBuffer", heard: "HeardWindows") -> bool:
+    def _hear(self, window: FloatArray) -> FloatArray:
+        """Coefficients [T,K] of a window's samples."""
+        return self._decoder.coefficients(self._encoder.hear(level(window)))
+
+
+class SpokenMesh:
+    """One speech on its way: sound in blocks of any size goes in, offsets [478,3] come out.
+
+    Frame i is what the lips do at i / fps seconds; round(duration * fps) frames, at least 1. The
+    same frames come of any cutting into blocks. heard: samples so far.
+    """
+
+    def __init__(
+        self,
+        scheme: WindowScheme,
+        hear: Callable[[FloatArray], FloatArray],
+        basis: FloatArray,
+        *,
+        fps: float,
+    ) -> None:
+        first = scheme.last_window(0.0) - 1
+        self._scheme, self._hear, self._basis, self._fps = scheme, hear, basis, fps
+        self._sound, self._windows = SoundBuffer(scheme.start(first)), HeardWindows(first)
+        self._frame = 0
+
+    @property
+    def heard(self) -> int:
+        """Samples so far."""
+        return self._sound.end
+
+    def feed(self, block: FloatArray) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; gives the frames that are final, as taken."""
+        self._sound.append(block)
+        return self._ready()
+
+    def finish(self) -> Iterator[FloatArray]:
+        """The rest, when the sound has ended."""
+        count = max(1, round(self._sound.end / SAMPLE_RATE_HZ * self._fps))
+        self._sound.finish()
+        while self._frame < count:
+            while not self._knows(self._frame / self._fps):
+                self._hear_next()
+            yield self._next()
+
+    def _ready(self) -> Iterator[FloatArray]:
+        while True:
+            while self._knows(self._frame / self._fps):
+                yield self._next()
+            if not self._hear_next():
+                return
+
+    def _next(self) -> FloatArray:
+        time_s = self._frame / self._fps
+        self._frame += 1
+        rows = self._scheme.blend(time_s, self._windows.before, self._windows.last)
+        offsets: FloatArray = np.tensordot(rows.astype(np.float32), self._basis, axes=1)
+        return offsets
+
+    def _hear_next(self) -> bool:
         """Decode the next window if its sound is there; whether it was."""
-        start = self.scheme.start(heard.next_window)
-        if not sound.holds(start + self.scheme.samples):
+        start = self._scheme.start(self._windows.next_window)
+        if not self._sound.holds(start + self._scheme.samples):
             return False
-        window = level(sound.take(start, self.scheme.samples))
-        heard.append(self._decoder.coefficients(self._encoder.hear(window)))
+        self._windows.append(self._hear(self._sound.take(start, self._scheme.samples)))
         return True
 
-    def _knows(self, heard: "HeardWindows", time_s: float) -> bool:
-        return self.scheme.last_window(time_s) < heard.next_window
-
-    def _offsets(self, heard: "HeardWindows", time_s: float) -> FloatArray:
-        coefficients = self.scheme.blend(time_s, heard.before, heard.last).astype(np.float32)
-        offsets: FloatArray = np.tensordot(coefficients, self._decoder.basis, axes=1)
-        return offsets
+    def _knows(self, time_s: float) -> bool:
+        return self._scheme.last_window(time_s) < self._windows.next_window
 
 
 class SoundBuffer:

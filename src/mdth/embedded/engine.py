@@ -1,0 +1,124 @@
+"""The embedded engine: small networks of our own, sound in and frames out, on a CPU."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from mdth.artefacts import Files, FloatArray, Motion, Portrait
+from mdth.embedded.motion.prepare import prepare_motion
+from mdth.embedded.motion.rest import face_of, resting_face
+from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.session import Drive, EmbeddedAvatar, EmbeddedSession, MeshSession
+from mdth.embedded.speech import speakers
+from mdth.embedded.speech.speakers import Spoken
+from mdth.engine import IMAGE, SPEAK, VIDEO, Need, Progress, Source
+from mdth.face.find import TRACKER, asset_need, clip_frames, find_portrait
+from mdth.face.find import needs as face_needs
+from mdth.files import assets
+from mdth.files.networks import WEIGHTS
+from mdth.log.stages import count, spent, stage
+from mdth.media.video import probe_video
+from mdth.options import Options
+
+
+class Embedded:
+    """Loads its networks once; keeps the renderer of the last portrait while nobody uses it."""
+
+    name = "embedded"
+    libraries: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._speakers = speakers.Speakers()
+        self._idle: Renderer | None = None
+
+    def needs(self, options: Options) -> Sequence[Need]:
+        """Outside models, our own networks, and what another speaker of the mouth reads."""
+        weights = [*sorted(WEIGHTS.glob("*.onnx")), *sorted(WEIGHTS.glob("*.npz"))]
+        stages = frozenset({SPEAK})
+        own = [Need(path.name, path, stages, "install mdth again") for path in weights]
+        more = speakers.needs(options.motion.engine_mesh)
+        return [*face_needs(), asset_need(speakers.ENCODER, SPEAK), *own, *more]
+
+    def prepare(
+        self, source: Source, options: Options, *, progress: Progress | None = None
+    ) -> EmbeddedAvatar:
+        """The face of a picture or a clip, and the clip's motion. Raises InputError."""
+        portrait = find_portrait(source, options.portrait)
+        moving = None if options.motion.still else source.clip
+        motion = _motion(moving, progress) if moving else None
+        return EmbeddedAvatar(portrait, motion)
+
+    def saved(self, source: Source) -> list[str]:
+        """The names of an avatar's files."""
+        names = [f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png")]
+        return [*names, *([f"{VIDEO}/motion.npz"] if source.clip else [])]
+
+    def load(self, files: Mapping[str, Files]) -> EmbeddedAvatar:
+        """What `save` wrote. Raises ArtefactError."""
+        motion = Motion.load(files[VIDEO]) if files[VIDEO] else None
+        return EmbeddedAvatar(Portrait.load(files[IMAGE]), motion)
+
+    def traits(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    def open(
+        self, avatar: EmbeddedAvatar, options: Options, *, pool: Executor | None = None
+    ) -> "EmbeddedSession":
+        """A session. Raises CheckpointError, MissingDependency."""
+        with spent("load"):
+            spoken = self.speak(options)
+            look_ahead_s = self._speakers.get(options.motion.engine_mesh).look_ahead_s
+            renderer = self._take_renderer(avatar.portrait)
+        return EmbeddedSession(
+            Drive(avatar, options.motion, spoken),
+            renderer,
+            fps=options.motion.fps,
+            look_ahead_s=look_ahead_s,
+            give_back=self._give_back,
+            pool=pool,
+        )
+
+    def drive(self, avatar: EmbeddedAvatar, options: Options) -> Drive:
+        """What the frames of such a session follow. Raises CheckpointError."""
+        return Drive(avatar, options.motion, self.speak(options))
+
+    def speak(self, options: Options) -> Spoken:
+        """A speech's way to offsets, without a picture. Raises CheckpointError."""
+        return self._speakers.get(options.motion.engine_mesh).open(options.motion.fps)
+
+    def open_mesh(
+        self, portrait: Portrait | None, options: Options
+    ) -> tuple[FloatArray, MeshSession]:
+        """A resting face [478,3], the canonical one without a portrait, and how it speaks.
+
+        Raises CheckpointError, MissingDependency.
+        """
+        face = resting_face() if portrait is None else face_of(portrait)
+        return face, MeshSession(face, options.motion, self.speak(options))
+
+    def close(self) -> None:
+        """Drop networks and renderer."""
+        self._speakers.close()
+        self._idle = None
+
+    def _take_renderer(self, portrait: Portrait) -> Renderer:
+        """Making one of a large portrait takes seconds, and a portrait may have many speeches."""
+        with self._lock:
+            idle, self._idle = self._idle, None
+        return idle if idle is not None and idle.portrait is portrait else Renderer(portrait)
+
+    def _give_back(self, renderer: Renderer) -> None:
+        with self._lock:
+            self._idle = renderer
+
+
+@stage("prepare motion")
+def _motion(clip: Path, progress: Progress | None) -> Motion:
+    """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
+    info = probe_video(clip)
+    count(clip.stat().st_size)
+    frames = clip_frames(clip, info, progress)
+    return prepare_motion(frames, float(info.fps), assets.path(TRACKER))

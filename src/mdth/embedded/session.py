@@ -1,0 +1,144 @@
+"""One portrait speaking: sound in blocks of any size -> driving meshes -> frames."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mdth.artefacts import FloatArray, Frame, Motion, Portrait
+from mdth.embedded.motion import mouth
+from mdth.embedded.motion.clip import from_clip
+from mdth.embedded.motion.drive import Driver
+from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.speech.speakers import Spoken
+from mdth.engine import IMAGE, VIDEO
+from mdth.log.stages import each, spent
+from mdth.media.speech import check_length
+from mdth.motion.head import HeadState, SpokenHead, still
+from mdth.options import MotionOptions
+from mdth.parallel import InOrder
+
+
+@dataclass(frozen=True)
+class EmbeddedAvatar:
+    """A portrait, and what a clip's head, eyes and brows do, if there is a clip."""
+
+    portrait: Portrait
+    motion: Motion | None = None
+    engine: ClassVar[str] = "embedded"
+
+    def save(self, folder: Path) -> None:
+        """Write `image` and `video` below `folder`."""
+        self.portrait.save(folder / IMAGE)
+        if self.motion:
+            self.motion.save(folder / VIDEO)
+
+
+class Drive:
+    """One speech on its way to driving meshes [478,3] px of an avatar."""
+
+    def __init__(self, avatar: EmbeddedAvatar, options: MotionOptions, spoken: Spoken) -> None:
+        self._spoken = spoken
+        self._driver = Driver(avatar.portrait, amplitude=options.mouth)
+        self._heard = SpokenHead(options)
+        self._listens = not (options.still or avatar.motion)
+        self._heads = self._states(avatar.motion, options)
+
+    def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
+        if options.still:
+            return still()
+        if motion is None:
+            return iter(self._heard)
+        amounts = {"amount": options.motion, "blink_rate": options.blink}
+        return from_clip(motion, fps=options.fps, **amounts)
+
+    def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
+        block = np.asarray(sound, np.float32)
+        if self._listens:
+            self._heard.hear(block)
+        return self._meshes(self._spoken.feed(block))
+
+    def finish(self) -> Iterator[FloatArray]:
+        """The rest. Raises SpeechTooShort."""
+        check_length(self._spoken.heard)
+        self._heard.end()
+        return self._meshes(self._spoken.finish())
+
+    def _meshes(self, offsets: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        for way in each("speech to mesh", offsets):
+            with spent("retarget"):
+                mesh = self._driver.mesh(way, next(self._heads))
+            yield mesh
+
+
+class EmbeddedSession:
+    """See `mdth.engine.Session`. give_back: gets the renderer when the session ends."""
+
+    def __init__(
+        self,
+        drive: Drive,
+        renderer: Renderer,
+        *,
+        fps: int,
+        look_ahead_s: float,
+        give_back: Callable[[Renderer], None],
+        pool: Executor | None = None,
+    ) -> None:
+        height, width = renderer.portrait.image.shape[:2]
+        self.size, self.fps, self.look_ahead_s = (width, height), fps, look_ahead_s
+        self._drive, self._renderer, self._give_back = drive, renderer, give_back
+        self._drawing = InOrder(self._draw, pool)
+        self._open = True
+
+    def _draw(self, mesh: FloatArray) -> Frame:
+        with spent("paint"):
+            return self._renderer.frame(mesh)
+
+    def feed(self, sound: FloatArray) -> Iterator[Frame]:
+        """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
+        return self._frames(self._drive.feed(sound))
+
+    def finish(self) -> Iterator[Frame]:
+        """The rest. Raises SpeechTooShort."""
+        yield from self._frames(self._drive.finish())
+        yield from self._drawing.finish()
+        self.close()
+
+    def close(self) -> None:
+        """End it; the renderer goes back."""
+        if self._open:
+            self._open = False
+            self._drawing.close()
+            self._give_back(self._renderer)
+
+    def _frames(self, meshes: Iterator[FloatArray]) -> Iterator[Frame]:
+        for mesh in meshes:
+            yield from self._drawing.feed(mesh)
+
+
+class MeshSession:
+    """A speech -> offsets float32 [478,3] of a resting face [478,3], one for each frame.
+
+    rest: face frame, eye distances, mouth shut. Lips, jaw and cheeks move; eyes and head rest.
+    """
+
+    def __init__(self, rest: FloatArray, options: MotionOptions, spoken: Spoken) -> None:
+        self._rest, self._spoken = rest, spoken
+        self._follow = options.mouth * mouth.SPEECH_WEIGHTS[:, None]
+
+    def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; the offsets that are final, as they are taken."""
+        return map(self._moved, self._spoken.feed(sound))
+
+    def finish(self) -> Iterator[FloatArray]:
+        """The rest. Raises SpeechTooShort."""
+        check_length(self._spoken.heard)
+        return map(self._moved, self._spoken.finish())
+
+    def _moved(self, offsets: FloatArray) -> FloatArray:
+        moved = mouth.touch_lips(self._rest + self._follow * offsets) - self._rest
+        return moved.astype(np.float32)

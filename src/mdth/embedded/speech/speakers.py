@@ -1,0 +1,101 @@
+"""Who turns sound into the face's offsets: our own networks, or the seed's FaceFormer."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from mdth.artefacts import FloatArray
+from mdth.config import config
+from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
+from mdth.engine import SPEAK, Need
+from mdth.files import assets
+
+ENCODER = "moonshine_tiny_en_encoder.ort"
+EMBEDDED = "embedded"
+
+
+class Spoken(Protocol):
+    """One speech on its way to offsets [478,3] of the face, face frame, eye distances."""
+
+    @property
+    def heard(self) -> int:
+        """Samples so far."""
+
+    def feed(self, block: FloatArray) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; the offsets that are final, as they are taken."""
+
+    def finish(self) -> Iterator[FloatArray]:
+        """The rest: round(duration * fps) in all, at least 1."""
+
+
+class Speaker(Protocol):
+    """A loaded speech-to-mesh network; it keeps nothing of a speech."""
+
+    @property
+    def look_ahead_s(self) -> float:
+        """Seconds of sound after its own time that an offset waits for."""
+
+    def open(self, fps: float) -> Spoken:
+        """A speech that begins."""
+
+
+class Speakers:
+    """Loads a speaker once for as long as its files stay as they are; the last one is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[object, Speaker] | None = None
+
+    def get(self, name: str) -> Speaker:
+        """The speaker of that name. Raises CheckpointError, MissingDependency."""
+        files = _files(name) or [assets.path(ENCODER)]
+        wanted = name, tuple(map(_state, files))
+        with self._lock:
+            if self._kept is None or self._kept[0] != wanted:
+                self._kept = None
+                self._kept = wanted, _load(name)
+            return self._kept[1]
+
+    def close(self) -> None:
+        """Drop it."""
+        with self._lock:
+            self._kept = None
+
+
+def needs(name: str) -> list[Need]:
+    """What a speaker reads besides our own networks."""
+    found = []
+    for path in _files(name):
+        problem = "" if path.is_file() else f"{path}: missing"
+        mend = "put its owner's checkpoint there"
+        found.append(Need(path.name, path, frozenset({SPEAK}), mend, problem))
+    return found
+
+
+def _common() -> Path:
+    return (config().home / assets.FOLDER).parent
+
+
+def _files(name: str) -> list[Path]:
+    if name == EMBEDDED:
+        return []
+    from mdth.embedded.speech import flame
+
+    return flame.files(name, _common())
+
+
+def _load(name: str) -> Speaker:
+    if name == EMBEDDED:
+        return SpeechToMesh(assets.path(ENCODER))
+    from mdth.embedded.speech import flame
+
+    return flame.load(name, _common())
+
+
+def _state(file: Path) -> tuple[str, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return str(file), found.st_mtime_ns, found.st_size

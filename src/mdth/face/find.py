@@ -1,0 +1,67 @@
+"""A picture, or a clip's best frame -> the portrait: what every engine's avatar begins with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mdth.artefacts import Frame, Portrait
+from mdth.engine import PREPARE, Need, Progress, Source
+from mdth.errors import CheckpointError, MissingInput
+from mdth.face import glasses
+from mdth.face.portrait import best_frame, prepare_portrait, shrunk
+from mdth.files import assets
+from mdth.log.stages import count, stage
+from mdth.media.image import read_image
+from mdth.media.video import VideoInfo, probe_video, read_frames
+from mdth.options import PortraitOptions
+
+TRACKER = "face_landmarker.task"
+SEGMENTER = "selfie_segmentation.tflite"
+
+
+def needs() -> list[Need]:
+    """What finding a face reads."""
+    ours = Need(glasses.WEIGHTS.name, glasses.WEIGHTS, frozenset({PREPARE}), "install mdth again")
+    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), ours]
+
+
+def asset_need(name: str, *stages: str) -> Need:
+    """An outside model, with what is wrong with it."""
+    (asset,) = (entry for entry in assets.entries() if entry.name == name)
+    try:
+        assets.path(name)
+    except CheckpointError as error:
+        return Need(name, asset.file, frozenset(stages), "run: mdth assets fetch", str(error))
+    return Need(name, asset.file, frozenset(stages), "")
+
+
+@stage("prepare portrait")
+def find_portrait(source: Source, options: PortraitOptions) -> Portrait:
+    """The portrait of a picture, else of the clip's best frame. Raises InputError."""
+    if source.picture is not None and not isinstance(source.picture, Path):
+        return source.picture
+    models = {"tracker_model": assets.path(TRACKER), "person_model": assets.path(SEGMENTER)}
+    if source.picture is not None:
+        picture = read_image(source.picture, max_size=options.max_size)
+        count(source.picture.stat().st_size)
+        return prepare_portrait(picture, face=options.face, **models)
+    if source.clip is None:
+        raise MissingInput("no face: give a portrait or a clip")
+    info = probe_video(source.clip)
+    count(source.clip.stat().st_size)
+    frames = read_frames(source.clip)
+    best = best_frame(frames, count=frame_count(info), face=options.face, **models)
+    return shrunk(best, options.max_size)
+
+
+def frame_count(info: VideoInfo) -> int | None:
+    """About how many frames a clip has, None where the file does not say."""
+    return round(info.duration_s * info.fps) if info.duration_s else None
+
+
+def clip_frames(clip: Path, info: VideoInfo, progress: Progress | None) -> Iterator[Frame]:
+    """The clip's frames; each is reported when the next is asked for."""
+    total = frame_count(info)
+    for done, frame in enumerate(read_frames(clip), start=1):
+        yield frame
+        if progress:
+            progress(done, total)

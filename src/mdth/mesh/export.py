@@ -1,0 +1,113 @@
+"""A moving mesh -> a file, by its suffix."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdth.artefacts import MeshSequence
+from mdth.errors import InputError
+from mdth.face import topology
+from mdth.mesh import arkit, surface
+from mdth.mesh.gltf import glb
+from mdth.mesh.surface import Animation, FloatArray
+from mdth.mesh.usd import usda_lines
+
+SUFFIXES = (".glb", ".npz", ".csv", ".usda")
+
+
+def export(
+    sequence: MeshSequence,
+    path: Path,
+    *,
+    neutral: FloatArray,
+    sound: Path | None = None,
+    rate_hz: int | None = None,
+) -> None:
+    """Write the 478-vertex face as `.glb`, `.npz`, `.csv` (ARKit weights) or `.usda`.
+
+    neutral: [478,3], face frame, eye distances; offsets start from it. sound, rate_hz: the speech
+    and its sampling rate, named in the file; a CSV has no place for them, so a `.csv.json` beside
+    it does. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for
+    another suffix or no frames.
+    """
+    if len(neutral) != topology.VERTEX_COUNT:
+        raise InputError(f"{len(neutral)} vertices, not the {topology.VERTEX_COUNT} of the face")
+    if path.suffix.lower() != ".csv":
+        export_animation(surface.of_face(sequence, neutral), path, sound=sound, rate_hz=rate_hz)
+        return
+    _check(path, len(sequence.offsets))
+    weights = arkit.weights(np.concatenate([neutral[None], neutral + sequence.offsets]))
+    lines = arkit.csv_lines(arkit.beyond_rest(weights[1:], weights[0]), sequence.fps)
+    _write(path, lambda part: part.write_text("".join(lines), "utf-8"))
+    about = json.dumps(_extras(sequence.fps, sound, rate_hz))
+    _write(path.with_name(f"{path.name}.json"), lambda part: part.write_text(about, "utf-8"))
+
+
+def export_animation(
+    animation: Animation, path: Path, *, sound: Path | None = None, rate_hz: int | None = None
+) -> None:
+    """Write any moving mesh as `.glb`, `.npz` or `.usda`. Raises InputError."""
+    _check(path, len(animation.offsets))
+    extras = {**_extras(animation.fps, sound, rate_hz), "unit": "metre"}
+    suffix = path.suffix.lower()
+    if suffix == ".glb":
+        content = glb(animation, extras)
+        _write(path, lambda part: part.write_bytes(content))
+    elif suffix == ".npz":
+        arrays = {
+            "vertices": (animation.neutral + animation.offsets).astype(np.float32),
+            "faces": animation.triangles.astype(np.int32),
+            "neutral": animation.neutral.astype(np.float32),
+        }
+        _write(path, lambda part: _save(part, {**arrays, **extras}))
+    elif suffix == ".usda":
+        _write(path, lambda part: _write_lines(part, animation, extras))
+    else:
+        raise InputError(f"{path}: ARKit weights are those of the 478-vertex face only")
+
+
+def check_target(path: Path) -> None:
+    """Raises InputError if no mesh can be written there."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: no mesh format; the name ends with {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder")
+
+
+def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, Any]:
+    extras: dict[str, Any] = {"fps": fps}
+    if sound:
+        extras["sound"] = sound.name
+    if rate_hz:
+        extras["rate_hz"] = rate_hz
+    return extras
+
+
+def _check(path: Path, frames: int) -> None:
+    check_target(path)
+    if not frames:
+        raise InputError(f"{path}: a mesh of no frames")
+
+
+def _save(part: Path, arrays: dict[str, Any]) -> None:
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _write_lines(part: Path, animation: Animation, extras: dict[str, Any]) -> None:
+    with part.open("w", encoding="utf-8") as file:
+        file.writelines(usda_lines(animation, extras))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """The file gets its name when it is complete."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

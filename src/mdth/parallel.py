@@ -1,0 +1,57 @@
+"""A function over items that come one by one, by the caller or by threads of somebody's pool."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Generic, TypeVar
+
+from mdth.log.stages import in_thread
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+# Items on their way: enough that threads have work while the caller makes the next ones.
+DEPTH = 8
+
+
+class InOrder(Generic[Item, Made]):
+    """What `function` makes of each item, in the items' order; an error comes out at its place.
+
+    pool: who calls it, up to DEPTH items at once; None: the caller's own thread.
+    """
+
+    def __init__(self, function: Callable[[Item], Made], pool: Executor | None = None) -> None:
+        self._function, self._pool = function, pool
+        self._waiting: deque[Future[Made]] = deque()
+
+    def feed(self, item: Item) -> Iterator[Made]:
+        """Begin an item; gives what is due."""
+        if self._pool is None:
+            yield self._function(item)
+            return
+        self._waiting.append(self._pool.submit(in_thread(self._function), item))
+        if len(self._waiting) > DEPTH:
+            yield self._waiting.popleft().result()
+
+    def finish(self) -> Iterator[Made]:
+        """The rest."""
+        while self._waiting:
+            yield self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Let go of what was begun: what runs runs to its end, the rest is not begun."""
+        for waiting in self._waiting:
+            waiting.cancel()
+        for waiting in self._waiting:
+            if not waiting.cancelled():
+                waiting.exception()
+        self._waiting.clear()
+
+    def map(self, items: Iterable[Item]) -> Iterator[Made]:
+        """All of them."""
+        try:
+            for item in items:
+                yield from self.feed(item)
+            yield from self.finish()
+        finally:
+            self.close()

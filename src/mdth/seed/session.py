@@ -1,0 +1,146 @@
+"""The seed's engine speaking: sound -> landmarks -> what drives the source -> frames."""
+
+import math
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.errors import CheckpointError
+from mdth.face.crop import Crop
+from mdth.log.stages import each
+from mdth.motion.head import SpokenHead
+from mdth.options import MotionOptions, Options
+from mdth.parallel import InOrder
+from mdth.seed import head, moves
+from mdth.seed.artefacts import SeedClip, SeedStill
+from mdth.seed.drive import Driving, SeedDriver
+from mdth.seed.eyes import NUMBERS
+from mdth.seed.files import seed_files
+from mdth.seed.moves import Move
+from mdth.seed.paste import Paster
+
+if TYPE_CHECKING:
+    from mdth.bfv2v.export import Renderers
+    from mdth.faceformer.export import FlameSpeech
+
+CROP_PX = 256
+
+
+class Prepared(Protocol):
+    """What a session needs of its avatar."""
+
+    @property
+    def portrait(self) -> Portrait:
+        """The whole picture."""
+
+    @property
+    def still(self) -> SeedStill:
+        """The source."""
+
+    @property
+    def clip(self) -> SeedClip | None:
+        """The motion."""
+
+
+class SeedSession:
+    """See `mdth.engine.Session`; all of the sound is heard before the first frame.
+
+    The encoder needs the statistics of the whole, up to 120 s in one piece, above in windows.
+    """
+
+    look_ahead_s = math.inf
+
+    def __init__(
+        self,
+        avatar: Prepared,
+        options: Options,
+        speech: "FlameSpeech",
+        renderers: "AbstractContextManager[Renderers]",
+        *,
+        pool: Executor | None,
+    ) -> None:
+        self.fps = options.motion.fps
+        height, width = avatar.portrait.image.shape[:2]
+        self.size = (width, height) if options.video.paste else (CROP_PX, CROP_PX)
+        self._avatar, self._options, self._pool = avatar, options, pool
+        self._spoken, self._renderers = speech.open(self.fps), renderers
+        self._head = SpokenHead(options.motion)
+        self._frames: Generator[Frame, None, None] | None = None
+
+    def feed(self, sound: FloatArray) -> Iterator[Frame]:
+        """Hear float [n], mono, 16 kHz; nothing is final before the end."""
+        block = np.asarray(sound, np.float32)
+        self._head.hear(block)
+        self._spoken.feed(block)
+        return iter(())
+
+    def finish(self) -> Iterator[Frame]:
+        """All frames, RGB uint8 [256,256,3], or of the portrait's size where they are pasted.
+
+        Raises SpeechTooShort, CheckpointError, DeviceError.
+        """
+        self._head.end()
+        self._frames = self._made()
+        return self._frames
+
+    def close(self) -> None:
+        """End it."""
+        if self._frames is not None:
+            self._frames.close()
+        self._spoken.close()
+
+    def _made(self) -> Generator[Frame, None, None]:
+        avatar, options = self._avatar, self._options
+        driver = SeedDriver(avatar.still.faces, amplitude=options.motion.mouth)
+        spoken = each("speech to mesh", self._spoken.finish())
+        states = self._states(options.motion)
+        driving = each("retarget", map(driver.drive, spoken, states))
+        with self._renderers as ready:
+            frames = each("render", rendered(avatar.still, driving, ready))
+            if not options.video.paste:
+                yield from frames
+                return
+            paster = Paster(avatar.portrait.image, Crop(avatar.still.crop))
+            yield from each("paste", InOrder(paster.paste, self._pool).map(frames))
+
+    def _states(self, options: MotionOptions) -> Iterator[Move]:
+        source, clip = self._avatar.still.faces, self._avatar.clip
+        if options.still:
+            return moves.still()
+        if clip is None:
+            return moves.generated(iter(self._head), source)
+        basis = read_eye_basis(seed_files().eye_pca)
+        amounts = {"amount": options.motion, "blink_rate": options.blink}
+        return head.from_clip(clip, source, basis, fps=options.fps, **amounts)
+
+
+def rendered(
+    still: SeedStill, driving: Iterable[Driving], renderers: "Renderers"
+) -> Iterator[Frame]:
+    """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same on any devices."""
+    from mdth.bfv2v.export import SCALE, Landmarks, Source
+
+    def seen(face: Driving) -> Landmarks:
+        return Landmarks(face.landmarks / SCALE, face.view, SCALE)
+
+    shown = Source(still.picture.copy(), seen(SeedDriver(still.faces).source))
+    return renderers.frames(shown, map(seen, driving))
+
+
+def read_eye_basis(path: Path) -> FloatArray:
+    """V [72,K] of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
+    from mdth.files.state_dict import DAMAGED, load
+
+    try:
+        found = load(path)
+        basis: FloatArray = found[2].double().numpy()
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error
+    if basis.ndim != 2 or basis.shape[0] != NUMBERS:
+        raise CheckpointError(f"{path}: V is {basis.shape}, not [{NUMBERS}, components]")
+    return basis

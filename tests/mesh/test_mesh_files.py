@@ -1,0 +1,172 @@
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mesh_preview import draw, read_glb, strip
+
+from mdth.artefacts import MeshSequence
+from mdth.errors import InputError, UnreadableMedia
+from mdth.mesh import surface
+from mdth.mesh.export import export, export_animation
+
+MILLIMETRE = 1e-3
+SOUND = Path("somewhere/speech.wav")
+
+
+def document(path: Path) -> dict:
+    content = path.read_bytes()
+    size = struct.unpack_from("<I", content, 12)[0]
+    return json.loads(content[20 : 20 + size])
+
+
+def test_glb_moves_as_the_mesh_does(
+    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
+) -> None:
+    path = tmp_path / "anim.glb"
+    export(opening, path, neutral=rest, sound=SOUND, rate_hz=44_100)
+    found = read_glb(path)
+    expected = surface.of_face(opening, rest)
+    np.testing.assert_allclose(found.neutral, expected.neutral, atol=1e-6)
+    np.testing.assert_array_equal(found.triangles, expected.triangles)
+    error = np.abs(found.offsets - expected.offsets)
+    assert np.sqrt(np.square(error).mean()) < 0.03 * MILLIMETRE
+    assert found.fps == pytest.approx(25)
+    extras = document(path)["asset"]["extras"]
+    assert extras["sound"] == "speech.wav" and extras["rate_hz"] == 44_100
+    assert [entry.name for entry in tmp_path.iterdir()] == ["anim.glb"]
+
+
+def test_glb_is_well_formed(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
+    path = tmp_path / "anim.glb"
+    export(opening, path, neutral=rest)
+    content, described = path.read_bytes(), document(path)
+    assert struct.unpack_from("<4sII", content) == (b"glTF", 2, len(content))
+    assert len(content) % 4 == 0
+    (buffer,) = described["buffers"]
+    for view in described["bufferViews"]:
+        assert view["byteOffset"] % 4 == 0
+        assert view["byteOffset"] + view["byteLength"] <= buffer["byteLength"]
+    (mesh,) = described["meshes"]
+    (primitive,) = mesh["primitives"]
+    count = len(primitive["targets"])
+    assert 1 <= count <= 32 and len(mesh["weights"]) == count
+    assert len(mesh["extras"]["targetNames"]) == count
+    accessors = described["accessors"]
+    sampler = described["animations"][0]["samplers"][0]
+    assert accessors[sampler["output"]]["count"] == 51 * count
+    assert accessors[sampler["input"]]["max"] == [2.0]
+    assert accessors[primitive["indices"]]["componentType"] == 5125
+    for attribute in ("POSITION", "NORMAL"):
+        assert accessors[primitive["attributes"][attribute]]["count"] == 478
+
+
+def test_the_face_looks_at_the_viewer(rest: np.ndarray, opening: MeshSequence) -> None:
+    face = surface.of_face(opening, rest)
+    up = surface.normals(face.neutral, face.triangles)
+    assert up[4, 2] > 0.5, "the tip of the nose faces the viewer"
+    assert face.neutral[10, 1] > face.neutral[152, 1], "the forehead is above the chin"
+    width = np.ptp(face.neutral[:468, 0])
+    assert 0.12 < width < 0.18, "metres"
+
+
+@pytest.mark.parametrize("frames", [1, 2, 51])
+def test_shapes_are_few_and_rest_is_rest(frames: int, opening: MeshSequence) -> None:
+    offsets = opening.offsets[:frames] * 0.089
+    shapes, weights = surface.principal_shapes(offsets, most=32, tolerance=2e-5)
+    assert len(shapes) == weights.shape[1] <= min(32, frames)
+    assert np.abs(weights).max() <= 1 + 1e-6
+    error = np.tensordot(weights, shapes, axes=1) - offsets
+    assert np.sqrt(np.square(error).mean()) <= 2e-5
+    np.testing.assert_allclose(weights[0, 0] * shapes[0, 152], 0, atol=1e-4)
+
+
+def test_a_mesh_that_never_moves(tmp_path: Path, rest: np.ndarray) -> None:
+    path = tmp_path / "still.glb"
+    export(MeshSequence(np.zeros((3, 478, 3)), 30.0), path, neutral=rest)
+    assert not read_glb(path).offsets.any()
+
+
+def test_npz(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
+    path = tmp_path / "anim.npz"
+    export(opening, path, neutral=rest, sound=SOUND, rate_hz=16_000)
+    with np.load(path, allow_pickle=False) as file:
+        assert file["vertices"].shape == (51, 478, 3) and file["vertices"].dtype == np.float32
+        assert file["faces"].max() < 478 and float(file["fps"]) == 25
+        assert str(file["sound"]) == "speech.wav" and int(file["rate_hz"]) == 16_000
+        drop = file["vertices"][0, 152, 1] - file["vertices"][25, 152, 1]
+    assert drop == pytest.approx(0.2 * 0.089, rel=0.01), "the chin falls in metres"
+
+
+def test_usda(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
+    path = tmp_path / "anim.usda"
+    export(opening, path, neutral=rest, sound=Path('a "quoted" name.wav'))
+    text = path.read_text("utf-8")
+    assert text.startswith("#usda 1.0\n") and text.count("{") == text.count("}")
+    assert r'string sound = "a \"quoted\" name.wav"' in text
+    assert "endTimeCode = 50" in text and "timeCodesPerSecond = 25" in text
+    line = next(line for line in text.splitlines() if line.startswith("        25: "))
+    points = np.array(line[13:-2].replace("(", "").replace(")", "").split(","), float)
+    expected = surface.of_face(opening, rest)
+    np.testing.assert_allclose(
+        points.reshape(-1, 3), expected.neutral + expected.offsets[25], atol=1e-5
+    )
+
+
+def test_any_other_mesh(tmp_path: Path) -> None:
+    """A mesh of other triangles, such as FLAME's; ARKit weights are not for it."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    moved = np.zeros((4, 4, 3))
+    moved[:, 2, 1] = [0, 0.5, 1, 0.5]
+    animation = surface.Animation(corners, np.array([[0, 1, 2], [0, 2, 3]]), moved, 30.0)
+    export_animation(animation, tmp_path / "any.glb")
+    np.testing.assert_allclose(read_glb(tmp_path / "any.glb").offsets, moved, atol=1e-6)
+    with pytest.raises(InputError, match="478"):
+        export_animation(animation, tmp_path / "any.csv")
+
+
+def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
+    with pytest.raises(InputError, match="no mesh format"):
+        export(opening, tmp_path / "anim.fbx", neutral=rest)
+    with pytest.raises(InputError, match="folder"):
+        export(opening, tmp_path / "none/anim.glb", neutral=rest)
+    with pytest.raises(InputError, match="no frames"):
+        export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)
+    with pytest.raises(InputError, match="478"):
+        export(opening, tmp_path / "a.npz", neutral=rest[:468])
+    with pytest.raises(InputError, match="no frames"):
+        export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.csv", neutral=rest)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
+    path = tmp_path / "anim.glb"
+    export(opening, path, neutral=rest)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnreadableMedia, match="cut short"):
+        read_glb(path)
+
+
+def test_the_drawn_export_opens_its_mouth(
+    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
+) -> None:
+    path = tmp_path / "anim.glb"
+    export(opening, path, neutral=rest)
+    found = read_glb(path)
+    picture = strip(found, frames=3, size_px=120)
+    assert picture.shape == (120, 360, 3)
+    # What shows through between the lips, the background's colour.
+    holes = [(part == 40).all(axis=2)[65:100, 45:75].sum() for part in np.split(picture, 3, axis=1)]
+    assert holes[0] == holes[2] < 5 and holes[1] > 60
+
+
+def test_the_nearer_surface_hides_the_other() -> None:
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [0, 1, 0]], float)
+    behind = corners * 0.5 - [0, 0, 1]
+    both = np.concatenate([corners, behind])
+    only = draw(corners, np.array([[0, 1, 2]]), size_px=50)
+    order = draw(both, np.array([[3, 4, 5], [0, 1, 2]]), size_px=50)
+    other = draw(both, np.array([[0, 1, 2], [3, 4, 5]]), size_px=50)
+    np.testing.assert_array_equal(order, only)
+    np.testing.assert_array_equal(other, only)

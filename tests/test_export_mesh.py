@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mdth as package
+from mdth.embedded.motion.rest import resting_face
+from mdth.errors import InputError, MissingInput
+from mdth.face import geometry, topology
+
+
+def test_the_resting_face() -> None:
+    face = resting_face()
+    assert geometry.lip_opening(face) < 1e-3
+    mirrored = face[topology.MIRROR] * np.array([-1, 1, 1])
+    np.testing.assert_allclose(mirrored, face, atol=0.01)
+    for iris, eye in (
+        (topology.IRIS_LEFT, topology.EYE_LEFT),
+        (topology.IRIS_RIGHT, topology.EYE_RIGHT),
+    ):
+        low, high = face[eye].min(axis=0), face[eye].max(axis=0)
+        assert (low[:2] < face[iris[0], :2]).all() and (face[iris[0], :2] < high[:2]).all()
+
+
+def test_a_spoken_sentence(short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
+    path = tmp_path / "anim.npz"
+    package.export_mesh(short_path, path, fps=25)
+    with np.load(path, allow_pickle=False) as file:
+        vertices, sound, rate_hz = file["vertices"], str(file["sound"]), int(file["rate_hz"])
+    assert vertices.shape == (82, 478, 3) and sound == "short.wav" and rate_hz == 24_000
+    gap = geometry.lip_opening(vertices)
+    assert gap.min() < 5e-4 and 4e-3 < gap.max() < 4e-2, "shut, and open by millimetres"
+    assert not np.ptp(vertices[:, topology.UPPER_FACE], axis=0).max() > 1e-6
+
+
+def test_a_persons_own_face(
+    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
+) -> None:
+    widths = []
+    for name, portrait in (("own", portrait_path), ("canonical", None)):
+        path = tmp_path / f"{name}.npz"
+        package.export_mesh(short_path, path, portrait=portrait, fps=10)
+        with np.load(path, allow_pickle=False) as file:
+            widths.append(np.ptp(file["neutral"][:468], axis=0))
+    assert widths[0] == pytest.approx(widths[1], rel=0.2)
+    assert np.abs(widths[0] - widths[1]).max() > 1e-3
+
+
+def test_refused_before_any_work(tmp_path: Path, short_path: Path) -> None:
+    with pytest.raises(InputError, match="no mesh format"):
+        package.export_mesh(short_path, tmp_path / "anim.txt")
+    with pytest.raises(MissingInput):
+        package.export_mesh(tmp_path / "none.wav", tmp_path / "anim.glb")
