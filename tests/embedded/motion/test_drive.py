@@ -137,7 +137,7 @@ def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(portrait, fol
 def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(portrait):
     driver = Driver(portrait)
     levels = -25 + 10 * np.sin(np.arange(300) / 3)
-    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, seed=0)])
+    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, random_seed=0)])
     np.testing.assert_allclose(meshes[0], driver.neutral, atol=1e-4)
     rigid = meshes[:, topology.RIGID]
     unit = geometry.eye_distance(portrait.mesh)
