@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
+from flame_spoken import spoken  # noqa: E402
+
 from mdth.embedded.motion.landmarks import LANDMARKS  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
@@ -42,7 +44,7 @@ def common(tmp_path: Path) -> Path:
 def test_a_frame_for_each_of_the_video(common: Path) -> None:
     from mdth.embedded.speech import flame
 
-    frames = list(flame.load("biwi", common).stream([SOUND], 25))
+    frames = list(spoken(flame.load("biwi", common), [SOUND], 25))
     assert len(frames) == 26
     assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
     assert np.ptp(frames, axis=0).max() > 0

@@ -12,6 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra seed)")
 
+from flame_spoken import spoken  # noqa: E402
+
 from mdth.embedded.motion.landmarks import flame_to_face  # noqa: E402
 from mdth.embedded.speech.flame import FlameFace  # noqa: E402
 from mdth.errors import CheckpointError, SpeechTooShort  # noqa: E402
@@ -52,7 +54,7 @@ def face(speech: FlameSpeech) -> FlameFace:
 
 @pytest.mark.parametrize("fps", [25, 30, 60])
 def test_a_frame_for_each_of_the_video(face: FlameFace, fps: int) -> None:
-    frames = list(face.stream([SOUND], fps))
+    frames = list(spoken(face, [SOUND], fps))
     assert len(frames) == round(len(SOUND) / 16_000 * fps)
     assert all(frame.shape == (478, 3) and frame.dtype == np.float32 for frame in frames)
     moved = np.abs(np.diff(frames, axis=0)).max(axis=(1, 2))
@@ -60,8 +62,8 @@ def test_a_frame_for_each_of_the_video(face: FlameFace, fps: int) -> None:
 
 
 def test_blocks_change_nothing(face: FlameFace) -> None:
-    whole = list(face.stream([SOUND], 25))
-    cut = list(face.stream(np.array_split(SOUND, 7), 25))
+    whole = list(spoken(face, [SOUND], 25))
+    cut = list(spoken(face, np.array_split(SOUND, 7), 25))
     np.testing.assert_array_equal(whole, cut)
 
 
@@ -86,8 +88,8 @@ def test_few_frames_a_second_are_no_more_than_there_are(speech: FlameSpeech, fps
 
 def test_rates_are_the_same_curve(face: FlameFace) -> None:
     """Every second frame at 60 is FaceFormer's own at 30, the others lie halfway between."""
-    slow = np.array(list(face.stream([SOUND], 30)))
-    fast = np.array(list(face.stream([SOUND], 60)))[: 2 * len(slow) - 4]
+    slow = np.array(list(spoken(face, [SOUND], 30)))
+    fast = np.array(list(spoken(face, [SOUND], 60)))[: 2 * len(slow) - 4]
     np.testing.assert_allclose(fast[::2], slow[: len(fast[::2])], atol=1e-6)
     between = (slow[: len(fast[1::2])] + slow[1 : len(fast[1::2]) + 1]) / 2
     np.testing.assert_allclose(fast[1::2], between, atol=1e-6)
@@ -109,7 +111,7 @@ def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
 
 def test_too_short(face: FlameFace) -> None:
     with pytest.raises(SpeechTooShort):
-        list(itertools.islice(face.stream([SOUND[:2000]], 25), 1))
+        list(itertools.islice(spoken(face, [SOUND[:2000]], 25), 1))
 
 
 def test_a_template_of_another_model(head: Head) -> None:
@@ -162,7 +164,7 @@ def test_landmarks_are_what_the_face_is_made_of(
 ) -> None:
     """The same motion at FLAME's own points, in metres; more frames than a chunk."""
     marks = np.stack(list(speech.landmarks([SOUND], 60)))
-    faces = np.stack(list(face.stream([SOUND], 60)))
+    faces = np.stack(list(spoken(face, [SOUND], 60)))
     assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
     neutral = head.landmarks(head.template[None])[0]
     np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)

@@ -7,11 +7,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from multiprocessing.process import BaseProcess
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -23,8 +23,6 @@ from mdth.batch.job import Job, Outcome, died, failed, late
 SPAWN = multiprocessing.get_context("spawn")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 GRACE_S = 5.0
-
-T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -57,6 +55,7 @@ class LocalWorker:
         self._job = job
         self._timeout_s = timeout_s
         self._settings = (job.log_level, environment, cores)
+        self._process: BaseProcess | None = None
         self._opened = contextlib.ExitStack()
 
     def start(self) -> Future[str]:
@@ -66,14 +65,17 @@ class LocalWorker:
         self._pool = ProcessPool(
             1, initializer=worker.enter, initargs=(teller, *self._settings), context=SPAWN
         )
-        self._pid = self._schedule(os.getpid)
+        others = set(SPAWN.active_children())
+        with contextlib.suppress(BrokenProcessPool):  # told by whoever begins a twin there
+            _ = self._pool.active  # starts it
+        self._process = next(iter(set(SPAWN.active_children()) - others), None)
         # With the parent's copy the pipe would outlive the worker; and without it pebble cannot
         # start another process in this pool.
         teller.close()
         relay = threading.Thread(target=_relay, args=(heard,), daemon=True)
         relay.start()
         self._opened.callback(relay.join, GRACE_S)
-        self._opened.callback(_kill_group, self._pid)
+        self._opened.callback(_kill_group, self._process)
         self._opened.callback(self._pool.join)
         self._opened.callback(self._pool.stop)
         up: Future[str] = Future()
@@ -82,36 +84,28 @@ class LocalWorker:
 
     def begin(self, twin: str) -> Future[Outcome]:
         """One attempt; if the process died while it had nothing to do, by a new one."""
-        here = {child.pid for child in SPAWN.active_children()}
-        if self._pid.done() and (self._pid.exception() or self._pid.result() not in here):
+        if self._process is None or not self._process.is_alive():
             self.start()
-        return self._schedule(worker.work, self._job, twin, timeout_s=self._timeout_s)
+        try:
+            return self._pool.schedule(worker.work, (self._job, twin), timeout=self._timeout_s)
+        except RuntimeError as error:
+            broken: Future[Outcome] = Future()
+            broken.set_exception(BrokenProcessPool(str(error)))
+            return broken
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """What pebble's exception says of a twin."""
         if isinstance(error, TimeoutError):
             return late(self._timeout_s)
-        if isinstance(error, ProcessExpired):
-            code = error.exitcode
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if isinstance(error, ProcessExpired | BrokenProcessPool):
+            code = self._process.exitcode if self._process else None
+            how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
             return died(f"{how}; 9 is often the system, out of memory")
-        if isinstance(error, BrokenProcessPool):
-            return died("before it could say that it had begun")
         return failed(f"unexpected {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """End the process: it is told to, killed when it is late, and its children with it."""
         self._opened.close()
-
-    def _schedule(
-        self, function: Callable[..., T], *arguments: Any, timeout_s: float | None = None
-    ) -> Future[T]:
-        try:
-            return self._pool.schedule(function, arguments, timeout=timeout_s)
-        except RuntimeError as error:
-            broken: Future[T] = Future()
-            broken.set_exception(BrokenProcessPool(str(error)))
-            return broken
 
 
 def _relay(heard: Connection) -> None:
@@ -122,10 +116,10 @@ def _relay(heard: Connection) -> None:
             logging.getLogger(record.name).handle(record)
 
 
-def _kill_group(pid: Future[int]) -> None:
-    if pid.done() and not pid.exception() and hasattr(os, "killpg"):
+def _kill_group(process: BaseProcess | None) -> None:
+    if process and process.pid and hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid.result(), signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def usable_cores() -> list[int]:

@@ -114,5 +114,6 @@ class _Batch:
             return tried, outcome
         spent = time.monotonic() - tried.begun
         tried.seconds += spent
+        outcome = worker.lost(error, spent)
         self._starting[worker.start()] = worker
-        return tried, worker.lost(error, spent)
+        return tried, outcome
