@@ -158,7 +158,6 @@ def _fetch(asset: Asset) -> None:
 
 
 def _place(content: bytes, file: Path) -> None:
-    """Write under another name first: nobody sees half a file."""
     try:
         with replacing(file) as part:
             part.write_bytes(content)

@@ -62,9 +62,9 @@ def generated(
 ) -> Iterator[HeadState]:
     """Natural small motion for a speech, one state for each value of `energy`.
 
-    energy: level in dB of each frame's sound (see `motion.energy.Loudness`); a frame's state uses
-    only values up to its own. The first state is the portrait's own pose; in silence the head calms
-    down. Blinks, glances and drift depend on the random seed and time alone, not on fps or sound.
+    energy: level in dB of each frame's sound (see `motion.energy.Loudness`); a frame's state
+    uses only values up to its own. The first state is the portrait's own pose; in silence the head
+    calms down. Blinks, glances and drift depend on `random_seed` and time, not on fps or sound.
     amount: of the head's motion. blink_rate: relative to the usual one. 0 turns either off.
     """
     randoms = [np.random.default_rng([random_seed, part]) for part in range(4)]
