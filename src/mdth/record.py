@@ -12,8 +12,8 @@ from mdth import __version__
 from mdth.artefacts import Portrait
 from mdth.engine import PREPARE, SPEAK, Avatar, Engine
 from mdth.errors import CheckpointError
+from mdth.files.json import sha256
 from mdth.options import Options
-from mdth.storage.sealed import sha256
 
 FORMAT = 2
 LIBRARIES = ("numpy", "onnxruntime", "mediapipe", "opencv-contrib-python", "av", "pillow")

@@ -11,8 +11,9 @@ import pytest
 from interleave import Turns
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.files.json import write_json
 from mdth.storage import publish
-from mdth.storage.sealed import described, write_json
+from mdth.storage.manifest import Sealed
 from mdth.storage.settings import s3_settings
 from mdth.storage.store import Store
 
@@ -42,7 +43,7 @@ def prepared(folder: Path, text: str, *, names: tuple[str, ...] = NAMES) -> Path
         path = folder / "th" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("same" if name.endswith("txt") else f"{text} in {name}")
-        files[name] = described(name, path)
+        files[name] = Sealed.of(name, path)
         path.replace(folder / "th" / files[name].path)
     listed = {name: file._asdict() for name, file in files.items()}
     write_json(folder / "th/manifest.json", {"text": text, "files": listed})
@@ -53,7 +54,7 @@ def output(folder: Path, text: str) -> Path:
     """A local video with its record."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "output.mp4").write_text(text)
-    made = described("x", folder / "output.mp4")
+    made = Sealed.of("x", folder / "output.mp4")
     write_json(folder / "output.json", {"video": {"bytes": made.bytes, "sha256": made.sha256}})
     write_json(folder / "times.json", {"video_sha256": made.sha256})
     return folder

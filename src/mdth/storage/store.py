@@ -1,7 +1,6 @@
 """The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
 
 import io
-import json
 import logging
 import re
 import unicodedata
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdth.errors import ArtefactError, MissingDependency, StorageError
+from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
@@ -75,19 +75,13 @@ class Store:
         found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
         return sorted(entry.name for entry in found if entry.is_folder and not entry.is_link)
 
-    def read_json(self, path: str) -> dict[str, Any]:
+    def read_json(self, path: str) -> Json:
         """The object in a JSON file of up to 64 MiB. Raises ArtefactError when it is not one."""
         content = _Small()
         self._ask(path, lambda: self._files.fetch(_inside(path), content))
-        try:
-            value = json.loads(content.getvalue())
-        except (ValueError, RecursionError) as error:
-            raise ArtefactError(f"{self.url}/{path}: not JSON ({error})") from error
-        if not isinstance(value, dict):
-            raise ArtefactError(f"{self.url}/{path}: not a JSON object")
-        return value
+        return parse(content.getvalue(), f"{self.url}/{path}")
 
-    def find_json(self, path: str) -> dict[str, Any] | None:
+    def find_json(self, path: str) -> Json | None:
         """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
         try:
             return self.read_json(path)
