@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import record
@@ -55,7 +55,7 @@ class Sources:
         return {
             kind: {
                 "chosen": record.described(path) if path else None,
-                "skipped": [asdict(skipped) for skipped in self.choices[kind].skipped],
+                "skipped": [skipped._asdict() for skipped in self.choices[kind].skipped],
             }
             for kind, path in self.files.items()
         }
