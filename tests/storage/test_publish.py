@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from mdth.errors import ArtefactError, StorageError
 from mdth.files.json import write_json
 from mdth.storage import publish
 from mdth.storage.manifest import Sealed
-from mdth.storage.settings import s3_settings
 from mdth.storage.store import Store
 
 FOLDER = "processed/t/preprocessed/th"
@@ -22,18 +20,6 @@ OUT = "inference/t/th"
 # Orders of steps that are tried; scripts/chaos tries many more.
 RACES = int(os.environ.get("MDTH_TEST_RACES", "20"))
 NAMES = ("audio/speech.npy", "image/portrait.png")
-
-
-@pytest.fixture(params=["path", "memory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store."""
-    quick = replace(s3_settings(), first_wait_s=0.01)
-    if request.param == "s3":
-        return Store(request.getfixturevalue("s3_url"), settings=quick)
-    if request.param == "memory":
-        return Store(f"memory://{tmp_path.name}", settings=quick)
-    (tmp_path / "store").mkdir()
-    return Store(str(tmp_path / "store"), settings=quick)
 
 
 def prepared(folder: Path, text: str, *, names: tuple[str, ...] = NAMES) -> Path:

@@ -65,7 +65,7 @@ def _fill(folder: Path, progress: Progress | None) -> None:
     shutil.copyfile(example("speech.wav"), folder / "audio/2_speech.wav")
     shutil.copyfile(example("short.wav"), folder / "audio/10_short.wav")
     shutil.copyfile(portrait(), folder / "image/2_portrait.jpg")
-    with Image.open(portrait()) as picture:
+    with Image.open(portrait(), formats=("JPEG",)) as picture:
         ImageOps.mirror(picture).save(folder / "image/10_mirrored.png")
     clip = folder / "video/2_clip.mp4"
     choices: Choices = {"random_seed": CLIP_SEED, "engine": "embedded"}
