@@ -41,10 +41,21 @@ def test_a_python_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
     assert shell(f"PATH={tmp_path}:$PATH; find_python").stdout.strip() == "python3.12"
 
 
+@pytest.mark.parametrize(
+    "version, fits", [("3, 10", 1), ("3, 11", 0), ("3, 13", 0), ("3, 14", 0), ("3, 15", 1)]
+)
+def test_pythons_from_3_11_to_3_14_fit(tmp_path: Path, version: str, fits: int) -> None:
+    """A Python that says it is of that version; `fits` runs its own code in it."""
+    script = f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = ({version}); $2"\n'
+    (tmp_path / "python").write_text(script)
+    (tmp_path / "python").chmod(0o755)
+    assert shell(f"fits {tmp_path}/python").returncode == fits
+
+
 def test_without_a_python_it_says_which(tmp_path: Path) -> None:
     ended = shell(f"PATH={tmp_path}; find_python")
     assert ended.returncode == 1
-    assert "Python 3.11 or 3.12" in ended.stderr
+    assert "Python 3.11 to 3.14" in ended.stderr
 
 
 WITHOUT_TORCH = """
