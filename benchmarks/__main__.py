@@ -1,8 +1,5 @@
 """Speed and memory on this machine, as a table. See scripts/bench."""
 
-import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -15,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine
 from mdth.log.console import quiet_libraries
+from training import command
 
 MINUTES = 10
 LONG_S = 60 * MINUTES
@@ -23,12 +22,12 @@ FPS = 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.parser("benchmarks", __doc__)
     parser.add_argument("portrait", type=Path)
     parser.add_argument("speech", type=Path)
     parser.add_argument("--quick", action="store_true", help="leave the ten-minute speech out")
     given = parser.parse_args()
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     with tempfile.TemporaryDirectory() as name, quiet_libraries():
         folder = Path(name)
         small = resized(given.portrait, folder / "512.png", 512)
@@ -103,13 +102,6 @@ def row(what: str, value: str) -> None:
     print(f"{what:34} {value}", flush=True)
 
 
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
 def resized(portrait: Path, target: Path, side: int) -> Path:
     """The portrait as a square of `side`, its lower part cut off."""
     from PIL import Image
@@ -134,37 +126,38 @@ def speed(picture: Path, speech: Path, folder: Path) -> None:
     import mdth
     from mdth.face.portrait import face_height_px
 
-    portrait = mdth.prepare(picture)
-    mdth.talk(portrait, speech, folder / "warm.mp4", preview=True)
+    avatar = mdth.prepare(picture)
+    mdth.talk(avatar, speech, folder / "warm.mp4", preview=True)
     start, cpu = time.perf_counter(), time.process_time()
-    made = mdth.talk(portrait, speech, folder / "speed.mp4", fps=FPS)
+    made = mdth.talk(avatar, speech, folder / "speed.mp4", fps=FPS)
     rate = made["frames"] / (time.perf_counter() - start)
     cpu_ms = (time.process_time() - cpu) / made["frames"] * 1000
     row(
-        f"{made['width']}x{made['height']}, face {face_height_px(portrait.mesh):.0f} px",
+        f"{made['width']}x{made['height']}, face {face_height_px(avatar.portrait.mesh):.0f} px",
         f"{rate:.0f} frames/s, {rate / FPS:.1f} x real time, {cpu_ms:.0f} ms of CPU a frame",
     )
 
 
 def stages(picture: Path, speech: Path) -> None:
     """Seconds of each stage for the whole speech, one after the other on one thread each."""
-    import mdth
-    from mdth import film
-    from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
-    from mdth.files import assets
-    from mdth.flow import Clock
-    from mdth.media.video import VideoWriter
+    from mdth.embedded.engine import Embedded
+    from mdth.engine import Source
+    from mdth.log.stages import each, job
+    from mdth.media.audio import read_blocks
+    from mdth.media.writer import VideoWriter
     from mdth.options import Options
-    from mdth.scene import Inputs, gather
 
-    portrait = mdth.prepare(picture)
-    options, clock = Options(fps=FPS), Clock()
-    SpeechToMesh(assets.path(film.ENCODER))
-    scene = gather(Inputs(portrait, speech), options)
-    driving = list(film.driving_meshes(scene, options, clock))
+    engine, options = Embedded(), Options.of(fps=FPS)
+    avatar = engine.prepare(Source(picture), options)
+    drive = engine.drive(avatar, options)
+    with job() as watch:
+        driving = [
+            m for block in each("read speech", read_blocks(speech)) for m in drive.feed(block)
+        ]
+        driving += drive.finish()
     paint: dict[str, float] = defaultdict(float)
-    renderer = timed_renderer(portrait, paint)
-    height, width = portrait.image.shape[:2]
+    renderer = timed_renderer(avatar.portrait, paint)
+    height, width = avatar.portrait.image.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         writer = VideoWriter(
             Path(folder, "out.mp4"), width=width, height=height, fps=FPS, sound=speech
@@ -176,7 +169,7 @@ def stages(picture: Path, speech: Path) -> None:
                 writer.write(frame)
         encode_s = (time.perf_counter() - start) * len(driving) / len(painted)
     share = len(driving) / len(painted)
-    seconds = {name: clock.seconds[name] for name in ("read speech", "speech to mesh", "retarget")}
+    seconds = {name: watch.seconds[name] for name in ("read speech", "speech to mesh", "retarget")}
     seconds |= {name: spent * share for name, spent in paint.items()} | {"encode": encode_s}
     total = len(driving) / FPS
     for name, spent in seconds.items():
@@ -214,17 +207,17 @@ def timed(step: Callable[..., Any], name: str, seconds: dict[str, float]) -> Cal
 def first_frame(what: str, picture: Path, speech: Path) -> None:
     """Seconds from the call to the first frame, networks loaded before."""
     import mdth
-    from mdth import film
-    from mdth.flow import Clock
+    from mdth import engines
     from mdth.options import Options
-    from mdth.scene import Inputs, gather
+    from mdth.pipeline import Speech, frames
 
-    portrait, options = mdth.prepare(picture), Options(fps=FPS)
+    avatar, options = mdth.prepare(picture), Options.of(fps=FPS)
     for _ in range(2):
         start = time.perf_counter()
-        scene = gather(Inputs(portrait, speech), options)
-        with closing(film.frames(scene, options, Clock())) as frames:
-            next(frames)
+        with closing(
+            frames(engines.of(avatar, options), avatar, Speech.of(speech), options)
+        ) as made:
+            next(made)
             spent = time.perf_counter() - start
     row(f"first frame, speech of {what}", f"{spent:.2f} s")
 
@@ -263,4 +256,4 @@ def help_s() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)
