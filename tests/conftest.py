@@ -20,8 +20,8 @@ from s3_servers import KEY, SECRET, rclone_server
 ROOT = Path(__file__).parents[1]
 
 
-# What libraries leave there when their processes are killed.
-OTHERS = ("ray", "pymp-", "torch", "matplotlib-")
+# What libraries leave there, or their processes when they are killed.
+OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
 
 class Ended(NamedTuple):
