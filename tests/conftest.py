@@ -20,7 +20,8 @@ from s3_servers import KEY, SECRET, rclone_server
 ROOT = Path(__file__).parents[1]
 
 
-# What libraries leave there, or their processes when they are killed.
+# What libraries leave there, or their killed processes; `.ses` is onnxruntime's (telemetry), which
+# mdth switches off and tests that import it themselves do not.
 OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
 

@@ -83,14 +83,18 @@ def run(tmp_path: Path, *commands: list[object]) -> list[str]:
     """What the commands print, each run through the command line's `main` of one process."""
     script = tmp_path / "elsewhere.py"
     told = [[str(argument) for argument in command] for command in commands]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     script.write_text(ELSEWHERE.replace("COMMANDS", repr(told)), "utf-8")
     ended = subprocess.run(
         [sys.executable, "-X", "warn_default_encoding", script],
         capture_output=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "cp1252"},  # what a pipe on Windows gets
+        # What a pipe on Windows gets; and a place that is to be empty at the end.
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "TMPDIR": str(temporary)},
     )
     assert ended.returncode == 0, ended.stderr
+    temporary.rmdir()
     return ended.stdout.splitlines()
 
 
