@@ -24,7 +24,7 @@ from mdth.storage.store import Store
 # As the real ones, but shorter: attempts and outcomes do not depend on how long a pause is.
 QUICK = S3Settings(first_wait_s=0.01, part_bytes=5 << 20)
 IMPATIENT = replace(QUICK, read_timeout_s=0.3, least_upload_bps=1e9)
-# Where a request that is answered has to come through: a busy machine takes longer, and has five tries.
+# Where a request that is answered has to come through, in one of its five tries.
 WAITING = replace(IMPATIENT, read_timeout_s=1.0)
 STALL_S = 30.0
 HEAD = """| fault | once | for good | requests | at most | the error ends with |
