@@ -21,7 +21,7 @@ from mdth.cli import batch
 from mdth.config import config
 
 Command = Callable[..., Any]
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 @pytest.fixture

@@ -58,8 +58,9 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A path may be no text; what reads our stdout gets its bytes as they are.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        # A path may be no text, or none in the system's; what reads stdout gets it as it is.
+        encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+        sys.stdout.reconfigure(encoding=encoding, errors=errors)
     with quiet_libraries() as stderr, logging_to(stderr, verbose=parsed.verbose, kind=parsed.log):
         before = signal.signal(signal.SIGTERM, _stop)
         progress = Progress(stderr, visible=parsed.log == TEXT)

@@ -82,7 +82,10 @@ def _others_silent(*, verbose: bool) -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     else:
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+        ):
             yield
 
 

@@ -145,7 +145,8 @@ def quiet_libraries() -> Iterator[TextIO]:
     except OSError:
         yield sys.stderr
         return
-    ours = os.fdopen(kept, "w", buffering=1, errors="backslashreplace")
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    ours = os.fdopen(kept, "w", 1, encoding=encoding, errors="backslashreplace")
     before, sys.stderr = sys.stderr, ours
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, STDERR)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mdth.artefacts import Frame
 from mdth.errors import MdthError, StorageError
+from mdth.files.write import synced
 from mdth.media.audio import probe_sound
 from mdth.media.container import reason
 from mdth.media.tracks import PictureTrack, SoundTrack
@@ -111,10 +112,8 @@ class VideoWriter:
         if not self.frames_written:
             raise ValueError("no frame was written")
         try:
-            with self._part.open("rb") as file:
-                os.fsync(file.fileno())
             self.bytes_written = self._part.stat().st_size
-            self._part.replace(self.path)
+            synced(self._part).replace(self.path)
         except OSError as error:
             raise _not_written(self.path, error) from error
 
