@@ -1,6 +1,6 @@
 """A looping WebP of a few seconds of a video, which begins where the loop closes best.
 
-    python scripts/webp.py out/demo.mp4 docs/demo.webp --crop 80 20 440 400
+python scripts/webp.py out/demo.mp4 docs/demo.webp --crop 80 20 440 400
 """
 
 import argparse
@@ -54,8 +54,8 @@ def main() -> None:
         quality=given.quality,
         method=6,
     )
-    size_kb = given.output.stat().st_size / 1000
-    print(f"{given.output}: {len(rest) + 1} frames from {start / given.fps:.2f} s, {size_kb:.0f} kB")
+    size = given.output.stat().st_size // 1000
+    print(f"{given.output}: {len(rest) + 1} frames from {start / given.fps:.2f} s, {size} kB")
 
 
 if __name__ == "__main__":
