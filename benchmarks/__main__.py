@@ -134,37 +134,38 @@ def speed(picture: Path, speech: Path, folder: Path) -> None:
     import mdth
     from mdth.face.portrait import face_height_px
 
-    portrait = mdth.prepare(picture)
-    mdth.talk(portrait, speech, folder / "warm.mp4", preview=True)
+    avatar = mdth.prepare(picture)
+    mdth.talk(avatar, speech, folder / "warm.mp4", preview=True)
     start, cpu = time.perf_counter(), time.process_time()
-    made = mdth.talk(portrait, speech, folder / "speed.mp4", fps=FPS)
+    made = mdth.talk(avatar, speech, folder / "speed.mp4", fps=FPS)
     rate = made["frames"] / (time.perf_counter() - start)
     cpu_ms = (time.process_time() - cpu) / made["frames"] * 1000
     row(
-        f"{made['width']}x{made['height']}, face {face_height_px(portrait.mesh):.0f} px",
+        f"{made['width']}x{made['height']}, face {face_height_px(avatar.portrait.mesh):.0f} px",
         f"{rate:.0f} frames/s, {rate / FPS:.1f} x real time, {cpu_ms:.0f} ms of CPU a frame",
     )
 
 
 def stages(picture: Path, speech: Path) -> None:
     """Seconds of each stage for the whole speech, one after the other on one thread each."""
-    import mdth
-    from mdth import film
-    from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
-    from mdth.files import assets
-    from mdth.flow import Clock
-    from mdth.media.video import VideoWriter
+    from mdth.embedded.engine import Embedded
+    from mdth.engine import Source
+    from mdth.log.stages import each, job
+    from mdth.media.audio import read_blocks
+    from mdth.media.writer import VideoWriter
     from mdth.options import Options
-    from mdth.scene import Inputs, gather
 
-    portrait = mdth.prepare(picture)
-    options, clock = Options(fps=FPS), Clock()
-    SpeechToMesh(assets.path(film.ENCODER))
-    scene = gather(Inputs(portrait, speech), options)
-    driving = list(film.driving_meshes(scene, options, clock))
+    engine, options = Embedded(), Options.of(fps=FPS)
+    avatar = engine.prepare(Source(picture), options)
+    drive = engine.drive(avatar, options)
+    with job() as watch:
+        driving = [
+            m for block in each("read speech", read_blocks(speech)) for m in drive.feed(block)
+        ]
+        driving += drive.finish()
     paint: dict[str, float] = defaultdict(float)
-    renderer = timed_renderer(portrait, paint)
-    height, width = portrait.image.shape[:2]
+    renderer = timed_renderer(avatar.portrait, paint)
+    height, width = avatar.portrait.image.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         writer = VideoWriter(
             Path(folder, "out.mp4"), width=width, height=height, fps=FPS, sound=speech
@@ -176,7 +177,7 @@ def stages(picture: Path, speech: Path) -> None:
                 writer.write(frame)
         encode_s = (time.perf_counter() - start) * len(driving) / len(painted)
     share = len(driving) / len(painted)
-    seconds = {name: clock.seconds[name] for name in ("read speech", "speech to mesh", "retarget")}
+    seconds = {name: watch.seconds[name] for name in ("read speech", "speech to mesh", "retarget")}
     seconds |= {name: spent * share for name, spent in paint.items()} | {"encode": encode_s}
     total = len(driving) / FPS
     for name, spent in seconds.items():
@@ -214,17 +215,17 @@ def timed(step: Callable[..., Any], name: str, seconds: dict[str, float]) -> Cal
 def first_frame(what: str, picture: Path, speech: Path) -> None:
     """Seconds from the call to the first frame, networks loaded before."""
     import mdth
-    from mdth import film
-    from mdth.flow import Clock
+    from mdth import engines
     from mdth.options import Options
-    from mdth.scene import Inputs, gather
+    from mdth.pipeline import Speech, frames
 
-    portrait, options = mdth.prepare(picture), Options(fps=FPS)
+    avatar, options = mdth.prepare(picture), Options.of(fps=FPS)
     for _ in range(2):
         start = time.perf_counter()
-        scene = gather(Inputs(portrait, speech), options)
-        with closing(film.frames(scene, options, Clock())) as frames:
-            next(frames)
+        with closing(
+            frames(engines.of(avatar, options), avatar, Speech.of(speech), options)
+        ) as made:
+            next(made)
             spent = time.perf_counter() - start
     row(f"first frame, speech of {what}", f"{spent:.2f} s")
 
