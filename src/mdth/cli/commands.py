@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,13 +56,10 @@ def _raw_file(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as pipe:
             yield pipe
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    from mdth.files.write import replacing
+
+    with replacing(path) as part, part.open("wb") as file:
+        yield file
 
 
 def mesh(parsed: argparse.Namespace, progress: Progress) -> None:

@@ -2,20 +2,19 @@
 
 import hashlib
 import logging
-import os
 import subprocess
 import sys
 import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
+from mdth.files.write import replacing
 
 log = logging.getLogger("mdth")
 
@@ -159,18 +158,10 @@ def _fetch(asset: Asset) -> None:
 
 
 def _place(content: bytes, file: Path) -> None:
-    """Write under another name first: nobody sees half a file."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as written:
-            written.write(content)
-            written.flush()
-            os.fsync(written.fileno())
-        part.replace(file)
+        with replacing(file) as part:
+            part.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise StorageError(
             f"{file}: cannot be written ({error.strerror}); "
             "free some space or set MDTH_HOME elsewhere"

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Files, FloatArray, Frame, listed, place, read_png
+from mdth.artefacts import Files, FloatArray, Frame, Portrait, listed, place, read_png
+from mdth.engine import IMAGE, VIDEO
 from mdth.errors import ArtefactError
 from mdth.files.arrays import DAMAGE, Wanted, read_npz
 
@@ -110,6 +111,23 @@ class SeedClip:
             raise ArtefactError(
                 f"{place(saved)}: no clip of the seed's engine ({error})"
             ) from error
+
+
+@dataclass(frozen=True)
+class SeedAvatar:
+    """The portrait, what the networks see of it, and the clip that moves it, if any."""
+
+    portrait: Portrait
+    still: SeedStill
+    clip: SeedClip | None = None
+    engine: ClassVar[str] = "seed"
+
+    def save(self, folder: Path) -> None:
+        """Write `image` and `video` below `folder`."""
+        self.portrait.save(folder / IMAGE)
+        self.still.save(folder / IMAGE)
+        if self.clip:
+            self.clip.save(folder / VIDEO)
 
 
 def _write(path: Path, faces: Faces, **more: npt.NDArray[Any]) -> None:
