@@ -75,6 +75,13 @@ def test_named_files_are_there(page: Path) -> None:
     assert "../shared" not in text_of(page)
 
 
+def test_pages_that_sources_name_are_there() -> None:
+    for folder in FOLDERS.split("|"):
+        for path in ROOT.glob(f"{folder}/**/*.py"):
+            for name in re.findall(r"\bdocs/\w+\.\w+", path.read_text("utf-8")):
+                assert (ROOT / name).exists(), path
+
+
 @pages
 def test_modules_can_be_found(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
