@@ -1,7 +1,7 @@
 """Speech -> the 51 landmarks of a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
 
 Which vertices are landmarks is not published with the network, so the owner says it: 51 numbers
-from 0 in `biwi_landmarks.txt`, see `docs/faceformer.md`.
+from 0 in `biwi_landmarks.txt`, see `docs/seed_engine.md`.
 """
 
 from pathlib import Path
