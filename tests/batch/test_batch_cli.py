@@ -18,7 +18,6 @@ from made_tasks import noted
 
 from mdth.batch.job import Result
 from mdth.cli import batch
-from mdth.config import config
 
 Command = Callable[..., Any]
 PATIENCE_S = 60
@@ -33,9 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         batch, "TASKS", {"inference": "made_tasks:told", "preprocess": "made_tasks:told"}
     )
-    config.cache_clear()
-    yield tmp_path
-    config.cache_clear()
+    return tmp_path
 
 
 def listed(folder: Path, *twins: str) -> Path:

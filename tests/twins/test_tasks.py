@@ -16,7 +16,6 @@ from small_files import small_sound
 from task_runs import Runs, task_process
 
 from mdth import cli, film, record
-from mdth.config import config
 from mdth.errors import ArtefactError
 from mdth.files import assets
 from mdth.storage import publish
@@ -45,9 +44,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(assets, "_problem", lambda asset: "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
-    config.cache_clear()
-    yield done
-    config.cache_clear()
+    return done
 
 
 def both(**force: bool) -> None:
