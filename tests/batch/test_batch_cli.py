@@ -18,6 +18,7 @@ from made_tasks import noted
 
 from mdth.batch.job import Result
 from mdth.cli import batch
+from mdth.log.console import Progress, logging_to
 
 Command = Callable[..., Any]
 PATIENCE_S = 60
@@ -110,18 +111,21 @@ def test_the_tally() -> None:
             return True
 
     stream = Terminal()
-    tally = batch.Tally(4, stream)
-    tally.add(Result("a", "skipped", 0.0, "", 1))
-    assert tally.line() == "1 of 4 twins, 0 failed"
-    tally.add(Result("b", "failed", 60.0, "no face", 1))
-    tally._begun -= 60
-    assert tally.line() == "2 of 4 twins, 1 failed, about 2:00 left"
+    with logging_to(stream, verbose=False):
+        tally = batch.Tally(4, Progress(stream))
+        tally.add(Result("a", "skipped", 0.0, "", 1))
+        assert tally.line() == "1 of 4 twins, 0 failed"
+        tally.add(Result("b", "failed", 60.0, "no face", 1))
+        tally._begun -= 60
+        assert tally.line() == "2 of 4 twins, 1 failed, about 2:00 left"
     assert "mdth: b failed: no face\n" in stream.getvalue()
+    assert "\r2 of 4 twins, 1 failed" in stream.getvalue()
     log = io.StringIO()
-    tally = batch.Tally(2, log)
-    tally.add(Result("a", "done", 1.0, "", 1))
-    assert log.getvalue() == ""
-    tally.add(Result("b", "done", 1.0, "", 1))
+    with logging_to(log, verbose=False):
+        tally = batch.Tally(2, Progress(log))
+        tally.add(Result("a", "done", 1.0, "", 1))
+        assert log.getvalue() == ""
+        tally.add(Result("b", "done", 1.0, "", 1))
     assert log.getvalue() == "mdth: 2 of 2 twins, 0 failed\n"
 
 

@@ -38,6 +38,7 @@ def name_of(node: ast.AST) -> str:
 def wrong_in(text: str) -> Iterator[str]:
     """What a source text does that it should not."""
     tree = ast.parse(text)
+    own_pickle = "from mdth.files import pickle" in text and "\nimport pickle\n" not in text
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
@@ -50,7 +51,7 @@ def wrong_in(text: str) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "os", "subprocess"):
                 yield from (f"from {node.module} import {name}" for name in names)
         if isinstance(node, ast.Attribute) and name_of(node).startswith("pickle."):
-            if name_of(node) not in HARMLESS_PICKLE and not node.attr.isupper():
+            if not own_pickle and name_of(node) not in HARMLESS_PICKLE and not node.attr.isupper():
                 yield name_of(node)
         if isinstance(node, ast.Call):
             yield from wrong_call(node)
@@ -126,6 +127,5 @@ def test_files_of_media_are_opened_in_one_place() -> None:
 def test_pictures_are_opened_as_few_kinds_only() -> None:
     for name in ("Image.open", "PillowImage.open"):
         for path, call in calls(name, below=SOURCE):
-            part = path.relative_to(SOURCE).parts[0]
-            if part not in ("train", "sample.py"):  # which read what this project makes
+            if path.name != "sample.py":  # which reads what this project makes
                 assert "formats" in {keyword.arg for keyword in call.keywords}, path
