@@ -1,8 +1,5 @@
 """Speed and memory on this machine, as a table. See scripts/bench."""
 
-import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -15,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import machine
 from mdth.log.console import quiet_libraries
+from training import command
 
 MINUTES = 10
 LONG_S = 60 * MINUTES
@@ -23,12 +22,12 @@ FPS = 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.parser("benchmarks", __doc__)
     parser.add_argument("portrait", type=Path)
     parser.add_argument("speech", type=Path)
     parser.add_argument("--quick", action="store_true", help="leave the ten-minute speech out")
     given = parser.parse_args()
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     with tempfile.TemporaryDirectory() as name, quiet_libraries():
         folder = Path(name)
         small = resized(given.portrait, folder / "512.png", 512)
@@ -101,13 +100,6 @@ def seed_rows(name: str, module: str, runs: list[list[str]]) -> bool:
 
 def row(what: str, value: str) -> None:
     print(f"{what:34} {value}", flush=True)
-
-
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def resized(portrait: Path, target: Path, side: int) -> Path:
@@ -264,4 +256,4 @@ def help_s() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -6,11 +6,9 @@ Runs with one and with two workers take turns, so that what else runs here falls
 seconds are those of the whole batch, its workers included, and hardly depend on it.
 """
 
-import argparse
 import importlib
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,7 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.__main__ import cpu_name, row
+from benchmarks.__main__ import row
+from benchmarks.machine import machine
+from training import command
 
 ROOT = Path(__file__).parents[1]
 SHORT_S = 1.0
@@ -50,13 +50,13 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=str(__doc__))
+    parser = command.parser("benchmarks.batch", __doc__)
     parser.add_argument("--quick", action="store_true", help="few twins, one round")
     parser.add_argument("--ray", action="store_true", help="also the dispatch of a Ray cluster")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     counts, rounds = ((2, 4), 1) if given.quick else ((5, 20, 50), given.rounds)
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     row("load average at the start", f"{os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -292,4 +292,4 @@ def requests(folder: Path, environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

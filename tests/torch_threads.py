@@ -7,7 +7,7 @@ import pytest
 __all__ = ["one_thread"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny networks gain nothing from threads, and lose much on a busy machine."""
     try:

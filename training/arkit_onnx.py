@@ -6,7 +6,6 @@ Translates `face_blendshapes.tflite` (an MLP-Mixer of 1x1 convolutions) in the t
 operator, and writes it only if it gives FaceLandmarker's own weights for the faces in the pictures.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -18,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth.errors import InputError
+from mdth.errors import CheckpointError, InputError
 from mdth.files import networks
 from mdth.media.image import read_image
 from mdth.mesh.arkit import SHAPES
+from training import card, command
 
 log = logging.getLogger("mdth")
 
@@ -53,22 +53,6 @@ GIVEN = (
     "MouthSmileRight MouthStretchLeft MouthStretchRight MouthUpperUpLeft MouthUpperUpRight "
     "NoseSneerLeft NoseSneerRight"
 ).split()
-
-
-ABOUT: dict[str, Any] = {
-    "what": "ARKit's 52 blendshape weights, in the order of mdth.mesh.arkit.SHAPES, from the x and "
-    "y of MediaPipe's 478 face vertices.",
-    "how": "face_blendshapes.tflite of MediaPipe's face_landmarker.task, translated operator by "
-    "operator; its weights as they are, halves.",
-    "licence": "Apache-2.0",
-    "by": "The MediaPipe Authors (Google), Blendshape V2",
-    "source": "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/"
-    "float16/1/face_landmarker.task",
-    "changes": "another file format; vertices picked and shapes sorted inside; TongueOut, always 0",
-    "commands": [
-        "python -m training.arkit_onnx face_landmarker.task ../shared/data/stills src/mdth/weights"
-    ],
-}
 
 
 class Network:
@@ -252,7 +236,7 @@ def compare(model: bytes, task: Path, pictures: Path) -> Iterator[Array]:
         base_options=BaseOptions(model_asset_path=str(task)), output_face_blendshapes=True
     )
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
-        for path in sorted(pictures.rglob("*.jpg")):
+        for path in command.files_in(pictures, "**/*.jpg"):
             picture = read_image(path)
             found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture))
             if not found.face_landmarks:
@@ -266,32 +250,30 @@ def compare(model: bytes, task: Path, pictures: Path) -> Iterator[Array]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Translate, compare, and write the network and its card."""
-    parser = argparse.ArgumentParser(prog="python -m training.arkit_onnx", description=__doc__)
+    parser = command.parser("training.arkit_onnx", __doc__)
     parser.add_argument("task", type=Path, help="MediaPipe's face_landmarker.task")
     parser.add_argument("pictures", type=Path, help="folder of .jpg with faces")
     parser.add_argument("output", type=Path, help="folder for arkit.onnx and arkit.json")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         with zipfile.ZipFile(given.task) as bundle:
             model = Network(bundle.read("face_blendshapes.tflite")).translate()
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SystemExit(f"{given.task}: no blendshape network ({error})") from error
+        raise CheckpointError(f"{given.task}: no blendshape network ({error})") from error
     apart = np.array(list(compare(model, given.task, given.pictures)))
     if not len(apart) or apart.max() > MOST_DIFFERENT:
-        raise SystemExit(f"{len(apart)} faces, weights {apart.max(initial=0):.1e} apart at most")
-    given.output.joinpath("arkit.onnx").write_bytes(model)
+        raise InputError(f"{len(apart)} faces, weights {apart.max(initial=0):.1e} apart at most")
+    target = given.output / "arkit.onnx"
+    target.write_bytes(model)
     scores = {
         "faces": len(apart),
         "largest difference to FaceLandmarker's weights": float(f"{apart.max():.2g}"),
         "mean difference": float(f"{apart.mean():.2g}"),
     }
-    card = {**ABOUT, "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)}
-    card["task sha256"] = hashlib.sha256(given.task.read_bytes()).hexdigest()
-    text = json.dumps({**card, "scores": scores}, indent=1)
-    given.output.joinpath("arkit.json").write_text(text + "\n", "utf-8")
-    log.info("%s", text)
+    task = hashlib.sha256(given.task.read_bytes()).hexdigest()
+    card.write("arkit", target, {"task sha256": task, "scores": scores})
+    log.info("%s", json.dumps(scores, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -4,7 +4,6 @@ python -m training.bank work/dataset/s1 work/bank/s1 --held-out
 python -m training.bank work/dataset/others work/bank/others
 """
 
-import argparse
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
+from training import command, models
 from training.dataset import Faces
-
-FloatArray = npt.NDArray[np.floating]
 
 SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
 
@@ -74,24 +73,19 @@ def at_times(coefficients: FloatArray, first: int, times_s: FloatArray) -> Float
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.bank", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.bank", __doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("output", type=Path, help="npz to write")
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--held-out", action="store_true", help="only the held-out clips")
     given = parser.parse_args(arguments)
-    encoder = given.encoder
-    if encoder is None:
-        from mdth.files import assets
-
-        encoder = assets.path("moonshine_tiny_en_encoder.ort")
     sounds = np.load(given.dataset / "sounds.npy")
     if given.held_out:
         sounds = sounds[Faces.load(given.dataset).held_out]
+    encoder = given.encoder or models.encoder()
     make_bank(sounds, encoder, workers=given.workers).save(given.output)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -6,7 +6,6 @@ The table has the columns phone, start_s, end_s. A phone counts as shut when the
 lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.
 """
 
-import argparse
 import csv
 import logging
 from collections import defaultdict
@@ -17,8 +16,8 @@ import numpy.typing as npt
 
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.face import geometry, topology
-from mdth.files import assets
 from mdth.media.audio import read_blocks
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -26,7 +25,6 @@ FPS = 50
 WITHIN_S = 0.06
 SHUT = 0.02
 LABIALS = ("P", "B", "M")
-ENCODER = "moonshine_tiny_en_encoder.ort"
 
 
 def smallest_gaps(
@@ -51,7 +49,7 @@ def read_phones(table: Path) -> list[tuple[str, float, float]]:
 
 def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
     """Gap of the lips [T] of a spoken canonical face, eye distances, FPS a second."""
-    speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
+    speech_to_mesh = SpeechToMesh(models.encoder())
     face = np.concatenate([topology.CANONICAL, np.zeros((10, 3), np.float32)])
     upper, lower = topology.LIP_MID_PAIR
     # The offsets start from shut lips, but the canonical face's are a little apart.
@@ -62,11 +60,10 @@ def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
 
 def main() -> None:
     """Print how many of each are shut."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.closures", __doc__)
     parser.add_argument("speech", type=Path)
     parser.add_argument("phones", type=Path, help="tab separated: phone, start_s, end_s")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     gaps = smallest_gaps(lip_gaps(given.speech), read_phones(given.phones))
     for phone, values in sorted(gaps.items()):
         shut = sum(value < SHUT for value in values)
@@ -75,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

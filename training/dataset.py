@@ -8,22 +8,23 @@ Written: `sounds.npy`, int16 [C,N] at 16 kHz; `faces.npz`, the principal compone
 from the person's neutral face. The last tenth of the clips by name is held out.
 """
 
-import argparse
 import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
+from mdth.errors import MissingInput
 from mdth.face import geometry, topology
 from mdth.media.container import open_media
+from training import command
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 COMPONENTS = 32
 FPS = 25.0
@@ -67,8 +68,6 @@ class Faces:
 
 def read_sound(clip: Path) -> npt.NDArray[np.int16]:
     """The sound of a clip, int16 [N] at 16 kHz mono, sample 0 at the time of picture 0."""
-    import av
-
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
     blocks: list[av.AudioFrame] = []
     with open_media(clip) as container:
@@ -159,7 +158,9 @@ def read_clips(
     Longer ones are cut to the median number of frames, shorter ones left out.
     """
     sources = {clip.stem: clip for clip in sorted(clips.iterdir()) if clip.is_file()}
-    files = [f for f in sorted(tracks.glob("*.npy")) if f.stem in sources]
+    files = [f for f in command.files_in(tracks, "*.npy") if f.stem in sources]
+    if not files:
+        raise MissingInput(f"{tracks}: no track of any clip in {clips}; run training.tracks")
     all_faces = [np.load(f) for f in files]
     frames = int(np.median([len(f) for f in all_faces]))
     kept = [i for i, f in enumerate(all_faces) if len(f) >= frames]
@@ -181,8 +182,8 @@ def build(
     basis_from: Path | None = None,
 ) -> None:
     """Write the training set of a folder of clips and their tracks."""
-    output.mkdir(parents=True, exist_ok=True)
     names, faces, sounds = read_clips(clips, tracks)
+    output.mkdir(parents=True, exist_ok=True)
     frames = faces.shape[1]
     np.save(output / "sounds.npy", sounds)
     gaps, widths = geometry.lip_opening(faces), geometry.mouth_width(faces)
@@ -219,8 +220,7 @@ def build(
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.dataset", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.dataset", __doc__)
     parser.add_argument("clips", type=Path)
     parser.add_argument("tracks", type=Path)
     parser.add_argument("output", type=Path)
@@ -228,7 +228,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--person-per-clip", action="store_true")
     parser.add_argument("--basis", type=Path, help="training set whose components are used")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     build(
         given.clips,
         given.tracks,
@@ -240,4 +239,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

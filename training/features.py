@@ -10,17 +10,16 @@ marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] 
 a pair's first window to its second).
 """
 
-import argparse
 import logging
 import math
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import (
@@ -30,8 +29,11 @@ from mdth.embedded.speech.windows import (
     TAIL_SAMPLES,
     level,
 )
+from training import command, models
 from training.bank import SCHEME
-from training.sessions import DENSE_HZ, Library, Session, make_session
+
+if TYPE_CHECKING:
+    from training.sessions import Session
 
 log = logging.getLogger("mdth")
 
@@ -39,9 +41,11 @@ PAIRS_PER_SECOND = 6.0
 
 
 def encode_session(
-    session: Session, encoder: SpeechEncoder, frames: int, rng: np.random.Generator
+    session: "Session", encoder: SpeechEncoder, frames: int, rng: np.random.Generator
 ) -> dict[str, npt.NDArray[np.generic]]:
     """Random pairs of windows of `frames` feature frames of a session, encoded."""
+    from training.sessions import DENSE_HZ
+
     length = frames * FRAME_SAMPLES + TAIL_SAMPLES
     pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
     before = length * 3 // 4
@@ -78,31 +82,35 @@ class FeatureJob:
     plain: bool
 
 
-def _work(job: FeatureJob, seeds: list[int], stop_at: float) -> int:
+def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
+    import torch
+
+    from training.sessions import Library, make_session
+
     torch.set_num_threads(1)
     library = Library(job.dataset, job.dubbed, job.spoken)
     encoder = SpeechEncoder(job.encoder)
     count = 0
-    for seed in seeds:
+    for number in numbers:
         if time.time() > stop_at:
             break
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(number)
         session = make_session(library, rng, plain=job.plain)
         windows = encode_session(session, encoder, job.frames, rng)
-        np.savez(job.output / f"session_{seed:05d}.npz", **windows)  # type: ignore[arg-type]
+        np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
 
 
 def make_windows(
-    job: FeatureJob, *, sessions: int, workers: int, seed: int = 0, seconds: float = math.inf
+    job: FeatureJob, *, sessions: int, workers: int, random_seed: int = 0, seconds: float = math.inf
 ) -> int:
     """Write up to `sessions` files in up to `seconds`; the number of windows."""
     stop_at = time.time() + seconds
     job.output.mkdir(parents=True, exist_ok=True)
-    seeds = list(range(seed, seed + sessions))
+    numbers = list(range(random_seed, random_seed + sessions))
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_work, job, seeds[k::workers], stop_at) for k in range(workers)]
+        jobs = [pool.submit(_work, job, numbers[k::workers], stop_at) for k in range(workers)]
         total = sum(done.result() for done in jobs)
     log.info("%d windows of %d frames", total, job.frames)
     return total
@@ -110,8 +118,7 @@ def make_windows(
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.features", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.features", __doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
@@ -120,25 +127,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=SCHEME.frames)
     parser.add_argument("--sessions", type=int, default=1200)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
-    parser.add_argument("--seed", type=int, default=0, help="number of the first session")
+    parser.add_argument("--random-seed", "--seed", type=int, default=0,
+                        help="and number of the first session")  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="no change of voice (ablation)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    encoder = given.encoder
-    if encoder is None:
-        from mdth.files import assets
-
-        encoder = assets.path("moonshine_tiny_en_encoder.ort")
+    encoder = given.encoder or models.encoder()
     job = FeatureJob(
         given.dataset, given.output, encoder, given.frames,
         given.dubbed, given.spoken, given.plain,
     )  # fmt: skip
     make_windows(
         job, sessions=given.sessions, workers=given.workers,
-        seed=given.seed, seconds=given.seconds,
+        random_seed=given.random_seed, seconds=given.seconds,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -4,8 +4,6 @@
 faces without; a third of the people, and everyone who really wears glasses, are kept for measuring.
 """
 
-import argparse
-import hashlib
 import json
 import logging
 from dataclasses import dataclass, field
@@ -17,12 +15,11 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import glasses
-from mdth.face.find import TRACKER
 from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.image import read_image
+from training import card, command, models
 
 log = logging.getLogger("mdth")
 
@@ -57,8 +54,8 @@ def person(name: str) -> str:
 def read_faces(stills: Path) -> Faces:
     """The largest face of every still."""
     faces = Faces()
-    with FaceTracker(assets.path(TRACKER)) as tracker:
-        for path in sorted(stills.rglob("*.jpg")):
+    with FaceTracker(models.tracker()) as tracker:
+        for path in command.files_in(stills, "**/*.jpg"):
             picture = read_image(path, max_size=640)
             meshes = tracker.faces(picture)
             if meshes:
@@ -146,11 +143,10 @@ def fit(rows: FloatArray, truth: FloatArray) -> npt.NDArray[np.float64]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, measure on people kept out, and write the weights and their card."""
-    parser = argparse.ArgumentParser(prog="python -m training.glasses", description=__doc__)
+    parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
     parser.add_argument("--output", type=Path, default=glasses.WEIGHTS)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     random = np.random.default_rng(0)
     faces = read_faces(given.stills)
     people = faces.people()
@@ -175,20 +171,9 @@ def main(arguments: list[str] | None = None) -> None:
         "of these taken for wearers": sum(real[name] > 0 for name in bare),
         "real wearers (never trained on)": {name: round(real[name], 2) for name in WEARERS},
     }
-    card = {
-        "what": "logistic regression on edge directions around the eyes: glasses or not",
-        "sha256": hashlib.sha256(given.output.read_bytes()).hexdigest(),
-        "command": "python -m training.glasses STILLS",
-        "licence": "CC BY 4.0",
-        "data": [
-            "Face Research Lab London Set (DeBruine & Jones 2017), CC BY 4.0",
-            "faker-js assets-person-portrait, CC0 1.0",
-        ],
-        "scores": scores,
-    }
-    given.output.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    card.write("glasses", given.output, {"scores": scores})
     log.info("%s", json.dumps(scores, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

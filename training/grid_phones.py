@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
-from mdth.errors import InputError, MissingDependency, UnreadableMedia
+from mdth.errors import InputError, UnreadableMedia
 from mdth.media.audio import read_blocks
 from training.kokoro_times import SILENCE
 
@@ -74,12 +74,8 @@ class Aligner:
     """Phone times of GRID sentences; use one for many clips."""
 
     def __init__(self) -> None:
-        try:
-            import pocketsphinx
-        except ImportError as error:
-            raise MissingDependency(
-                "pocketsphinx is not installed; pip install 'mdth[train]'"
-            ) from error
+        import pocketsphinx
+
         with tempfile.TemporaryDirectory() as folder:
             words = Path(folder) / "grid.dict"
             words.write_text(_dictionary(), encoding="utf-8")

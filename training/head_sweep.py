@@ -6,7 +6,6 @@ background before and after, how far points on glasses or temples leave the head
 far the collar leaves its place (px in a picture of 512), and the renderer's time for a frame.
 """
 
-import argparse
 import json
 import logging
 import time
@@ -26,10 +25,8 @@ from mdth.embedded.render.person import Layers
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
-from mdth.face.find import SEGMENTER, TRACKER
-from mdth.face.portrait import prepare_portrait
-from mdth.files import assets
 from mdth.media.image import read_image
+from training import command, models
 
 log = logging.getLogger("mdth")
 
@@ -221,20 +218,17 @@ def sweep(name: str, portrait: Portrait) -> tuple[Figures, Frame]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure the portraits given on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.head_sweep", description=__doc__)
+    parser = command.parser("training.head_sweep", __doc__)
     parser.add_argument("portraits", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="PNG of the sweep's ends, one row a portrait")
     parser.add_argument("--json", type=Path, help="the figures as JSON")
     parser.add_argument("--max-size", type=int, default=SIZE_PX, help="px (default: %(default)s)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
-    tracker, segmenter = assets.path(TRACKER), assets.path(SEGMENTER)
     figures, rows = [], []
     for path in given.portraits:
         picture = read_image(path, max_size=given.max_size)
-        portrait = prepare_portrait(picture, tracker_model=tracker, person_model=segmenter)
-        measured, row = sweep(path.stem, portrait)
+        measured, row = sweep(path.stem, models.portrait(picture))
         figures.append(asdict(measured))
         rows.append(row)
         log.info("%s", measured)
@@ -245,4 +239,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

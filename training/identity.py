@@ -8,13 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import MissingDependency
 from mdth.face import topology
-
-FloatArray = npt.NDArray[np.floating]
 
 PACKAGES = ("dlib", "face_recognition_models")
 

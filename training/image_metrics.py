@@ -2,10 +2,8 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from skimage.metrics import structural_similarity
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 
 def psnr(picture: FloatArray, true: FloatArray, mask: FloatArray) -> float:
@@ -16,6 +14,8 @@ def psnr(picture: FloatArray, true: FloatArray, mask: FloatArray) -> float:
 
 def ssim(picture: FloatArray, true: FloatArray, mask: FloatArray) -> float:
     """Structural similarity (Wang et al. 2004), mean over the masked pixels of the map."""
+    from skimage.metrics import structural_similarity
+
     _, full = structural_similarity(  # type: ignore[no-untyped-call]
         picture, true, channel_axis=2, data_range=255, full=True, gaussian_weights=True, sigma=1.5
     )

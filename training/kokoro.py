@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth.errors import CheckpointError, InputError, MissingDependency, MissingInput
+from mdth.errors import CheckpointError, InputError, MissingInput
+from training import command
 from training.kokoro_files import MODEL_SHA256, check, fetch
 from training.kokoro_times import (
     RATE_HZ,
@@ -33,6 +34,7 @@ from training.kokoro_times import (
 
 LOG = logging.getLogger("mdth")
 
+ENGLISH = "[ab][fm]_*.bin"  # its voices' files
 MAX_TOKENS = 509  # rows of a voice file, less the one for no token
 
 WEAK = {"a": "ɐ", "the": "ðə", "to": "tə", "an": "ən"}  # as said inside a sentence
@@ -44,7 +46,7 @@ class Synthesizer:
 
     model: `kokoro.onnx` with `vocab.json`, `us_gold.json` and `gb_gold.json` beside it, as `fetch`
     leaves them. voices: the folder of `*.bin` voice files. Raises CheckpointError if the model is
-    missing or has the wrong content, MissingDependency without the package onnx.
+    missing or has the wrong content.
     """
 
     def __init__(self, model: Path, voices: Path, *, threads: int = 1) -> None:
@@ -191,10 +193,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _with_durations(model: Path) -> bytes:
     """The verified model with its token durations as a second output."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingDependency("onnx is not installed; pip install 'mdth[train]'") from error
+    import onnx
+
     graph = onnx.load_model_from_string(check(model, MODEL_SHA256))
     graph.graph.output.append(onnx.ValueInfoProto(name="/encoder/Clip_output_0"))
     content: bytes = graph.SerializeToString()
@@ -215,26 +215,27 @@ def _say(arguments: argparse.Namespace) -> None:
     LOG.info("%s: %.2f s", arguments.output, len(samples) / RATE_HZ)
 
 
+def _fetch(arguments: argparse.Namespace) -> None:
+    """Download and verify model, tables and voices."""
+    fetch(arguments.folder)
+
+
 def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m training.kokoro", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    say = commands.add_parser("say", help="speak a text into a wav, with its phones in a tsv")
+    parser = command.parser("training.kokoro", __doc__)
+    parts = command.parts(parser, {"say": _say, "fetch": _fetch})
+    for part in parts.values():
+        part.add_argument("--folder", type=Path, default=Path("work/kokoro"))
+    say = parts["say"]
     say.add_argument("text")
     say.add_argument("-o", "--output", type=Path, required=True)
     say.add_argument("--voice", default="bf_emma")
     say.add_argument("--speed", type=float, default=1.0)
     say.add_argument("--margin", type=float, default=0.25, help="silence at both ends, s")
     say.add_argument("--peak", type=float, default=0.7, help="largest sample, full scale 1.0")
-    say.set_defaults(command=_say)
-    get = commands.add_parser("fetch", help="download and verify model, tables and voices")
-    for command in (say, get):
-        command.add_argument("--folder", type=Path, default=Path("work/kokoro"))
-    get.set_defaults(command=lambda arguments: fetch(arguments.folder))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments.command(arguments)
+    given = parser.parse_args()
+    given.part(given)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,6 +1,6 @@
 """How far the 68 landmarks read from our mesh are from a 68-point predictor's, on stills.
 
-    python -m training.landmarks68 ../shared/data/stills
+    python -m training.landmarks68 data/stills
 
 The predictor is dlib's, in the package face_recognition_models; run before: pip install dlib-bin
 face_recognition_models. It was trained on 300-W, whose licence is for research: it measures here
@@ -8,27 +8,22 @@ and nothing of it is shipped. Errors are shares of the distance of the outer eye
 `mdth.face.landmarks68` was chosen on every second still; the others tell how good it is.
 """
 
-import argparse
 import logging
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.errors import MdthError, MissingDependency, NoFaceFound
+from mdth.artefacts import FloatArray
+from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import landmarks68
-from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.image import read_image
+from training import command, models
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 LONGEST_PX = 640
 WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"
@@ -46,10 +41,10 @@ class Compared(NamedTuple):
 
 
 def compare(pictures: list[Path], predictor: Path) -> Compared:
-    """Both of each picture in which both see exactly one face. Raises MissingDependency."""
+    """Both of each picture in which both see exactly one face. Raises NoFaceFound."""
     detect, predict = _load(predictor)
     meshes, points, skipped = [], [], []
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker(models.tracker()) as tracker:
         for path in pictures:
             image = read_image(path, max_size=LONGEST_PX)
             faces, boxes = tracker.faces(image), detect(image, 0)
@@ -64,10 +59,8 @@ def compare(pictures: list[Path], predictor: Path) -> Compared:
 
 
 def _load(predictor: Path) -> tuple[Any, Any]:
-    try:
-        import dlib
-    except ImportError as error:
-        raise MissingDependency(f"the 68-point predictor needs dlib; {INSTALL}") from error
+    import dlib
+
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor))
 
 
@@ -99,26 +92,21 @@ def table(found: FloatArray, held_out: FloatArray) -> Iterator[str]:
         yield f"{name:8} {own.mean():10.2f} %   {other.mean():10.2f} %   {worst:14.2f} %"
 
 
-def main() -> int:
+def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m training.landmarks68")
+    parser = command.parser("training.landmarks68", __doc__)
     parser.add_argument("stills", type=Path, help="a folder, searched with all below it")
     parser.add_argument("--predictor", type=Path, help="shape_predictor_68_face_landmarks.dat")
     given = parser.parse_args()
-    pictures = sorted(p for p in given.stills.rglob("*") if p.suffix.lower() in SUFFIXES)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        predictor = given.predictor or predictor_file()
-        halves = [compare(pictures[start::2], predictor) for start in (0, 1)]
-    except MdthError as error:
-        log.error("landmarks68: %s", error)
-        return 1
+    stills = command.files_in(given.stills, "**/*.*")
+    pictures = [path for path in stills if path.suffix.lower() in SUFFIXES]
+    predictor = given.predictor or predictor_file()
+    halves = [compare(pictures[start::2], predictor) for start in (0, 1)]
     for line in table(*map(errors, halves)):
         log.info("%s", line)
     skipped = [name for half in halves for name in half.skipped]
     log.info("skipped, not one face for both: %d %s", len(skipped), " ".join(skipped[:5]))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -23,10 +23,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import ArtefactError, InputError, MissingInput
-from training import mesh_metrics, mesh_regions
-from training.mesh_metrics import FloatArray
+from training import command, mesh_metrics, mesh_regions
 from training.mesh_regions import Regions
 from training.score import correlation
 
@@ -245,8 +244,7 @@ def lines(found: dict[str, float], regions: Regions, *, unit_mm: float | None) -
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.mesh_compare", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.mesh_compare", __doc__)
     parser.add_argument("predicted", type=Path)
     parser.add_argument("true", type=Path)
     parser.add_argument("--regions", choices=["face"], help="the 478-vertex face's own")
@@ -259,7 +257,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--unit-mm", type=float, help="millimetres of one unit of the meshes")
     parser.add_argument("--shut", type=float, help="gap of shut lips in mesh units, with --pairs")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     predicted, true = read_pair(given.predicted, given.true)
     names = list(true)
     regions = choose_regions(given, true[names[0]])
@@ -277,4 +274,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
+
 IndexArray = npt.NDArray[np.intp]
 
 CLOSURE_REACH_S = 0.06

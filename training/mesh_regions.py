@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.errors import ArtefactError, CheckpointError, InputError
 from mdth.face import topology
 from mdth.files import pickle as model_pickle
 
-FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.intp]
 
 # Among the 51 landmarks: the closed lines of the lips, upper and lower inner lip, brows with eyes.

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import OWN_TEETH_GAP, Cavity, View
@@ -30,7 +30,6 @@ from mdth.face import geometry, topology
 from mdth.motion.head import REST
 from training.mouth_shapes import Opening, teeth_shown
 
-FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
 MIN_OPENING = 0.02
@@ -207,10 +206,10 @@ def softened(portrait: Portrait, sigma_px: float) -> Portrait:
 
 
 def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
-    """Samples [N,17,h,w] of some pairs, two for each opened one; the seed picks what varies."""
-    folder, pairs, seed, size = job
+    """Samples [N,17,h,w] of some pairs, two for each opened one; random_seed picks what varies."""
+    folder, pairs, random_seed, size = job
     cv2.setNumThreads(1)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(random_seed)
     pictures = Pictures(folder)
     samples: list[FloatArray] = []
     for pair in pairs:
@@ -235,10 +234,13 @@ def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
 
 
 def bank(
-    folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, seed: int = 0
+    folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, random_seed: int = 0
 ) -> FloatArray:
     """Samples [N,17,h,w] of all pairs, float16, made by several processes, in the pairs' order."""
-    jobs = [(folder, pairs[at : at + CHUNK], seed + at, size) for at in range(0, len(pairs), CHUNK)]
+    jobs = [
+        (folder, pairs[at : at + CHUNK], random_seed + at, size)
+        for at in range(0, len(pairs), CHUNK)
+    ]
     # Forked processes would wait for OpenCV's threads, which are not forked with them.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return np.concatenate(list(pool.map(worker, jobs)))

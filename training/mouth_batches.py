@@ -14,7 +14,7 @@ SHARES = {"s1": 0.3, "london": 0.2, "generated": 0.15, "opened": 0.35}
 COLOURS = (0, 4, 11, CHANNELS)
 # Those the portrait's eyes and skin only guess at.
 GUESSED = (4, 11)
-# Standard deviations of the logarithm of a random bend (see `bfv2v.tone`).
+# Standard deviations of the logarithm of a random bend (see `mdth.embedded.render.tone`).
 LIGHT, CAST, GUESS = 0.35, 0.15, 0.12
 
 

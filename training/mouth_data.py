@@ -1,6 +1,6 @@
 """Pictures of mouths for the mouth network, tracked once and packed small.
 
-    python -m training.mouth_data ../shared/data work/mouth --tracks work/tracks
+    python -m training.mouth_data data work/mouth --tracks work/tracks
 
 From every second clip of `grid/s1` three frames (lips nearest, furthest apart, one between); of
 `stills/london` and `stills/generated` every picture in which exactly one face is found. The last
@@ -8,7 +8,6 @@ tenth of the clips, ten London people and twelve generated portraits are kept ou
 Written: `pictures.bin` (JPEG files end to end) and `pictures.npz` (offsets, meshes, person, set).
 """
 
-import argparse
 import io
 import logging
 from collections.abc import Iterator
@@ -19,15 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from mdth.artefacts import Frame
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
+from training import command, models
 from training.mouth_bank import MESH_STEPS
 from training.tracks import read_pictures
 
 log = logging.getLogger("mdth")
-
-Image = npt.NDArray[np.uint8]
 
 # Room around the mesh, and the longest side kept, px.
 MARGIN = 0.15
@@ -42,13 +40,13 @@ GENERATED_TEST = 12
 class Sample(NamedTuple):
     """A face cut out of a picture: RGB uint8 [H,W,3], mesh [478,3] px, who it is, which set."""
 
-    picture: Image
+    picture: Frame
     mesh: npt.NDArray[np.float32]
     person: str
     part: str
 
 
-def cut(picture: Image, mesh: npt.NDArray[np.float32]) -> tuple[Image, npt.NDArray[np.float32]]:
+def cut(picture: Frame, mesh: npt.NDArray[np.float32]) -> tuple[Frame, npt.NDArray[np.float32]]:
     """The face with some room around it, at most LONGEST_PX, even sides; mesh moved along."""
     low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
     room = MARGIN * (high - low).max()
@@ -82,10 +80,10 @@ def clip_frames(clips: list[Path], tracks: Path, tracker: FaceTracker) -> Iterat
 
 def stills(folder: Path, tracker: FaceTracker) -> Iterator[Sample]:
     """London's people (neutral and smiling) and the generated portraits."""
-    london = sorted((folder / "london").glob("*.jpg"))
+    london = command.files_in(folder / "london", "*.jpg")
     people = sorted({path.stem.rsplit("_", 1)[0] for path in london})
     kept_out = set(people[:: len(people) // LONDON_TEST_PEOPLE][:LONDON_TEST_PEOPLE])
-    generated = sorted((folder / "generated").glob("*.jpg"))
+    generated = command.files_in(folder / "generated", "*.jpg")
     tested = set(generated[:: len(generated) // GENERATED_TEST][:GENERATED_TEST])
     for path in london + generated:
         with PillowImage.open(path) as file:
@@ -125,14 +123,13 @@ def pack(samples: Iterator[Sample], folder: Path) -> int:
 
 def main() -> None:
     """Pack the pictures of a data folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.mouth_data", __doc__)
     parser.add_argument("data", type=Path, help="folder with grid/s1 and stills")
     parser.add_argument("out", type=Path)
     parser.add_argument("--tracks", type=Path, required=True, help="made by training.tracks")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    clips = sorted((args.data / "grid" / "s1").glob("*.mp4"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    clips = command.files_in(args.data / "grid/s1", "*.mp4")
+    with FaceTracker(models.tracker()) as tracker:
 
         def samples() -> Iterator[Sample]:
             yield from stills(args.data / "stills", tracker)
@@ -142,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

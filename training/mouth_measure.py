@@ -1,6 +1,6 @@
 """Measure the painted mouth against real ones.
 
-    python -m training.mouth_measure ../shared/data work/mouth out/mouth/mouth.onnx --json m.json
+    python -m training.mouth_measure data work/mouth out/mouth/mouth.onnx --json m.json
 
 Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
 frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
@@ -11,7 +11,6 @@ relative to the real clip. Without a network the drawing is measured alone. LPIP
 backbone of it was at hand.
 """
 
-import argparse
 import json
 import logging
 import time
@@ -20,25 +19,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import Cavity, View
 from mdth.embedded.render.lips import lay, lip_outline
 from mdth.embedded.render.mouth import LIP_LINE, fill
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.face import geometry
-from mdth.face.tracker import FaceTracker
-from mdth.files import assets, networks
+from mdth.files import networks
+from training import command, mouth_bank
 from training import image_metrics as metrics
-from training import mouth_bank
 from training.mouth_bank import MIN_OPENING, Pictures, bring
-from training.tracks import read_pictures
+from training.tracks import tracked
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 SIZE = conditions.SIZES[0]
 WAYS = ("painted", "drawn", "copied")
 RUNS = 40
@@ -135,24 +130,11 @@ def parted(portrait: Portrait) -> bool:
     return bool(gap > MIN_OPENING)
 
 
-def clip_portraits(clip: Path, model: Path) -> list[Portrait]:
-    """The tracked frames of a clip in which a face is found."""
-    fps, pictures = read_pictures(clip)
-    portraits = []
-    with FaceTracker(model, video=True, fps=fps) as tracker:
-        for picture in pictures:
-            faces = tracker.faces(picture)
-            if faces:
-                portraits.append(Portrait(picture, faces[0].astype(np.float64)))
-    return portraits
-
-
 def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
     """All frames with parted lips of some clips."""
-    model = assets.path("face_landmarker.task")
     tally = Tally()
     for clip in clips:
-        portraits = clip_portraits(clip, model)
+        portraits = [Portrait(*shot) for shot in tracked(clip)]
         if not portraits:
             continue
         first = min(portraits, key=lambda p: float(geometry.lip_opening(p.mesh)))
@@ -200,17 +182,16 @@ def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.mouth_measure", __doc__)
     parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
     parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
     parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
     parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
-    clips = sorted((args.data / "grid" / "s1").glob("*.mp4"))
-    others = sorted((args.data / "grid" / "others").glob("*.mp4"))
+    clips = command.files_in(args.data / "grid/s1", "*.mp4")
+    others = command.files_in(args.data / "grid/others", "*.mp4")
     held = clips[-(len(clips) // 10) :: args.every]
     sets = {
         "grid/others": measure_clips(others, network),
@@ -234,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

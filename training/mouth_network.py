@@ -30,7 +30,7 @@ class MouthNetwork(nn.Module):
     """Conditions [B,14,h,w] -> colours inside the lips [B,3,h,w], -1..1; h and w multiples of 8.
 
     A small U-net at half, quarter and eighth size. It corrects the drawn inside (channels 4..6), so
-    an untrained network shows the drawing. Colours are relative to the skin (`bfv2v.tone`).
+    an untrained network shows the drawing. Colours are relative to the skin (`render.tone`).
     """
 
     def __init__(self, widths: tuple[int, int, int] = (24, 40, 80)) -> None:
@@ -61,7 +61,7 @@ class MouthNetwork(nn.Module):
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
-        """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `bfv2v.mouth_network`."""
+        """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `render.mouth_network`."""
         inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
         return np.asarray(tone.absolute(finished(inside, planes)), np.float32)
 

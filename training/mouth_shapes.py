@@ -4,14 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render.cavity import Cavity
 from mdth.face import geometry
 from training.sheet_shapes import Shape
-
-FloatArray = npt.NDArray[np.floating]
 
 # How much further apart the lips of the second of two near openings are, eye distances.
 FURTHER = 0.012

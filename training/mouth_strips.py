@@ -7,7 +7,6 @@ steps, how much the picture changes from one opening to the next inside the lips
 change relative to the median one. A mouth that pops from one look to another has a large one.
 """
 
-import argparse
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.conditions import SIZES
 from mdth.embedded.render.mouth_network import MouthNetwork
@@ -25,12 +24,11 @@ from mdth.embedded.render.tone import Tone
 from mdth.face import geometry
 from mdth.files import networks
 from mdth.motion.head import REST
+from training import command
 from training.mouth_bank import MIN_OPENING, Pictures, Seen, Source
 from training.sheet_shapes import Shape
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 # Conditions [14,h,w] and the portrait's tone -> colours RGB 0..255 [h,w,3].
 Paint = Callable[[npt.NDArray[np.float32], Tone], npt.NDArray[np.float32]]
 
@@ -50,7 +48,7 @@ class Strips(NamedTuple):
         """Stills kept out of training whose lips are shut, from both collections."""
         return cls([opened(portrait, gaps) for portrait in unseen(Pictures(folder))])
 
-    def painted(self, paint: Paint) -> npt.NDArray[np.uint8]:
+    def painted(self, paint: Paint) -> Frame:
         """The picture, RGB uint8."""
         rows = []
         for row in self.rows:
@@ -105,12 +103,11 @@ def pops(rows: list[list[Seen]], paint: Paint | None) -> FloatArray:
 
 def main() -> None:
     """Write the strips and print how smoothly they go."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.mouth_strips", __doc__)
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
     parser.add_argument("network", type=Path, help="mouth.onnx, made by training.mouth")
     parser.add_argument("out", type=Path, help="PNG")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     paint = MouthNetwork(networks.session(args.network.read_bytes())).paint
     PillowImage.fromarray(Strips.of(args.pictures).painted(paint)).save(args.out)
     fine = Strips.of(args.pictures, tuple(FINE)).rows
@@ -125,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

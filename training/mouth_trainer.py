@@ -1,14 +1,22 @@
-"""The mouth network's losses, optimisers and checkpoints."""
+"""The mouth network's losses, optimisers, checkpoints and scores."""
 
+import logging
 import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mdth.artefacts import Frame
 from mdth.embedded.render.conditions import CHANNELS
+from training.mouth_batches import Banks
 from training.mouth_network import Critic, MouthNetwork
+
+log = logging.getLogger("mdth")
 
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
 GRADIENT, CHANGE, MATCHING, ADVERSARIAL = 1.0, 0.5, 1.0, 0.06
@@ -16,6 +24,10 @@ GRADIENT, CHANGE, MATCHING, ADVERSARIAL = 1.0, 0.5, 1.0, 0.06
 CRITIC_FROM = 0.2
 WARM_UP = 200
 AVERAGE = 0.999
+BATCH, LARGE_BATCH = 96, 32
+# Every so many steps a batch of large cut-outs.
+LARGE_EVERY = 6
+REPORT_S = 30
 
 
 def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,3 +144,67 @@ class Trainer:
         for name, part in state.items():
             getattr(self, name).load_state_dict(part)
         return progress
+
+
+def rounds(
+    trainer: Trainer,
+    train: dict[str, Banks],
+    *,
+    progress: tuple[float, float],
+    seconds: float,
+    batch: int,
+) -> Iterator[float]:
+    """Train from one progress 0..1 to another in so many seconds; yields it now and then."""
+    start = reported = time.monotonic()
+    first, last = progress
+    while (now := time.monotonic()) - start < seconds:
+        at = first + (last - first) * (now - start) / seconds
+        large = trainer.steps % LARGE_EVERY == LARGE_EVERY - 1
+        source = train["large" if large else "small"]
+        drawn = source.draw(max(8, batch * LARGE_BATCH // BATCH) if large else batch)
+        seen = trainer.step(drawn, pairs=source.pairs, progress=at)
+        if now - reported > REPORT_S:
+            reported = now
+            said = {name: round(value, 4) for name, value in seen.items()}
+            log.info("%4.0f s step %d %s", now - start, trainer.steps, said)
+            yield at
+
+
+@torch.no_grad()
+def score(network: MouthNetwork, samples: Tensor) -> dict[str, float]:
+    """PSNR inside the lips (drawn, painted) and gradient energy relative to the real one."""
+    totals = np.zeros(5)
+    for batch in samples.split(64):  # type: ignore[no-untyped-call]
+        batch = batch.float()
+        conditions, true = batch[:, :CHANNELS], batch[:, CHANNELS:]
+        mask = (conditions[:, 3:4] > 0.5).float()
+        painted = network(conditions).clamp(-1, 1)
+        area = mask.sum((1, 2, 3)).clamp_min(1) * 3
+        for i, picture in enumerate((conditions[:, 4:7], painted)):
+            error = (((picture - true) / 2) ** 2 * mask).sum((1, 2, 3)) / area
+            totals[i] += float((-10 * torch.log10(error.clamp_min(1e-6))).sum())
+        both = mask[..., 1:, 1:]
+        for i, picture in enumerate((painted, true)):
+            x, y = gradients(picture)
+            totals[2 + i] += float(((x[..., 1:, :] ** 2 + y[..., :, 1:] ** 2) * both).sum())
+        totals[4] += len(batch)
+    return {
+        "psnr_drawn": round(float(totals[0] / totals[4]), 2),
+        "psnr_painted": round(float(totals[1] / totals[4]), 2),
+        "gradient_energy": round(float(totals[2] / max(totals[3], 1e-9)), 3),
+        "samples": int(totals[4]),
+    }
+
+
+@torch.no_grad()
+def picture(network: MouthNetwork, samples: Tensor) -> Frame:
+    """Rows of: input face, drawn, painted into the face, true; RGB uint8."""
+    rows = []
+    for sample in samples.float():
+        conditions, true = sample[None, :CHANNELS], sample[CHANNELS:]
+        face, mask = conditions[0, :3], conditions[0, 3:4]
+        ways = (conditions[0, 4:7], network(conditions)[0].clamp(-1, 1))
+        shown = [way * mask + face * (1 - mask) for way in ways]
+        rows.append(torch.cat([face, *shown, true], 2))
+    grid = torch.cat(rows, 1).permute(1, 2, 0).cpu().numpy()
+    return np.clip((grid + 1) * 127.5, 0, 255).astype(np.uint8)

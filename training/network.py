@@ -126,3 +126,15 @@ class LipDecoder(nn.Module):
             x = x + self.mel_into(mel * 0.5 + 2.0)
         out: Tensor = self.out(self.blocks(x)) * self.scale
         return out
+
+
+class MeanDecoder(nn.Module):
+    """The mean of some decoders."""
+
+    def __init__(self, decoders: list[LipDecoder]) -> None:
+        super().__init__()
+        self.decoders = nn.ModuleList(decoders)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Coefficients [1,T,K]."""
+        return torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)

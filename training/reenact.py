@@ -1,6 +1,6 @@
 """The renderer's score: clips rendered again from their own first frame.
 
-    python -m training.reenact ../shared/data/grid/others --json out/reenact.json
+    python -m training.reenact data/grid/others --json out/reenact.json
 
 The first frame of each clip is the portrait, the clip's own tracked meshes drive it, and each frame
 is compared with the real one: PSNR and SSIM in the face and in the whole picture, and how far the
@@ -9,7 +9,6 @@ For reference the same for the first frame held still, and the identity of two r
 clip apart. LPIPS is not measured: its backbones ship in no package.
 """
 
-import argparse
 import json
 import logging
 from collections import defaultdict
@@ -21,41 +20,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.renderer import Renderer
-from mdth.errors import MissingDependency
+from mdth.errors import MissingDependency, NoFaceFound
 from mdth.face import topology
-from mdth.face.find import SEGMENTER, TRACKER
-from mdth.face.portrait import prepare_portrait
-from mdth.face.tracker import FaceTracker
-from mdth.files import assets
+from training import command, models
 from training import image_metrics as metrics
 from training.identity import Recogniser
-from training.tracks import read_pictures
+from training.tracks import Shot, tracked
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 Figures = dict[str, list[float]]
-# A picture RGB uint8 [H,W,3] and the mesh [478,3] px of the face in it.
-Shot = tuple[Frame, FloatArray]
 
 # Identity is looked at every so many frames.
 IDENTITY_EVERY = 10
-
-
-def tracked(clip: Path, most: int | None = None) -> list[Shot]:
-    """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
-    fps, pictures = read_pictures(clip)
-    found: list[Shot] = []
-    with FaceTracker(assets.path(TRACKER), video=True, fps=fps) as tracker:
-        for picture in pictures:
-            faces = tracker.faces(picture)
-            if faces:
-                found.append((picture, faces[0].astype(np.float64)))
-            if most and len(found) == most:
-                break
-    return found
 
 
 def face_mask(mesh: FloatArray, size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -97,9 +75,7 @@ class Score:
 def reenact(frames: Sequence[Shot], recogniser: Recogniser | None) -> dict[str, float]:
     """Render a clip's frames again from its first, and compare."""
     first, resting = frames[0]
-    portrait = prepare_portrait(
-        first, tracker_model=assets.path(TRACKER), person_model=assets.path(SEGMENTER)
-    )
+    portrait = models.portrait(first)
     # The clip's own track, so that the first frame is at rest.
     renderer = Renderer(replace(portrait, mesh=resting.astype(np.float32)))
     score = Score(recogniser)
@@ -122,14 +98,13 @@ def report(clips: list[dict[str, float]]) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser("training.reenact", __doc__)
     parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
     parser.add_argument("--every", type=int, default=1, help="of each folder every so many-th clip")
     parser.add_argument("--last", type=int, help="of each folder only so many clips at its end")
     parser.add_argument("--frames", type=int, help="only so many of each clip")
     parser.add_argument("--json", type=Path, help="write the figures there")
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
     try:
         recogniser = Recogniser()
@@ -138,14 +113,16 @@ def main(arguments: list[str] | None = None) -> None:
         recogniser = None
     clips: list[Path] = []
     for path in args.clips:
-        inside = sorted(path.glob("*.mp4"))[-(args.last or 0) :: args.every]
-        clips += inside if path.is_dir() else [path]
+        files = [path] if path.is_file() else command.files_in(path, "*.mp4")
+        clips += files[-(args.last or 0) :: args.every]
     done = []
     for clip in clips:
         frames = tracked(clip, args.frames)
         if len(frames) > IDENTITY_EVERY:
             done.append(reenact(frames, recogniser))
             log.info("%s %s", clip.name, {k: round(v, 3) for k, v in done[-1].items()})
+    if not done:
+        raise NoFaceFound(f"no clip shows a face in more than {IDENTITY_EVERY} frames; give others")
     whole = report(done)
     for name, value in whole.items():
         log.info("%-24s %8.4f", name, value)
@@ -155,4 +132,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import CENTRE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from mdth.face import geometry
 from training import voices
-
-FloatArray = npt.NDArray[np.floating]
 
 FPS = 25.0
 SHIFTS = (1, 97, 192, 311, 383)
@@ -87,9 +85,9 @@ def shift_change(
     return found
 
 
-def in_chunks(sound: FloatArray, seed: int = 0) -> Iterator[FloatArray]:
+def in_chunks(sound: FloatArray, random_seed: int = 0) -> Iterator[FloatArray]:
     """A sound in pieces of 1 to 5,000 samples."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     at = 0
     while at < len(sound):
         size = int(rng.choice([1, 7, 160, 333, 1024, 5000]))

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 CLOSURE_WINDOW_S = 0.06
 CLOSED_GAP = 0.02
@@ -38,9 +37,11 @@ def correlation(a: FloatArray, b: FloatArray) -> FloatArray:
     return found
 
 
-def bootstrap(values: FloatArray, *, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def bootstrap(
+    values: FloatArray, *, random_seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
     """The 95 % interval of the mean of `values` [C]."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     means = rng.choice(values, (draws, len(values))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from training import voices
 from training.dataset import FPS, Faces
 from training.kokoro import read_wav
-
-FloatArray = npt.NDArray[np.floating]
 
 CLIPS_PER_SESSION = 8
 SENTENCES_PER_SESSION = 5

@@ -1,12 +1,11 @@
 """A contact sheet: portraits in rows; mouth shapes, blink and turns of the head in columns.
 
-    python -m training.sheet ../shared/data/stills sheet.png --small docs/sheet.jpg
+    python -m training.sheet data/stills sheet.png --small docs/sheet.jpg
 
 Rows: the PORTRAITS given, or of a folder of stills ten that no training has seen. `--mouth` shows
 the mouths alone, larger. To be looked at at full size.
 """
 
-import argparse
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +19,8 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
-from mdth.face.find import SEGMENTER, TRACKER
-from mdth.face.portrait import prepare_portrait
-from mdth.files import assets
 from mdth.media.image import read_image
+from training import command, models
 from training.sheet_shapes import COLUMNS
 
 log = logging.getLogger("mdth")
@@ -92,22 +89,17 @@ def chosen(given: list[Path]) -> Iterator[Path]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the sheet."""
-    parser = argparse.ArgumentParser(prog="python -m training.sheet", description=__doc__)
+    parser = command.parser("training.sheet", __doc__)
     parser.add_argument("portraits", type=Path, nargs="+", help="pictures, or the stills' folder")
     parser.add_argument("out", type=Path, help="PNG")
     parser.add_argument("--small", type=Path, help="a small JPEG of the same")
     parser.add_argument("--mouth", action="store_true", help="mouths alone")
     parser.add_argument("--cell", type=int, default=CELL_PX, help="px (default: %(default)s)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(1)
     rows = []
     for path in chosen(given.portraits):
-        portrait = prepare_portrait(
-            read_image(path),
-            tracker_model=assets.path(TRACKER),
-            person_model=assets.path(SEGMENTER),
-        )
+        portrait = models.portrait(read_image(path))
         rows.append(row(portrait, shows=MOUTH if given.mouth else HEAD, size_px=given.cell))
         log.info("%s", path.name)
     sheet = PillowImage.fromarray(titled(rows, given.cell))
@@ -120,4 +112,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -15,7 +15,7 @@ stopped.
 import argparse
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,7 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.errors import InputError
 from mdth.face import topology
-from mdth.files import assets
-from training import closures, kokoro
+from training import closures, command, kokoro, models
 from training.dataset import Faces, project
 from training.kokoro_times import RATE_HZ, with_margins, write_phones
 
@@ -38,7 +37,6 @@ SPEEDS = (0.85, 1.25)
 MIX_WEIGHTS = (0.25, 0.75)
 MARGIN_S = 0.25
 PEAK = 0.7
-ENCODER = "moonshine_tiny_en_encoder.ort"
 LABEL_FPS = 100
 # The lips meet in the first half of such a phone; the burst or the next sound parts them.
 MEET = 0.4
@@ -104,7 +102,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     voices_folder: Path = arguments.kokoro / "voices"
     synthesizer = kokoro.Synthesizer(arguments.kokoro / "kokoro.onnx", voices_folder)
-    voices = sorted(path.stem for path in voices_folder.glob("[ab][fm]_*.bin"))
+    voices = [path.stem for path in command.files_in(voices_folder, kokoro.ENGLISH)]
     stop_at = time.monotonic() + 60 * arguments.minutes
     for name, text, voice, speed in _all(voices, arguments.rounds):
         if (folder / f"{name}.wav").exists():
@@ -141,8 +139,8 @@ def _all(voices: list[str], rounds: int) -> Iterator[tuple[str, str, str, float]
 def _label(arguments: argparse.Namespace) -> None:
     """The command `label`: the faces of every training sentence, as NAME.npz."""
     faces = Faces.load(arguments.dataset)
-    speech_to_mesh = SpeechToMesh(assets.path(ENCODER))
-    for wav in sorted(arguments.folder.glob("train_*.wav")):
+    speech_to_mesh = SpeechToMesh(models.encoder())
+    for wav in command.files_in(arguments.folder, "train_*.wav"):
         offsets = np.stack(list(speech_to_mesh.stream([kokoro.read_wav(wav)], LABEL_FPS)))
         found = project(offsets, faces.basis)
         coefficients, meetings = shut(found, closures.read_phones(wav.with_suffix(".tsv")), faces)
@@ -157,7 +155,7 @@ def _label(arguments: argparse.Namespace) -> None:
 def _measure(arguments: argparse.Namespace) -> None:
     """The command `measure`: how many p, b and m of the held-out sentences have shut lips."""
     found: dict[str, list[float]] = {phone: [] for phone in closures.LABIALS}
-    for wav in sorted(arguments.folder.glob("held_*.wav")):
+    for wav in command.files_in(arguments.folder, "held_*.wav"):
         phones = closures.read_phones(wav.with_suffix(".tsv"))
         for phone, gaps in closures.smallest_gaps(closures.lip_gaps(wav), phones).items():
             found[phone] += gaps
@@ -171,28 +169,17 @@ def _measure(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m training.spoken", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(required=True)
-    named: dict[str, Callable[[argparse.Namespace], None]] = {
-        "speak": _speak,
-        "label": _label,
-        "measure": _measure,
-    }
-    for name, function in named.items():
-        command = commands.add_parser(name, help=function.__doc__)
-        command.add_argument("folder", type=Path)
-        command.set_defaults(command=function)
-        if name == "speak":
-            command.add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
-            command.add_argument("--minutes", type=float, default=20.0)
-            command.add_argument("--rounds", type=int, default=1)
-        if name == "label":
-            command.add_argument("--dataset", type=Path, default=Path("work/dataset/s1"))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments.command(arguments)
+    parser = command.parser("training.spoken", __doc__)
+    parts = command.parts(parser, {"speak": _speak, "label": _label, "measure": _measure})
+    for part in parts.values():
+        part.add_argument("folder", type=Path)
+    parts["speak"].add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
+    parts["speak"].add_argument("--minutes", type=float, default=20.0)
+    parts["speak"].add_argument("--rounds", type=int, default=1)
+    parts["label"].add_argument("--dataset", type=Path, default=Path("work/dataset/s1"))
+    given = parser.parse_args()
+    given.part(given)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

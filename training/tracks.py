@@ -11,7 +11,6 @@ The tracker runs in video mode: its smoothing delays the lips by 0.4 frames (16 
 the picture mode on six clips) and halves the jitter of the lip opening.
 """
 
-import argparse
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -19,33 +18,49 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry
-from mdth.face.tracker import track
+from mdth.face.tracker import FaceTracker, track
 from mdth.media.container import open_media
+from training import command, models
 
 log = logging.getLogger("mdth")
 
-FloatArray = npt.NDArray[np.floating]
+# A picture RGB uint8 [H,W,3] and the mesh [478,3] px of the face in it.
+Shot = tuple[Frame, FloatArray]
 
 MIN_FOUND = 70 / 75
 CLIP_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}
 
 
-def read_pictures(clip: Path) -> tuple[float, Iterator[npt.NDArray[np.uint8]]]:
+def read_pictures(clip: Path) -> tuple[float, Iterator[Frame]]:
     """Frames per second, and RGB uint8 [H,W,3] pictures, of a clip."""
     stack = contextlib.ExitStack()
     container = stack.enter_context(open_media(clip))
     stream = container.streams.video[0]
     stream.thread_count = 1
 
-    def pictures() -> Iterator[npt.NDArray[np.uint8]]:
+    def pictures() -> Iterator[Frame]:
         with stack:
             for frame in container.decode(stream):
                 yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
     return float(stream.average_rate or 25), pictures()
+
+
+def tracked(clip: Path, most: int | None = None) -> list[Shot]:
+    """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
+    fps, pictures = read_pictures(clip)
+    found: list[Shot] = []
+    with FaceTracker(models.tracker(), video=True, fps=fps) as tracker:
+        for picture in pictures:
+            faces = tracker.faces(picture)
+            if faces:
+                found.append((picture, faces[0].astype(np.float64)))
+            if most and len(found) == most:
+                break
+    return found
 
 
 def fill_gaps(meshes: list[FloatArray | None]) -> FloatArray:
@@ -91,12 +106,12 @@ def track_folder(
     names: list[str] | None = None,
 ) -> list[str]:
     """Track the clips of a folder (or those of some names) into `output`; the skipped ones."""
-    output.mkdir(parents=True, exist_ok=True)
     todo = sorted(
         clip
         for clip in clips.iterdir()
         if clip.suffix.lower() in CLIP_SUFFIXES and (names is None or clip.stem in names)
     )
+    output.mkdir(parents=True, exist_ok=True)
     targets = [output / f"{clip.stem}.npy" for clip in todo]
     with ProcessPoolExecutor(workers) as pool:
         jobs = {
@@ -113,21 +128,15 @@ def track_folder(
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.tracks", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.tracks", __doc__)
     parser.add_argument("clips", type=Path, help="folder of video files")
     parser.add_argument("output", type=Path, help="folder for the tracked faces")
     parser.add_argument("--model", type=Path, help="face_landmarker.task (default: the asset)")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    model = given.model
-    if model is None:
-        from mdth.files import assets
-
-        model = assets.path("face_landmarker.task")
+    model = given.model or models.tracker()
     track_folder(given.clips, given.output, model=model, workers=given.workers)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 from generator_reference import Reference, walk  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from benchmarks import generator as bench  # noqa: E402
 from benchmarks import generator_cost as cost  # noqa: E402
 from mdth.bfv2v import chains, fold  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator  # noqa: E402
@@ -162,7 +161,7 @@ def test_landmarks_in_other_units_of_scale() -> None:
 
 def test_ours_costs_less() -> None:
     """At full size, counted without computing anything."""
-    found = bench.counted(made_up.FULL, 2)
+    found = cost.counted(made_up.FULL, 2)
     assert found["ours"].operations < 0.85 * found["plain"].operations
     assert found["ours"].bytes < 0.4 * found["plain"].bytes
 

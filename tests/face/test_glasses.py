@@ -2,24 +2,20 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mdth.artefacts import Portrait
 from mdth.face import glasses
-from mdth.face.tracker import FaceTracker
 from training.glasses import draw_glasses
 
 
-@pytest.fixture(scope="module")
-def wearer(portrait_path: Path, checkpoints: Path) -> tuple[np.ndarray, np.ndarray]:
+@pytest.fixture
+def wearer(portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
     """The demo portrait: a woman with dark-rimmed glasses, and her mesh."""
-    with Image.open(portrait_path) as file:
-        picture = np.asarray(file.convert("RGB"))
-    with FaceTracker(checkpoints / "face_landmarker.task") as tracker:
-        return picture, tracker.faces(picture)[0]
+    return portrait.image, portrait.mesh
 
 
 def test_real_glasses_are_seen(wearer: tuple[np.ndarray, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ from mdth.errors import CheckpointError
 from mdth.flame import files
 from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
 from mdth.flame.ply import read_vertices
-from tests.support.flame_made_up import SHAPES, TRIANGLES, VERTICES, arrays
+from tests.support.flame_made_up import TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
 
 
@@ -35,7 +35,6 @@ def arm() -> Flame:
     return Flame(
         template=np.array([[0.5, 0, 0], [1, 0, 0], [2, 0, 0], [0, 0, 0]], float),
         triangles=np.array([[0, 1, 2]]),
-        shapes=np.zeros((4, 3, 1)),
         pose_correctives=np.zeros((4, 3, 9)),
         regressor=np.array([[0, 0, 0, 1.0], [0, 1.0, 0, 0]]),
         weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float),
@@ -93,15 +92,8 @@ def test_many_frames_are_each_frame(flame: Flame) -> None:
         flame.vertices(pose=poses[:3], templates=templates)
 
 
-def test_expression_follows_identity(flame: Flame) -> None:
-    moved = flame.vertices(pose=np.zeros(15), identity=[2.0], expression=[0, 3.0])[0]
-    expected = flame.template + 2 * flame.shapes[..., 0] + 3 * flame.shapes[..., 301]
-    np.testing.assert_allclose(moved, expected, atol=1e-12)
-
-
 def test_sizes_are_flames(flame: Flame) -> None:
     assert flame.template.shape == (VERTICES, 3) and flame.triangles.shape == (TRIANGLES, 3)
-    assert flame.shapes.shape == (VERTICES, 3, SHAPES)
     np.testing.assert_array_equal(flame.parents, [-1, 0, 1, 1, 1])
 
 
@@ -158,7 +150,7 @@ def test_foreign_and_damaged_files(flame_folder: Path, tmp_path: Path) -> None:
         files.read_model(cut)
     foreign = tmp_path / "foreign.pkl"
     foreign.write_bytes(pickle.dumps({"v_template": np.zeros((3, 3))}, 2))
-    with pytest.raises(CheckpointError, match=r"foreign\.pkl: no f, shapedirs"):
+    with pytest.raises(CheckpointError, match=r"foreign\.pkl: no f, posedirs"):
         files.read_model(foreign)
     small = tmp_path / "small.pkl"
     small.write_bytes(pickle.dumps({**arrays(), "weights": np.zeros((7, 5))}, 2))
@@ -184,17 +176,17 @@ def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(0)
     pose = random.normal(0, 0.3, (3, 15))
-    betas = random.normal(0, 1, (3, SHAPES))
+    templates = flame.template + random.normal(0, 1e-3, (3, *flame.template.shape))
     tensors = [
         torch.from_numpy(np.array(array))
         for array in (
-            *(betas, pose, np.tile(flame.template, (3, 1, 1)), flame.shapes),
+            *(np.zeros((3, 1)), pose, templates, np.zeros((*flame.template.shape, 1))),
             flame.pose_correctives.reshape(-1, 36).T,
             *(flame.regressor, flame.parents, flame.weights),
         )
     ]
     expected, _ = lbs.lbs(*tensors)
-    found = flame.vertices(pose=pose, identity=betas[:, :300], expression=betas[:, 300:])
+    found = flame.vertices(pose=pose, templates=templates)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
 
 

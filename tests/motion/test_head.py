@@ -26,19 +26,19 @@ def test_still_is_the_portrait_itself():
 
 
 def test_the_first_state_is_the_portrait_itself():
-    first = next(generated(speech(30, 1), fps=30, seed=4))
+    first = next(generated(speech(30, 1), fps=30, random_seed=4))
     np.testing.assert_allclose(first.rotation, np.eye(3), atol=1e-12)
     for part in first[1:]:
         np.testing.assert_allclose(part, 0, atol=1e-12)
 
 
 def test_one_state_for_each_value():
-    assert len(list(generated(speech(25, 2), fps=25, seed=0))) == 50
+    assert len(list(generated(speech(25, 2), fps=25, random_seed=0))) == 50
 
 
 def test_a_seed_gives_the_same_and_another_seed_another_motion():
     one, same, other = (
-        np.stack([s.rotation for s in generated(speech(30, 10), fps=30, seed=seed)])
+        np.stack([s.rotation for s in generated(speech(30, 10), fps=30, random_seed=seed)])
         for seed in (7, 7, 8)
     )
     np.testing.assert_array_equal(one, same)
@@ -53,7 +53,7 @@ def test_a_state_needs_no_later_sound():
             heard.append(level)
             yield level
 
-    for count, _ in enumerate(generated(microphone(), fps=30, seed=0), start=1):
+    for count, _ in enumerate(generated(microphone(), fps=30, random_seed=0), start=1):
         assert len(heard) == count
 
 
@@ -61,14 +61,16 @@ def test_later_sound_does_not_change_earlier_states():
     levels = speech(30, 8)
     changed = levels.copy()
     changed[120:] = -80
-    pair = [list(generated(track, fps=30, seed=1)) for track in (levels, changed)]
+    pair = [list(generated(track, fps=30, random_seed=1)) for track in (levels, changed)]
     np.testing.assert_array_equal(angles(pair[0][:120]), angles(pair[1][:120]))
     assert np.abs(angles(pair[0]) - angles(pair[1])).max() > 0.1
 
 
 @pytest.mark.parametrize("fps", [25, 50])
 def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
-    states = [s for seed in range(3) for s in generated(speech(fps, 60, seed), fps=fps, seed=seed)]
+    states = [
+        s for seed in range(3) for s in generated(speech(fps, 60, seed), fps=fps, random_seed=seed)
+    ]
     euler = angles(states)
     spread = euler.std(axis=0)
     assert (spread > [0.8, 0.6, 0.4]).all()
@@ -81,7 +83,7 @@ def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
 
 
 def test_both_eyes_blink_and_the_gaze_counters_the_head():
-    states = list(generated(speech(30, 60), fps=30, seed=2))
+    states = list(generated(speech(30, 60), fps=30, random_seed=2))
     closed = np.stack([s.closed for s in states])
     np.testing.assert_array_equal(closed[:, 0], closed[:, 1])
     assert closed.max() > 0.9
@@ -94,8 +96,8 @@ def test_the_pitch_dips_and_the_brows_rise_with_the_voice():
     stress = np.arange(60, len(levels), 60)
     for start in stress:
         levels[start : start + 8] = -12
-    spoken = list(generated(levels, fps=30, seed=0))
-    quiet = list(generated(np.full(len(levels), -30.0), fps=30, seed=0))
+    spoken = list(generated(levels, fps=30, random_seed=0))
+    quiet = list(generated(np.full(len(levels), -30.0), fps=30, random_seed=0))
     dip = angles(spoken)[:, 1] - angles(quiet)[:, 1]
     after = np.stack([dip[start : start + 15].max() for start in stress])
     assert (after > 0.8).mean() > 0.8
@@ -108,14 +110,14 @@ def test_a_head_comes_nearly_to_rest_in_silence():
     levels = np.concatenate([speech(30, 20), np.full(30 * 20, -80.0)])
     spoken, quiet = [], []
     for seed in range(6):
-        euler = angles(list(generated(levels, fps=30, seed=seed)))
+        euler = angles(list(generated(levels, fps=30, random_seed=seed)))
         spoken.append(euler[60:600].std())
         quiet.append(euler[700:].std())
     assert np.mean(quiet) < 0.6 * np.mean(spoken)
 
 
 def test_memory_is_flat_in_a_long_speech():
-    states = generated(iter(lambda: -25.0, None), fps=30, seed=0)
+    states = generated(iter(lambda: -25.0, None), fps=30, random_seed=0)
     next(states)
     tracemalloc.start()
     for _ in islice(states, 300):

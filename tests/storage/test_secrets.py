@@ -4,9 +4,11 @@ import os
 import re
 import traceback
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import obstore
 import pytest
 from fault_proxy import FaultProxy, Refusal
 from fault_table import QUICK, operations, put_sources
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdth.errors import MdthError, StorageError
-from mdth.log.redact import guard_logs
+from mdth.log.redact import guard_logs, redacted
 from mdth.storage.store import Store
 
 Proxied = tuple[FaultProxy, str]
@@ -152,6 +154,33 @@ def test_debug_logs_of_the_libraries_hold_no_secret(
     assert len(signatures) > 5
     assert not [signature for signature in signatures if signature in logged]
     assert "testsecret" not in logged
+
+
+def test_profiles_of_awss_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of the chosen one, its region from either file; the environment comes first."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "credentials").write_text(
+        f"[default]\naws_access_key_id=other\n[work]\naws_access_key_id={KEY}\n"
+        f"aws_secret_access_key={SECRET}\naws_session_token={TOKEN}\n"
+    )
+    (tmp_path / "config").write_text(
+        "[profile work]\nregion = eu-north-1\noutput = json\n[profile sso]\nsso_region = x\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    signed = obstore.sign(Store("s3://bucket/x")._files.client(), "GET", "a", timedelta(minutes=1))
+    assert f"X-Amz-Credential={KEY}" in signed and "eu-north-1" in signed
+    assert quote(TOKEN, safe="") in signed
+    assert KEY not in redacted(signed)
+    monkeypatch.setenv("AWS_PROFILE", "sso")
+    with pytest.raises(StorageError, match="'sso' has no keys.*export-credentials --profile sso"):
+        Store("s3://bucket/x")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    signed = obstore.sign(Store("s3://bucket/x")._files.client(), "GET", "a", timedelta(minutes=1))
+    assert "X-Amz-Credential=from-the-environment" in signed
 
 
 @pytest.mark.parametrize(

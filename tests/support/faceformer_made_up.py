@@ -3,11 +3,13 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.faceformer.config import Config, EncoderConfig
-from mdth.faceformer.network import Network
+from mdth.faceformer.config import EncoderConfig
+from training.seed.initial import untrained as network
+
+__all__ = ["SMALL_ENCODER", "network", "sound"]
 
 # wav2vec2's shape at a size for tests.
 SMALL_ENCODER = EncoderConfig(
@@ -21,23 +23,9 @@ SMALL_ENCODER = EncoderConfig(
 )
 
 
-def network(config: Config, *, seed: int = 0) -> Network:
-    """A network before training, ready to infer: wav2vec2's rules, torch's for the rest."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        made = Network(config)
-        for module in made.audio_encoder.modules():
-            if isinstance(module, nn.Conv1d):
-                nn.init.kaiming_normal_(module.weight)
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-    return made.requires_grad_(False).eval()
-
-
-def sound(duration_s: float, *, seed: int = 0) -> Tensor:
+def sound(duration_s: float, *, random_seed: int = 0) -> Tensor:
     """Noise that swells like syllables, four a second, with pauses: float32 [N], 16 kHz."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(random_seed)
     count = round(duration_s * SPEECH_RATE_HZ)
     time_s = torch.arange(count) / SPEECH_RATE_HZ
     syllables = torch.sin(2 * math.pi * 2.0 * time_s).square()

@@ -12,7 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mdth.faceformer.encoder import ConvLayer
-from mdth.faceformer.network import Network, positions, slopes
+from mdth.faceformer.network import Network, positions
+from training.seed.forward import aligned_mask as aligned_mask
+from training.seed.forward import past_mask as past_mask
+from training.seed.forward import step as step
 
 
 @torch.inference_mode()
@@ -48,27 +51,3 @@ def offsets(network: Network, memory: Tensor, subject: int) -> Tensor:
         predicted = step(network, inputs + place[:frame], memory, own=own, crossed=crossed)
         inputs = torch.cat([inputs, network.vertice_map(predicted[:, -1:]) + style], dim=1)
     return predicted[0]
-
-
-def step(
-    network: Network, inputs: Tensor, memory: Tensor, *, own: Tensor, crossed: Tensor
-) -> Tensor:
-    """Offsets of all frames so far, [1,t,V*3], from their inputs [1,t,width] and the two masks."""
-    frames = inputs.shape[1]
-    hidden = network.transformer_decoder(
-        inputs, memory, tgt_mask=own[:, :frames, :frames], memory_mask=crossed[:frames]
-    )
-    return cast(Tensor, network.vertice_map_r(hidden))
-
-
-def past_mask(network: Network, frames: int) -> Tensor:
-    """[HEADS, T, T]: each period back costs a head's slope; the future is closed."""
-    step = torch.arange(frames, device=network.vertice_map_r.bias.device)
-    back = step[:, None] - step
-    bias = -(back // network.config.period) * slopes().to(step.device)[:, None, None]
-    return bias.masked_fill(back < 0, -torch.inf)
-
-
-def aligned_mask(frames: int, tokens: int) -> Tensor:
-    """[T, T * tokens]: True where a frame may not look, which is all but its own tokens."""
-    return torch.arange(frames)[:, None] != torch.arange(frames * tokens) // tokens

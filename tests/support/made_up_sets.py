@@ -8,7 +8,6 @@ Names of subjects and sentences are the published ones, so that the published sp
 `lips.txt` and `upper.txt` name the lowest fifth of the grid and its upper half, to compare meshes.
 """
 
-import argparse
 import logging
 import pickle
 import wave
@@ -17,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from training.seed import biwi, vocaset
-from training.seed.corpus import FloatArray
+from mdth.artefacts import FloatArray
+from training import command
 
 log = logging.getLogger("mdth")
 
 RATES_HZ = {"vocaset": 22_000, "biwi": 44_100}
-FPS = {"vocaset": vocaset.RECORDED_FPS, "biwi": 25}
+FPS = {"vocaset": 60, "biwi": 25}
 SPAN = {"vocaset": 0.2, "biwi": 200.0}
 """Height of the face in each set's unit."""
 
@@ -36,15 +35,17 @@ class Sizes:
     subjects: int = 3
     sentences: int = 6
     duration_s: float = 2.0
-    seed: int = 0
+    random_seed: int = 0
 
 
 def make_vocaset(folder: Path, sizes: Sizes = Sizes()) -> None:
     """The four published files in `folder`."""
+    from training.seed import vocaset
+
     folder.mkdir(parents=True, exist_ok=True)
     few = sizes.subjects
     names = (*vocaset.TRAINING[:few], *vocaset.VALIDATION[:few], *vocaset.TEST[:few])
-    rng = np.random.default_rng(sizes.seed)
+    rng = np.random.default_rng(sizes.random_seed)
     meshes: list[FloatArray] = []
     sounds: dict[str, dict[str, object]] = {}
     rows: dict[str, dict[str, dict[int, int]]] = {}
@@ -69,8 +70,13 @@ def make_vocaset(folder: Path, sizes: Sizes = Sizes()) -> None:
 
 def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
     """`faces`, `rigid_scans` and `wav` in `folder`, as published."""
-    rng = np.random.default_rng(sizes.seed)
-    takes = {name: _takes(sizes.sentences) for name in biwi.TRAINING[: sizes.subjects]}
+    from training.seed import biwi
+
+    rng = np.random.default_rng(sizes.random_seed)
+    # One of a training subject's takes validates, one tests, the rest train.
+    trained = range(1, max(2, sizes.sentences - 1))
+    numbers = [*trained, biwi.FIRST_VALIDATION, biwi.FIRST_TEST]
+    takes = dict.fromkeys(biwi.TRAINING[: sizes.subjects], numbers)
     takes |= {name: [biwi.FIRST_TEST] for name in biwi.NEW[: sizes.subjects]}
     for part in ("rigid_scans", "wav"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -88,11 +94,6 @@ def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
                 (take / f"frame_{frame:03}.vl").write_bytes(content)
             _write_wav(folder / "wav" / f"{subject}_{take.name}.wav", sound, RATES_HZ["biwi"])
     _write_regions(folder, sizes.vertices)
-
-
-def _takes(sentences: int) -> list[int]:
-    """Numbers of a training subject's takes: one validates, one tests, the rest train."""
-    return [*range(1, max(2, sentences - 1)), biwi.FIRST_VALIDATION, biwi.FIRST_TEST]
 
 
 def _subject(kind: str, vertices: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -142,10 +143,7 @@ def _write_wav(path: Path, sound: FloatArray, rate_hz: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.support.made_up_sets", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("tests.support.made_up_sets", __doc__)
     parser.add_argument("kind", choices=["vocaset", "biwi"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--vertices", type=int, default=Sizes.vertices)
@@ -153,11 +151,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, default=Sizes.sentences)
     parser.add_argument("--duration-s", type=float, default=Sizes.duration_s)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     sizes = Sizes(given.vertices, given.subjects, given.sentences, given.duration_s)
     {"vocaset": make_vocaset, "biwi": make_biwi}[given.kind](given.folder, sizes)
     log.info("%s: a made-up set in the format of %s", given.folder, given.kind)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

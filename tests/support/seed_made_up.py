@@ -7,7 +7,6 @@ moment; FaceFormer's sizes then lie in `vocaset.json` beside its weights. Files 
 already are left alone. Extras `seed` and `train`.
 """
 
-import argparse
 import dataclasses
 import logging
 import pickle
@@ -17,15 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mdth.faceformer.config import VOCASET
-from mdth.faceformer.files import SUBJECT
-from mdth.flame.files import read_model
-from tests.support import eos_made_up as face_model
-from tests.support import faceformer_made_up as faceformer
-from tests.support import flame_made_up
-from tests.support import generator_made_up as generator
+from training import command
 
 log = logging.getLogger("mdth")
 
@@ -34,19 +26,23 @@ SPEECH_SHARE = 1e-2
 POSE, TRANSLATION = np.full(15, 0.02), np.zeros(3)
 
 
-def write(common: Path, *, small: bool = False, seed: int = 0) -> list[Path]:
+def write(common: Path, *, small: bool = False, random_seed: int = 0) -> list[Path]:
     """Everything under `common`, a folder `warping-common/th`; gives the files that were made."""
+    from mdth.flame.files import read_model
+    from tests.support import eos_made_up, flame_made_up
+    from tests.support import generator_made_up as generator
+
     checkpoints = common / "checkpoints"
     parts: list[tuple[Path, Callable[[Path], object]]] = [
-        (checkpoints, lambda folder: generator.write(folder, small=small, seed=seed)),
-        (checkpoints / "landmark", face_model.write),
+        (checkpoints, lambda folder: generator.write(folder, small=small, random_seed=random_seed)),
+        (checkpoints / "landmark", eos_made_up.write),
         (common / "flame", flame_made_up.write_official),
     ]
     made = [path for folder, make in parts for path in _beside(folder, make)]
     template = read_model(common / "flame/generic_model.pkl").template
     speech = checkpoints / "faceformer"
     return made + _beside(
-        speech, lambda folder: _faceformer(folder, template, small=small, seed=seed)
+        speech, lambda folder: _faceformer(folder, template, small=small, random_seed=random_seed)
     )
 
 
@@ -65,10 +61,16 @@ def _beside(folder: Path, make: Callable[[Path], object]) -> list[Path]:
 
 
 def _faceformer(
-    folder: Path, template: npt.NDArray[np.floating], *, small: bool, seed: int
+    folder: Path, template: npt.NDArray[np.floating], *, small: bool, random_seed: int
 ) -> None:
+    import torch
+
+    from mdth.faceformer.config import VOCASET
+    from mdth.faceformer.files import SUBJECT
+    from tests.support import faceformer_made_up as faceformer
+
     config = dataclasses.replace(VOCASET, encoder=faceformer.SMALL_ENCODER) if small else VOCASET
-    network = faceformer.network(config, seed=seed)
+    network = faceformer.network(config, random_seed=random_seed)
     network.vertice_map_r.weight.mul_(SPEECH_SHARE)
     network.vertice_map_r.bias.zero_()
     torch.save(network.state_dict(), folder / "vocaset.pth")
@@ -86,15 +88,14 @@ def _write_ply(path: Path, vertices: npt.NDArray[np.floating]) -> None:
 
 def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.seed_made_up")
+    parser = command.parser("tests.support.seed_made_up", __doc__)
     parser.add_argument("folder", type=Path, help="a folder warping-common/th")
     parser.add_argument("--small", action="store_true", help="networks for a CPU")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--random-seed", "--seed", type=int, default=0)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for path in write(given.folder, small=given.small, seed=given.seed):
+    for path in write(given.folder, small=given.small, random_seed=given.random_seed):
         log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
+from mdth.errors import CheckpointError, InputError  # noqa: E402
 from mdth.files import networks  # noqa: E402
 from mdth.mesh import arkit  # noqa: E402
 from training import arkit_onnx  # noqa: E402
@@ -35,16 +36,16 @@ def test_another_network_is_not_written(
     left, right = names.index("MouthSmileLeft"), names.index("JawOpen")
     names[left], names[right] = names[right], names[left]
     monkeypatch.setattr(arkit_onnx, "GIVEN", names)
-    with pytest.raises(SystemExit, match="1 faces"):
+    with pytest.raises(InputError, match="1 faces"):
         arkit_onnx.main([str(checkpoints / "face_landmarker.task"), str(tmp_path), str(tmp_path)])
     assert not (tmp_path / "arkit.onnx").exists()
 
 
 def test_wrong_bundles(tmp_path: Path) -> None:
     bundle = tmp_path / "other.task"
-    with pytest.raises(SystemExit, match="no blendshape network"):
+    with pytest.raises(CheckpointError, match="no blendshape network"):
         arkit_onnx.main([str(bundle), str(tmp_path), str(tmp_path)])
     with zipfile.ZipFile(bundle, "w") as file:
         file.writestr("something.tflite", b"1234")
-    with pytest.raises(SystemExit, match="no blendshape network"):
+    with pytest.raises(CheckpointError, match="no blendshape network"):
         arkit_onnx.main([str(bundle), str(tmp_path), str(tmp_path)])

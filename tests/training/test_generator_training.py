@@ -13,12 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mdth.bfv2v.checkpoint import load_generator  # noqa: E402
-from mdth.errors import CheckpointError, NoFaceFound  # noqa: E402
+from mdth.errors import CheckpointError, InputError, NoFaceFound  # noqa: E402
 from mdth.face import geometry, landmarks68, topology  # noqa: E402
 from mdth.face.crop import around  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
 from training.generator import __main__ as command  # noqa: E402
-from training.generator import critic, losses, trainer  # noqa: E402
+from training.generator import critic, losses, run, trainer  # noqa: E402
 from training.generator.batches import Clips  # noqa: E402
 from training.generator.pack import Sample, landmarks, pack  # noqa: E402
 from training.generator.packed import Packed  # noqa: E402
@@ -45,7 +45,7 @@ def made_clip(path: Path) -> Iterator[Sample]:
     if path.stem == "1":
         raise NoFaceFound(f"{path}: no face")
     picture = np.roll(made_up.picture(256), 20 * int(path.stem), axis=1)
-    return (Sample(picture, face) for face in made_up.landmarks(6, seed=int(path.stem)))
+    return (Sample(picture, face) for face in made_up.landmarks(6, random_seed=int(path.stem)))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_packed_clips_come_back(packed: Packed) -> None:
     assert np.bincount(packed.clip).tolist() == [6] * 7
     again = packed.frame(13).astype(int)
     assert np.abs(again - np.roll(made_up.picture(256), 60, axis=1)).mean() < 3
-    expected = made_up.landmarks(6, seed=3)[1]
+    expected = made_up.landmarks(6, random_seed=3)[1]
     np.testing.assert_allclose(packed.value[13], expected.value, rtol=1e-6)
     np.testing.assert_allclose(packed.U[13], expected.U, rtol=1e-6)
 
@@ -108,7 +108,7 @@ def test_pairs_are_of_one_clip_and_held_out_clips_are_never_drawn(packed: Packed
     assert (packed.clip[sources] == packed.clip[drivings]).all() and (sources != drivings).all()
     assert packed.clip[sources].max() < 5
     assert len(clips.held_out(3).source) == 6
-    with pytest.raises(ValueError, match="held out"):
+    with pytest.raises(InputError, match="held out"):
         Clips(packed, side=SIDE, held_out=7, device=CPU)
 
 
@@ -170,7 +170,7 @@ def test_the_command_trains_reports_and_goes_on(
     packed = pack([Path(f"{index}.mp4") for index in range(2, 6)], every=1, reader=darkening_clip)
     packed.save(data)
     made_up.write_config(yaml, TINY, made_up.SMALL_HEADPOSE)
-    monkeypatch.setattr(command, "HELD_OUT", 2)
+    monkeypatch.setattr(run, "HELD_OUT", 2)
     for steps in ("2", "4"):
         given = ["train", str(data), str(out), "--config", str(yaml), "--batch", "2"]
         monkeypatch.setattr(
@@ -180,7 +180,7 @@ def test_the_command_trains_reports_and_goes_on(
     curve = json.loads((out / "curve.json").read_text())
     assert [entry["step"] for entry in curve] == [0, 2, 4]
     assert ["still_db" in entry for entry in curve] == [True, False, False]
-    pair = Clips(packed, side=SIDE, held_out=2, device=CPU).held_out(command.EACH)
+    pair = Clips(packed, side=SIDE, held_out=2, device=CPU).held_out(run.EACH)
     assert len(pair.source) == 10
     errors = ((pair.source - pair.driving).numpy().astype(float) ** 2).mean(axis=(1, 2, 3))
     assert curve[0]["still_db"] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.errors import MissingDependency
 from mdth.face import landmarks68, topology
+from training import command
 from training.landmarks68 import Compared, compare, errors, table
 
 
@@ -32,5 +32,5 @@ def test_errors_are_shares_of_the_eye_distance() -> None:
 
 def test_without_dlib_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(MissingDependency, match="pip install dlib-bin"):
-        compare([], Path("nothing.dat"))
+    with pytest.raises(SystemExit, match="pip install dlib-bin"):
+        command.run(lambda: compare([], Path("nothing.dat")))

@@ -19,9 +19,10 @@ from tests.support import faceformer_plain as plain  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
 from torch_threads import one_thread  # noqa: E402, F401
 from training import mesh_compare  # noqa: E402
-from training.seed import forward, predict, run, train, vocaset, wav2vec2  # noqa: E402
+from training.seed import forward, initial, predict, run, train, vocaset, wav2vec2  # noqa: E402
+from training.seed import trainer as training  # noqa: E402
 from training.seed.corpus import normalised, of_split  # noqa: E402
-from training.seed.run import Settings  # noqa: E402
+from training.seed.settings import STATE, Settings  # noqa: E402
 
 TINY = EncoderConfig(
     hidden_size=32,
@@ -44,9 +45,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> vocaset.Vocaset:
     return found
 
 
-def trainer(corpus: vocaset.Vocaset, **settings: object) -> train.Trainer:
-    network = train.fresh_network(corpus.config, seed=0, wav2vec2=None)
-    return train.Trainer(corpus, network, Settings(**settings))  # type: ignore[arg-type]
+def trainer(corpus: vocaset.Vocaset, **settings: object) -> training.Trainer:
+    network = initial.fresh_network(corpus.config, random_seed=0, wav2vec2=None)
+    return training.Trainer(corpus, network, Settings(**settings))  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=[VOCASET, BIWI], ids=lambda config: config.dataset)
@@ -96,27 +97,29 @@ def test_going_on_is_the_same_as_never_stopping(
     """Dropout, masks, the shuffle and Adam included: bit for bit."""
     settings = {"feedback": feedback, "schedule_steps": 5, "accumulate": 2, "rate": 1e-3}
     once = trainer(corpus, **settings)
-    train.train(once, tmp_path / "once", train.Times(4, score_every=3))
+    training.train(once, tmp_path / "once", training.Times(4, score_every=3))
     for steps in (1, 3, 4):
         again = trainer(corpus, **settings)
         torch.rand(7 if steps > 1 else 0)
-        train.train(again, tmp_path / "parts", train.Times(steps, score_every=3))
+        training.train(again, tmp_path / "parts", training.Times(steps, score_every=3))
     for name, weight in once.network.state_dict().items():
         assert torch.equal(weight, again.network.state_dict()[name]), name
     with pytest.raises(InputError, match="rate"):
-        train.train(trainer(corpus, **settings | {"rate": 1.0}), tmp_path / "parts", train.Times(9))
+        training.train(
+            trainer(corpus, **settings | {"rate": 1.0}), tmp_path / "parts", training.Times(9)
+        )
 
 
 def test_a_damaged_state_is_named(corpus: vocaset.Vocaset, tmp_path: Path) -> None:
-    (tmp_path / run.STATE).write_bytes(b"PK\x03\x04")
+    (tmp_path / STATE).write_bytes(b"PK\x03\x04")
     with pytest.raises(CheckpointError, match=r"run\.pt"):
-        train.train(trainer(corpus), tmp_path, train.Times(1))
+        training.train(trainer(corpus), tmp_path, training.Times(1))
 
 
 def test_held_out_sentences_beat_the_mean_face(corpus: vocaset.Vocaset, tmp_path: Path) -> None:
     """New speakers, new sentences; the weights then serve as a published file does."""
     made = trainer(corpus, feedback="taught", rate=1e-3, decay_steps=300, masked=0.0)
-    last = train.train(made, tmp_path, train.Times(300, score_every=100))
+    last = training.train(made, tmp_path, training.Times(300, score_every=100))
     scores = json.loads((tmp_path / "scores.json").read_text())["scores"]
     assert scores[-1]["training"] < scores[0]["training"] / 10
     assert last["predicted"] < 0.7 * last["mean face"]
@@ -152,7 +155,7 @@ def test_half_precision(feedback: str, corpus: vocaset.Vocaset, monkeypatch) -> 
     assert all(weight.grad.isfinite().all() for _, weight in learnt(made))
 
 
-def learnt(made: train.Trainer):
+def learnt(made: training.Trainer):
     return [(name, w) for name, w in made.network.named_parameters() if w.grad is not None]
 
 
@@ -268,16 +271,7 @@ def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
 def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made_up_sets.main(["biwi", str(tmp_path / "set"), "--vertices", "10", "--subjects", "1",
                   "--sentences", "3", "--duration-s", "1"])  # fmt: skip
-    options = [
-        "--encoder",
-        "small",
-        "--feedback",
-        "taught",
-        "--device",
-        "cpu",
-        "--score-every",
-        "1",
-    ]
+    options = "--encoder small --feedback taught --device cpu --score-every 1".split()
     command = ["biwi", str(tmp_path / "set"), str(tmp_path / "run"), *options]
     train.main([*command, "--steps", "1"])
     train.main([*command, "--steps", "2"])

@@ -7,8 +7,7 @@ import pytest
 
 from mdth.errors import MdthError
 from mdth.face import topology
-from mdth.files import assets
-from training import closures, kokoro, spoken
+from training import closures, kokoro, models, spoken
 from training.dataset import COMPONENTS, Faces
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +90,7 @@ def test_a_session_is_made_of_spoken_sentences(faces: Faces, tmp_path: Path) -> 
 def test_the_shipped_decoder_shuts_the_examples_lips(name: str) -> None:
     """Of two sentences and voices that no training saw, every p, b and m."""
     try:
-        assets.path(closures.ENCODER)
+        models.encoder()
     except MdthError as error:
         pytest.skip(str(error))
     wav = ROOT / f"examples/{name}.wav"

@@ -29,15 +29,18 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from mdth import film, record
+from mdth import engines, pipeline, record
 from mdth.artefacts import Motion, Portrait
+from mdth.embedded import engine as embedded
+from mdth.engine import PREPARE, SPEAK, Engine, Source
 from mdth.face.topology import UPPER_FACE
 from mdth.files import assets
+from mdth.options import Options, PortraitOptions
 from mdth.storage import plain, sealed
 from mdth.storage import store as store_module
 from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
-from mdth.twins import prepared, tasks
+from mdth.twins import tasks
 
 sys.path.append(str(Path(__file__).parents[1] / "storage"))
 from fault_proxy import fault_proxy  # noqa: E402
@@ -130,9 +133,9 @@ def shown(arguments: tuple[Any, ...]) -> str:
     return "/".join(Path(paths[-1]).parts[-2:]) if paths else ""
 
 
-def small_face(image: Path, video: Path | None, options: Any) -> Portrait:
+def small_face(source: Source, options: PortraitOptions) -> Portrait:
     """In the place of finding a face: the picture at a small size, points anywhere."""
-    with Image.open(image) as picture:
+    with Image.open(source.picture) as picture:
         pixels = np.asarray(picture.convert("RGB").resize((32, 2 * (options.max_size // 4))))
     mesh = np.random.default_rng(int(pixels.sum())).uniform(0, 32, (478, 3))
     return Portrait(pixels, mesh.astype(np.float32), None, 0.0)
@@ -140,7 +143,7 @@ def small_face(image: Path, video: Path | None, options: Any) -> Portrait:
 
 def small_motion(video: Path, progress: object = None) -> Motion:
     """In the place of tracking a clip: numbers that its content determines."""
-    random = np.random.default_rng(int(record.sha256(video)[:8], 16))
+    random = np.random.default_rng(int(sealed.sha256(video)[:8], 16))
     return Motion(
         25.0,
         np.ones(3, bool),
@@ -150,19 +153,20 @@ def small_motion(video: Path, progress: object = None) -> Motion:
     )
 
 
-def few_frames(scene: film.Scene, options: Any, clock: Any) -> Iterator[Any]:
+def few_frames(engine: Engine, avatar: Any, speech: Any, options: Options) -> Iterator[Any]:
     """In the place of painting: the portrait's own picture, a few times."""
     for number in range(FRAMES):
-        yield np.roll(scene.portrait.image, number + options.seed, axis=1)
+        yield np.roll(avatar.portrait.image, number + options.motion.random_seed, axis=1)
 
 
 def make_light() -> None:
     """Replace what takes seconds, and read the models' hashes before anybody is forked."""
-    prepared.find_face = small_face
-    prepared.find_motion = small_motion
-    film.frames = few_frames
-    record.models()
-    record.versions()
+    embedded.find_portrait = small_face
+    embedded._motion = small_motion
+    pipeline.frames = few_frames
+    engine = engines.get(engines.EMBEDDED)
+    record.models(engine, Options(), PREPARE, SPEAK)
+    record.versions(engine)
     assets._problem = lambda asset: ""
     # What a killed process has written stays written: only a power cut needs the disk to be told.
     os.fsync = lambda file: None

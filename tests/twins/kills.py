@@ -15,7 +15,7 @@ from mdth.twins import manifest
 
 Tasks = tuple[tuple[str, dict[str, Any]], ...]
 OLD: Tasks = (("preprocess", {"max_size": 64}), ("inference", {}))
-NEW: Tasks = (("preprocess", {"max_size": 128}), ("inference", {"seed": 1}))
+NEW: Tasks = (("preprocess", {"max_size": 128}), ("inference", {"random_seed": 1}))
 PART_BYTES = 12_000  # of uploads to S3: the sound goes in two parts, the speech in three
 PREPARED, OUTPUT = "processed/t/preprocessed/th", "inference/t/th"
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import killed_run
 import pytest
@@ -15,12 +16,14 @@ from kills import NEW, OLD, Twin, TwinOnS3, tree
 from small_files import small_sound
 from task_runs import Runs, task_process
 
-from mdth import cli, film, record
+from mdth import cli, pipeline, record
+from mdth.embedded import engine as embedded
+from mdth.engine import SPEAK
 from mdth.errors import ArtefactError
 from mdth.files import assets
 from mdth.storage import publish
 from mdth.storage.store import Store
-from mdth.twins import manifest, plan, prepared, tasks
+from mdth.twins import manifest, tasks
 
 ATTEMPTS = 5 if os.environ.get("MDTH_TEST_KILLS") == "all" else 1
 
@@ -30,17 +33,17 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The tasks in this process, without the seconds; what was computed, in a list."""
     done: list[str] = []
 
-    def face(*arguments: object) -> object:
+    def face(*arguments: Any) -> object:
         done.append("face")
         return killed_run.small_face(*arguments)
 
-    def frames(*arguments: object) -> Iterator[object]:
+    def frames(*arguments: Any) -> Iterator[object]:
         done.append("frames")
         return killed_run.few_frames(*arguments)
 
-    monkeypatch.setattr(prepared, "find_face", face)
-    monkeypatch.setattr(prepared, "find_motion", killed_run.small_motion)
-    monkeypatch.setattr(film, "frames", frames)
+    monkeypatch.setattr(embedded, "find_portrait", face)
+    monkeypatch.setattr(embedded, "_motion", killed_run.small_motion)
+    monkeypatch.setattr(pipeline, "frames", frames)
     monkeypatch.setattr(assets, "_problem", lambda asset: "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
@@ -102,8 +105,11 @@ def test_what_changed_is_done_again(
     elif changed == "option":
         option = {"fps": 25}
     elif changed == "network":
-        found = record.models()
-        monkeypatch.setattr(record, "models", lambda more: {**found, "faceformer.onnx": "0"})
+        models = record.models
+        other = {"faceformer.onnx": "0"}
+        monkeypatch.setattr(
+            record, "models", lambda *of: models(*of) | (other if SPEAK in of else {})
+        )
     elif changed == "library":
         found = record.versions()
         monkeypatch.setattr(record, "versions", lambda engine: {**found, "numpy": "0"})
@@ -185,13 +191,13 @@ def test_a_dry_run_tells_what_a_run_does(
 
 def test_a_dry_run_of_another_machine(light: list[str], place: Path) -> None:
     with pytest.raises(ArtefactError, match="nothing is prepared"):
-        plan.inference("t")
+        tasks.foresee_inference("t")
     both()
     shutil.rmtree(place / "home/warping-processed")
     shutil.rmtree(place / "home/warping-serving")
-    steps = plan.preprocess("t", max_size=64).steps
+    steps, _ = tasks.foresee_preprocess("t", max_size=64)
     assert not [step for step in steps if step.what == "write" and step.place == "store"]
-    steps = plan.inference("t").steps
+    steps, _ = tasks.foresee_inference("t")
     (video,) = [step for step in steps if step.where.endswith("output.mp4")]
     assert (video.what, video.place) == ("write", "local")
     assert video.size == (place / "store/inference/t/th/output.mp4").stat().st_size

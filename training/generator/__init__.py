@@ -3,5 +3,5 @@
 python -m training.generator.pack CLIPS work/generator/clips.npz
 python -m training.generator work/generator/clips.npz work/generator/run --minutes 20
 
-docs/training_generator.md tells which losses apply and what a run needs.
+docs/training.md tells which losses apply and what a run needs.
 """

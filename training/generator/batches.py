@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mdth.bfv2v.landmarks import SCALE
 from mdth.bfv2v.motion import Face
+from mdth.errors import InputError
 from training.generator.packed import Packed
 
 BRIGHTNESS, TINT = 0.15, 0.05
@@ -36,7 +37,7 @@ class Clips:
         ).to(device)
         count = len(packed.names)
         if not 0 < held_out < count:
-            raise ValueError(f"{held_out} of {count} clips cannot be held out")
+            raise InputError(f"{held_out} of {count} clips cannot be held out; pack more clips")
         frames = [np.flatnonzero(packed.clip == clip) for clip in range(count)]
         usable = [found for found in frames if len(found) > 1]
         self.train, self.test = usable[:-held_out], usable[-held_out:]

@@ -1,37 +1,34 @@
 """Clips of faces -> one file to train on: square crops as JPEG, with landmarks.
 
-    python -m training.generator.pack ../shared/data/grid/s1 work/generator/clips.npz --clips 100
+    python -m training.generator.pack data/grid/s1 work/generator/clips.npz --clips 100
 
 The file is an npz without pickles that needs numpy and Pillow alone to be read: it may travel to a
 machine that has no face tracker. A frame without a face is left out; the count is printed.
 """
 
-import argparse
 import io
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Frame
-from mdth.bfv2v.landmarks import SCALE, Landmarks
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, landmarks68
 from mdth.face.crop import Crop, around
 from mdth.face.tracker import track
-from mdth.files import assets
+from training import command, models
 from training.generator.packed import Packed
 from training.tracks import CLIP_SUFFIXES, read_pictures
 
+if TYPE_CHECKING:
+    from mdth.bfv2v.landmarks import Landmarks
+
 log = logging.getLogger("mdth")
 
-FloatArray = npt.NDArray[np.floating]
-
-TRACKER = "face_landmarker.task"
 MM_PER_UNIT = 92.0
 """Between the outer corners of the eyes of the face model that the seed fits."""
 # The face frame has y down and z away from the viewer, model space both the other way.
@@ -44,7 +41,7 @@ class Sample(NamedTuple):
     """One frame of a clip: a crop RGB uint8 [256,256,3] and its landmarks."""
 
     picture: Frame
-    landmarks: Landmarks
+    landmarks: "Landmarks"
 
 
 Reader = Callable[[Path], Iterator[Sample]]
@@ -57,7 +54,7 @@ def read_clip(path: Path) -> Iterator[Sample]:
     Raises NoFaceFound.
     """
     fps, pictures = read_pictures(path)
-    meshes = list(track(pictures, assets.path(TRACKER), fps=fps))
+    meshes = list(track(pictures, models.tracker(), fps=fps))
     found = np.array([mesh for mesh in meshes if mesh is not None])
     if not len(found):
         raise NoFaceFound(f"{path}: no face in {len(meshes)} frames")
@@ -68,7 +65,7 @@ def read_clip(path: Path) -> Iterator[Sample]:
             yield Sample(crop.cut(picture), landmarks(mesh, crop))
 
 
-def landmarks(mesh: FloatArray, crop: Crop) -> Landmarks:
+def landmarks(mesh: FloatArray, crop: Crop) -> "Landmarks":
     """Normalised landmarks of a mesh [478,3] px of the picture, and the way to the crop's px.
 
     Model space is the face frame in mm, y up and z towards the viewer; irises take the places of
@@ -84,6 +81,8 @@ def landmarks(mesh: FloatArray, crop: Crop) -> Landmarks:
     matrix[3, :3] = pose.translation[0]
     # Depth is counted from the middle of the head, in px like the rest.
     matrix[3, 2] = 0
+    from mdth.bfv2v.landmarks import SCALE, Landmarks
+
     return Landmarks(points / SCALE, matrix)
 
 
@@ -122,18 +121,18 @@ def _jpeg(picture: Frame) -> bytes:
 
 def main() -> None:
     """The command line; see the top of this file."""
-    parser = argparse.ArgumentParser(prog="python -m training.generator.pack")
+    parser = command.parser("training.generator.pack", __doc__)
     parser.add_argument("folder", type=Path, help="of clips")
     parser.add_argument("out", type=Path, help="the file to write, .npz")
     parser.add_argument("--clips", type=int, default=100, help="how many, evenly chosen by name")
     parser.add_argument("--every", type=int, default=2, help="one frame of so many")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    clips = sorted(path for path in given.folder.iterdir() if path.suffix in CLIP_SUFFIXES)
+    files = command.files_in(given.folder, "*.*")
+    clips = [path for path in files if path.suffix in CLIP_SUFFIXES]
     packed = pack(clips[:: max(1, len(clips) // given.clips)][: given.clips], every=given.every)
     packed.save(given.out)
     log.info("%s: %d frames, %.1f MB", given.out, len(packed.ends), len(packed.jpeg) / 1e6)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

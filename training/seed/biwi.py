@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.errors import ArtefactError, CheckpointError, MissingInput
 from mdth.faceformer.config import BIWI
 from mdth.files import pickle as model_pickle
 from mdth.media.audio import read_blocks
-from training.seed.corpus import Clip, FloatArray
+from training.seed.corpus import Clip
 
 TRAINING = ("F2", "F3", "F4", "M3", "M4", "M5")
 NEW = ("F1", "F5", "F6", "F7", "F8", "M1", "M2", "M6")

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.errors import InputError
-from mdth.faceformer.config import Config
 
-FloatArray = npt.NDArray[np.floating]
+if TYPE_CHECKING:
+    from mdth.faceformer.config import Config
 
 SPLITS = ("train", "val", "test")
 
@@ -31,7 +31,7 @@ class Corpus(Protocol):
     templates: [V,3] of each subject, its neutral face, in the meshes' unit.
     """
 
-    config: Config
+    config: "Config"
     clips: list[Clip]
     templates: dict[str, FloatArray]
 

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdth.faceformer.network import HEADS, Network, past_bias, positions
+from mdth.faceformer.network import HEADS, Network, past_bias, positions, slopes
 from mdth.faceformer.statistics import SoundStatistics
-from tests.support import faceformer_plain as plain
 
 MASK_TOKENS = 10
 """Length of the spans that wav2vec2 is kept from hearing in training."""
@@ -55,9 +54,33 @@ def taught(network: Network, memory: Tensor, truth: Tensor, subject: int) -> Ten
     told = network.vertice_map(truth[: frames - 1]) + style
     inputs = torch.cat([style[None].to(told.dtype), told])
     inputs = dropped(network, inputs + _places(network, frames))
-    own = plain.past_mask(network, frames)
-    crossed = plain.aligned_mask(frames, tokens).to(memory.device)
-    return plain.step(network, inputs[None], memory[None], own=own, crossed=crossed)[0]
+    own = past_mask(network, frames)
+    crossed = aligned_mask(frames, tokens).to(memory.device)
+    return step(network, inputs[None], memory[None], own=own, crossed=crossed)[0]
+
+
+def step(
+    network: Network, inputs: Tensor, memory: Tensor, *, own: Tensor, crossed: Tensor
+) -> Tensor:
+    """Offsets of all frames so far, [1,t,V*3], from their inputs [1,t,width] and the two masks."""
+    frames = inputs.shape[1]
+    hidden = network.transformer_decoder(
+        inputs, memory, tgt_mask=own[:, :frames, :frames], memory_mask=crossed[:frames]
+    )
+    return cast(Tensor, network.vertice_map_r(hidden))
+
+
+def past_mask(network: Network, frames: int) -> Tensor:
+    """[HEADS, T, T]: each period back costs a head's slope; the future is closed."""
+    step = torch.arange(frames, device=network.vertice_map_r.bias.device)
+    back = step[:, None] - step
+    bias = -(back // network.config.period) * slopes().to(step.device)[:, None, None]
+    return bias.masked_fill(back < 0, -torch.inf)
+
+
+def aligned_mask(frames: int, tokens: int) -> Tensor:
+    """[T, T * tokens]: True where a frame may not look, which is all but its own tokens."""
+    return torch.arange(frames)[:, None] != torch.arange(frames * tokens) // tokens
 
 
 def unrolled(

@@ -10,23 +10,25 @@ trained one's), or every trained one's with `--style all`: `NAME@STYLE.npz`, as 
 evaluate. `training.mesh_compare` prints how far they are apart.
 """
 
-import argparse
 import logging
 import wave
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.faceformer.predictor import FaceFormer
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
+from training import command
 from training.seed import sets
-from training.seed.corpus import SPLITS, Clip, Corpus, FloatArray, normalised, of_split
+from training.seed.corpus import SPLITS, Clip, Corpus, normalised, of_split
+
+if TYPE_CHECKING:
+    from mdth.faceformer.predictor import FaceFormer
 
 log = logging.getLogger("mdth")
 
 
-def styles(model: FaceFormer, subject: str, asked: str) -> list[int]:
+def styles(model: "FaceFormer", subject: str, asked: str) -> list[int]:
     """As whom a subject's clip is spoken, columns of the network. Raises InputError."""
     known = model.config.names
     if subject in known:
@@ -36,13 +38,13 @@ def styles(model: FaceFormer, subject: str, asked: str) -> list[int]:
     return [model.subject(int(asked) if asked.isdigit() else asked)]
 
 
-def predict(model: FaceFormer, corpus: Corpus, clip: Clip, style: int) -> FloatArray:
+def predict(model: "FaceFormer", corpus: Corpus, clip: Clip, style: int) -> FloatArray:
     """The meshes [T,V,3] of a clip on its subject's template."""
     template = corpus.templates[clip.subject]
     return model.vertices(normalised(corpus.sound(clip)), template, style, normalised=True)
 
 
-def write(model: FaceFormer, corpus: Corpus, clip: Clip, *, folder: Path, style: str) -> None:
+def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, style: str) -> None:
     """One clip's three kinds of files, predictions cut to the true length."""
     truth = corpus.vertices(clip)
     about: dict[str, Any] = {
@@ -63,8 +65,7 @@ def write(model: FaceFormer, corpus: Corpus, clip: Clip, *, folder: Path, style:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.seed.predict", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("training.seed.predict", __doc__)
     sets.add_arguments(parser)
     parser.add_argument("checkpoint", type=Path, help="a published file, or a run's faceformer.pth")
     parser.add_argument("output", type=Path)
@@ -72,8 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--style", default="0", help="trained subject (number or name), or all")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     corpus = sets.open_corpus(given)
+    from mdth.faceformer.predictor import FaceFormer
+
     beside = given.checkpoint.with_suffix(".json").is_file()
     config = None if beside else corpus.config
     model = FaceFormer.load(given.checkpoint, config, device=given.device)
@@ -86,4 +88,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -3,25 +3,22 @@
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from mdth.errors import InputError
-from mdth.faceformer.config import EncoderConfig
-from training.seed.biwi import Biwi
 from training.seed.corpus import Corpus
-from training.seed.tracked import Tracked
-from training.seed.vocaset import Vocaset
 
-ENCODERS = {
-    "base": EncoderConfig(),
-    "small": EncoderConfig(
-        hidden_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=192,
-        conv_dim=(64,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    ),
+ENCODERS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "small": {
+        "hidden_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 192,
+        "conv_dim": (64,) * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    },
 }
 """wav2vec2-base as published, and one for a CPU without its weights."""
 
@@ -35,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_corpus(given: argparse.Namespace) -> Corpus:
     """The set the arguments name, with the sizes of the encoder they name."""
+    from mdth.faceformer.config import EncoderConfig
+    from training.seed.biwi import Biwi
+    from training.seed.tracked import Tracked
+    from training.seed.vocaset import Vocaset
+
     if given.set == "vocaset":
         corpus: Corpus = Vocaset(given.folder)
     elif given.set == "biwi":
@@ -45,5 +47,7 @@ def open_corpus(given: argparse.Namespace) -> Corpus:
         corpus = Tracked(given.folder, given.tracks)
     encoder = getattr(given, "encoder", None)
     if encoder is not None:
-        corpus.config = dataclasses.replace(corpus.config, encoder=ENCODERS[encoder])
+        corpus.config = dataclasses.replace(
+            corpus.config, encoder=EncoderConfig(**ENCODERS[encoder])
+        )
     return corpus

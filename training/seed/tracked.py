@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.errors import ArtefactError, MissingInput
 from mdth.face import topology
 from mdth.faceformer.config import BIWI, Config
 from training.dataset import Faces
-from training.seed.corpus import Clip, FloatArray
+from training.seed.corpus import Clip
 
 SUBJECT = "speaker"
 TRACKED = dataclasses.replace(

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import SPEECH_RATE_HZ
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import ArtefactError, CheckpointError, MissingInput
 from mdth.faceformer.config import VOCASET
 from mdth.files import pickle as model_pickle
-from training.seed.corpus import Clip, FloatArray
+from training.seed.corpus import Clip
 
 RECORDED_FPS = 60
 TRAINING = VOCASET.names

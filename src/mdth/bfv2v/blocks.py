@@ -82,18 +82,17 @@ class SpectralConv2d(nn.Module):
 
     def weight(self) -> Tensor:
         """The normalised weight [out,in,k,k], in float32 also where training is autocast."""
-        if not self.training:
-            return self._weight()
-        with torch.autocast(self.weight_orig.device.type, enabled=False):
-            return self._weight()
+        if self.training:
+            with torch.autocast(self.weight_orig.device.type, enabled=False):
+                with torch.no_grad():
+                    rows = self.weight_orig.flatten(1)
+                    self.weight_v = _unit(rows.T @ self.weight_u)
+                    self.weight_u = _unit(rows @ self.weight_v)
+                return self._weight()
+        return self._weight()
 
     def _weight(self) -> Tensor:
-        rows = self.weight_orig.flatten(1)
-        if self.training:
-            with torch.no_grad():
-                self.weight_v = _unit(rows.T @ self.weight_u)
-                self.weight_u = _unit(rows @ self.weight_v)
-        sigma = torch.dot(self.weight_u, rows @ self.weight_v)
+        sigma = torch.dot(self.weight_u, self.weight_orig.flatten(1) @ self.weight_v)
         return self.weight_orig / sigma
 
     def forward(self, x: Tensor) -> Tensor:

@@ -179,12 +179,12 @@ def _sections(path: Path, given: Any) -> tuple[Section, ...]:
 
 def _section(path: Path, entry: Any) -> Section:
     match entry:
-        case [list(landmarks), int(keypoints)] if (
-            landmarks
-            and all(type(mark) is int and 0 <= mark < LANDMARKS for mark in landmarks)
+        case [list(marks), int(keypoints)] if (
+            marks
+            and all(type(mark) is int and 0 <= mark < LANDMARKS for mark in marks)
             and 1 <= keypoints <= LANDMARKS
         ):
-            return Section(tuple(landmarks), keypoints)
+            return Section(tuple(marks), keypoints)
     raise CheckpointError(
         f"{path}: section {str(entry)[:60]} is not [landmarks 0..67, number of keypoints]"
     )

@@ -53,10 +53,10 @@ class FastMotion:
             Conv(last.weight[:, upper + order], last.bias), INPUTS_ALIGNED
         ).weight
         last = fold.padded_outputs(Conv(torch.cat([last.weight[:, :upper], chosen], 1), last.bias))
-        self.entry, self.entry_bias = _by_planes(downs[0]).to(place), _float(downs[0].bias, place)
+        self.entry = _by_planes(downs[0]).to(place)
         self.downs = [conv.to(place) for conv in downs[1:]]
         self.ups = [Shown(conv, 2).to(place) for conv in ups]
-        self.last, self.last_bias = _by_planes(last).to(place), _float(last.bias, place)
+        self.last = _by_planes(last).to(place)
         self.by_rows = _by_rows(fold.padded_inputs(fold.plain(motion.mask))).to(place)
         self.given = TAPS * motion.mask.out_channels
         depth = motion.occlusion.in_channels // motion.mask.in_channels
@@ -97,13 +97,13 @@ class FastMotion:
     def hourglass(self, entries: Tensor) -> Tensor:
         """[B,out_filters (aligned),D,H,W]."""
         partial = self.entry.raw(_planes(entries), 1)
-        seen = [entries, chains.pooled_planes(partial, self.entry_bias, len(entries))]
+        seen = [entries, chains.pooled_planes(partial, self.entry.bias, len(entries))]
         for down in self.downs:
             seen.append(chains.pooled(down.raw(seen[-1], 1), down.bias))
         x = seen.pop()
         for up in self.ups:
             x = chains.shown_beside(up(x), up.bias, 2, seen.pop())
-        return chains.rectified_planes(self.last.raw(_planes(x), 1), self.last_bias, len(x))
+        return chains.rectified_planes(self.last.raw(_planes(x), 1), self.last.bias, len(x))
 
     def occlusion(self, features: Tensor) -> Tensor:
         """[B,1,H,W] before the sigmoid, float32: one number a tap, then the taps put together."""
@@ -120,18 +120,14 @@ def _order(count: int, channels: int) -> Tensor:
     return torch.cat([first[1:], moved[1:].flatten(), moved[0]])
 
 
-def _float(bias: Tensor, place: Place) -> Tensor:
-    return bias.to(place.device, torch.float32)
-
-
 def _planes(x: Tensor) -> Tensor:
     """[B,C,D,H,W] as [B D,C,H,W]."""
     return x.transpose(1, 2).flatten(0, 1)
 
 
 def _by_planes(conv: Conv) -> Conv:
-    """[3 C',C,3,3] of [C',C,3,3,3]: the depths of the kernel as outputs."""
-    return fold.unbiased(conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1))
+    """[3 C',C,3,3] of [C',C,3,3,3]: depths of the kernel as outputs; the bias is of their sum."""
+    return Conv(conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1), conv.bias)
 
 
 def _by_rows(mask: Conv) -> Conv:

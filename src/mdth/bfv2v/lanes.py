@@ -36,7 +36,7 @@ class HostLane:
 
 
 class Graph:
-    """A rendering of a fixed number of frames as one launch, on the device's current stream."""
+    """A rendering of a fixed number of frames, from `face` to `pixels`, as one launch."""
 
     def __init__(self, render: Render, like: Face) -> None:
         """Captures `render` for faces of the shape of `like`."""
@@ -50,13 +50,9 @@ class Graph:
                 as_pixels(render(self.face))
         torch.cuda.current_stream(like.value.device).wait_stream(stream)
         _release(like.value.device)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
             self.pixels = as_pixels(render(self.face))
-
-    def replay(self) -> None:
-        """From `face` to `pixels`."""
-        self._graph.replay()
 
 
 class GpuLane:
@@ -77,7 +73,7 @@ class GpuLane:
             for pinned, given, fixed in parts:
                 pinned.copy_(given)
                 fixed.copy_(pinned, non_blocking=True)
-            self._graph.replay()
+            self._graph.graph.replay()
             self._made.copy_(self._graph.pixels)
             self._rendered.record()
             self._copying.wait_event(self._rendered)

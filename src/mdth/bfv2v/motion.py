@@ -25,32 +25,26 @@ class Face(NamedTuple):
 class Hourglass(nn.Module):
     """A U-net over [B,C,D,H,W] that keeps the depth; its input comes out beside its output.
 
-    The encoder halves height and width at each block, the decoder doubles them and has the
-    encoder's output beside it.
+    The encoder halves height and width after each block; the decoder doubles them before each and
+    has the encoder's output beside it.
     """
 
     class Encoder(nn.Module):
-        """Blocks that are each followed by a mean over 2x2."""
+        """The way down."""
 
         def __init__(self, widths: list[int]) -> None:
             super().__init__()
-            self.down_blocks = nn.ModuleList(
-                VolumeBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)
-            )
+            self.down_blocks = _volume_blocks(widths, widths[1:])
 
     class Decoder(nn.Module):
-        """Blocks of what is shown 2x2 times; out_filters leave it."""
+        """The way up."""
 
         def __init__(self, widths: list[int], inputs: int) -> None:
             super().__init__()
             *upper, deepest = widths
-            outputs = [inputs, *upper]
             enters = [deepest] + [2 * width for width in reversed(upper[1:])]
-            leaves = list(reversed(upper))
-            self.up_blocks = nn.ModuleList(
-                VolumeBlock(a, b) for a, b in zip(enters, leaves, strict=True)
-            )
-            self.out_filters = outputs[1] + inputs
+            self.up_blocks = _volume_blocks(enters, list(reversed(upper)))
+            self.out_filters = upper[0] + inputs
             self.conv = nn.Conv3d(self.out_filters, self.out_filters, 3, padding=1)
             self.norm = nn.BatchNorm3d(self.out_filters)
 
@@ -120,6 +114,10 @@ def heatmap(size: torch.Size, keypoints: Tensor) -> Tensor:
     """[B,K,D,H,W]: a Gaussian around each keypoint."""
     away = grid(size, keypoints) - keypoints[:, :, None, None, None]
     return torch.exp(-0.5 * away.square().sum(-1) / VARIANCE)
+
+
+def _volume_blocks(enters: list[int], leaves: list[int]) -> nn.ModuleList:
+    return nn.ModuleList(VolumeBlock(a, b) for a, b in zip(enters, leaves, strict=False))
 
 
 def _extractor(section: Section) -> nn.Sequential:

@@ -1,10 +1,4 @@
-"""A source picture and landmarks -> frames.
-
-predictor = Predictor(load_generator(checkpoint, config), "cuda")
-predictor.source(picture, landmarks)
-for frame in predictor.frames(driving):
-    ...
-"""
+"""A source picture and landmarks -> frames."""
 
 import itertools
 import logging
@@ -114,11 +108,10 @@ class Predictor:
             yield _taken(under_way)
 
     def _ready_lanes(self, like: list[Landmarks]) -> list[Lane]:
-        size = len(like)
-        if size not in self._lanes:
+        if len(like) not in self._lanes:
             self._lanes.clear()
-            self._lanes[size] = self._new_lanes(like)
-        return self._lanes[size]
+            self._lanes[len(like)] = self._new_lanes(like)
+        return self._lanes[len(like)]
 
     def _new_lanes(self, like: list[Landmarks]) -> list[Lane]:
         if self.device.type == "cpu":

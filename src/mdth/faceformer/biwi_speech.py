@@ -1,12 +1,7 @@
 """Speech -> the 51 landmarks of a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
 
-Which vertices are landmarks is not published with the network, so the owner says it. Read in
-`warping-common/th/checkpoints/faceformer`:
-
-- `biwi.pth`: the published checkpoint;
-- `biwi_templates.pkl`: the templates published with it (`BIWI/templates.pkl`), by subject;
-- `biwi_landmarks.txt`: 51 vertex numbers from 0, between spaces or lines: the landmarks 17 to 67 of
-  the 68-point scheme in their order (brows, nose, eyes, lips; the person's right side first).
+Which vertices are landmarks is not published with the network, so the owner says it: 51 numbers
+from 0 in `biwi_landmarks.txt`, see `docs/faceformer.md`.
 """
 
 from pathlib import Path

@@ -10,8 +10,6 @@ from mdth.errors import CheckpointError
 
 FEATURE_RATE_HZ = 50
 """wav2vec2's convolutions give a feature every 320 samples of 16 kHz sound."""
-
-
 MOST = {"vertices": 1_000_000, "num_hidden_layers": 64, "fps": 240, "tokens_per_frame": 50}
 LARGEST_SIZE = 1 << 14
 MOST_CONVOLUTIONS = 16
@@ -87,14 +85,13 @@ class Config:
 
 def _check_sizes(found: dict[str, Any]) -> None:
     """Raise ValueError unless every size is a whole number that a network can have."""
-    sizes = {name: size for name, size in found.items() if name not in ("dataset", "conv_dim")}
-    widths = found.get("conv_dim", (1,))
-    sizes |= {f"conv_dim {place}": width for place, width in enumerate(widths)}
-    for name, size in sizes.items():
-        if type(size) is not int or not 1 <= size <= MOST.get(name, LARGEST_SIZE):
-            raise ValueError(f"{name} is {str(size)[:40]!r}")
+    widths = found["conv_dim"]
     if not 1 <= len(widths) <= MOST_CONVOLUTIONS or not isinstance(found["dataset"], str):
         raise ValueError("odd convolutions or data set")
+    sizes = {**found, **{f"conv_dim {place}": width for place, width in enumerate(widths)}}
+    for name in sizes.keys() - {"dataset", "conv_dim"}:
+        if type(sizes[name]) is not int or not 1 <= sizes[name] <= MOST.get(name, LARGEST_SIZE):
+            raise ValueError(f"{name} is {str(sizes[name])[:40]!r}")
 
 
 VOCASET = Config(

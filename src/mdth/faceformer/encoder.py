@@ -1,8 +1,8 @@
 """wav2vec2 (Baevski et al., 2020) with the parameter names of its published checkpoints.
 
 Own modules: transformers 5.23 gives the same numbers (a test compares them where it is installed),
-but adds 6 s and 148 MB to the import of torch, and hides the first group norm, which a stream must
-feed with statistics of its own.
+but adds 6 s and 148 MB to the import of torch, and hides the first group norm, which windows of a
+sound must feed with the statistics of all of it.
 """
 
 from collections.abc import Iterator

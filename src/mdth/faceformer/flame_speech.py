@@ -1,7 +1,9 @@
 """Speech -> the 51 landmarks of FLAME's face, by FaceFormer, for each frame of a video."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Self
@@ -93,10 +95,10 @@ class FlameSpeech:
 
     def landmarks(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
         """`open`, then all of a sound in blocks."""
-        spoken = self.open(fps)
-        for block in blocks:
-            yield from spoken.feed(block)
-        yield from spoken.finish()
+        with closing(self.open(fps)) as spoken:
+            for block in blocks:
+                yield from spoken.feed(block)
+            yield from spoken.finish()
 
 
 class SpokenLandmarks:
@@ -113,12 +115,13 @@ class SpokenLandmarks:
 
     def feed(self, block: FloatArray) -> Iterator[FloatArray]:
         """The frames that are final now: none. block: float [n], mono, 16 kHz."""
-        self._sound.add(block)
+        self._sound.file.write(np.ascontiguousarray(block, np.float32).tobytes())
         return iter(())
 
     def finish(self) -> Iterator[FloatArray]:
         """All frames. Raises SpeechTooShort under 0.3 s."""
-        frames = max(1, round(self._sound.samples / SPEECH_RATE_HZ * self._fps))
+        samples = self._sound.file.seek(0, os.SEEK_END) // 4
+        frames = max(1, round(samples / SPEECH_RATE_HZ * self._fps))
         timed = resampled(self._ways(), rate=self._speech.faceformer.fps, wanted=self._fps)
         made = 0
         for way in itertools.islice(timed, frames):
@@ -145,11 +148,6 @@ class _Sound:
 
     def __init__(self) -> None:
         self.file = SpooledTemporaryFile(max_size=int(4 * WHOLE_CLIP_S * SPEECH_RATE_HZ))
-        self.samples = 0
-
-    def add(self, block: FloatArray) -> None:
-        self.file.write(np.ascontiguousarray(block, np.float32).tobytes())
-        self.samples += len(block)
 
     def __iter__(self) -> Iterator[FloatArray]:
         self.file.seek(0)

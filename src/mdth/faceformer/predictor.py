@@ -1,8 +1,4 @@
-"""Speech -> a mesh per frame, with a published FaceFormer checkpoint.
-
-model = FaceFormer.load(Path("vocaset.pth"), dataset="vocaset")
-vertices = model.vertices(samples, template, "FaceTalk_170725_00137_TA")
-"""
+"""Speech -> a mesh per frame, with a published FaceFormer checkpoint."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -16,7 +16,6 @@ POSE_NUMBERS = 15
 _MODEL = {
     "template": "v_template",
     "triangles": "f",
-    "shapes": "shapedirs",
     "pose_correctives": "posedirs",
     "regressor": "J_regressor",
     "weights": "weights",
@@ -86,7 +85,6 @@ def _check_model(model: Flame, path: Path) -> None:
     expected = {
         "template": (count, 3),
         "triangles": (len(model.triangles), 3),
-        "shapes": (count, 3, model.shapes.shape[-1]),
         "pose_correctives": (count, 3, 9 * (joints - 1)),
         "regressor": (joints, count),
         "weights": (count, joints),

@@ -1,4 +1,4 @@
-"""FLAME: shape, expression and pose -> vertices, for many frames at once.
+"""FLAME: template and pose -> vertices, for many frames at once.
 
 Li, Bolkart, Black, Li, Romero, "Learning a model of facial shape and expression from 4D scans",
 SIGGRAPH Asia 2017; skinning as in Loper et al., "SMPL", SIGGRAPH Asia 2015, equations 2 to 10.
@@ -13,23 +13,20 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.intp]
 
-# Of the shape directions the first 300 are identity, the rest expression.
-IDENTITY_SHAPES = 300
 # Frames skinned at once: their blended transforms take 12 numbers for each vertex.
 CHUNK = 32
 
 
 @dataclass(frozen=True)
 class Flame:
-    """The model. V vertices, F triangles, J joints, S shape directions.
+    """The model without its shapes: FaceFormer gives templates. V vertices, F triangles, J joints.
 
-    template: [V,3] m. triangles: [F,3]. shapes: [V,3,S]. pose_correctives: [V,3,9*(J-1)].
-    regressor: [J,V], joints from vertices. weights: [V,J]. parents: [J], -1 for the root.
+    template: [V,3] m. triangles: [F,3]. pose_correctives: [V,3,9*(J-1)]. regressor: [J,V], joints
+    from vertices. weights: [V,J]. parents: [J], -1 for the root.
     """
 
     template: FloatArray
     triangles: IndexArray
-    shapes: FloatArray
     pose_correctives: FloatArray
     regressor: FloatArray
     weights: FloatArray
@@ -41,18 +38,16 @@ class Flame:
         pose: npt.ArrayLike,
         translation: npt.ArrayLike = (0.0, 0.0, 0.0),
         templates: FloatArray | None = None,
-        identity: npt.ArrayLike = (),
-        expression: npt.ArrayLike = (),
         only: IndexArray | None = None,
     ) -> FloatArray:
         """Posed vertices [T,V,3] m; T is the longest of what is given, one entry serves all frames.
 
         pose: [3*J] or [T,3*J], axis times angle of each joint. translation: [3] or [T,3] m.
-        templates: [V,3] or [T,V,3] m, in place of the model's own. identity: [n] or [T,n], n up to
-        300. expression: the same, for the directions after the 300th. only: [n], these vertices
+        templates: [V,3] or [T,V,3] m, in place of the model's own. only: [n], these vertices
         alone, [T,n,3].
         """
-        shaped = self._shaped(templates, identity, expression)
+        shaped = self.template if templates is None else np.asarray(templates, np.float64)
+        shaped = shaped.reshape(-1, *self.template.shape)
         rotations = rotation_matrices(_rows(pose).reshape(-1, len(self.parents), 3))
         moves = _rows(translation)
         frames = max(len(shaped), len(rotations), len(moves))
@@ -66,18 +61,6 @@ class Flame:
             skinned = self._skinned(_part(shaped, some), _part(rotations, some), kept)
             posed[some] = skinned + _part(moves, some)[:, None]
         return posed
-
-    def _shaped(
-        self, templates: FloatArray | None, identity: npt.ArrayLike, expression: npt.ArrayLike
-    ) -> FloatArray:
-        shaped = self.template if templates is None else np.asarray(templates, np.float64)
-        shaped = shaped.reshape(-1, *self.template.shape)
-        for weights, first in ((identity, 0), (expression, IDENTITY_SHAPES)):
-            rows = _rows(weights)
-            if rows.size:
-                directions = self.shapes[:, :, first : first + rows.shape[1]]
-                shaped = shaped + np.einsum("vcs,ts->tvc", directions, rows, optimize=True)
-        return shaped
 
     def landmarks(
         self,

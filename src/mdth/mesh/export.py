@@ -1,7 +1,6 @@
 """A moving mesh -> a file, by its suffix."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from mdth.artefacts import MeshSequence
 from mdth.errors import InputError
 from mdth.face import topology
+from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
 from mdth.mesh.surface import Animation, FloatArray
@@ -105,9 +105,5 @@ def _write_lines(part: Path, animation: Animation, extras: dict[str, Any]) -> No
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """The file gets its name when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as part:
         write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

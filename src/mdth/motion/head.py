@@ -53,16 +53,21 @@ def still() -> Iterator[HeadState]:
 
 
 def generated(
-    energy: Iterable[float], *, fps: float, seed: int, amount: float = 1.0, blink_rate: float = 1.0
+    energy: Iterable[float],
+    *,
+    fps: float,
+    random_seed: int,
+    amount: float = 1.0,
+    blink_rate: float = 1.0,
 ) -> Iterator[HeadState]:
     """Natural small motion for a speech, one state for each value of `energy`.
 
     energy: level in dB of each frame's sound (see `motion.energy.Loudness`); a frame's state
     uses only values up to its own. The first state is the portrait's own pose; in silence the head
-    calms down. Blinks, glances and drift depend on the seed and time alone, not on fps or sound.
+    calms down. Blinks, glances and drift depend on `random_seed` and time, not on fps or sound.
     amount: of the head's motion. blink_rate: relative to the usual one. 0 turns either off.
     """
-    randoms = [np.random.default_rng([seed, part]) for part in range(4)]
+    randoms = [np.random.default_rng([random_seed, part]) for part in range(4)]
     drift, blinks = Drift(DRIFT, randoms[0]), Blinks(randoms[1], rate=blink_rate)
     glances, accents = Glances(randoms[2]), Accents(randoms[3], fps=fps)
     for frame, level in enumerate(energy):
@@ -94,7 +99,7 @@ class SpokenHead:
         self._states = generated(
             self._each_level(),
             fps=options.fps,
-            seed=options.random_seed,
+            random_seed=options.random_seed,
             amount=options.motion,
             blink_rate=options.blink,
         )

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Files, FloatArray, Frame, loading, read_png
+from mdth.artefacts import Files, FloatArray, Frame, Portrait, loading, read_png
+from mdth.engine import IMAGE, VIDEO
 from mdth.files.arrays import Wanted, read_npz, write_npz
 
 FPS = 30.0
@@ -96,6 +97,23 @@ class SeedClip:
         with loading(saved, "no clip of the seed's engine") as files:
             arrays = read_npz(files[CLIP], {**_FACES, "found": Wanted((None,), kinds="b")})
             return cls(_faces(arrays), arrays["found"])
+
+
+@dataclass(frozen=True)
+class SeedAvatar:
+    """The portrait, what the networks see of it, and the clip that moves it, if any."""
+
+    portrait: Portrait
+    still: SeedStill
+    clip: SeedClip | None = None
+    engine: ClassVar[str] = "seed"
+
+    def save(self, folder: Path) -> None:
+        """Write `image` and `video` below `folder`."""
+        self.portrait.save(folder / IMAGE)
+        self.still.save(folder / IMAGE)
+        if self.clip:
+            self.clip.save(folder / VIDEO)
 
 
 _FACES = {

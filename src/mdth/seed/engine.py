@@ -7,9 +7,7 @@ slowly.
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
@@ -21,7 +19,7 @@ from mdth.log.stages import spent, stage
 from mdth.media.video import probe_video
 from mdth.options import Options
 from mdth.seed import artefacts, landmarks
-from mdth.seed.artefacts import SeedClip, SeedStill
+from mdth.seed.artefacts import SeedAvatar, SeedClip, SeedStill
 from mdth.seed.clip import prepare_clip
 from mdth.seed.files import SeedFiles, package_needs, seed_files
 from mdth.seed.fit import Fitter
@@ -31,23 +29,6 @@ from mdth.seed.session import SeedSession
 from mdth.seed.still import prepare_still
 
 log = logging.getLogger("mdth")
-
-
-@dataclass(frozen=True)
-class SeedAvatar:
-    """The portrait, what the networks see of it, and the clip that moves it, if any."""
-
-    portrait: Portrait
-    still: SeedStill
-    clip: SeedClip | None = None
-    engine: ClassVar[str] = "seed"
-
-    def save(self, folder: Path) -> None:
-        """Write `image` and `video` below `folder`."""
-        self.portrait.save(folder / IMAGE)
-        self.still.save(folder / IMAGE)
-        if self.clip:
-            self.clip.save(folder / VIDEO)
 
 
 class Seed:

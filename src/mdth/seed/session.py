@@ -5,11 +5,11 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import CheckpointError
 from mdth.face.crop import Crop
 from mdth.log.stages import each
@@ -17,7 +17,7 @@ from mdth.motion.head import SpokenHead
 from mdth.options import MotionOptions, Options
 from mdth.parallel import InOrder
 from mdth.seed import head, moves
-from mdth.seed.artefacts import SeedClip, SeedStill
+from mdth.seed.artefacts import SeedAvatar, SeedStill
 from mdth.seed.drive import Driving, SeedDriver
 from mdth.seed.eyes import NUMBERS
 from mdth.seed.files import seed_files
@@ -31,22 +31,6 @@ if TYPE_CHECKING:
 CROP_PX = 256
 
 
-class Prepared(Protocol):
-    """What a session needs of its avatar."""
-
-    @property
-    def portrait(self) -> Portrait:
-        """The whole picture."""
-
-    @property
-    def still(self) -> SeedStill:
-        """The source."""
-
-    @property
-    def clip(self) -> SeedClip | None:
-        """The motion."""
-
-
 class SeedSession:
     """See `mdth.engine.Session`; all of the sound is heard before the first frame.
 
@@ -57,7 +41,7 @@ class SeedSession:
 
     def __init__(
         self,
-        avatar: Prepared,
+        avatar: SeedAvatar,
         options: Options,
         speech: "FlameSpeech",
         renderers: "AbstractContextManager[Renderers]",

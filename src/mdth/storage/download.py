@@ -3,54 +3,53 @@
 import hashlib
 import re
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
-from mdth.storage.faults import MEANWHILE, Damaged, code_of, failures, patiently
-
-if TYPE_CHECKING:
-    from mdth.storage.objects import ObjectFiles
+from mdth.storage.faults import MEANWHILE, Damaged, code_of, failures
+from mdth.storage.settings import S3Settings
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class Download:
-    """One file; `run` brings it into `file`, which is emptied first."""
+    """One file, brought into `file` by as many attempts as it takes; `most` bytes arrived so far.
+
+    ask: gives the store's answer, with options of `obstore.get`. sha256: of the content, if it is
+    known; else it is compared with the ETag, if that `is_md5`.
+    """
 
     def __init__(
-        self, files: "ObjectFiles", path: str, file: BinaryIO, *, sha256: str | None = None
+        self,
+        file: BinaryIO,
+        *,
+        ask: Callable[[Any], Any],
+        settings: S3Settings,
+        sha256: str | None,
+        is_md5: Callable[[], bool],
     ) -> None:
-        self._files, self._path, self._file = files, path, file
-        self._expected = sha256
+        self._file, self._ask, self._settings = file, ask, settings
+        self._expected, self._is_md5 = sha256, is_md5
         self._has_ranges = True
         self._restart()
-
-    def run(self) -> None:
-        """The whole file, with the size that the server named and the right content.
-
-        The content is compared with the SHA-256 if one is given, else with the ETag if that is a
-        plain MD5. Raises StorageError.
-        """
-        patiently(
-            self._attempt,
-            self._files.where(self._path),
-            settings=self._files.settings,
-            progress=lambda: self._most,
-        )
 
     def _restart(self) -> None:
         self._file.seek(0)
         self._file.truncate()
-        self._done, self._size, self._most, self._etag = 0, 0, 0, ""
+        self._done, self._size, self.most, self._etag = 0, 0, 0, ""
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
 
-    def _attempt(self) -> None:
-        """Append what is missing, and check the whole."""
+    def attempt(self) -> None:
+        """Append what is missing, and check size and content of the whole.
+
+        Raises what the store raises, and Damaged.
+        """
         if not self._has_ranges:
             self._restart()
         going_on = {"range": {"offset": self._done}, "if_match": self._etag} if self._done else {}
         try:
-            answer = self._files.client().get(self._path, options=going_on)
+            answer = self._ask(going_on)
             if self._done and answer.meta["e_tag"] != self._etag:
                 self._restart()
                 raise Damaged("the file was replaced meanwhile")
@@ -69,14 +68,14 @@ class Download:
 
     def _receive(self, answer: Any) -> None:
         """Raises TimeoutError when too little came since the last check that was due."""
-        settings = self._files.settings
+        settings = self._settings
         checked_s, checked_at = time.monotonic(), self._done
         for block in answer.stream(min_chunk_size=1):
             self._file.write(block)
             self._md5.update(block)
             self._sha256.update(block)
             self._done += len(block)
-            self._most = max(self._most, self._done)
+            self.most = max(self.most, self._done)
             if time.monotonic() - checked_s < settings.read_timeout_s:
                 continue
             if self._done - checked_at < settings.least_bytes:
@@ -89,4 +88,4 @@ class Download:
         etag = self._etag.strip('"').lower()
         if not _MD5.fullmatch(etag) or etag == self._md5.hexdigest():
             return True
-        return not self._files.etag_is_md5(self._path)
+        return not self._is_md5()

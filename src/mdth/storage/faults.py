@@ -93,7 +93,7 @@ class Fault:
 
 # What the library says where no answer came, and the kinds of its HTTP errors.
 WITHOUT_ANSWER = [
-    (r"169\.254\.|redential|metadata", Fault("no usable credentials", KEYS, passes=False)),
+    (r"//169\.254\.|redential", Fault("no usable credentials", KEYS, passes=False)),
     (r"InvalidPath", Fault("a name in there is not a plain file name", "remove it", passes=False)),
     (r"edirect", Fault("the server sends to another place", REGION, passes=False)),
     (r"ertificate", Fault("the server's certificate cannot be trusted", REACH, passes=False)),
@@ -123,7 +123,8 @@ def diagnose(error: BaseException) -> Fault:
     """What this failure means."""
     if isinstance(error, OSError) and "Debug source" not in str(error):  # not the library's
         return _local(error)
-    code = code_of(error)
+    # Amazon's machines are asked for credentials at such an address where nobody gave any.
+    code = "" if "//169.254." in str(error) else code_of(error)
     if code in PASSING:
         advice = DAMAGED if "damaged" in PASSING[code] else LATER
         return Fault(f"{PASSING[code]} ({code})", advice, passes=True, code=code)

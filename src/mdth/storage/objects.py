@@ -76,17 +76,29 @@ class ObjectFiles:
                 yield _entry(file, PurePosixPath(file["path"]).name)
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder, by their path relative to it; empty ones may stand for folders.
+        """All files below a folder, by their path relative to it.
 
-        So they do not count.
+        Some tools leave an empty object for a folder: what is empty and has no suffix is no file.
         """
         for file in self.client().list(folder).collect():
-            if file["size"]:
+            if file["size"] or PurePosixPath(file["path"]).suffix:
                 yield _entry(file, file["path"].removeprefix(f"{folder}/"))
 
     def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
         """Write the file into `file`, checked; goes on where it broke."""
-        Download(self, path, file, sha256=sha256).run()
+        download = self.download(path, file, sha256=sha256)
+        where, settings = self.where(path), self.settings
+        patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
+
+    def download(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> Download:
+        """A way of a file into `file`."""
+        return Download(
+            file,
+            ask=lambda options: self.client().get(path, options=options),
+            settings=self.settings,
+            sha256=sha256,
+            is_md5=lambda: self._etag_is_md5(path),
+        )
 
     def put(self, source: Path, path: str) -> None:
         """Store a local file, where it appears complete or not at all; a large one in parts.
@@ -120,7 +132,7 @@ class ObjectFiles:
         """The path as it is shown."""
         return f"{self._url}/{path}"
 
-    def etag_is_md5(self, path: str) -> bool:
+    def _etag_is_md5(self, path: str) -> bool:
         """Whether S3's ETag of a file sent in one piece is the MD5 of its content."""
         if not self._url.startswith(S3):
             return False

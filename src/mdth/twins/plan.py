@@ -66,15 +66,13 @@ def needed(engine: Engine, options: Options, stage: str) -> Iterator[Step]:
             yield Step("read", "local", str(need.path), size)
 
 
-def replaced(
-    place: str, folder: str, old: dict[str, Any] | None, new: Iterable[File]
-) -> Iterator[Step]:
-    """Files of an older publication; those whose content comes out the same stay."""
+def replaced(folder: str, old: dict[str, Any] | None, new: Iterable[File]) -> Iterator[Step]:
+    """Local files of an older preparation; those whose content comes out the same stay."""
     kept = {path for path, _ in new}
     why = "unless its content comes out the same" if any(HASH in path for path in kept) else ""
     for path, _ in sealed_files(old) if old else []:
         if path not in kept:
-            yield Step("remove", place, f"{folder}/{path}", None, why)
+            yield Step("remove", "local", f"{folder}/{path}", None, why)
 
 
 def sealed_files(sealed: dict[str, Any]) -> list[File]:

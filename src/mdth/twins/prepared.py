@@ -72,7 +72,7 @@ class Preparing:
                 steps += plan.needed(self.engine, self.options, PREPARE)
             steps += plan.files("write", "local", str(twin.prepared), made)
             local = manifest.found(twin.prepared)
-            steps += plan.replaced("local", str(twin.prepared), local, made)
+            steps += plan.replaced(str(twin.prepared), local, made)
         if not self.published:
             steps += plan.files("write", "store", twin.stored_prepared, made)
         for path in publish.forgotten(twin.store, twin.stored_prepared):

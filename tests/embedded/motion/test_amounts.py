@@ -17,7 +17,7 @@ LEVELS = -25 + 15 * np.sin(np.arange(60 * 30) / 7)
 
 
 def states(**amounts: float) -> list[HeadState]:
-    return list(generated(LEVELS, fps=30, seed=1, **amounts))
+    return list(generated(LEVELS, fps=30, random_seed=1, **amounts))
 
 
 def blinks(head: list[HeadState]) -> int:

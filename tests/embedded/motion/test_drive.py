@@ -1,16 +1,9 @@
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pytest
 
-from mdth.artefacts import Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
-from mdth.face.tracker import FaceTracker
-from mdth.files import assets
-from mdth.media.image import read_image
 from mdth.motion.head import REST, generated
 
 SILENCE = np.zeros((478, 3))
@@ -132,28 +125,21 @@ def test_no_skin_folds_while_a_face_speaks_and_moves(faces, portrait_of, folds, 
         assert folds(driver.neutral, mesh) <= 2
 
 
-@pytest.fixture(scope="module")
-def hopper():
-    image = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return Portrait(image, tracker.faces(image)[0])
-
-
-def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(hopper, folds):
-    driver = Driver(hopper)
-    assert np.abs(driver.neutral - hopper.mesh).max() < 2
-    assert folds(hopper.mesh, driver.neutral) == 0
+def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(portrait, folds):
+    driver = Driver(portrait)
+    assert np.abs(driver.neutral - portrait.mesh).max() < 2
+    assert folds(portrait.mesh, driver.neutral) == 0
     blink = driver.mesh(SILENCE, REST._replace(closed=np.ones(2)))
     np.testing.assert_allclose(geometry.eye_openings(blink), 0, atol=1e-2)
-    assert folds(hopper.mesh, blink) <= 2
+    assert folds(portrait.mesh, blink) <= 2
 
 
-def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(hopper):
-    driver = Driver(hopper)
+def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(portrait):
+    driver = Driver(portrait)
     levels = -25 + 10 * np.sin(np.arange(300) / 3)
-    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, seed=0)])
+    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, random_seed=0)])
     np.testing.assert_allclose(meshes[0], driver.neutral, atol=1e-4)
     rigid = meshes[:, topology.RIGID]
-    unit = geometry.eye_distance(hopper.mesh)
+    unit = geometry.eye_distance(portrait.mesh)
     assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.02
     assert np.abs(rigid - rigid[0]).max() / unit > 0.01

@@ -1,7 +1,4 @@
-from pathlib import Path
-
 import cv2
-import matplotlib
 import numpy as np
 import pytest
 
@@ -10,20 +7,18 @@ from mdth.embedded.motion.prepare import prepare_motion
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
 from mdth.face.track import filled
-from mdth.files import assets
-from mdth.media.image import read_image
 
 BLACK = np.zeros((300, 256, 3), np.uint8)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return assets.path("face_landmarker.task")
+@pytest.fixture
+def model(checkpoints):
+    return checkpoints / "face_landmarker.task"
 
 
-@pytest.fixture(scope="module")
-def picture():
-    return read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+@pytest.fixture
+def picture(portrait):
+    return portrait.image
 
 
 def moved(picture, dx=0.0, roll_deg=0.0, size=1.0):

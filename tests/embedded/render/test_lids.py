@@ -1,28 +1,19 @@
 """Lashes on a shutting lid are filled from their sides, and nothing else is."""
 
-from pathlib import Path
-
 import cv2
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
+from mdth.artefacts import Portrait
 from mdth.embedded.render.lids import EDGE, RING, clear
 from mdth.face import geometry, topology
-from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 
 SKIN, LASH = 170, 60
 
 
-@pytest.fixture(scope="module")
-def mesh() -> np.ndarray:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
-    with Image.open(path) as file:
-        image = np.asarray(file.convert("RGB"))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
-        return tracker.faces(image)[0].astype(float)
+@pytest.fixture
+def mesh(portrait: Portrait) -> np.ndarray:
+    return portrait.mesh.astype(float)
 
 
 def combed(mesh: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from mdth.artefacts import Portrait
 from mdth.embedded.render import background
@@ -20,12 +19,10 @@ from training.head_sweep import Sweep, turned
 
 
 @pytest.fixture(scope="module")
-def hopper(portrait_path: Path, checkpoints: Path) -> Portrait:
+def hopper(portrait: Portrait, checkpoints: Path) -> Portrait:
     """A portrait with cap, glasses and white collar, striped flag behind, its person known."""
-    with Image.open(portrait_path) as file:
-        image = np.asarray(file.convert("RGB"))
     return prepare_portrait(
-        image,
+        portrait.image,
         tracker_model=checkpoints / "face_landmarker.task",
         person_model=checkpoints / "selfie_segmentation.tflite",
     )

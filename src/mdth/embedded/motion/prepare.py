@@ -22,16 +22,14 @@ def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> 
     around. Raises NoFaceFound when no frame shows a face.
     """
     found: list[bool] = []
-    rotations: list[FloatArray] = []
-    places: list[FloatArray] = []
+    poses: list[geometry.Pose] = []
     uppers: list[FloatArray] = []
     for mesh in track(iter(frames), tracker_model, fps=fps):
         found.append(mesh is not None)
         if mesh is None:
             continue
         pose = geometry.head_pose(mesh[None])
-        rotations.append(pose.rotation[0])
-        places.append(np.append(pose.translation[0], pose.scale[0]))
+        poses.append(pose)
         face = geometry.to_face(mesh[None], pose)[0]
         uppers.append(face[topology.UPPER_FACE].astype(np.float32))
     if not any(found):
@@ -41,21 +39,22 @@ def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> 
     if not all(found):
         log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
     is_found, upper = np.array(found), np.stack(uppers)
+    pose = geometry.Pose(*(np.concatenate(part) for part in zip(*poses, strict=True)))
     return Motion(
         fps=float(fps),
         found=is_found,
-        rotation=filled_rotations(np.stack(rotations), is_found),
-        translation=filled(_relative(np.stack(places)), is_found),
+        rotation=filled_rotations(pose.rotation, is_found),
+        translation=filled(_relative(pose), is_found),
         upper=filled(upper - upper.mean(axis=0), is_found),
     )
 
 
-def _relative(places: FloatArray) -> FloatArray:
-    """Translations px and scales [T,4] -> [T,3] eye distances from the clip's mean.
+def _relative(pose: geometry.Pose) -> FloatArray:
+    """Where heads are [T,3], eye distances from the clip's mean.
 
     Depth comes from the size: a mesh tells no distance.
     """
-    scale = places[:, 3].mean()
-    moved: FloatArray = (places[:, :3] - places[:, :3].mean(axis=0)) / scale
-    moved[:, 2] = geometry.VIEW_DISTANCE * (scale / places[:, 3] - 1)
+    scale = pose.scale.mean()
+    moved: FloatArray = (pose.translation - pose.translation.mean(axis=0)) / scale
+    moved[:, 2] = geometry.VIEW_DISTANCE * (scale / pose.scale - 1)
     return moved

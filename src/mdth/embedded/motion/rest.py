@@ -1,13 +1,10 @@
 """A face at rest, for meshes without a picture: mouth shut, eyes ahead."""
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import Portrait
+from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion import mouth
 from mdth.face import geometry, topology
-
-FloatArray = npt.NDArray[np.floating]
 
 # Where irises lie in resting eyes looking ahead, from the mean of the eye's outline, and their size
 # across and along: medians over tracked portraits, eye distances.

@@ -9,6 +9,8 @@ from mdth.embedded.render.lips import cover, lay
 from mdth.embedded.render.motion import Rigid, box, sample
 from mdth.face import geometry, topology
 
+Pair = tuple[FloatArray, FloatArray]
+
 # Below this change of the lids or irises, px, the warped picture is already right.
 STILL_PX = 0.05
 RINGS = ((topology.EYE_LEFT, topology.IRIS_LEFT), (topology.EYE_RIGHT, topology.IRIS_RIGHT))
@@ -53,42 +55,32 @@ class EyePainter:
                 back = rigid.plane(self._mesh[ring].mean(0))
                 self._paint_one(frame, lids, lashes, motion=(back, gaze))
 
-    def _paint_one(
-        self,
-        frame: Frame,
-        lids: tuple[FloatArray, FloatArray],
-        lashes: FloatArray,
-        *,
-        motion: tuple[FloatArray, FloatArray],
-    ) -> None:
+    def _paint_one(self, frame: Frame, lids: Pair, lashes: FloatArray, *, motion: Pair) -> None:
+        """Draw one eyeball; lids: in the frame, at rest. motion: the skull's affine, the gaze."""
         moved, resting = lids
         low, high = box(moved, (frame.shape[1], frame.shape[0]), room=(3, 4))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 3:
             return
         x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        source = self._source(np.stack([x, y], -1).astype(float), lids, motion)
+        source = _source(np.stack([x, y], -1).astype(float), lids, motion)
         eyeball = sample(self._image, source, cv2.INTER_CUBIC).astype(np.float32)
         columns = np.arange(low[0], high[0], dtype=float)
         line = np.stack([np.interp(columns, moved[:TOP, 0], colour) for colour in lashes.T], -1)
         part = frame[low[1] : high[1], low[0] : high[0]]
         lay(part, eyeball, cover(moved - low, size, self._soft), line, 1.0)
 
-    @staticmethod
-    def _source(
-        place: FloatArray,
-        lids: tuple[FloatArray, FloatArray],
-        motion: tuple[FloatArray, FloatArray],
-    ) -> FloatArray:
-        """Where in the portrait the eyeball at places [h,w,2] px of the frame is seen."""
-        moved, resting = lids
-        back, gaze = motion
-        # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
-        widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
-        if widened > 1:
-            place[..., 1] = resting[:, 1].mean() + (place[..., 1] - moved[:, 1].mean()) / widened
-        # The gaze moves the middle of the eye; its corners rest.
-        half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
-        aside = (place[..., 0] - resting[:, 0].mean()) / half
-        place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
-        return np.asarray((place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T)
+
+def _source(place: FloatArray, lids: Pair, motion: Pair) -> FloatArray:
+    """Where in the portrait the eyeball at places [h,w,2] px of the frame is seen."""
+    moved, resting = lids
+    back, gaze = motion
+    # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
+    widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
+    if widened > 1:
+        place[..., 1] = resting[:, 1].mean() + (place[..., 1] - moved[:, 1].mean()) / widened
+    # The gaze moves the middle of the eye; its corners rest.
+    half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
+    aside = (place[..., 0] - resting[:, 0].mean()) / half
+    place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
+    return np.asarray((place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T)

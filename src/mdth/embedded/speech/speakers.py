@@ -1,43 +1,19 @@
 """Who turns sound into the face's offsets: our own networks, or the seed's FaceFormer."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
-from mdth.artefacts import FloatArray
 from mdth.config import config
-from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
+from mdth.embedded.speech import flame
+from mdth.embedded.speech.speech_to_mesh import SpeechToMesh, SpokenMesh
 from mdth.engine import SPEAK, Need
 from mdth.files import assets
 
 ENCODER = "moonshine_tiny_en_encoder.ort"
 EMBEDDED = "embedded"
-
-
-class Spoken(Protocol):
-    """One speech on its way to offsets [478,3] of the face, face frame, eye distances."""
-
-    @property
-    def heard(self) -> int:
-        """Samples so far."""
-
-    def feed(self, block: FloatArray) -> Iterator[FloatArray]:
-        """Hear float [n], mono, 16 kHz, at once; the offsets that are final, as they are taken."""
-
-    def finish(self) -> Iterator[FloatArray]:
-        """The rest: round(duration * fps) in all, at least 1."""
-
-
-class Speaker(Protocol):
-    """A loaded speech-to-mesh network; it keeps nothing of a speech."""
-
-    @property
-    def look_ahead_s(self) -> float:
-        """Seconds of sound after its own time that an offset waits for."""
-
-    def open(self, fps: float) -> Spoken:
-        """A speech that begins."""
+# A loaded network, which keeps nothing of a speech, and one speech on its way.
+Speaker = SpeechToMesh | flame.FlameFace
+Spoken = SpokenMesh | flame.SpokenFlame
 
 
 class Speakers:
@@ -80,16 +56,12 @@ def _common() -> Path:
 def _files(name: str) -> list[Path]:
     if name == EMBEDDED:
         return []
-    from mdth.embedded.speech import flame
-
     return flame.files(name, _common())
 
 
 def _load(name: str) -> Speaker:
     if name == EMBEDDED:
         return SpeechToMesh(assets.path(ENCODER))
-    from mdth.embedded.speech import flame
-
     return flame.load(name, _common())
 
 

@@ -1,13 +1,5 @@
-"""Windows -> a trained decoder.
+"""How the decoder is trained: losses, steps, and scores on clips it never saw."""
 
-    python -m training.faceformer work/dataset/s1 work/windows work/runs/conv \
-        --bank s1=work/dataset/s1,work/bank/s1.npz \
-        --bank others=work/dataset/others,work/bank/others.npz
-
-Written: `decoder.pt` (weights, averaged over the run) and `scores.json`.
-"""
-
-import argparse
 import json
 import logging
 import math
@@ -17,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mdth.artefacts import FloatArray
+from mdth.errors import InputError
 from mdth.face import geometry, topology
+from training import command
 from training.bank import Bank, at_times
 from training.dataset import FPS, Faces
 from training.network import DecoderConfig, LipDecoder
 from training.score import closure_rate, score
 
 log = logging.getLogger("mdth")
-
-FloatArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class TrainConfig:
     marked: float = 0.3
     consistency: float = 1.0
     noise: float = 0.1
-    seed: int = 0
+    random_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,19 +55,19 @@ class Windows:
     @classmethod
     def load(cls, folders: list[Path], device: torch.device, limit: int | None = None) -> "Windows":
         """Read the session files of some folders."""
-        files = sorted(f for folder in folders for f in folder.glob("session_*.npz"))[:limit]
+        files = [f for folder in folders for f in command.files_in(folder, "session_*.npz")]
         parts: dict[str, list[Tensor]] = {
             name: [] for name in ("features", "coefficients", "marks", "shift")
         }
-        for file in files:
+        for file in sorted(files)[:limit]:
             with np.load(file, allow_pickle=False) as arrays:
                 for name, found in parts.items():
                     found.append(torch.from_numpy(arrays[name]).to(device))
         return cls(**{name: torch.cat(found) for name, found in parts.items()})
 
-    def batches(self, pairs: int, steps: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
+    def batches(self, pairs: int, steps: int, random_seed: int) -> Iterator[tuple[Tensor, ...]]:
         """Random batches; the two windows of a pair lie in the two halves of a batch."""
-        order = torch.Generator().manual_seed(seed)
+        order = torch.Generator().manual_seed(random_seed)
         for _ in range(steps):
             pick = torch.randint(len(self.shift), (pairs,), generator=order).to(self.shift.device)
             rows = torch.cat([2 * pick, 2 * pick + 1])
@@ -154,7 +146,7 @@ def train_decoder(
 ) -> LipDecoder:
     """A decoder trained on windows, from the weights `begin` on; a running average of weights."""
     device = windows.features.device
-    torch.manual_seed(train.seed)
+    torch.manual_seed(train.random_seed)
     network = LipDecoder(config).to(device)
     lips = Lips(faces, device)
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
@@ -168,7 +160,8 @@ def train_decoder(
     learnt = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learnt, lr=train.rate, weight_decay=train.decay)
     network.train()
-    for step, batch in enumerate(windows.batches(train.pairs, train.steps, train.seed)):
+    batches = windows.batches(train.pairs, train.steps, train.random_seed)
+    for step, batch in enumerate(batches):
         part = step / train.steps
         rate = train.rate * min(1.0, step / 100) * 0.5 * (1 + math.cos(math.pi * part))
         for group in optimiser.param_groups:
@@ -253,32 +246,6 @@ def save_run(
     (folder / "scores.json").write_text(json.dumps(card, indent=1), "utf-8")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.faceformer", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("windows", type=Path, nargs="+")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--bank", action="append", default=[], metavar="NAME=DATASET,FILE")
-    parser.add_argument("--begin", type=Path, metavar="RUN", help="go on from this run's weights")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a field of DecoderConfig or TrainConfig")  # fmt: skip
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    config, train = configure(given.set)
-    windows = Windows.load(given.windows, torch.device(given.device))
-    begin = given.begin and torch.load(given.begin / "decoder.pt", weights_only=True)
-    network = train_decoder(config, train, windows, Faces.load(given.dataset), begin=begin)
-    scores = {
-        name: score_bank(network, bank, faces)
-        for name, (faces, bank) in load_banks(given.bank).items()
-    }
-    save_run(given.output, network, train, dict(scores))
-    log.info("%s", json.dumps(scores, indent=1))
-
-
 def configure(settings: list[str]) -> tuple[DecoderConfig, TrainConfig]:
     """Configurations with some fields given as NAME=VALUE."""
     fields = dict(setting.split("=", 1) for setting in settings)
@@ -289,12 +256,8 @@ def configure(settings: list[str]) -> tuple[DecoderConfig, TrainConfig]:
     own = set(DecoderConfig.__dataclass_fields__)
     unknown = set(values) - own - set(TrainConfig.__dataclass_fields__)
     if unknown:
-        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+        raise InputError(f"--set: no such setting: {', '.join(sorted(unknown))}")
     return (
         DecoderConfig(**{k: v for k, v in values.items() if k in own}),
         TrainConfig(**{k: v for k, v in values.items() if k not in own}),
     )
-
-
-if __name__ == "__main__":
-    main()

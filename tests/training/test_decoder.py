@@ -10,12 +10,20 @@ torch = pytest.importorskip("torch")
 
 from mdth.embedded.speech.decoder import Decoder  # noqa: E402
 from mdth.embedded.speech.speech_encoder import INPUTS  # noqa: E402
+from mdth.errors import InputError  # noqa: E402
 from mdth.face import topology  # noqa: E402
 from training import sessions, voices  # noqa: E402
 from training.bank import SCHEME  # noqa: E402
 from training.dataset import Faces, component_weight, neutral_face, principal_components, project  # noqa: E402
+from training.decoder_trainer import (  # noqa: E402
+    TrainConfig,
+    Windows,
+    configure,
+    pair_gap,
+    save_run,
+    train_decoder,
+)
 from training.export_onnx import export, load_run  # noqa: E402
-from training.faceformer import TrainConfig, Windows, configure, pair_gap, save_run, train_decoder  # noqa: E402
 from training.network import DecoderConfig, LipDecoder  # noqa: E402
 from training.tracks import fill_gaps  # noqa: E402
 
@@ -94,7 +102,7 @@ def test_a_pair_of_windows_that_agree_costs_nothing() -> None:
 def test_settings_are_checked() -> None:
     config, train = configure(["kind=attention", "steps=7"])
     assert (config.kind, train.steps) == ("attention", 7)
-    with pytest.raises(ValueError, match="stepz"):
+    with pytest.raises(InputError, match="stepz"):
         configure(["stepz=7"])
 
 
