@@ -38,7 +38,6 @@ def name_of(node: ast.AST) -> str:
 def wrong_in(text: str) -> Iterator[str]:
     """What a source text does that it should not."""
     tree = ast.parse(text)
-    own_pickle = "from mdth.files import pickle" in text and "\nimport pickle\n" not in text
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
@@ -51,7 +50,7 @@ def wrong_in(text: str) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "os", "subprocess"):
                 yield from (f"from {node.module} import {name}" for name in names)
         if isinstance(node, ast.Attribute) and name_of(node).startswith("pickle."):
-            if not own_pickle and name_of(node) not in HARMLESS_PICKLE and not node.attr.isupper():
+            if name_of(node) not in HARMLESS_PICKLE and not node.attr.isupper():
                 yield name_of(node)
         if isinstance(node, ast.Call):
             yield from wrong_call(node)
@@ -78,7 +77,10 @@ def wrong_call(call: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_of_that_kind(path: Path) -> None:
-    found = set(wrong_in(path.read_text("utf-8")))
+    text = path.read_text("utf-8")
+    found = set(wrong_in(text))
+    if "\nfrom mdth.files import pickle\n" in text and "\nimport pickle" not in text:
+        found -= {"pickle.load"}  # which is ours
     if path == UNPICKLER:
         found -= {"pickle._Unpickler", "pickle._Unpickler.dispatch"}
     assert not found

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +49,9 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
         # Also what is finished when Ctrl-C ends the batch is told.
         stack.callback(lambda: print(table.text(results)) if results else None)
         stack.callback(progress.clear)
-        stack.enter_context(_others_silent(verbose=parsed.verbose))
+        # Libraries print into what would be the table: Ray tells of dead workers on stdout.
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr if parsed.verbose else nowhere))
         running = run(
             twins,
             job,
@@ -82,17 +83,6 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     own = {name: getattr(parsed, name) for name in TABLE if name in known}
     Options.of(**own)
     return {**own, "force": parsed.force}
-
-
-@contextlib.contextmanager
-def _others_silent(*, verbose: bool) -> Iterator[None]:
-    """Keep what libraries print out of the table: Ray tells of dead workers on stdout."""
-    if verbose:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    else:
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
 
 
 class Tally:

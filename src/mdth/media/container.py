@@ -34,18 +34,15 @@ _TAGS: dict[str, Any] = (
 )
 
 
-class _Unnamed:
+class _Unnamed(BoundedFile):
     """A file without its name, so that the extension has no say in what it is."""
 
-    def __init__(self, file: BoundedFile) -> None:
-        self._file = file
-        self.read = file.read
-        self.tell = file.tell
+    name = ""
 
-    def seek(self, offset: int, whence: int) -> int:
+    def seek(self, offset: int, whence: int = 0, /) -> int:
         """The new place, -1 where there is none: headers name places before the start."""
         try:
-            return self._file.seek(offset, whence)
+            return super().seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return -1
 
@@ -73,18 +70,12 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     """
     check_file(path)
     try:
-        file = BoundedFile(path)
+        file = _Unnamed(path)
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror})") from error
     with file:
         try:
-            container = av.open(
-                _Unnamed(file),
-                "r",
-                options=_OPTIONS,
-                io_open=_refuse_other_files,
-                **_TAGS,
-            )
+            container = av.open(file, "r", options=_OPTIONS, io_open=_refuse_other_files, **_TAGS)
         except av.error.ArgumentError as error:
             raise UnreadableMedia(
                 f"{path}: a still picture, a playlist or another kind that is no sound or video"
