@@ -12,7 +12,6 @@ import pytest
 
 from mdth import cli
 from mdth.artefacts import Portrait
-from mdth.config import config
 from mdth.errors import MdthError
 from mdth.files import assets
 from s3_servers import KEY, SECRET, rclone_server
@@ -100,16 +99,14 @@ def mdth(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def twin_home(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def twin_home(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an empty local store (`store`) and an empty home that has the models."""
     common = tmp_path / "home/warping-common/th"
     common.mkdir(parents=True)
     (common / "checkpoints").symlink_to(checkpoints)
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MDTH_HOME", str(tmp_path / "home"))
-    config.cache_clear()
-    yield tmp_path
-    config.cache_clear()
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 
 from mdth import cli
-from mdth.config import config
 from mdth.log.console import Progress, progress_line
 
 ROOT = Path(__file__).parents[1]
@@ -263,10 +262,8 @@ def test_a_store_that_is_not_there(
     monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    config.cache_clear()
     refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
     monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
-    config.cache_clear()
     refused(mdth("preprocess", "anna"), "no folder")
 
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.files.reading import sha256
 from mdth.files.write import scratch_beside
 from mdth.storage.faults import NotThere
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
 from mdth.storage.plain import Entry
-from mdth.storage.sealed import Sealed, pointed_to, read_json, sha256, write_json
+from mdth.storage.sealed import Sealed, pointed_to, read_json, write_json
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")

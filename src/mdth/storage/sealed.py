@@ -4,13 +4,13 @@
 a new one can be put beside an old one. What counts is what the list in the manifest points to.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mdth.errors import ArtefactError
+from mdth.files.reading import sha256
 from mdth.files.write import replacing
 from mdth.storage.layout import KINDS
 
@@ -24,12 +24,6 @@ class Sealed(NamedTuple):
     path: str
     bytes: int
     sha256: str
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hashed(name: str, digest: str) -> str:

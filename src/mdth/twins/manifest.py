@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from mdth import __version__, engines, record
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
-from mdth.files.links import link_on_the_way
+from mdth.files.reading import link_on_the_way, sha256
 from mdth.storage.layout import KINDS, MANIFEST
-from mdth.storage.sealed import Sealed, described, pointed_to, read_json, sha256, write_json
+from mdth.storage.sealed import Sealed, described, pointed_to, read_json, write_json
 
 # 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.
 FORMAT = 2

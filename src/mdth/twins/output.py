@@ -15,6 +15,7 @@ from typing import Any
 from mdth import engines, record
 from mdth.engine import SPEAK, Engine, Progress
 from mdth.errors import ArtefactError
+from mdth.files.reading import sha256
 from mdth.files.write import scratch_beside
 from mdth.log.stages import job, spent, stage
 from mdth.options import AUTO, TABLE, Choices, Options
@@ -22,7 +23,7 @@ from mdth.pipeline import film
 from mdth.storage import publish
 from mdth.storage.layout import OUTPUT, RECORD, TIMES
 from mdth.storage.place import place_output
-from mdth.storage.sealed import as_json, sha256, write_json
+from mdth.storage.sealed import as_json, write_json
 from mdth.twins import plan, prepared
 from mdth.twins.manifest import Manifest
 from mdth.twins.plan import Step
