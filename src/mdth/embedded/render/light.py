@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mdth.artefacts import FloatArray
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry, topology
 
 
