@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mdth.errors import ArtefactError
-from mdth.twins import manifest
+from mdth.storage import manifest
 
 NOTHING = {"chosen": None, "skipped": []}
 ORIGIN = manifest.Origin(
@@ -17,6 +17,7 @@ ORIGIN = manifest.Origin(
     },
     {"face": 1},
     {"net.onnx": "12"},
+    {"mdth": "1", "mediapipe": "0.10"},
 )
 SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 
@@ -38,7 +39,9 @@ def test_a_sealed_folder_is_read_back(folder: Path) -> None:
     assert found["versions"]["mdth"]
     assert manifest.files_of(folder, found, "audio") == {"speech.npy": folder / SPEECH}
     assert (folder / SPEECH).read_bytes() == b"speech"
-    assert manifest.paths(folder) == {SPEECH, "manifest.json"}
+    assert manifest.sizes(found) == {
+        name: (folder / name).stat().st_size for name in (SPEECH, "manifest.json")
+    }
 
 
 def test_files_that_nothing_points_to_do_not_count(folder: Path) -> None:
@@ -103,12 +106,12 @@ def test_stale_or_damaged_manifests_are_refused(folder: Path, content: str) -> N
 
 
 def test_current_means_same_sources_settings_and_versions(folder: Path) -> None:
-    assert manifest.is_current(folder, ORIGIN)
-    assert not manifest.is_current(folder, ORIGIN._replace(settings={"face": 2}))
-    assert not manifest.is_current(folder, ORIGIN._replace(sources={}))
-    assert not manifest.is_current(folder, ORIGIN._replace(models={"net.onnx": "13"}))
-    assert not manifest.is_current(folder / "nowhere", ORIGIN)
+    assert manifest.current(folder, ORIGIN)
+    assert not manifest.current(folder, ORIGIN._replace(settings={"face": 2}))
+    assert not manifest.current(folder, ORIGIN._replace(sources={}))
+    assert not manifest.current(folder, ORIGIN._replace(models={"net.onnx": "13"}))
+    assert not manifest.current(folder / "nowhere", ORIGIN)
     sealed = json.loads((folder / "manifest.json").read_text())
     sealed["versions"]["mediapipe"] = "0"
     (folder / "manifest.json").write_text(json.dumps(sealed))
-    assert not manifest.is_current(folder, ORIGIN)
+    assert not manifest.current(folder, ORIGIN)

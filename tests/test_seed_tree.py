@@ -19,38 +19,29 @@ from mdth.storage.store import Store
 TWIN = "th_test"
 # The trees of the seed's README, storage and local, with the files of a sample twin in them. HASH
 # stands for the beginning of the content's SHA-256.
+RAW = {"audio/2_speech.wav", "image/2_portrait.jpg", "video/2_clip.mp4"}
+PREPARED = {
+    "manifest.json",
+    "audio/original-HASH.wav",
+    "audio/speech-HASH.npy",
+    "image/person-HASH.png",
+    "image/portrait-HASH.npz",
+    "image/portrait-HASH.png",
+    "video/motion-HASH.npz",
+}
+VIDEO = {"output.json", "output.mp4", "times.json"}
 SEED_STORE = {
-    f"raw/{TWIN}/audio/2_speech.wav",
-    f"raw/{TWIN}/image/2_portrait.jpg",
-    f"raw/{TWIN}/video/2_clip.mp4",
-    f"processed/{TWIN}/preprocessed/th/manifest.json",
-    f"processed/{TWIN}/preprocessed/th/audio/original-HASH.wav",
-    f"processed/{TWIN}/preprocessed/th/audio/speech-HASH.npy",
-    f"processed/{TWIN}/preprocessed/th/image/person-HASH.png",
-    f"processed/{TWIN}/preprocessed/th/image/portrait-HASH.npz",
-    f"processed/{TWIN}/preprocessed/th/image/portrait-HASH.png",
-    f"processed/{TWIN}/preprocessed/th/video/motion-HASH.npz",
-    f"inference/{TWIN}/th/output.json",
-    f"inference/{TWIN}/th/output.mp4",
-    f"inference/{TWIN}/th/times.json",
+    *(f"raw/{TWIN}/{name}" for name in RAW),
+    *(f"processed/{TWIN}/preprocessed/th/{name}" for name in PREPARED),
+    *(f"inference/{TWIN}/th/{name}" for name in VIDEO),
 }
 SEED_LOCAL = {
     "warping-common/th/checkpoints/face_landmarker.task",
     "warping-common/th/checkpoints/moonshine_tiny_en_encoder.ort",
     "warping-common/th/checkpoints/selfie_segmentation.tflite",
-    f"warping-data/{TWIN}/audio/2_speech.wav",
-    f"warping-data/{TWIN}/image/2_portrait.jpg",
-    f"warping-data/{TWIN}/video/2_clip.mp4",
-    f"warping-processed/{TWIN}/processed/th/manifest.json",
-    f"warping-processed/{TWIN}/processed/th/audio/original-HASH.wav",
-    f"warping-processed/{TWIN}/processed/th/audio/speech-HASH.npy",
-    f"warping-processed/{TWIN}/processed/th/image/person-HASH.png",
-    f"warping-processed/{TWIN}/processed/th/image/portrait-HASH.npz",
-    f"warping-processed/{TWIN}/processed/th/image/portrait-HASH.png",
-    f"warping-processed/{TWIN}/processed/th/video/motion-HASH.npz",
-    f"warping-serving/{TWIN}/th/output.json",
-    f"warping-serving/{TWIN}/th/output.mp4",
-    f"warping-serving/{TWIN}/th/times.json",
+    *(f"warping-data/{TWIN}/{name}" for name in RAW),
+    *(f"warping-processed/{TWIN}/processed/th/{name}" for name in PREPARED),
+    *(f"warping-serving/{TWIN}/th/{name}" for name in VIDEO),
 }
 # What `mdth sample` adds to be skipped.
 DECOYS = {

@@ -15,11 +15,11 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Port
 from mdth.engine import Avatar, Engine, Progress, Session, Source
 from mdth.errors import InputError, MissingInput
 from mdth.face.find import find_portrait
+from mdth.files.json import write_json
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import Choices, Options
-from mdth.storage.sealed import write_json
 
 log = logging.getLogger("mdth")
 

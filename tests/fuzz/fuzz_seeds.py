@@ -275,10 +275,10 @@ def settings() -> object:
 @cache
 def sealed() -> Files:
     """A small prepared folder with its manifest."""
-    from mdth.twins import manifest
+    from mdth.storage import manifest
 
     source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
-    origin = manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {})
+    origin = manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {}, {})
     with TemporaryDirectory() as name:
         folder = Path(name)
         for kind in ("audio", "image"):

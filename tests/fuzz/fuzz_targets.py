@@ -119,16 +119,16 @@ def _artefacts(content: bytes, folder: Path) -> None:
 
 
 def _manifest(content: bytes, folder: Path) -> None:
+    from mdth.storage import manifest
     from mdth.storage.store import Store
-    from mdth.twins import manifest
 
     (folder / "twin").mkdir()
     for name, part in from_zip(content).items():
         path = folder / "twin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(part)
-    origin = manifest.Origin("anna", {}, {}, {})
-    promise(manifest.is_current(folder / "twin", origin) in (True, False), "current")
+    origin = manifest.Origin("anna", {}, {}, {}, {})
+    promise(manifest.current(folder / "twin", origin) is None, "current")
     with _may_refuse():
         promise(isinstance(Store(str(folder)).read_json("twin/manifest.json"), dict), "json")
     read = manifest.read(folder / "twin", twin="anna")

@@ -210,7 +210,7 @@ def test_a_listing_that_lies(
 
 
 def test_a_manifest_with_names_that_are_no_text(tmp_path: Path) -> None:
-    from mdth.storage.sealed import read_json, write_json
+    from mdth.files.json import read_json, write_json
 
     write_json(tmp_path / "a.json", {"name": "\udcff.wav", "other": "größe"})
     assert read_json(tmp_path / "a.json") == {"name": "\udcff.wav", "other": "größe"}

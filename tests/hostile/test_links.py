@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.storage import manifest
 from mdth.storage.store import Store
-from mdth.twins import manifest
 
 Command = Callable[..., Any]
 
@@ -119,7 +119,7 @@ def prepared(tmp_path: Path) -> Path:
     source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
     manifest.seal(
         folder,
-        manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {}),
+        manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {}, {}),
     )
     manifest.read(folder, twin="anna")
     return folder

@@ -10,10 +10,10 @@ import pytest
 
 from mdth import engines
 from mdth.errors import ArtefactError, CheckpointError, InputError, MissingDependency
+from mdth.files.json import Json
 from mdth.options import Options
 from mdth.seed import files as seed_files
 from mdth.seed.files import SeedFiles
-from mdth.twins.manifest import Manifest
 from mdth.twins.output import with_settings
 
 
@@ -73,7 +73,7 @@ def test_a_yaml_of_any_version_sixteen(tmp_path: Path) -> None:
     assert files.config.name == "vox-256-renderer_v16_2.yaml"
 
 
-def sealed(**settings: Any) -> Manifest:
+def sealed(**settings: Any) -> Json:
     return {"twin": "t", "settings": {"face": None, "max_size": 1280, **settings}}
 
 

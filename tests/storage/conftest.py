@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from fault_proxy import FaultProxy, fault_proxy
 
+from mdth.storage.settings import S3Settings
+from mdth.storage.store import Store
 from s3_servers import KEY, SECRET, moto_server, s3_client
 
 
@@ -53,6 +55,24 @@ def moto_proxy(
 ) -> tuple[FaultProxy, str]:
     """The same before moto's server."""
     return _reached(_moto_proxy, tmp_path, monkeypatch)
+
+
+@pytest.fixture(params=["rclone", "moto"])
+def proxied(request: pytest.FixtureRequest) -> tuple[FaultProxy, str]:
+    """The proxy before each server in turn, and the URL of an empty store."""
+    return request.getfixturevalue(f"{request.param}_proxy")
+
+
+@pytest.fixture(params=["path", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of every kind."""
+    quick = S3Settings(read_timeout_s=0.5, first_wait_s=0.01)
+    if request.param == "s3":
+        return Store(request.getfixturevalue("s3_url"), settings=quick)
+    if request.param == "memory":
+        return Store(f"memory://{tmp_path.name}", settings=quick)
+    (tmp_path / "store").mkdir()
+    return Store(str(tmp_path / "store"), settings=quick)
 
 
 def _reached(

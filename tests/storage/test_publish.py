@@ -4,16 +4,15 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from interleave import Turns
 
 from mdth.errors import ArtefactError, StorageError
+from mdth.files.json import write_json
 from mdth.storage import publish
-from mdth.storage.sealed import described, write_json
-from mdth.storage.settings import s3_settings
+from mdth.storage.manifest import Sealed
 from mdth.storage.store import Store
 
 FOLDER = "processed/t/preprocessed/th"
@@ -23,18 +22,6 @@ RACES = int(os.environ.get("MDTH_TEST_RACES", "20"))
 NAMES = ("audio/speech.npy", "image/portrait.png")
 
 
-@pytest.fixture(params=["path", "memory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store."""
-    quick = replace(s3_settings(), first_wait_s=0.01)
-    if request.param == "s3":
-        return Store(request.getfixturevalue("s3_url"), settings=quick)
-    if request.param == "memory":
-        return Store(f"memory://{tmp_path.name}", settings=quick)
-    (tmp_path / "store").mkdir()
-    return Store(str(tmp_path / "store"), settings=quick)
-
-
 def prepared(folder: Path, text: str, *, names: tuple[str, ...] = NAMES) -> Path:
     """A sealed local folder whose files have that content; `same` is in all of them."""
     files = {}
@@ -42,7 +29,7 @@ def prepared(folder: Path, text: str, *, names: tuple[str, ...] = NAMES) -> Path
         path = folder / "th" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("same" if name.endswith("txt") else f"{text} in {name}")
-        files[name] = described(name, path)
+        files[name] = Sealed.of(name, path)
         path.replace(folder / "th" / files[name].path)
     listed = {name: file._asdict() for name, file in files.items()}
     write_json(folder / "th/manifest.json", {"text": text, "files": listed})
@@ -53,7 +40,7 @@ def output(folder: Path, text: str) -> Path:
     """A local video with its record."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "output.mp4").write_text(text)
-    made = described("x", folder / "output.mp4")
+    made = Sealed.of("x", folder / "output.mp4")
     write_json(folder / "output.json", {"video": {"bytes": made.bytes, "sha256": made.sha256}})
     write_json(folder / "times.json", {"video_sha256": made.sha256})
     return folder

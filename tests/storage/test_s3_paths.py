@@ -24,12 +24,6 @@ ODD_NAMES = [
 ]
 
 
-@pytest.fixture(params=["rclone", "moto"])
-def proxied(request: pytest.FixtureRequest) -> Proxied:
-    """The proxy before each server in turn, and the URL of an empty store."""
-    return request.getfixturevalue(f"{request.param}_proxy")
-
-
 def test_odd_names_come_back_as_they_are(proxied: Proxied, tmp_path: Path) -> None:
     store = Store(proxied[1], settings=QUICK)
     for number, name in enumerate(ODD_NAMES):

@@ -19,18 +19,6 @@ from mdth.storage.store import Store
 QUICK = S3Settings(first_wait_s=0.01)
 
 
-@pytest.fixture(params=["path", "file", "memory", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of every kind."""
-    if request.param == "s3":
-        return Store(request.getfixturevalue("s3_url"), settings=QUICK)
-    if request.param == "memory":
-        return Store(f"memory://{tmp_path.name}", settings=QUICK)
-    folder = tmp_path / "store"
-    folder.mkdir()
-    return Store(str(folder) if request.param == "path" else folder.as_uri(), settings=QUICK)
-
-
 def _folder(parent: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         (parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,27 +132,13 @@ def test_a_server_that_never_answers_is_given_up(
             Store(s3_url, settings=hasty).files("raw/t/audio")
 
 
-def test_a_server_that_is_no_store(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class NotFound(BaseHTTPRequestHandler):
+@pytest.mark.parametrize(("status", "said"), [(404, "Not Found"), (301, "MDTH_S3_ENDPOINT")])
+def test_a_server_that_is_no_store_or_redirects_without_end(
+    status: int, said: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), NotFound)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(StorageError, match="Not Found"):
-        Store(s3_url).files("raw/t/audio")
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_server_that_redirects_without_end(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Redirect(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(301)
+            self.send_response(status)
             self.send_header("Location", self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -172,13 +146,21 @@ def test_a_server_that_redirects_without_end(s3_url: str, monkeypatch: pytest.Mo
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(StorageError, match="MDTH_S3_ENDPOINT"):
-        Store(s3_url, settings=QUICK).files("raw/t/audio")
-    server.shutdown()
-    server.server_close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match=said):
+            Store(s3_url, settings=QUICK).files("raw/t/audio")
+        server.shutdown()
+
+
+def test_a_folder_may_be_a_file_url(tmp_path: Path) -> None:
+    """With what a URL has to escape."""
+    source = _folder(tmp_path / "a b%", {"raw/t/ä.txt": "1"})
+    store = Store(source.as_uri())
+    store.upload(source / "raw/t/ä.txt", "raw/t/b.txt")
+    assert [entry.name for entry in store.files("raw/t")] == ["ä.txt", "b.txt"]
+    assert store.download("raw/t/b.txt", tmp_path / "b.txt").read_text() == "1"
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket/prefix", "az://box/x"])

@@ -32,12 +32,6 @@ def put(url: str, proxy: FaultProxy, content: bytes) -> None:
     s3_client(proxy.url).put_object(Bucket="bucket", Key=key(url), Body=content)
 
 
-@pytest.fixture(params=["rclone", "moto"])
-def proxied(request: pytest.FixtureRequest) -> Proxied:
-    """The proxy before each server in turn, and the URL of an empty store."""
-    return request.getfixturevalue(f"{request.param}_proxy")
-
-
 @pytest.fixture
 def in_the_pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
     """`in_the_pause(call)` has it called between the first attempt and the second."""

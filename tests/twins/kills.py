@@ -9,9 +9,8 @@ from typing import Any
 from small_files import small_picture, small_sound
 
 from mdth.errors import ArtefactError
-from mdth.storage import publish
+from mdth.storage import manifest, publish
 from mdth.storage.store import Store
-from mdth.twins import manifest
 
 Tasks = tuple[tuple[str, dict[str, Any]], ...]
 OLD: Tasks = (("preprocess", {"max_size": 64}), ("inference", {}))
@@ -138,7 +137,7 @@ def _whole(folder: Path) -> dict[str, Any] | None:
     """The record of a video; where it is, the video must be there too, and be its own."""
     if not (folder / "output.json").exists():
         return None
-    found = publish.check_output(folder)
+    found = manifest.vouched(folder)
     if found is None:
         raise ArtefactError(f"{folder}: a record without its video")
     return found

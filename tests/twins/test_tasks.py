@@ -21,9 +21,9 @@ from mdth.embedded import engine as embedded
 from mdth.engine import SPEAK
 from mdth.errors import ArtefactError
 from mdth.files import assets
-from mdth.storage import publish
+from mdth.storage import manifest, publish
 from mdth.storage.store import Store
-from mdth.twins import manifest, tasks
+from mdth.twins import tasks
 
 ATTEMPTS = 5 if os.environ.get("MDTH_TEST_KILLS") == "all" else 1
 
@@ -120,7 +120,7 @@ def test_what_changed_is_done_again(
     tasks.preprocess("t", max_size=64)
     tasks.inference("t", **option)
     assert light == (["face", "frames"] if changed in ("sound", "library") else ["frames"])
-    assert publish.check_output(place / "store/inference/t/th")
+    assert manifest.vouched(place / "store/inference/t/th")
 
 
 def test_another_machine_takes_what_the_store_has(light: list[str], place: Path) -> None:
@@ -136,7 +136,7 @@ def test_another_machine_takes_what_the_store_has(light: list[str], place: Path)
     shutil.rmtree(place / "store/processed")
     both()
     assert light == ["face", "frames"]
-    assert publish.check_output(place / "store/inference/t/th")
+    assert manifest.vouched(place / "store/inference/t/th")
 
 
 def test_a_dry_run_tells_what_a_run_does(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdth import __version__
-from mdth.batch.job import Job, Outcome, attempt, died, late
+from mdth.batch.job import Job, Outcome, attempt, lost
 from mdth.config import config
 from mdth.errors import InputError, MissingDependency
 
@@ -112,9 +112,7 @@ class RayWorker:
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """Late, or with its process or node; then the twin can be tried again."""
-        if self._timeout_s is not None and seconds >= self._timeout_s:
-            return late(self._timeout_s)
-        return died(first_line(error))
+        return lost(first_line(error), seconds, limit_s=self._timeout_s)
 
     def close(self) -> None:
         """End the actor."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mdth.errors import MdthError, StorageError
-from mdth.log.redact import redacted
+from mdth.log.redact import shortened
 from mdth.log.stages import about
 
 log = logging.getLogger("mdth")
@@ -71,20 +71,13 @@ def attempt(job: Job, twin: str) -> Outcome:
     return replace(outcome, seconds=round(time.perf_counter() - start, 3))
 
 
-def failed(error: str, *, again: bool = False) -> Outcome:
+def failed(error: str, *, again: bool = False, seconds: float = 0.0) -> Outcome:
     """A failure in one short line without secrets."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in redacted(error))
-    words = " ".join(shown.split())
-    if len(words) > LONGEST_ERROR:
-        words = f"{words[:LONGEST_ERROR]} ..."
-    return Outcome("failed", error=words, again=again)
+    return Outcome("failed", seconds, shortened(error, LONGEST_ERROR), again)
 
 
-def late(limit_s: float | None) -> Outcome:
-    """A twin that took longer than it may."""
-    return failed(f"stopped after {limit_s:g} s; see --timeout")
-
-
-def died(how: str) -> Outcome:
-    """A twin whose worker is gone."""
-    return failed(f"its worker died ({how})", again=True)
+def lost(how: str, seconds: float, *, limit_s: float | None = None) -> Outcome:
+    """A twin whose worker is gone after so many seconds: by itself, or because of the limit."""
+    if limit_s is not None and seconds >= limit_s:
+        return failed(f"stopped after {limit_s:g} s; see --timeout", seconds=seconds)
+    return failed(f"its worker died ({how})", again=True, seconds=seconds)

@@ -12,17 +12,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from mdth import devices
 from mdth.batch import worker
-from mdth.batch.job import Job, Outcome, died, failed, late
+from mdth.batch.job import Job, Outcome, failed, lost
 
 # Started fresh: a fork would copy locks and thread pools in any state.
 SPAWN = multiprocessing.get_context("spawn")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 GRACE_S = 5.0
+
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -78,9 +81,7 @@ class LocalWorker:
         self._opened.callback(_kill_group, self._process)
         self._opened.callback(self._pool.join)
         self._opened.callback(self._pool.stop)
-        up: Future[str] = Future()
-        up.set_result("")
-        return up
+        return _over("")
 
     def begin(self, twin: str) -> Future[Outcome]:
         """One attempt; if the process died while it had nothing to do, by a new one."""
@@ -88,24 +89,28 @@ class LocalWorker:
             self.start()
         try:
             return self._pool.schedule(worker.work, (self._job, twin), timeout=self._timeout_s)
-        except RuntimeError as error:
-            broken: Future[Outcome] = Future()
-            broken.set_exception(BrokenProcessPool(str(error)))
-            return broken
+        except RuntimeError:  # it died just now
+            self.start()
+            return _over(lost("while it had nothing to do", 0.0))
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """What pebble's exception says of a twin."""
-        if isinstance(error, TimeoutError):
-            return late(self._timeout_s)
-        if isinstance(error, ProcessExpired | BrokenProcessPool):
-            code = self._process.exitcode if self._process else None
-            how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
-            return died(f"{how}; 9 is often the system, out of memory")
-        return failed(f"unexpected {type(error).__name__}: {error}")
+        if not isinstance(error, TimeoutError | ProcessExpired | BrokenProcessPool):
+            return failed(f"unexpected {type(error).__name__}: {error}", seconds=seconds)
+        code = self._process.exitcode if self._process else None
+        how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
+        limit_s = self._timeout_s if isinstance(error, TimeoutError) else None
+        return lost(f"{how}; 9 is often the system, out of memory", seconds, limit_s=limit_s)
 
     def close(self) -> None:
         """End the process: it is told to, killed when it is late, and its children with it."""
         self._opened.close()
+
+
+def _over(result: Result) -> Future[Result]:
+    ended: Future[Result] = Future()
+    ended.set_result(result)
+    return ended
 
 
 def _relay(heard: Connection) -> None:

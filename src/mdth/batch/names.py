@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mdth.config import config
 from mdth.errors import InputError, InvalidTwinId, MissingInput
-from mdth.storage.layout import check_twin_id
+from mdth.storage.layout import TWIN_ID_RULE, is_twin_id
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
@@ -25,24 +25,20 @@ def read(where: str) -> list[str]:
     """
     if where == STDIN:
         return _listed(sys.stdin, "standard input")
-    path = Path(where)
-    if where and path.is_file():
-        try:
-            return _listed(path.read_text("utf-8").splitlines(), where)
-        except (UnicodeDecodeError, OSError) as error:
-            raise InputError(f"{where}: cannot be read as a list of twins ({error})") from error
-    return _stored(where)
+    if not where or not Path(where).is_file():
+        return _stored(where)
+    try:
+        return _listed(Path(where).read_text("utf-8").splitlines(), where)
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{where}: cannot be read as a list of twins ({error})") from error
 
 
 def _listed(lines: Iterable[str], where: str) -> list[str]:
     words = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     given = [(number, word) for number, word in words if word]
-    wrong = [f"line {number}: {ascii(word)}" for number, word in given if not _is_id(word)]
+    wrong = [f"line {number}: {ascii(word)}" for number, word in given if not is_twin_id(word)]
     if wrong:
-        raise InvalidTwinId(
-            f"{where}: not twin ids: {', '.join(wrong)}; an id has letters, digits, '.', '_' and "
-            "'-', no dot first or last, no '..', at most 64 characters"
-        )
+        raise InvalidTwinId(f"{where}: not twin ids: {', '.join(wrong)}; an id has {TWIN_ID_RULE}")
     if not given:
         raise MissingInput(f"{where}: no twin in it; write one id a line")
     return list(dict.fromkeys(word for _, word in given))
@@ -51,7 +47,7 @@ def _listed(lines: Iterable[str], where: str) -> list[str]:
 def _stored(prefix: str) -> list[str]:
     store = Store(config().store)
     found = [name for name in store.folders("raw") if name.startswith(prefix)]
-    twins = [name for name in found if _is_id(name)]
+    twins = [name for name in found if is_twin_id(name)]
     for name in sorted(set(found) - set(twins)):
         log.warning("raw/%s: not a twin's folder, its name is no twin id; left out", ascii(name))
     if not twins:
@@ -60,11 +56,3 @@ def _stored(prefix: str) -> list[str]:
         )
     log.info("%d twins in %s/raw begin with %r", len(twins), store.url, prefix)
     return twins
-
-
-def _is_id(word: str) -> bool:
-    try:
-        check_twin_id(word)
-    except InvalidTwinId:
-        return False
-    return True

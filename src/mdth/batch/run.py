@@ -17,7 +17,6 @@ log = logging.getLogger("mdth")
 
 MOST_FALSE_STARTS = 10
 
-
 Worker = local.LocalWorker | cluster.RayWorker
 
 
@@ -50,12 +49,12 @@ def run(
     Raises MissingDependency, InputError, DeviceError when the workers cannot be had; what goes
     wrong with a twin is in its result.
     """
-    crew: AbstractContextManager[Sequence[Worker]]
     most = max(1, len(twins))
-    if where is None:
-        crew = local.crew(job, min(workers or 1, most), gpus=gpus, timeout_s=timeout_s)
-    else:
-        crew = cluster.crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s)
+    crew: AbstractContextManager[Sequence[Worker]] = (
+        local.crew(job, min(workers or 1, most), gpus=gpus, timeout_s=timeout_s)
+        if where is None
+        else cluster.crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s)
+    )
     with crew as found:
         yield from _Batch(twins, found, retries).results()
 
@@ -106,14 +105,11 @@ class _Batch:
 
     def _ended(self, attempt: Future[Outcome]) -> tuple[_Try, Outcome]:
         worker, tried = self._running.pop(attempt)
-        error = attempt.exception()
-        if error is None:
+        if error := attempt.exception():
+            outcome = worker.lost(error, time.monotonic() - tried.begun)
+            self._starting[worker.start()] = worker
+        else:
             outcome = attempt.result()
-            tried.seconds += outcome.seconds
             self._idle.append(worker)
-            return tried, outcome
-        spent = time.monotonic() - tried.begun
-        tried.seconds += spent
-        outcome = worker.lost(error, spent)
-        self._starting[worker.start()] = worker
+        tried.seconds += outcome.seconds
         return tried, outcome

@@ -45,6 +45,13 @@ def redacted(text: str) -> str:
     return text
 
 
+def shortened(text: str, longest: int) -> str:
+    """The text on one line, not longer, without secrets."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in redacted(text))
+    words = " ".join(shown.split())
+    return words if len(words) <= longest else f"{words[:longest]} ..."
+
+
 class Redacting(logging.Filter):
     """Lets every record through, without secrets in its words or its traceback."""
 

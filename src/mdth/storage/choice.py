@@ -3,7 +3,7 @@
 import logging
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from natsort import natsort_keygen, ns
 
@@ -18,16 +18,14 @@ LONGEST_NAME = 200  # bytes; names of files being written are longer by up to 50
 _natural = natsort_keygen(alg=ns.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A file that was not used, and why."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The file that is used, None if no file can be, and all the others."""
 
     name: str | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mdth.errors import StorageError
-from mdth.log.redact import redacted
+from mdth.log.redact import shortened
 from mdth.storage.settings import S3Settings
 
 log = logging.getLogger("mdth")
@@ -65,15 +65,7 @@ class Damaged(OSError):
     """What arrived is not what was asked for; another attempt may do better."""
 
 
-class Failed(StorageError):
-    """A call that failed for good; `code` is the server's for it, "" if none answered."""
-
-    def __init__(self, said: str, code: str = "") -> None:
-        super().__init__(said)
-        self.code = code
-
-
-class NotThere(Failed):
+class NotThere(StorageError):
     """The store answered that it has no such file."""
 
 
@@ -81,13 +73,12 @@ class NotThere(Failed):
 class Fault:
     """What was said, without secrets; what to do; whether it may pass by itself.
 
-    code: the server's for it, "" if none answered. missing: the store has no such file.
+    missing: the store has no such file.
     """
 
     said: str
     advice: str
     passes: bool
-    code: str = ""
     missing: bool = False
 
 
@@ -127,13 +118,13 @@ def diagnose(error: BaseException) -> Fault:
     code = "" if "//169.254." in str(error) else code_of(error)
     if code in PASSING:
         advice = DAMAGED if "damaged" in PASSING[code] else LATER
-        return Fault(f"{PASSING[code]} ({code})", advice, passes=True, code=code)
+        return Fault(f"{PASSING[code]} ({code})", advice, passes=True)
     if code:
-        said = _words(_message(error))
+        said = shortened(_message(error), LONGEST_SAID)
         # Some servers refuse for the time as they refuse for everything else.
         late = code in ("AccessDenied", "403") and _ABOUT_TIME.search(said)
         advice = CLOCK if late else ADVICE.get(code, REACH)
-        return Fault(f"{said} ({code})", advice, False, code, missing=code in ("NoSuchKey", "404"))
+        return Fault(f"{said} ({code})", advice, False, missing=code in ("NoSuchKey", "404"))
     if isinstance(error, FileNotFoundError):  # of a store in the memory
         return Fault("no such file", NAME, passes=False, missing=True)
     return next(fault for pattern, fault in WITHOUT_ANSWER if re.search(pattern, str(error)))
@@ -151,7 +142,7 @@ def _message(error: BaseException) -> str:
 
 def _local(error: OSError) -> Fault:
     """The failure of this machine's disk, or of what arrived."""
-    said = _words(error.strerror or str(error) or type(error).__name__)
+    said = shortened(error.strerror or str(error) or type(error).__name__, LONGEST_SAID)
     if isinstance(error, Damaged):
         return Fault(said, DAMAGED, passes=True)
     if isinstance(error, TimeoutError):
@@ -163,12 +154,6 @@ def _local(error: OSError) -> Fault:
     if isinstance(error, FileNotFoundError):
         return Fault(said, NAME, passes=False, missing=True)
     return Fault(said, LOCAL, passes=False)
-
-
-def _words(said: str) -> str:
-    """The text on one line, not too long, without secrets."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in redacted(said)).split())
-    return words if len(words) <= LONGEST_SAID else f"{words[:LONGEST_SAID]}..."
 
 
 def patiently(
@@ -195,8 +180,10 @@ def patiently(
             failed, reached = 0, progress()
         failed += 1 + (int(retried[1]) if retried else 0)
         if not fault.passes or failed >= settings.attempts:
-            kind = NotThere if fault.missing else Failed
-            raise kind(_last_words(where, fault, failed, time.monotonic() - start), fault.code)
+            tried_s = time.monotonic() - start
+            tried = f", {failed} attempts in {tried_s:.0f} s" if failed > 1 else ""
+            kind = NotThere if fault.missing else StorageError
+            raise kind(f"{where}: {fault.said}{tried}; {fault.advice}")
         # Shortened at random, so that many clients do not come back at the same moment.
         pause_s = settings.pause_s(failed) * random.uniform(0.5, 1.0)
         log.info(
@@ -204,8 +191,3 @@ def patiently(
             *(where, fault.said, failed + 1, settings.attempts, pause_s),
         )
         time.sleep(pause_s)
-
-
-def _last_words(where: str, fault: Fault, failed: int, seconds: float) -> str:
-    tried = f", {failed} attempts in {seconds:.0f} s" if failed > 1 else ""
-    return f"{where}: {fault.said}{tried}; {fault.advice}"

@@ -24,25 +24,25 @@ MANIFEST = "manifest.json"
 # A result: the video, the record of what made it, and how long each stage took.
 OUTPUT, RECORD, TIMES = "output.mp4", "output.json", "times.json"
 LONGEST_TWIN_ID = 64
+TWIN_ID_RULE = (
+    f"letters, digits, '.', '_' and '-', no dot first or last, no '..', at most {LONGEST_TWIN_ID} "
+    "characters, no name of a device of Windows"
+)
 
 _TWIN_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_TWIN_ID - 1}}}")
 _DEVICES = {"CON", "PRN", "AUX", "NUL"} | {f"{n}{k}" for n in ("COM", "LPT") for k in range(10)}
 
 
-def check_twin_id(twin_id: str) -> str:
-    """The id itself if it is a plain name, so that it stays inside its folder everywhere.
+def is_twin_id(word: str) -> bool:
+    """Whether it is a plain name, so that it stays inside its folder everywhere."""
+    device = word.partition(".")[0].upper() in _DEVICES
+    return not (device or ".." in word or word.endswith(".")) and bool(_TWIN_ID.fullmatch(word))
 
-    Letters, digits, '.', '_' and '-' of ASCII, no dot first or last, no '..', at most 64
-    characters, and no device of Windows such as CON or nul.txt.
-    Raises InvalidTwinId.
-    """
-    device = twin_id.partition(".")[0].upper() in _DEVICES
-    if not _TWIN_ID.fullmatch(twin_id) or ".." in twin_id or twin_id.endswith(".") or device:
-        raise InvalidTwinId(
-            f"{ascii(twin_id[:80])} is not a twin id; use letters, digits, '.', '_' and '-', "
-            f"no dot first or last, no '..', at most {LONGEST_TWIN_ID} characters, no name of a "
-            "device of Windows"
-        )
+
+def check_twin_id(twin_id: str) -> str:
+    """The id itself. Raises InvalidTwinId when it is none."""
+    if not is_twin_id(twin_id):
+        raise InvalidTwinId(f"{ascii(twin_id[:80])} is not a twin id; use {TWIN_ID_RULE}")
     return twin_id
 
 

@@ -11,7 +11,6 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -23,13 +22,12 @@ from obstore import store as stores
 from mdth.errors import StorageError
 from mdth.log.redact import guard_logs, hide
 from mdth.storage.download import Download
-from mdth.storage.faults import KEYS, Failed, diagnose, failures, patiently
+from mdth.storage.faults import KEYS, code_of, diagnose, failures, patiently
 from mdth.storage.plain import Entry
 from mdth.storage.settings import MIB, S3Settings
 
 S3 = ("s3://", "s3a://")
 MEMORY = "memory://"
-SCHEMES = (*S3, "gs://", "az://", MEMORY)
 AT_ONCE = MIB  # smaller files need no more time than an answer
 PLAIN_ENCRYPTION = (None, "AES256")  # with others the ETag is not the content's MD5
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")  # what settings of theirs begin with
@@ -87,7 +85,7 @@ class ObjectFiles:
     def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
         """Write the file into `file`, checked; goes on where it broke."""
         download = self.download(path, file, sha256=sha256)
-        where, settings = self.where(path), self.settings
+        where, settings = f"{self._url}/{path}", self.settings
         patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
 
     def download(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> Download:
@@ -101,21 +99,17 @@ class ObjectFiles:
         )
 
     def put(self, source: Path, path: str) -> None:
-        """Store a local file, where it appears complete or not at all; a large one in parts.
-
-        Raises StorageError, OSError when the source cannot be read.
-        """
+        """Store a local file, where it appears complete or not at all; a large one in parts."""
         if source.stat().st_size <= min(AT_ONCE, self.settings.part_bytes):
             self.client().put(path, source.read_bytes(), attributes=_attributes(path))
             return
-        once = replace(self.settings, attempts=1)
         try:
-            patiently(lambda: self._send(source, path), self.where(path), settings=once)
-        except Failed as error:
-            if error.code != "NoSuchUpload":
+            self._send(source, path)
+        except failures() as error:
+            if code_of(error) != "NoSuchUpload":
                 raise
             # As it is when the answer to the last request was lost; another time will tell.
-            patiently(lambda: self._send(source, path), self.where(path), settings=once)
+            self._send(source, path)
 
     def remove(self, path: str) -> None:
         """Delete a file; one that is not there is no error."""
@@ -127,10 +121,6 @@ class ObjectFiles:
 
     def sweep(self, folder: str) -> None:
         """Nothing: uploads in parts that a killed process began are seen by the bucket's rules."""
-
-    def where(self, path: str) -> str:
-        """The path as it is shown."""
-        return f"{self._url}/{path}"
 
     def _etag_is_md5(self, path: str) -> bool:
         """Whether S3's ETag of a file sent in one piece is the MD5 of its content."""
@@ -248,13 +238,8 @@ def _profile() -> dict[str, str]:
     """
     chosen = os.environ.get("AWS_PROFILE")
     name, found = chosen or "default", configparser.RawConfigParser()
-    for (
-        variable,
-        file,
-    ) in (
-        ("AWS_CONFIG_FILE", "config"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
-    ):
+    files = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials"}
+    for variable, file in files.items():
         found.read(Path(os.environ.get(variable) or f"~/.aws/{file}").expanduser(), "utf-8")
     section: dict[str, str] = {}
     for title in (f"profile {name}", name):

@@ -16,20 +16,17 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mdth.errors import ArtefactError, StorageError
-from mdth.files.reading import sha256
+from mdth.files.json import Json, read_json, write_json
 from mdth.files.write import scratch_beside
 from mdth.storage.faults import NotThere
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
+from mdth.storage.manifest import find, pointed_to, sizes, video_of, vouched
 from mdth.storage.plain import Entry
-from mdth.storage.sealed import Sealed, pointed_to, read_json, write_json
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
-
-Json = dict[str, Any]
 
 TRIES = 12
 PAUSE_S = 0.5
@@ -42,8 +39,7 @@ def stored_manifest(store: Store, folder: str) -> Json | None:
     """The manifest of a folder of prepared data, None where nothing usable is published."""
     try:
         found = store.find_json(f"{folder}/{MANIFEST}")
-        if found is not None:
-            pointed_to(found)
+        pointed_to(found)
     except ArtefactError as error:
         log.info("%s: %s", folder, error)
         return None
@@ -56,7 +52,7 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
     again: put everything anew. False where another machine published its own meanwhile, and that
     is what stays. Raises ArtefactError, StorageError.
     """
-    mine = _required(source / MANIFEST)
+    mine = read_json(source / MANIFEST)
     for path in forgotten(store, folder):
         store.remove(f"{folder}/{path}")
     store.sweep(folder)
@@ -66,11 +62,13 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
             return current == mine
         if number:
             _pause(number)
-        kept = _kept(current, there)
-        for file in pointed_to(mine).values():
-            if again or file.path not in kept or not _is_there(file, there):
-                store.upload(source / file.path, f"{folder}/{file.path}")
-        store.upload(source / MANIFEST, f"{folder}/{MANIFEST}")
+        # What is old and not pointed to may be deleted at any moment, by another machine.
+        young = time.time() - DAY_S / 2
+        kept = {path for path, file in there.items() if file.time_s > young} | set(sizes(current))
+        for path, size in sizes(mine).items():
+            is_there = path in kept and path in there and there[path].size == size
+            if again or path == MANIFEST or not is_there:
+                store.upload(source / path, f"{folder}/{path}")
         again = False
     raise _too_busy(store, folder)
 
@@ -85,13 +83,13 @@ def forgotten(store: Store, folder: str) -> list[str]:
         return []
     current = stored_manifest(store, folder)
     old = {path for path, file in there.items() if file.time_s < time.time() - DAY_S}
-    return sorted(old - _paths(current) - {MANIFEST}) if current is not None else []
+    return sorted(old - set(sizes(current))) if current is not None else []
 
 
 def is_published(store: Store, source: Path, folder: str) -> bool:
     """Whether the store holds the local folder's data, every file of it."""
     current = stored_manifest(store, folder)
-    return current == read_json(source / MANIFEST) and _complete(current, store.below(folder))
+    return current == find(source) and _complete(current, store.below(folder))
 
 
 def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
@@ -121,17 +119,6 @@ def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
     )
 
 
-def check_output(folder: Path) -> Json | None:
-    """The record of the video in a local folder, None unless both are there and belong together."""
-    try:
-        record = read_json(folder / RECORD)
-        video = (record or {}).get("video", {})
-        whole = bool(record) and sha256(folder / OUTPUT) == video["sha256"]
-    except (ArtefactError, OSError, KeyError, TypeError, AttributeError):
-        return None
-    return record if whole else None
-
-
 def read_output(store: Store, folder: str, new: Path) -> Json | None:
     """Copy a published video with its record to `new`; None unless they belong together.
 
@@ -142,18 +129,17 @@ def read_output(store: Store, folder: str, new: Path) -> Json | None:
             store.download(f"{folder}/{name}", new / name)
     except NotThere:
         return None
-    return check_output(new)
+    return vouched(new)
 
 
 def output_record(store: Store, folder: str) -> Json | None:
     """The record of a published video whose size is right; its content is not read."""
     try:
         record = store.find_json(f"{folder}/{RECORD}")
-        size = (record or {}).get("video", {}).get("bytes")
-    except (ArtefactError, AttributeError):
+    except ArtefactError:
         return None
     there = store.below(folder)
-    return record if OUTPUT in there and there[OUTPUT].size == size else None
+    return record if OUTPUT in there and there[OUTPUT].size == video_of(record)[0] else None
 
 
 def publish_output(store: Store, source: Path, folder: str, *, again: bool = False) -> bool:
@@ -162,21 +148,18 @@ def publish_output(store: Store, source: Path, folder: str, *, again: bool = Fal
     again: put it anew. False where another machine published its own meanwhile, and that is what
     stays. What was written is read back. Raises ArtefactError, StorageError.
     """
-    mine = _required(source / RECORD)
-    found = output_record(store, folder)
-    wrote = False
+    mine = read_json(source / RECORD)
     for number in range(TRIES):
-        if wrote:
-            found = _read_back(store, source, folder)
-        if not again and found is not None and (wrote or found == mine):
+        found = _read_back(store, source, folder) if number else output_record(store, folder)
+        if not again and found is not None and (number or found == mine):
             store.sweep(folder)
             return found == mine
-        if wrote:
+        if number:
             _pause(number)
         store.remove(f"{folder}/{RECORD}")
         for name in (OUTPUT, TIMES, RECORD):
             store.upload(source / name, f"{folder}/{name}")
-        wrote, again = True, False
+        again = False
     raise _too_busy(store, folder)
 
 
@@ -185,30 +168,10 @@ def _read_back(store: Store, source: Path, folder: str) -> Json | None:
         return read_output(store, folder, scratch)
 
 
-def _required(path: Path) -> Json:
-    found = read_json(path)
-    if found is None:
-        raise ArtefactError(f"{path}: is not there")
-    return found
-
-
-def _paths(manifest: Json | None) -> set[str]:
-    return {file.path for file in pointed_to(manifest).values()} if manifest else set()
-
-
-def _is_there(file: Sealed, there: Mapping[str, Entry]) -> bool:
-    return file.path in there and there[file.path].size == file.bytes
-
-
-def _kept(current: Json | None, there: Mapping[str, Entry]) -> set[str]:
-    """Files that nobody deletes soon: what is old and not pointed to may go at any moment."""
-    young = time.time() - DAY_S / 2
-    return _paths(current) | {path for path, file in there.items() if file.time_s > young}
-
-
 def _complete(manifest: Json | None, there: Mapping[str, Entry]) -> bool:
     return manifest is not None and all(
-        _is_there(file, there) for file in pointed_to(manifest).values()
+        file.path in there and there[file.path].size == file.bytes
+        for file in pointed_to(manifest).values()
     )
 
 

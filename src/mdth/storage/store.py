@@ -1,7 +1,6 @@
 """The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
 
 import io
-import json
 import logging
 import re
 import unicodedata
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdth.errors import ArtefactError, MissingDependency, StorageError
+from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
@@ -55,7 +55,7 @@ class Store:
         self._settings = settings or s3_settings()
         guard_logs("mdth")
         try:
-            self._files = self._open(url)
+            self._files = _opened(url, self._settings)
         except ImportError as error:
             name = error.name or "obstore"
             raise MissingDependency(
@@ -67,27 +67,22 @@ class Store:
 
     def files(self, folder: str) -> list[Entry]:
         """The files directly in a folder, in natural order; none if there is no such folder."""
-        found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
-        return in_order(entry for entry in found if entry.is_link or not entry.is_folder)
+        return in_order(
+            each for each in self._entries(folder) if each.is_link or not each.is_folder
+        )
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders directly in a folder, sorted; none if it is not there."""
-        found = self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
-        return sorted(entry.name for entry in found if entry.is_folder and not entry.is_link)
+        found = self._entries(folder)
+        return sorted(each.name for each in found if each.is_folder and not each.is_link)
 
-    def read_json(self, path: str) -> dict[str, Any]:
+    def read_json(self, path: str) -> Json:
         """The object in a JSON file of up to 64 MiB. Raises ArtefactError when it is not one."""
         content = _Small()
         self._ask(path, lambda: self._files.fetch(_inside(path), content))
-        try:
-            value = json.loads(content.getvalue())
-        except (ValueError, RecursionError) as error:
-            raise ArtefactError(f"{self.url}/{path}: not JSON ({error})") from error
-        if not isinstance(value, dict):
-            raise ArtefactError(f"{self.url}/{path}: not a JSON object")
-        return value
+        return parse(content.getvalue(), f"{self.url}/{path}")
 
-    def find_json(self, path: str) -> dict[str, Any] | None:
+    def find_json(self, path: str) -> Json | None:
         """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
         try:
             return self.read_json(path)
@@ -97,12 +92,11 @@ class Store:
     def below(self, folder: str) -> dict[str, Entry]:
         """All files below a folder by their path relative to it; none if there is no folder."""
         found = self._ask(folder, lambda: list(self._files.below(_inside(folder))))
-        for entry in found:
-            if not _is_plain(entry.name):
-                raise StorageError(
-                    f"{self.url}/{folder}: {ascii(entry.name[:80])} is not a plain file name; "
-                    f"remove it"
-                )
+        wrong = [ascii(entry.name[:80]) for entry in found if not _is_plain(entry.name)]
+        if wrong:
+            raise StorageError(
+                f"{self.url}/{folder}: {wrong[0]} is not a plain file name; remove it"
+            )
         return {entry.name: entry for entry in found}
 
     def download(self, path: str, target: Path, *, sha256: str | None = None) -> Path:
@@ -133,16 +127,20 @@ class Store:
         """Delete what killed processes left half-written below a folder."""
         self._ask(folder, lambda: self._files.sweep(_inside(folder)))
 
-    def _open(self, url: str) -> "PlainFiles | ObjectFiles":
-        if not url.startswith(OBJECTS):
-            return PlainFiles(url)
-        from mdth.storage.objects import ObjectFiles
-
-        return ObjectFiles(url, self._settings)
+    def _entries(self, folder: str) -> list[Entry]:
+        return self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
 
     def _ask(self, path: str, call: Callable[[], Answer]) -> Answer:
         """What the call returns; trouble becomes a StorageError."""
         return patiently(call, f"{self.url}/{path}", settings=self._settings)
+
+
+def _opened(url: str, settings: S3Settings) -> "PlainFiles | ObjectFiles":
+    if not url.startswith(OBJECTS):
+        return PlainFiles(url)
+    from mdth.storage.objects import ObjectFiles
+
+    return ObjectFiles(url, settings)
 
 
 def _inside(path: str) -> str:

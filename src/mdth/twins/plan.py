@@ -1,18 +1,24 @@
 """A task of a twin, planned: what it would read and write, and the work itself."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 from mdth.engine import Engine, Progress
+from mdth.errors import ArtefactError
+from mdth.files.json import Json
+from mdth.files.write import scratch_beside
+from mdth.log.stages import stage
 from mdth.options import Options
-from mdth.storage.layout import MANIFEST
-from mdth.storage.sealed import as_json, pointed_to
+from mdth.twins.twin import Publication, Twin
 
-# A path and its size in bytes, None where it is not known.
-File = tuple[str, int | None]
-# In the place of what only the content will tell.
-HASH = "HASH"
+log = logging.getLogger("mdth")
+
+# Paths and their sizes in bytes, None where those are not known.
+Sizes = Mapping[str, int | None]
 
 
 class Step(NamedTuple):
@@ -34,27 +40,79 @@ class Step(NamedTuple):
         return f"{told}  ({self.why})" if self.why else told
 
 
-class Plan(Protocol):
-    """What is decided once; `steps` tells it and `run` does it."""
+@dataclass(frozen=True, kw_only=True)
+class Plan(ABC):
+    """What is decided once; `steps` tells it and `run` does it.
+
+    wanted: what the result is determined by. here, stored: the manifest or record of such a result,
+    where there is one and nothing is to be repeated. published: whether the store has what will be
+    here. again: the store's is replaced whatever it is.
+    """
+
+    twin: Twin
+    engine: Engine
+    options: Options
+    wanted: Json
+    here: Json | None
+    stored: Json | None
+    published: bool
+    again: bool
+
+    # What is said where all is done, and the stage of putting it into the store.
+    already: ClassVar[str]
+    last_stage: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def target(self) -> Publication:
+        """What is made."""
+
+    @property
+    def result(self) -> Path:
+        """Where it is when it is done."""
+        return self.target.local
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether all of it is there, here and in the store."""
+        return self.here is not None and self.published
 
-    @property
-    def result(self) -> Path:
-        """Where the result is when it is done."""
-
+    @abstractmethod
     def steps(self) -> list[Step]:
         """Every file that `run` would touch; changes nothing."""
 
+    @abstractmethod
+    def make(self, folder: Path, progress: Progress | None) -> None:
+        """Fill an empty folder. Raises MdthError."""
+
     def run(self, progress: Progress | None = None) -> bool:
-        """Do it; whether the task's own work was left to do. Raises MdthError."""
+        """Make it, unless it is here or in the store, and publish; whether it was made.
+
+        Raises MdthError.
+        """
+        done = self.here is None and not (self.stored is not None and self._fetched())
+        if done:
+            with scratch_beside(self.target.local) as scratch:
+                self.make(scratch, progress)
+                self.target.place(scratch, self.target.local)
+        else:
+            log.info("%s %s already; nothing to do", self.twin.name, self.already)
+        with stage(self.last_stage):
+            self.target.publish(again=self.again)
+        return done
+
+    def _fetched(self) -> bool:
+        log.info("fetching it from the store")
+        try:
+            return self.target.fetch(self.wanted)
+        except ArtefactError as error:
+            log.info("making it anew: %s", error)
+            return False
 
 
-def files(what: str, place: str, folder: str, listed: Iterable[File]) -> Iterator[Step]:
+def files(what: str, place: str, folder: object, sizes: Sizes) -> Iterator[Step]:
     """A step for each file of a folder."""
-    for path, size in listed:
+    for path, size in sizes.items():
         yield Step(what, place, f"{folder}/{path}", size)
 
 
@@ -64,25 +122,3 @@ def needed(engine: Engine, options: Options, stage: str) -> Iterator[Step]:
         if need.path and stage in need.stages:
             size = need.path.stat().st_size if need.path.exists() else None
             yield Step("read", "local", str(need.path), size)
-
-
-def replaced(folder: str, old: dict[str, Any] | None, new: Iterable[File]) -> Iterator[Step]:
-    """Local files of an older preparation; those whose content comes out the same stay."""
-    kept = {path for path, _ in new}
-    why = "unless its content comes out the same" if any(HASH in path for path in kept) else ""
-    for path, _ in sealed_files(old) if old else []:
-        if path not in kept:
-            yield Step("remove", "local", f"{folder}/{path}", None, why)
-
-
-def sealed_files(sealed: dict[str, Any]) -> list[File]:
-    """What a manifest points to, and the manifest."""
-    pointed = pointed_to(sealed).values()
-    return [*((file.path, file.bytes) for file in pointed), (MANIFEST, len(as_json(sealed)))]
-
-
-def unhashed(names: Iterable[str]) -> list[File]:
-    """Files that are still to be made."""
-    paths = map(Path, names)
-    made = [path.with_name(f"{path.stem}-{HASH}{path.suffix}").as_posix() for path in paths]
-    return [*((name, None) for name in made), (MANIFEST, None)]

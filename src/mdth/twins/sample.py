@@ -29,9 +29,7 @@ def put(twin_id: str, *, progress: Progress | None = None) -> list[str]:
     store = Store(config().store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_sounds(folder / layout.AUDIO)
-        _write_images(folder / layout.IMAGE)
-        _write_videos(folder / layout.VIDEO, progress)
+        _fill(folder, progress)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         paths = [f"raw/{twin_id}/{path.relative_to(folder).as_posix()}" for path in files]
         for file, path in zip(files, paths, strict=True):
@@ -55,33 +53,22 @@ def portrait() -> Path:
     return Path(found.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
 
 
-def _write_sounds(folder: Path) -> None:
-    _write_decoys(folder, "0.wav")
-    shutil.copyfile(example("speech.wav"), folder / "2_speech.wav")
-    shutil.copyfile(example("short.wav"), folder / "10_short.wav")
-
-
-def _write_images(folder: Path) -> None:
+def _fill(folder: Path, progress: Progress | None) -> None:
     from PIL import Image, ImageOps
 
-    _write_decoys(folder, "0.jpg")
-    shutil.copyfile(portrait(), folder / "2_portrait.jpg")
-    with Image.open(portrait()) as picture:
-        ImageOps.mirror(picture).save(folder / "10_mirrored.png")
-
-
-def _write_videos(folder: Path, progress: Progress | None) -> None:
-    _write_decoys(folder, "0.mp4")
-    clip = folder / "2_clip.mp4"
+    for kind, suffix in ((layout.AUDIO, "wav"), (layout.IMAGE, "jpg"), (layout.VIDEO, "mp4")):
+        (folder / kind).mkdir()
+        (folder / kind / ".hidden").write_text("a hidden file is no input\n", "utf-8")
+        text = "a text is no input, whatever its name says\n"
+        (folder / kind / f"0.{suffix}").write_text(text, "utf-8")
+        (folder / kind / f"1_empty.{suffix}").touch()
+    shutil.copyfile(example("speech.wav"), folder / "audio/2_speech.wav")
+    shutil.copyfile(example("short.wav"), folder / "audio/10_short.wav")
+    shutil.copyfile(portrait(), folder / "image/2_portrait.jpg")
+    with Image.open(portrait(), formats=("JPEG",)) as picture:
+        ImageOps.mirror(picture).save(folder / "image/10_mirrored.png")
+    clip = folder / "video/2_clip.mp4"
     choices: Choices = {"random_seed": CLIP_SEED, "engine": "embedded"}
     pipeline.talk(portrait(), example("short.wav"), clip, progress=progress, **choices)
     clip.with_suffix(".json").unlink()
-    shutil.copyfile(clip, folder / "10_clip.mp4")
-
-
-def _write_decoys(folder: Path, unreadable: str) -> None:
-    """A hidden file, a text under a false name, and an empty file."""
-    folder.mkdir()
-    (folder / ".hidden").write_text("a hidden file is no input\n", "utf-8")
-    (folder / unreadable).write_text("a text is no input, whatever its name says\n", "utf-8")
-    (folder / f"1_empty{Path(unreadable).suffix}").touch()
+    shutil.copyfile(clip, folder / "video/10_clip.mp4")

@@ -1,17 +1,59 @@
-"""A twin's id, the store it is kept in and its folders on this machine."""
+"""A twin: its id, the store it is kept in, its folders on this machine and what it publishes."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from mdth.config import config
 from mdth.errors import StorageError
+from mdth.files.json import Json
 from mdth.files.reading import link_on_the_way
-from mdth.files.write import alone, sweep
+from mdth.files.write import alone, scratch_beside, sweep
 from mdth.storage import layout
+from mdth.storage.manifest import agrees
+from mdth.storage.place import place_output, place_prepared
+from mdth.storage.publish import fetch_prepared, publish_output, publish_prepared, read_output
 from mdth.storage.store import Store
+
+log = logging.getLogger("mdth")
+
+
+class Publication(NamedTuple):
+    """One of a twin's results, in a local folder and in one of the store's.
+
+    read: brings the store's into an empty folder and gives its manifest or record. place: moves it
+    from there into the local folder. put: brings the local one into the store.
+    """
+
+    store: Store
+    local: Path
+    stored: str
+    read: Callable[[Store, str, Path], Json | None]
+    place: Callable[[Path, Path], None]
+    put: Callable[..., bool]
+
+    def fetch(self, wanted: Json | None = None) -> bool:
+        """Put the store's in the place of the local one, if it is what is wanted; whether it was.
+
+        Raises ArtefactError, StorageError.
+        """
+        with scratch_beside(self.local) as scratch:
+            found = agrees(self.read(self.store, self.stored, scratch), wanted or {})
+            if found:
+                self.place(scratch, self.local)
+            return found
+
+    def publish(self, *, again: bool = False) -> None:
+        """Put the local one into the store, unless it is there already.
+
+        Where another machine published its own at the same time, that is what counts, here too.
+        """
+        if not self.put(self.store, self.local, self.stored, again=again):
+            log.warning("%s: another machine made its own meanwhile; taking that", self.stored)
+            self.fetch()
 
 
 @dataclass(frozen=True)
@@ -31,31 +73,25 @@ class Twin:
         layout.check_twin_id(twin_id)
         twin = cls(twin_id, Store(config().store), layout.LocalTree(config().home))
         raw = [twin.tree.raw(twin_id, kind) for kind in layout.KINDS]
-        for folder in (*raw, twin.prepared, twin.serving):
+        for folder in (*raw, twin.prepared.local, twin.video.local):
             above = config().home / folder.relative_to(config().home).parts[0]
             if link := link_on_the_way(above, folder):
                 raise StorageError(f"{link}: a link, which is not followed; put the files there")
         return twin
 
     @property
-    def prepared(self) -> Path:
-        """The local folder of its prepared data."""
-        return self.tree.processed(self.name)
+    def prepared(self) -> Publication:
+        """Its prepared data."""
+        local, stored = self.tree.processed(self.name), layout.stored_processed(self.name)
+        how = fetch_prepared, place_prepared, publish_prepared
+        return Publication(self.store, local, stored, *how)
 
     @property
-    def serving(self) -> Path:
-        """The local folder of its video."""
-        return self.tree.serving(self.name)
-
-    @property
-    def stored_prepared(self) -> str:
-        """The store's folder of its prepared data."""
-        return layout.stored_processed(self.name)
-
-    @property
-    def stored_output(self) -> str:
-        """The store's folder of its video."""
-        return layout.stored_inference(self.name)
+    def video(self) -> Publication:
+        """Its video with record and times."""
+        local, stored = self.tree.serving(self.name), layout.stored_inference(self.name)
+        how = read_output, place_output, publish_output
+        return Publication(self.store, local, stored, *how)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -64,9 +100,10 @@ class Twin:
         Inside, what the disk refuses is a StorageError.
         """
         raw = self.tree.raw(self.name, layout.AUDIO).parent
-        with alone(self.prepared.parent):
+        prepared, serving = self.prepared.local.parent, self.video.local.parent
+        with alone(prepared):
             try:
-                sweep([raw, self.prepared.parent, self.serving.parent])
+                sweep([raw, prepared, serving])
                 yield
             except OSError as error:
                 raise StorageError(
