@@ -16,20 +16,20 @@ stop() {
 }
 
 fits() {
-    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
         >/dev/null 2>&1
 }
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3 python; do
         # Asked to run, not only looked up: a version manager's stand-in may exist and not work.
         if fits "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    stop "Python 3.11 or 3.12 with venv is needed; on Debian: apt-get install python3 python3-venv"
+    stop "Python 3.11 to 3.14 with venv is needed; on Debian: apt-get install python3 python3-venv"
 }
 
 missing_libraries() {

@@ -1,6 +1,8 @@
 """What many tests need: demo inputs, the command line in this process, a home, an S3 server."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,12 +12,16 @@ import pytest
 
 from mdth import cli
 from mdth.artefacts import Portrait
-from mdth.config import config
 from mdth.errors import MdthError
 from mdth.files import assets
 from s3_servers import KEY, SECRET, rclone_server
 
 ROOT = Path(__file__).parents[1]
+
+
+# What libraries leave there, or their killed processes; `.ses` is onnxruntime's (telemetry), which
+# mdth switches off and tests that import it themselves do not.
+OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
 
 class Ended(NamedTuple):
@@ -24,6 +30,24 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder for temporary files of the tests and their processes, which is empty at the end.
+
+    Its own: what others leave in the system's meanwhile is not the tests'.
+    """
+    tmp_path_factory.getbasetemp()  # pytest's own stays where it is
+    folder = tempfile.mkdtemp(prefix="mdth-")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+    there = [path.name for path in Path(folder).iterdir()]
+    left = [name for name in there if not name.startswith(OTHERS)]
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left, "left among the temporary files"
 
 
 @pytest.fixture(scope="session")
@@ -75,16 +99,14 @@ def mdth(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 
 @pytest.fixture
-def twin_home(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def twin_home(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an empty local store (`store`) and an empty home that has the models."""
     common = tmp_path / "home/warping-common/th"
     common.mkdir(parents=True)
     (common / "checkpoints").symlink_to(checkpoints)
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MDTH_HOME", str(tmp_path / "home"))
-    config.cache_clear()
-    yield tmp_path
-    config.cache_clear()
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)

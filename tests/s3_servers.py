@@ -15,7 +15,7 @@ from typing import Any
 import botocore.session
 
 KEY, SECRET = "testkey", "testsecret-not-to-be-shown"
-START_S = 30.0
+START_S = 300.0
 
 
 def free_port() -> int:

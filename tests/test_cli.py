@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 
 from mdth import cli
-from mdth.config import config
 from mdth.log.console import Progress, progress_line
 
 ROOT = Path(__file__).parents[1]
@@ -263,10 +262,8 @@ def test_a_store_that_is_not_there(
     monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    config.cache_clear()
     refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
     monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
-    config.cache_clear()
     refused(mdth("preprocess", "anna"), "no folder")
 
 
@@ -281,12 +278,11 @@ def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Until it is so; the process must not end before."""
+    while not condition():
+        assert process.poll() is None, "it does not come"
         time.sleep(0.05)
-    pytest.fail("it does not come")
 
 
 def hear_interrupts() -> None:
@@ -305,9 +301,9 @@ def test_an_interrupt_leaves_nothing(
     process = start(
         "talk", portrait_path, speech, "-o", folder / "out.mp4", preexec_fn=hear_interrupts
     )
-    wait_for(lambda: any(path.stat().st_size > 1000 for path in folder.iterdir()))
+    wait_for(lambda: any(path.stat().st_size > 1000 for path in folder.iterdir()), process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate()
     assert process.returncode == code
     assert out == ""
     assert "Traceback" not in err
@@ -326,7 +322,7 @@ def test_a_full_disk_leaves_nothing(
     process = start(
         "talk", portrait_path, short_path, "-o", tmp_path / "out.mp4", preexec_fn=little_space
     )
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     refused((process.returncode, out, err), "out.mp4", "free some space")
     assert list(tmp_path.iterdir()) == []
 
@@ -349,7 +345,7 @@ def test_raw_frames_to_a_pipe(
     os.mkfifo(pipe)
     process = start(*arguments, "--raw", "-o", pipe)
     assert pipe.read_bytes() == to_stdout.stdout
-    process.communicate(timeout=20)
+    process.communicate()
     assert process.returncode == 0
 
 
@@ -375,7 +371,7 @@ def test_the_reader_of_a_pipe_may_leave(
     process.stdout.buffer.read(1000)
     process.stdout.close()
     err = process.stderr.read()
-    assert process.wait(timeout=20) == 1
+    assert process.wait() == 1
     assert "Traceback" not in err
 
 

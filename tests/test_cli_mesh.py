@@ -42,6 +42,8 @@ def test_refused(
     arguments: list[str],
     words: str,
 ) -> None:
+    if "--engine-mesh" in arguments:
+        pytest.importorskip("torch")
     monkeypatch.chdir(twin_home)
     ended = mdth("mesh", short_path, *arguments)
     assert ended.code == 1 and words in ended.err and len(ended.err.splitlines()) == 1
@@ -51,6 +53,7 @@ def test_refused(
 def test_talk_without_the_seeds_files(
     mdth: Command, portrait_path: Path, short_path: Path, twin_home: Path
 ) -> None:
+    pytest.importorskip("torch")
     arguments = ("-o", twin_home / "a.mp4", "--engine-mesh", "flame", "--max-size", 256)
     ended = mdth("talk", portrait_path, short_path, *arguments)
     assert ended.code == 1 and "generic_model.pkl" in ended.err

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import budgets
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -41,10 +42,23 @@ def test_a_python_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
     assert shell(f"PATH={tmp_path}:$PATH; find_python").stdout.strip() == "python3.12"
 
 
+@pytest.mark.parametrize(
+    "version, fits", [("3, 10", 1), ("3, 11", 0), ("3, 13", 0), ("3, 14", 0), ("3, 15", 1)]
+)
+def test_pythons_from_3_11_to_3_14_fit(tmp_path: Path, version: str, fits: int) -> None:
+    """A Python that says it is of that version; `fits` runs its own code in it."""
+    script = (
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = ({version}); $2"\n'
+    )
+    (tmp_path / "python").write_text(script)
+    (tmp_path / "python").chmod(0o755)
+    assert shell(f"fits {tmp_path}/python").returncode == fits
+
+
 def test_without_a_python_it_says_which(tmp_path: Path) -> None:
     ended = shell(f"PATH={tmp_path}; find_python")
     assert ended.returncode == 1
-    assert "Python 3.11 or 3.12" in ended.stderr
+    assert "Python 3.11 to 3.14" in ended.stderr
 
 
 WITHOUT_TORCH = """
@@ -61,3 +75,19 @@ def test_without_torch_the_tests_are_collected() -> None:
         [sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
+
+
+# Not met yet; who meets one takes it out of here.
+OVER = {
+    "src/mdth",
+    "core",
+    "twins, storage, batch",
+    "seed, faceformer, bfv2v, flame",
+    "training",
+    "tests",
+}
+
+
+@pytest.mark.parametrize("line", budgets.table(), ids=lambda line: line.name)
+def test_the_house_is_no_larger_than_its_budgets(line: budgets.Line) -> None:
+    assert (line.found <= line.most) == (line.name not in OVER), f"{line}"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from mdth import cli
-from mdth.config import config
 from mdth.errors import MdthError
 from mdth.files import assets
 from mdth.storage.store import Store
@@ -85,9 +84,7 @@ def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("sample")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MDTH_STORE", str(store))
-        config.cache_clear()
         assert cli.main(["sample", TWIN]) == 0
-    config.cache_clear()
     return store / "raw"
 
 
@@ -140,7 +137,6 @@ def test_the_same_on_s3(
     twin_home: Path, sample_raw: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MDTH_STORE", s3_url)
-    config.cache_clear()
     store = Store(s3_url)
     for name in files_below(sample_raw):
         store.upload(sample_raw / name, f"raw/{name}")

@@ -8,23 +8,24 @@ its path.
 import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.errors import ArtefactError
-from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
-from mdth.files.bounded import BoundedFile
+from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz, write_npz
+from mdth.files.reading import BoundedFile
 
 __all__ = [
-    *("DAMAGE", "SHORTEST_S", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
+    *("SHORTEST_S", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
     *("MeshSequence", "Motion", "Portrait", "Speech"),
-    *("listed", "original_name", "place", "read_png"),
+    *("loading", "original_name", "read_png"),
 ]
 
 FloatArray = npt.NDArray[np.floating]
@@ -39,6 +40,14 @@ UPPER_POINTS = 126  # of `topology.UPPER_FACE`
 LOWEST_FPS, HIGHEST_FPS = 1, 240
 # Eye distances: no head moves further from where a clip has it on average.
 FURTHEST_HEAD = 100.0
+_FPS = Wanted((), least=LOWEST_FPS, most=HIGHEST_FPS)
+_MOTION = {
+    "fps": _FPS,
+    "found": Wanted((None,), kinds="b"),
+    "rotation": Wanted((None, 3, 3)),
+    "translation": Wanted((None, 3), most=FURTHEST_HEAD),
+    "upper": Wanted((None, UPPER_POINTS, 3), most=FURTHEST_HEAD),
+}
 # A face may reach out of its picture, by this many times the picture's size.
 FURTHEST = 4.0
 SMALLEST_SPREAD_PX = 0.1
@@ -52,16 +61,17 @@ def original_name(path: Path) -> str:
     return f"original{suffix}" if _PLAIN_SUFFIX.fullmatch(suffix) else "original"
 
 
-def listed(saved: Path | Files) -> Files:
-    """The files of a folder by their names; a table is one already."""
-    if not isinstance(saved, Path):
-        return saved
-    return {path.name: path for path in saved.iterdir()} if saved.is_dir() else {}
+@contextmanager
+def loading(saved: Path | Files, what: str) -> Iterator[Files]:
+    """The files of a folder by their names; a table is one already.
 
-
-def place(saved: Path | Files) -> Path:
-    """The folder, to be named in an error."""
-    return saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
+    What is missing or damaged becomes an ArtefactError that says `what`.
+    """
+    folder = saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
+    try:
+        yield {p.name: p for p in saved.iterdir()} if isinstance(saved, Path) else saved
+    except DAMAGE as error:
+        raise ArtefactError(f"{folder}: {what} ({error}); preprocess again") from error
 
 
 def read_png(path: Path, mode: str) -> Frame:
@@ -75,24 +85,6 @@ def read_png(path: Path, mode: str) -> Frame:
                 return np.asarray(picture.convert(mode))
         except (PillowImage.DecompressionBombError, Warning) as error:
             raise ValueError(str(error)) from error
-
-
-def _check_finite(samples: FloatArray) -> None:
-    for start in range(0, len(samples), CHUNK):
-        if not np.isfinite(samples[start : start + CHUNK]).all():
-            raise ValueError("samples that are no numbers")
-
-
-def _rate(value: FloatArray) -> float:
-    if not value >= LOWEST_FPS:
-        raise ValueError(f"{value} frames a second")
-    return float(value)
-
-
-def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    lengths = {len(array) for array in arrays.values()}
-    if len(lengths) != 1 or not min(lengths):
-        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
 
 
 def _shows_face(image: Frame, mesh: FloatArray) -> bool:
@@ -138,18 +130,15 @@ class Speech:
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote; the samples stay on disk. Raises ArtefactError."""
-        try:
-            files = listed(saved)
+        with loading(saved, "no usable speech") as files:
             samples = map_samples(files["speech.npy"])
-            _check_finite(samples)
-        except DAMAGE as error:
-            raise ArtefactError(
-                f"{place(saved)}: no usable speech.npy ({error}); preprocess again"
-            ) from error
-        originals = sorted(path for name, path in files.items() if name.startswith("original"))
-        if not originals:
-            raise ArtefactError(f"{place(saved)}: not a prepared speech; preprocess again")
-        return cls(samples, originals[0])
+            for start in range(0, len(samples), CHUNK):
+                if not np.isfinite(samples[start : start + CHUNK]).all():
+                    raise ValueError("samples that are no numbers")
+            originals = sorted(name for name in files if name.startswith("original"))
+            if not originals:
+                raise ValueError("the sound itself is missing")
+            return cls(samples, files[originals[0]])
 
 
 @dataclass(frozen=True)
@@ -174,26 +163,21 @@ class Portrait:
         person = np.zeros(self.image.shape[:2]) if self.person is None else self.person
         eight_bit = np.round(255 * person).astype(np.uint8)
         PillowImage.fromarray(eight_bit).save(folder / "person.png")
-        mesh, glasses = self.mesh.astype(np.float32), np.float32(self.glasses)
-        np.savez_compressed(folder / "portrait.npz", mesh=mesh, glasses=glasses)
+        write_npz(folder / "portrait.npz", {"mesh": self.mesh}, glasses=np.float32(self.glasses))
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
-        try:
-            files = listed(saved)
+        with loading(saved, "not a prepared portrait") as files:
             image = read_png(files["portrait.png"], "RGB")
             person = read_png(files["person.png"], "L").astype(np.float32) / 255
             far = Wanted((478, 3), most=FURTHEST * max(image.shape))
             arrays = read_npz(files["portrait.npz"], {"mesh": far, "glasses": Wanted((), most=1)})
-            mesh, glasses = arrays["mesh"], float(arrays["glasses"])
-        except DAMAGE as error:
-            raise ArtefactError(f"{place(saved)}: not a prepared portrait ({error})") from error
-        if person.shape != image.shape[:2]:
-            raise ArtefactError(f"{place(saved)}: person.png and portrait.png differ in size")
-        if image.shape[0] % 2 or image.shape[1] % 2 or not _shows_face(image, mesh):
-            raise ArtefactError(f"{place(saved)}: no picture with a face; preprocess again")
-        return cls(image, mesh, person, glasses)
+            if person.shape != image.shape[:2]:
+                raise ValueError("person.png and portrait.png differ in size")
+            if image.shape[0] % 2 or image.shape[1] % 2 or not _shows_face(image, arrays["mesh"]):
+                raise ValueError("no picture with a face")
+            return cls(image, arrays["mesh"], person, float(arrays["glasses"]))
 
 
 @dataclass(frozen=True)
@@ -215,36 +199,16 @@ class Motion:
 
     def save(self, folder: Path) -> None:
         """Write `motion.npz` into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            folder / "motion.npz",
-            fps=np.float64(self.fps),
-            found=self.found,
-            rotation=self.rotation.astype(np.float32),
-            translation=self.translation.astype(np.float32),
-            upper=self.upper.astype(np.float32),
-        )
+        tracks = {name: getattr(self, name) for name in _MOTION if name != "fps"}
+        write_npz(folder / "motion.npz", tracks, fps=np.float64(self.fps))
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
-        try:
-            arrays = read_npz(
-                listed(saved)["motion.npz"],
-                {
-                    "fps": Wanted((), most=HIGHEST_FPS),
-                    "found": Wanted((None,), kinds="b"),
-                    "rotation": Wanted((None, 3, 3)),
-                    "translation": Wanted((None, 3), most=FURTHEST_HEAD),
-                    "upper": Wanted((None, UPPER_POINTS, 3), most=FURTHEST_HEAD),
-                },
-            )
-            fps = _rate(arrays.pop("fps"))
-            _check_lengths(arrays)
+        with loading(saved, "not a prepared motion") as files:
+            arrays = read_npz(files["motion.npz"], _MOTION)
             _check_rotations(arrays["rotation"])
-            return cls(fps, **arrays)
-        except DAMAGE as error:
-            raise ArtefactError(f"{place(saved)}: not a prepared motion ({error})") from error
+            return cls(float(arrays.pop("fps")), **arrays)
 
 
 @dataclass(frozen=True)
@@ -256,17 +220,11 @@ class MeshSequence:
 
     def save(self, folder: Path) -> None:
         """Write `mesh.npz` into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            folder / "mesh.npz", offsets=self.offsets.astype(np.float32), fps=np.float64(self.fps)
-        )
+        write_npz(folder / "mesh.npz", {"offsets": self.offsets}, fps=np.float64(self.fps))
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
-        try:
-            wanted = {"offsets": Wanted((None, 478, 3)), "fps": Wanted((), most=HIGHEST_FPS)}
-            arrays = read_npz(listed(saved)["mesh.npz"], wanted)
-            return cls(arrays["offsets"], _rate(arrays["fps"]))
-        except DAMAGE as error:
-            raise ArtefactError(f"{place(saved)}: not a mesh sequence ({error})") from error
+        with loading(saved, "not a mesh sequence") as files:
+            arrays = read_npz(files["mesh.npz"], {"offsets": Wanted((None, 478, 3)), "fps": _FPS})
+            return cls(arrays["offsets"], float(arrays["fps"]))

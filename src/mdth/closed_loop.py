@@ -14,7 +14,7 @@ from mdth import pipeline
 from mdth.artefacts import FloatArray
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
-from mdth.face import geometry
+from mdth.face import geometry, track
 from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
@@ -130,10 +130,7 @@ def angles_deg(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def constant_turn(a: FloatArray, b: FloatArray) -> FloatArray:
     """The one rotation [3,3] that brings rotations `b` [T,3,3] closest to `a` [T,3,3]."""
-    u, _, vt = np.linalg.svd(np.einsum("tij,tkj->ik", a, b))
-    flip = np.diag([1, 1, np.linalg.det(u @ vt)])
-    turn: FloatArray = u @ flip @ vt
-    return turn
+    return track.nearest_rotations(np.einsum("tij,tkj->ik", a, b))
 
 
 def delayed(speech: Path, target: Path) -> Path:

@@ -1,8 +1,7 @@
-"""Settings from the environment, read once."""
+"""Settings from the environment, read whenever they are used."""
 
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 
@@ -18,7 +17,6 @@ class Config:
     home: Path
 
 
-@cache
 def config() -> Config:
     """The settings: `MDTH_STORE` (default `./store`), `MDTH_HOME` (default `./warping-shared`)."""
     return Config(

@@ -47,9 +47,7 @@ def check(wanted: int, *, used: bool = False) -> None:
     """
     found = count_gpus() if wanted else 0
     if wanted > max(1, found):
-        raise DeviceError(
-            f"{wanted} GPUs were asked for, {found} found; use --n-gpus 1, which runs anywhere"
-        )
+        raise DeviceError(f"{wanted} GPUs were asked for, {found} found; n_gpus 1 runs anywhere")
     if found < wanted:
         log.info("no GPU found: running on the CPU")
     elif wanted and not used:

@@ -95,9 +95,9 @@ def talk(
     sound = files.get("speech") or files.get("video")
     target = _checked_target(output, files.values())
     if portrait is None and video is None:
-        raise MissingInput("no face: give a portrait, or a clip of the person with --video")
+        raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:
-        raise MissingInput("no sound: give a speech, or a clip that has sound with --video")
+        raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
     with job() as watch:
         with spent("prepare"):
             said = Speech.of(sound)

@@ -12,7 +12,7 @@ from mdth import __version__
 from mdth.artefacts import Portrait
 from mdth.engine import PREPARE, SPEAK, Avatar, Engine
 from mdth.errors import CheckpointError
-from mdth.files.json import sha256
+from mdth.files.reading import known_sha256, sha256
 from mdth.options import Options
 
 FORMAT = 2
@@ -66,17 +66,10 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
     found = {}
     for file in files:
         try:
-            there = file.stat()
-            found[file.name] = _known_hash(file.resolve(), there.st_size, there.st_mtime_ns)
+            found[file.name] = known_sha256(file)
         except OSError as error:
             raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
     return found
-
-
-@cache
-def _known_hash(file: Path, size: int, time_ns: int) -> str:
-    """Read once while size and time stay the same: checkpoints may be gigabytes."""
-    return sha256(file)
 
 
 def of_film(

@@ -89,7 +89,7 @@ def _bug(twin: str, folder: Path) -> None:
 
 def _meet(twin: str, folder: Path) -> None:
     """Wait until another twin of this kind has begun too."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while len(noted(folder, "begun")) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     if time.monotonic() >= deadline:

@@ -21,7 +21,7 @@ from mdth.batch.run import run
 from mdth.errors import DeviceError
 
 # Generous: a test that needs it hangs.
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 def job(folder: Path) -> Job:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mdth.batch import names
-from mdth.config import config
 from mdth.errors import InputError, InvalidTwinId, MissingInput, StorageError
 
 
@@ -19,9 +18,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (raw / name / "audio/a.wav").write_bytes(b"x")
     (raw / "annotations.txt").write_text("no twin")
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
-    config.cache_clear()
-    yield tmp_path
-    config.cache_clear()
+    return tmp_path
 
 
 def test_a_list_has_an_id_a_line(tmp_path: Path) -> None:
@@ -72,17 +69,13 @@ def test_a_prefix_on_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     from mdth.storage.store import Store
 
     monkeypatch.setenv("MDTH_STORE", s3_url)
-    config.cache_clear()
     (tmp_path / "a.wav").write_bytes(b"x")
     for name in ("anna", "annette", "ben"):
         Store(s3_url).upload(tmp_path / "a.wav", f"raw/{name}/audio/a.wav")
     assert names.read("ann") == ["anna", "annette"]
-    config.cache_clear()
 
 
 def test_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "nowhere"))
-    config.cache_clear()
     with pytest.raises(StorageError, match="nowhere"):
         names.read("ann")
-    config.cache_clear()

@@ -19,7 +19,7 @@ from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
 # Generous: a test that needs it hangs.
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")

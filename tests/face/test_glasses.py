@@ -40,4 +40,4 @@ def test_bare_skin_has_none_until_they_are_drawn(wearer: tuple[np.ndarray, np.nd
 def test_the_card_is_of_these_weights() -> None:
     card = json.loads(glasses.WEIGHTS.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(glasses.WEIGHTS.read_bytes()).hexdigest()
-    assert "CC BY 4.0" in card["data"][0]
+    assert card["data"][0]["licence"].startswith("CC BY 4.0")

@@ -70,19 +70,19 @@ def test_blocks_change_nothing(face: FlameFace) -> None:
 def test_sounds_that_are_heard_at_once(speech: FlameSpeech) -> None:
     """Two sounds in turns: each gets what it gets alone, when it has ended."""
     sounds = SOUND, SOUND[::-1][:9_000]
-    spoken = [speech.open(25), speech.open(30)]
+    begun = [speech.open(25), speech.open(30)]
     for parts in zip(*(np.array_split(sound, 5) for sound in sounds), strict=True):
-        for one, part in zip(spoken, parts, strict=True):
+        for one, part in zip(begun, parts, strict=True):
             assert list(one.feed(part)) == []
-    for one, sound, fps in zip(spoken, sounds, (25, 30), strict=True):
-        np.testing.assert_array_equal(list(one.finish()), list(speech.landmarks([sound], fps)))
+    for one, sound, fps in zip(begun, sounds, (25, 30), strict=True):
+        np.testing.assert_array_equal(list(one.finish()), list(spoken(speech, [sound], fps)))
         one.close()
 
 
 @pytest.mark.parametrize("fps", [5, 7, 12])
 def test_few_frames_a_second_are_no_more_than_there_are(speech: FlameSpeech, fps: int) -> None:
     for samples in (4_900, 8_600, 12_000):
-        found = list(speech.landmarks([SOUND[:samples]], fps))
+        found = list(spoken(speech, [SOUND[:samples]], fps))
         assert len(found) == max(1, round(samples / 16_000 * fps))
 
 
@@ -104,7 +104,7 @@ def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
     monkeypatch.setattr(flame_speech, "PIECE_BYTES", 4 * 3_001)
     template = head.template.astype(np.float32)
     meshes = faceformer.vertices(SOUND, template, SUBJECT, whole_clip_s=0.5)
-    found = np.array(list(speech.landmarks(np.array_split(SOUND, 9), faceformer.fps)))
+    found = np.array(list(spoken(speech, np.array_split(SOUND, 9), faceformer.fps)))
     expected = head.landmarks(meshes) - head.landmarks(head.template[None])
     np.testing.assert_allclose(found[: len(meshes)], expected, rtol=0, atol=1e-6)
 
@@ -163,10 +163,10 @@ def test_landmarks_are_what_the_face_is_made_of(
     speech: FlameSpeech, face: FlameFace, head: Head
 ) -> None:
     """The same motion at FLAME's own points, in metres; more frames than a chunk."""
-    marks = np.stack(list(speech.landmarks([SOUND], 60)))
+    marks = np.stack(list(spoken(speech, [SOUND], 60)))
     faces = np.stack(list(spoken(face, [SOUND], 60)))
     assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
     neutral = head.landmarks(head.template[None])[0]
     np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)
     with pytest.raises(SpeechTooShort):
-        next(speech.landmarks([SOUND[:2000]], 30))
+        next(spoken(speech, [SOUND[:2000]], 30))

@@ -76,9 +76,10 @@ def run_files(target: str, files: list[Path]) -> Figures:
     """Cases from files, each one counted."""
     figures = Figures(target)
     rest = list(files)
-    while rest:
-        done = _watch([target, "files", *map(str, rest)], figures, len(rest))
-        rest = rest[done:]
+    with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
+        while rest:
+            done = _watch([target, "files", folder, *map(str, rest)], figures, len(rest))
+            rest = rest[done:]
     return figures
 
 
@@ -141,10 +142,10 @@ def _note(figures: Figures, said: dict[str, Any], file: Path) -> None:
 
 
 def _hangs_alone(target: str, content: bytes) -> bool:
-    with tempfile.NamedTemporaryFile(suffix=".case") as file:
-        file.write(content)
-        file.flush()
-        command = [sys.executable, str(WORKER), target, "files", file.name]
+    with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
+        file = Path(folder, "alone.case")
+        file.write_bytes(content)
+        command = [sys.executable, str(WORKER), target, "files", folder, str(file)]
         try:
             subprocess.run(
                 command, timeout=LIMIT_S + IMPORTS_S, check=False, stdout=subprocess.DEVNULL,

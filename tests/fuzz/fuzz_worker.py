@@ -1,7 +1,7 @@
 """Runs cases of one target in a process of its own, with limited memory; tells each one's outcome.
 
 python fuzz_worker.py TARGET SEED COUNT SKIP FOLDER   generated cases; the first SKIP are not run
-python fuzz_worker.py TARGET files FILE...            cases from files
+python fuzz_worker.py TARGET files FOLDER FILE...     cases from files
 
 Each line on stdout is JSON: {"ready": true}, then {"case": number, "file": path} before a case and
 {"case": number, "outcome": "result" | "refused" | "finding", "why": text, "seconds": s} after it.
@@ -39,7 +39,7 @@ def outcome(target: Target, content: bytes) -> tuple[str, str]:
     """What became of a case, and of a finding its traceback."""
     PRINTED.seek(0)
     PRINTED.truncate()
-    with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         try:
             target.run(content, Path(folder))
             found = "result"
@@ -100,13 +100,13 @@ def main() -> None:
     target = TARGETS[sys.argv[1]]
     logging.getLogger("mdth").setLevel(logging.CRITICAL)
     if sys.argv[2] == "files":
-        cases = [(number, Path(name).read_bytes()) for number, name in enumerate(sys.argv[3:])]
-        folder = Path(tempfile.mkdtemp(prefix="mdth-fuzz-"))
-        skip = 0
+        folder, skip = Path(sys.argv[3]), 0
+        cases = [(number, Path(name).read_bytes()) for number, name in enumerate(sys.argv[4:])]
     else:
         seed, count, skip = map(int, sys.argv[2:5])
         folder = Path(sys.argv[5])
         cases = list(enumerate(generated(target, seed, count)))
+    tempfile.tempdir = str(folder)  # what a killed worker leaves goes with it
     for stream in (1, 2):
         os.dup2(PRINTED.fileno(), stream)
     outcome(target, b"")  # what is imported for the first time here is no case's memory

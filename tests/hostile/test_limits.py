@@ -352,7 +352,7 @@ def test_the_limits_are_the_ones_in_use() -> None:
 
 
 def test_the_page_names_the_limits() -> None:
-    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs/limits_and_security.md").read_text("utf-8")
     for words in (
         f"{limits.LONGEST_SOUND_S // 3600} hours, {limits.MOST_CHANNELS} channels",
         f"{limits.LOWEST_RATE_HZ // 1000} to {limits.HIGHEST_RATE_HZ // 1000} kHz",

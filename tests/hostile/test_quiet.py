@@ -12,10 +12,9 @@ import sys
 from mdth.media import container
 from mdth.media.audio import read_blocks
 from pathlib import Path
-file = container.BoundedFile(Path(sys.argv[1]))
-unnamed = container._Unnamed(file)
+unnamed = container._Unnamed(Path(sys.argv[1]))
 assert unnamed.seek(-5, 0) == -1 and unnamed.seek(-50_000, 2) == -1
-assert unnamed.seek(3, 0) == 3 and len(unnamed.read(2**31 - 1)) == file.tell() - 3
+assert unnamed.seek(3, 0) == 3 and len(unnamed.read(2**31 - 1)) == unnamed.tell() - 3
 for place in range(0, 60):
     content = bytearray(Path(sys.argv[1]).read_bytes())
     content[place : place + 4] = bytes.fromhex("ffffff7f")

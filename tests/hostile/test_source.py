@@ -77,7 +77,10 @@ def wrong_call(call: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_of_that_kind(path: Path) -> None:
-    found = set(wrong_in(path.read_text("utf-8")))
+    text = path.read_text("utf-8")
+    found = set(wrong_in(text))
+    if "\nfrom mdth.files import pickle\n" in text and "\nimport pickle" not in text:
+        found -= {"pickle.load"}  # which is ours
     if path == UNPICKLER:
         found -= {"pickle._Unpickler", "pickle._Unpickler.dispatch"}
     assert not found
@@ -126,6 +129,5 @@ def test_files_of_media_are_opened_in_one_place() -> None:
 def test_pictures_are_opened_as_few_kinds_only() -> None:
     for name in ("Image.open", "PillowImage.open"):
         for path, call in calls(name, below=SOURCE):
-            part = path.relative_to(SOURCE).parts[0]
-            if part not in ("train", "sample.py"):  # which read what this project makes
+            if path.name != "sample.py":  # which reads what this project makes
                 assert "formats" in {keyword.arg for keyword in call.keywords}, path

@@ -144,7 +144,8 @@ def test_nothing_has_the_name_before_the_end(tmp_path: Path) -> None:
         for frame in _noise(40):
             writer.write(frame)
         assert not path.exists()
-        assert len(list(path.parent.iterdir())) == 1
+        assert sorted(file.suffix for file in path.parent.iterdir()) == [".lock", ".mp4"]
+        assert all(file.name.startswith(".") for file in path.parent.iterdir())
     assert [file.name for file in path.parent.iterdir()] == ["a.mp4"]
 
 
@@ -256,7 +257,7 @@ def test_the_caller_waits_when_the_encoder_is_slow(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", width=320, height=320, fps=30, sound=None) as writer:
         for frame in _noise(30, 320):
             writer.write(frame)
-            sizes.append(writer._queue.qsize())
+            sizes.append(len(writer._queued))
     assert max(sizes) <= 4
 
 

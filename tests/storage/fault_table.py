@@ -24,6 +24,8 @@ from mdth.storage.store import Store
 # As the real ones, but shorter: attempts and outcomes do not depend on how long a pause is.
 QUICK = S3Settings(first_wait_s=0.01, part_bytes=5 << 20)
 IMPATIENT = replace(QUICK, read_timeout_s=0.3, least_upload_bps=1e9)
+# Where a request that is answered has to come through, in one of its five tries.
+WAITING = replace(IMPATIENT, read_timeout_s=1.0)
 STALL_S = 30.0
 HEAD = """| fault | once | for good | requests | at most | the error ends with |
 |---|---|---|---|---|---|"""
@@ -44,10 +46,11 @@ class Case:
     operations: tuple[str, ...] = ALL
     stalls: bool = False
 
-    @property
-    def settings(self) -> S3Settings:
-        """What to open the store with."""
-        return IMPATIENT if self.stalls else QUICK
+    def settings(self, operation: str, *, for_good: bool) -> S3Settings:
+        """What to open the store with; parts beside the broken one are answered in any case."""
+        if not self.stalls:
+            return QUICK
+        return IMPATIENT if for_good and operation != PART else WAITING
 
 
 CASES = [
@@ -125,19 +128,22 @@ def broken(proxy: FaultProxy, case: Case, operation: str, times: int) -> Iterato
         proxy.rules.clear()
 
 
-def measure(case: Case, operation: str, proxy: FaultProxy, folder: Path, store: Store) -> Outcome:
+def measure(case: Case, operation: str, proxy: FaultProxy, folder: Path, url: str) -> Outcome:
     """What the fault does to an operation, once and for good."""
-    call = operations(store, folder)[operation]
-    store.upload(folder / "a.bin", "raw/t/a.bin")
+    once, for_good = (
+        operations(Store(url, settings=case.settings(operation, for_good=way)), folder)[operation]
+        for way in (False, True)
+    )
+    Store(url, settings=QUICK).upload(folder / "a.bin", "raw/t/a.bin")
     survives = True
     with broken(proxy, case, operation, 1):
         try:
-            call()
+            once()
         except StorageError:
             survives = False
     with broken(proxy, case, operation, ALWAYS):
         try:
-            call()
+            for_good()
         except StorageError as error:
             return Outcome(survives, proxy.count(*REQUESTS[operation]), str(error))
     return Outcome(survives, proxy.count(*REQUESTS[operation]), "")

@@ -5,7 +5,6 @@ from fault_proxy import FaultProxy
 from fault_table import CASES, GET, HEAD, STALL_S, Case, measure, put_sources, row
 
 from mdth.storage.settings import S3Settings
-from mdth.storage.store import Store
 
 DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 
@@ -20,7 +19,7 @@ def check(case: Case, operation: str, proxied: tuple[FaultProxy, str], folder: P
     proxy, url = proxied
     put_sources(folder)
     proxy.stall_s = STALL_S
-    outcome = measure(case, operation, proxy, folder, Store(url, settings=case.settings))
+    outcome = measure(case, operation, proxy, folder, url)
     assert row(case, outcome, S3Settings()) in documented()
     assert not list(folder.glob(".*"))
 

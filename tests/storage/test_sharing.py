@@ -13,7 +13,7 @@ from mdth.storage.choice import choose
 from mdth.storage.store import Store
 from s3_servers import rclone_server
 
-HANG_S = 120
+HANG_S = 600
 POOL = 10  # connections to a server, at most
 TWINS = 200
 MANY = 5_000

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from fault_proxy import CUT, RESET, FaultProxy, Refusal
 
-from mdth.config import config
 from mdth.storage.store import Store
 from s3_servers import KEY, SECRET
 
@@ -27,7 +26,6 @@ def s3_twin(
     store.upload(short_path, "raw/ada/audio/speech.wav")
     proxy.clear()
     monkeypatch.setenv("MDTH_STORE", url)
-    config.cache_clear()
     return proxy
 
 

@@ -31,7 +31,6 @@ from PIL import Image
 
 from mdth import engines, pipeline, record
 from mdth.artefacts import Motion, Portrait
-from mdth.config import config
 from mdth.embedded import engine as embedded
 from mdth.engine import PREPARE, SPEAK, Engine, Source
 from mdth.face.topology import UPPER_FACE
@@ -220,7 +219,6 @@ def run(order: dict[str, Any], moments: Path) -> None:
     """In the child: do the tasks."""
     os.environ["MDTH_STORE"], os.environ["MDTH_HOME"] = order["store"], order["home"]
     os.environ.update(order.get("environment", {}))
-    config.cache_clear()
     if order.get("sabotage"):
         SABOTAGE[order["sabotage"]]()
     if order.get("part_bytes"):

@@ -17,7 +17,6 @@ from small_files import small_sound
 from task_runs import Runs, task_process
 
 from mdth import cli, pipeline, record
-from mdth.config import config
 from mdth.embedded import engine as embedded
 from mdth.engine import SPEAK
 from mdth.errors import ArtefactError
@@ -48,9 +47,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(assets, "_problem", lambda asset: "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
-    config.cache_clear()
-    yield done
-    config.cache_clear()
+    return done
 
 
 def both(**force: bool) -> None:

@@ -62,7 +62,6 @@ class Actor:
         # What is said here goes into Ray's log of this actor, and with -v on to the driver.
         logging.getLogger("mdth").addHandler(logging.StreamHandler())
         os.environ.update(environment)
-        config.cache_clear()
 
     def problem(self) -> str:
         """Why this node cannot take part, empty if it can."""

@@ -7,16 +7,17 @@ import argparse
 import contextlib
 import errno
 import io
+import logging
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import NamedTuple
 
 from mdth.cli.arguments import count, parser
 from mdth.errors import MdthError
-from mdth.log.console import JSON, TEXT, Progress, as_json, logging_to, one_line, quiet_libraries
-from mdth.log.redact import redacted
+from mdth.log.console import JSON, TEXT, Progress, logging_to, one_line, quiet_libraries
+
+log = logging.getLogger("mdth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         if stop.code:
             last = said.getvalue().strip().splitlines()[-1]
-            print(as_json("error", last, error="Usage", exit=stop.code), file=sys.stderr)
+            with logging_to(sys.stderr, verbose=False, kind=JSON):
+                log.error(last, extra={"error": "Usage", "exit": stop.code})
         raise
     return _run(parsed)
 
@@ -58,45 +60,33 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A path may be no text; what reads our stdout gets its bytes as they are.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        # A path may be no text, or none in the system's; what reads stdout gets it as it is.
+        encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+        sys.stdout.reconfigure(encoding=encoding, errors=errors)
     with quiet_libraries() as stderr, logging_to(stderr, verbose=parsed.verbose, kind=parsed.log):
         before = signal.signal(signal.SIGTERM, _stop)
         progress = Progress(stderr, visible=parsed.log == TEXT)
-        ended = Ended(0)
         try:
             parsed.command(parsed, progress)
-        except MdthError as error:
-            ended = Ended(1, type(error).__name__, str(error))
-        except OSError as error:
-            ended = Ended(1, type(error).__name__, _in_words(error))
-        except MemoryError:
-            ended = Ended(1, "MemoryError", "not enough memory; end other programs, or use less")
-        except KeyboardInterrupt:
-            ended = Ended(130, "Stopped", "stopped")
-        except _Terminated:
-            ended = Ended(143, "Stopped", "stopped")
+        except (MdthError, OSError, MemoryError, KeyboardInterrupt, _Terminated) as error:
+            progress.clear()
+            code, name, words = _ending(error)
+            log.error("%s", one_line(words), extra={"error": name, "exit": code})
+            return code
         finally:
             progress.clear()
             signal.signal(signal.SIGTERM, before)
-        if ended.code:
-            print(ended.line(parsed.log), file=stderr)
-    return ended.code
+    return 0
 
 
-class Ended(NamedTuple):
-    """How a command ended: its exit code and, unless that is 0, the last words."""
-
-    code: int
-    error: str = ""
-    words: str = ""
-
-    def line(self, kind: str) -> str:
-        """The last words as one line of text or JSON."""
-        words = redacted(one_line(self.words))
-        if kind == JSON:
-            return as_json("error", words, error=self.error, exit=self.code)
-        return f"mdth: {'error: ' if self.code == 1 else ''}{words}"
+def _ending(error: BaseException) -> tuple[int, str, str]:
+    """What a command that did not get through ends with: exit code, name, last words."""
+    if isinstance(error, KeyboardInterrupt | _Terminated):
+        return 130 if isinstance(error, KeyboardInterrupt) else 143, "Stopped", "stopped"
+    words = _in_words(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, MemoryError):
+        words = "not enough memory; end other programs, or use less"
+    return 1, type(error).__name__, words
 
 
 class _Terminated(BaseException):

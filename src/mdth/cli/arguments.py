@@ -26,7 +26,6 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
     )
     table = root.add_subparsers(metavar="COMMAND", required=True)
-
     _add_videos(table)
     _add_twins(table)
     _add_upkeep(table)
@@ -45,12 +44,8 @@ def _add_videos(table: Any) -> None:
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
-    mesh.add_argument(
-        *("-o", "--output"),
-        type=Path,
-        required=True,
-        help="anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them",
-    )
+    words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"
+    mesh.add_argument("-o", "--output", type=Path, required=True, help=words)
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
     _add(mesh, "fps", "engine_mesh", "mouth")
 
@@ -61,15 +56,11 @@ def _add_twins(table: Any) -> None:
         table, "preprocess", commands.preprocess, "a twin's raw files -> prepared"
     )
     _add_twin(preprocess)
-    _add(preprocess, "portrait", "engine")
+    _add(preprocess, *batch.OPTIONS_OF["preprocess"])
     inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
     _add_twin(inference)
-    _add(inference, "motion", "video", "engine")
+    _add(inference, *batch.OPTIONS_OF["inference"])
     many = _command(table, "batch", batch.batch, "a task for many twins -> a table of results")
-    alone = {"preprocess": preprocess, "inference": inference}
-    many.set_defaults(
-        options_of={name: vars(one.parse_args(["any"])) for name, one in alone.items()}
-    )
     _add_batch_options(many)
     _add(many, "portrait", "motion", "video", "engine")
     sample = _command(
@@ -110,42 +101,20 @@ def _add_twin(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_batch_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--twins",
-        required=True,
-        metavar="FILE|PREFIX",
-        help="an id a line (- for stdin), else what the ids in the store's raw/ begin with, '' all",
-    )
-    parser.add_argument("--task", required=True, choices=batch.TASKS)
-    parser.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="processes, 0.4 GB each (default: 1; on a cluster one per GPU, else per CPU)",
-    )
-    parser.add_argument(
-        "--cluster",
-        metavar="WHERE",
-        help="Ray's: local starts one here, auto finds the running one, or its address",
-    )
-    parser.add_argument("--force", action="store_true", help="repeat what is finished too")
-    parser.add_argument(
-        "--retries",
-        type=count,
-        default=2,
-        metavar="N",
-        help=f"of a twin, when the store fails or its worker dies {NOW}",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=7200,
-        metavar="S",
-        help=f"a twin that takes longer fails; 0 for no limit {NOW}",
-    )
-    parser.add_argument(
-        "--results", type=Path, metavar="FILE", help="the table as .csv or .jsonl, row by row"
-    )
+    add = parser.add_argument
+    words = "an id a line (- for stdin), else what the ids in the store's raw/ begin with, '' all"
+    add("--twins", required=True, metavar="FILE|PREFIX", help=words)
+    add("--task", required=True, choices=batch.TASKS)
+    words = "processes, 0.4 GB each (default: 1; on a cluster one per GPU, else per CPU)"
+    add("--workers", type=positive, metavar="N", help=words)
+    words = "Ray's: local starts one here, auto finds the running one, or its address"
+    add("--cluster", metavar="WHERE", help=words)
+    add("--force", action="store_true", help="repeat what is finished too")
+    words = f"of a twin, when the store fails or its worker dies {NOW}"
+    add("--retries", type=count, default=2, metavar="N", help=words)
+    words = f"a twin that takes longer fails; 0 for no limit {NOW}"
+    add("--timeout", type=seconds, default=7200, metavar="S", help=words)
+    add("--results", type=Path, metavar="FILE", help="the table as .csv or .jsonl, row by row")
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -176,29 +145,19 @@ def _add_option(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
     )
 
 
-def count(text: str) -> int:
-    """A number of things, 0 or more. Raises ValueError."""
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+def _at_least(least: float, kind: type, name: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        number = kind(text)
+        if not least <= number < float("inf"):
+            raise ValueError
+        return number
+
+    read.__name__ = name  # which argparse tells
+    return read
 
 
-def positive(text: str) -> int:
-    """A number of things, 1 or more. Raises ValueError."""
-    number = count(text)
-    if number == 0:
-        raise ValueError
-    return number
-
-
-def seconds(text: str) -> float:
-    """A time, 0 or more. Raises ValueError."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise ValueError
-    return number
-
-
+count = _at_least(0, int, "count")
+positive = _at_least(1, int, "positive")
+seconds = _at_least(0, float, "seconds")
 # How many there are cannot be negative, whatever is done with them: wrong usage.
 READERS: dict[str, Callable[[str], Any]] = {"n_gpus": count}

@@ -6,20 +6,28 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from mdth.errors import InputError, MdthError
-from mdth.log.console import TEXT, Progress, as_json, one_line
-from mdth.options import TABLE, Options
+from mdth.log.console import Progress, minutes
+from mdth.options import GROUPS, TABLE, Options
 
 if TYPE_CHECKING:
     from mdth.batch.job import Result
 
+# How far it is is said with and without -v.
+log = logging.getLogger("mdth.batch")
+log.setLevel(logging.INFO)
+
 TASKS = {
     "preprocess": "mdth.twins.tasks:preprocess",
     "inference": "mdth.twins.tasks:inference",
+}
+# The groups of the table that each takes.
+OPTIONS_OF = {
+    "preprocess": ("portrait", "engine"),
+    "inference": ("motion", "video", "engine"),
 }
 # Into a file or a log, a line at most so often.
 REPORT_EVERY_S = 10.0
@@ -37,11 +45,13 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(table.ResultsFile(parsed.results)) if parsed.results else None
-        tally = Tally(len(twins), sys.stderr, text=parsed.log == TEXT)
+        tally = Tally(len(twins), progress)
         # Also what is finished when Ctrl-C ends the batch is told.
         stack.callback(lambda: print(table.text(results)) if results else None)
-        stack.callback(tally.clear)
-        stack.enter_context(_others_silent(verbose=parsed.verbose))
+        stack.callback(progress.clear)
+        # Libraries print into what would be the table: Ray tells of dead workers on stdout.
+        nowhere = stack.enter_context(Path(os.devnull).open("w"))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr if parsed.verbose else nowhere))
         running = run(
             twins,
             job,
@@ -66,7 +76,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
-    known = parsed.options_of[parsed.task]
+    known = {option.name for group in OPTIONS_OF[parsed.task] for option in GROUPS[group][1]}
     for name, entry in TABLE.items():
         if name not in known and getattr(parsed, name) != entry.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
@@ -75,29 +85,15 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     return {**own, "force": parsed.force}
 
 
-@contextlib.contextmanager
-def _others_silent(*, verbose: bool) -> Iterator[None]:
-    """Keep what libraries print out of the table: Ray tells of dead workers on stdout."""
-    if verbose:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    else:
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
-
-
 class Tally:
     """How many of `total` twins ended, how many failed, and about how long the rest takes.
 
-    One line that is drawn again on a terminal, else a line now and then; each failure at once.
-    text: lines for people, else JSON for programs.
+    In the progress's line on a terminal, else in the log now and then; each failure at once.
     """
 
-    def __init__(self, total: int, stream: TextIO, *, text: bool = True) -> None:
+    def __init__(self, total: int, progress: Progress) -> None:
         self._total = total
-        self._stream = stream
-        self._text = text
-        self._drawn = text and stream.isatty()
+        self._progress = progress
         self._begun = self._told = time.monotonic()
         self._ended = self._failed = self._worked = 0
 
@@ -107,15 +103,15 @@ class Tally:
         self._worked += result.state != "skipped"
         if result.state == "failed":
             self._failed += 1
-            self.clear()
-            self._say("error", f"{result.twin} failed: {result.error}", twin=result.twin)
+            self._progress.clear()
+            log.error("%s failed: %s", result.twin, result.error, extra={"twin": result.twin})
+        self._progress.draw(self.line())
         now = time.monotonic()
-        if self._drawn:
-            self._stream.write(f"\r{self.line()}\x1b[K")
-        elif now - self._told >= REPORT_EVERY_S or self._ended == self._total:
+        if self._progress.visible:
+            return
+        if now - self._told >= REPORT_EVERY_S or self._ended == self._total:
             self._told = now
-            self._say("info", self.line())
-        self._stream.flush()
+            log.info("%s", self.line())
 
     def line(self) -> str:
         """For example `12 of 50 twins, 1 failed, about 3:20 left`."""
@@ -123,16 +119,5 @@ class Tally:
         left = self._total - self._ended
         if self._worked and left:
             left_s = left * (time.monotonic() - self._begun) / self._worked
-            minutes, seconds = divmod(round(left_s), 60)
-            words.append(f"about {minutes}:{seconds:02d} left")
+            words.append(f"about {minutes(left_s)} left")
         return ", ".join(words)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._drawn:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-
-    def _say(self, level: str, words: str, *, twin: str | None = None) -> None:
-        line = f"mdth: {one_line(words)}" if self._text else as_json(level, words, twin=twin)
-        self._stream.write(f"{line}\n")

@@ -1,9 +1,8 @@
 """One call for each command. Nothing heavy is imported before a command runs."""
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,6 +20,7 @@ STDOUT = "-"
 def talk(parsed: argparse.Namespace, progress: Progress) -> None:
     """Files -> talking video."""
     from mdth import pipeline
+    from mdth.files.write import replacing
     from mdth.media.image import is_picture
 
     portrait, speech = parsed.portrait, parsed.speech
@@ -41,25 +41,17 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
         if sys.stdout.isatty():
             raise InputError("raw frames are not for a terminal; send them on: mdth talk ... | ...")
         make(sys.stdout.buffer)
-    elif parsed.raw:
-        with _raw_file(Path(parsed.output)) as file:
-            make(file)
-    else:
-        make(Path(parsed.output))
-        print(parsed.output)
-
-
-@contextlib.contextmanager
-def _raw_file(path: Path) -> Iterator[BinaryIO]:
-    """A pipe that is there, or a file that gets its name when it is complete."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as pipe:
-            yield pipe
         return
-    from mdth.files.write import replacing
-
-    with replacing(path) as part, part.open("wb") as file:
-        yield file
+    target = Path(parsed.output)
+    if not parsed.raw:
+        make(target)
+        print(target)
+    elif target.exists() and not target.is_file():
+        with target.open("wb") as pipe:
+            make(pipe)
+    else:
+        with replacing(target) as part, part.open("wb") as file:
+            make(file)
 
 
 def mesh(parsed: argparse.Namespace, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """Speech -> the 51 landmarks of a FaceFormer of BIWI: its 23,370 vertices have no FLAME.
 
 Which vertices are landmarks is not published with the network, so the owner says it: 51 numbers
-from 0 in `biwi_landmarks.txt`, see `docs/faceformer.md`.
+from 0 in `biwi_landmarks.txt`, see `docs/seed_engine.md`.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from mdth.errors import CheckpointError
 from mdth.faceformer.files import biwi_files
 from mdth.faceformer.flame_speech import FlameSpeech, MarkedHead
 from mdth.faceformer.predictor import FaceFormer
-from mdth.files import pickle
+from mdth.files import pickle as model_pickle
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -39,7 +39,7 @@ def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
 
 def read_template(path: Path) -> FloatArray:
     """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
-    found = pickle.load(path)
+    found = model_pickle.load(path)
     if not isinstance(found, dict) or SUBJECT_NAME not in found:
         raise CheckpointError(f"{path}: no template of {SUBJECT_NAME} in it")
     try:

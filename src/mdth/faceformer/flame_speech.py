@@ -2,8 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple, Self
@@ -92,13 +91,6 @@ class FlameSpeech:
     def open(self, fps: float) -> "SpokenLandmarks":
         """One sound's landmarks, `fps` a second."""
         return SpokenLandmarks(self, fps)
-
-    def landmarks(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
-        """`open`, then all of a sound in blocks."""
-        with closing(self.open(fps)) as spoken:
-            for block in blocks:
-                yield from spoken.feed(block)
-            yield from spoken.finish()
 
 
 class SpokenLandmarks:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mdth.files.bounded import BoundedFile
+from mdth.files.reading import BoundedFile
 
 Array = npt.NDArray[Any]
 
@@ -33,19 +33,38 @@ _NUMBERS = re.compile(r"[<>=|]?([fiu][1248]|b1|U\d{1,3})")
 class Wanted(NamedTuple):
     """What an array has to be.
 
-    shape: None for any length, None as a whole for any shape. kinds: of numbers, as numpy's
-    `dtype.kind`. Floating numbers must be finite and at most `most` in size.
+    shape: None for any length; what begins with None has an entry for each frame. kinds: of
+    numbers, as numpy's `dtype.kind`. Floating numbers must be finite, at most `most` in size and
+    not below `least`.
     """
 
-    shape: tuple[int | None, ...] | None
+    shape: tuple[int | None, ...]
     kinds: str = "f"
     most: float = 1e6
+    least: float = -math.inf
 
 
 def read_npz(path: Path, wanted: Mapping[str, Wanted]) -> dict[str, Array]:
-    """The wanted arrays of an npz. Raises what `DAMAGE` lists."""
+    """The wanted arrays of an npz, all of as many frames, at least one.
+
+    Raises what `DAMAGE` lists.
+    """
     with zipfile.ZipFile(path) as archive:
-        return {name: _read_member(archive, name, want) for name, want in wanted.items()}
+        found = {name: _read_member(archive, name, want) for name, want in wanted.items()}
+    lengths = {len(found[name]) for name, want in wanted.items() if want.shape[:1] == (None,)}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
+    return found
+
+
+def write_npz(path: Path, tracks: Mapping[str, Array], **exact: Array | np.floating[Any]) -> None:
+    """An npz in a folder that is made; of the tracks floating numbers become float32."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    single = {
+        name: track.astype(np.float32) if track.dtype.kind == "f" else track
+        for name, track in tracks.items()
+    }
+    np.savez_compressed(path, allow_pickle=False, **exact, **single)
 
 
 def map_samples(path: Path) -> npt.NDArray[np.float32]:
@@ -71,7 +90,8 @@ def _read_member(archive: zipfile.ZipFile, name: str, want: Wanted) -> Array:
 def _read(file: IO[bytes], name: str, want: Wanted) -> Array:
     dtype, shape, fortran = _header(file)
     count = math.prod(shape)
-    if dtype.kind not in want.kinds or not _fits(shape, want.shape):
+    fits = len(shape) == len(want.shape) and all(map(_fits, shape, want.shape))
+    if dtype.kind not in want.kinds or not fits:
         raise ValueError(f"{name} is {dtype} {shape}")
     if count * dtype.itemsize > MOST_BYTES:
         raise ValueError(f"{name} is {dtype} {shape}, too large")
@@ -79,8 +99,8 @@ def _read(file: IO[bytes], name: str, want: Wanted) -> Array:
     if len(content) != count * dtype.itemsize:
         raise ValueError(f"{name} is cut off")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
-    if dtype.kind == "f" and not (np.abs(array) <= want.most).all():
-        raise ValueError(f"{name} has numbers beyond {want.most:g} or none at all")
+    if dtype.kind == "f" and not ((array >= want.least) & (np.abs(array) <= want.most)).all():
+        raise ValueError(f"{name} has numbers beyond {want.most:g}, too small or none at all")
     return array
 
 
@@ -99,9 +119,5 @@ def _header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     return dtype, shape, fortran
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...] | None) -> bool:
-    if wanted is None:
-        return True
-    return len(shape) == len(wanted) and all(
-        want in (None, length) for length, want in zip(shape, wanted, strict=True)
-    )
+def _fits(length: int, wanted: int | None) -> bool:
+    return wanted in (None, length)

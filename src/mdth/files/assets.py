@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
+from mdth.files.reading import known_sha256
 from mdth.files.write import replacing
 
 log = logging.getLogger("mdth")
@@ -108,21 +109,12 @@ def _named(names: Iterable[str] | None) -> list[Asset]:
 def _problem(asset: Asset) -> str:
     """What is wrong with the file in place, empty if nothing is."""
     try:
-        found = asset.file.stat()
-        mark = found.st_size, found.st_mtime_ns, found.st_ino
-        mismatch = _mismatch(asset, _digest(asset.file.absolute(), mark))
+        mismatch = _mismatch(asset, known_sha256(asset.file))
     except FileNotFoundError:
         mismatch = "missing"
     except OSError as error:
         mismatch = f"cannot be read ({error.strerror})"
     return mismatch and f"{asset.file}: {mismatch}"
-
-
-@cache
-def _digest(file: Path, _mark: tuple[int, ...]) -> str:
-    """SHA-256 of a file; one whose mark stays is read once per process."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _mismatch(asset: Asset, digest: str) -> str:

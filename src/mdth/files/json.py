@@ -1,6 +1,5 @@
-"""JSON files that appear complete or not at all, and the hash that vouches for a file."""
+"""JSON files that appear complete or not at all."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,9 +43,3 @@ def as_json(content: Mapping[str, Any]) -> bytes:
         return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # a file's name on the disk may be no text at all
         return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from mdth.errors import CheckpointError
 if TYPE_CHECKING:
     import onnxruntime
 
+# onnxruntime tells its makers that it is used, and leaves a file among the temporary ones for that.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 

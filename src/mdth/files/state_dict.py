@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mdth.errors import CheckpointError
-from mdth.files.bounded import BoundedFile
+from mdth.files.reading import BoundedFile
 
 SHOWN = 3
 MOST_REPEATED = 200_000_000  # numbers that a file may stand for without holding them

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mdth.errors import CheckpointError
-from mdth.files import pickle
+from mdth.files import pickle as model_pickle
 from mdth.flame.model import Embedding, Flame, FloatArray
 
 LANDMARK_COUNT = 51
@@ -55,7 +55,7 @@ def read_embedding(path: Path) -> Embedding:
 
 def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
     """Pose [15] and translation [3] m of the seed's `params.npy`. Raises CheckpointError."""
-    found = pickle.load(path)
+    found = model_pickle.load(path)
     try:
         pose = np.asarray(found["pose"], np.float64).ravel()
         translation = np.asarray(found["trans"], np.float64).ravel()
@@ -68,7 +68,7 @@ def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
 
 def _arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """The arrays of a pickle under our names."""
-    found = pickle.load(path)
+    found = model_pickle.load(path)
     held = found if isinstance(found, dict) else {}
     missing = [name for name in names.values() if name not in held]
     if missing:

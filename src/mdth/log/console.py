@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
-from mdth.log.redact import Redacting, redacted
+from mdth.log.redact import Redacting
 from mdth.log.stages import current_twin
 
 BAR_AFTER_S = 2.0
@@ -22,11 +22,14 @@ LOG_KINDS = (TEXT, JSON)
 
 
 class Progress:
-    """A bar with frames per second and time left, on a terminal and after 2 s of work only."""
+    """How far the work is, in a line that is drawn again and again, on a terminal only.
+
+    Called with frames it is a bar with frames per second and time left, after 2 s of work.
+    """
 
     def __init__(self, stream: TextIO, *, visible: bool = True) -> None:
         self._stream = stream
-        self._visible = visible and stream.isatty()
+        self.visible = visible and stream.isatty()
         self._start: float | None = None
         self._drawn = 0.0
         self._done = 0
@@ -37,15 +40,18 @@ class Progress:
         if self._start is None or done < self._done:
             self._start = now
         self._done = done
-        spent = now - self._start
-        if not self._visible or spent < BAR_AFTER_S or now - self._drawn < REDRAW_S:
-            return
-        self._drawn = now
-        self._stream.write(f"\r{progress_line(done, total, spent)}\x1b[K")
-        self._stream.flush()
+        if now - self._start >= BAR_AFTER_S and now - self._drawn >= REDRAW_S:
+            self.draw(progress_line(done, total, now - self._start))
+
+    def draw(self, line: str) -> None:
+        """Show this line in the place of the last one."""
+        if self.visible:
+            self._drawn = time.monotonic()
+            self._stream.write(f"\r{line}\x1b[K")
+            self._stream.flush()
 
     def clear(self) -> None:
-        """Take the bar away."""
+        """Take the line away."""
         if self._drawn:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
@@ -57,46 +63,39 @@ def progress_line(done: int, total: int | None, spent_s: float) -> str:
     if not total:
         return f"{done} frames, {rate:.0f} frames/s"
     share = min(1.0, done / total)
-    full = round(share * BAR_WIDTH)
+    bar = ("#" * round(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
     left_s = max(0.0, (total - done) / rate) if rate else 0.0
-    bar = "#" * full + "." * (BAR_WIDTH - full)
-    minutes, seconds = divmod(round(left_s), 60)
-    return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes}:{seconds:02d} left"
+    return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes(left_s)} left"
+
+
+def minutes(seconds: float) -> str:
+    """A time as 3:20."""
+    return "{}:{:02d}".format(*divmod(round(seconds), 60))
 
 
 class _Words(logging.Formatter):
     """`mdth: what happened`, on one line whatever is in the names of files."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return f"mdth: {one_line(record.getMessage())}"
+        """The line; the last one of a command that failed says so."""
+        failed = getattr(record, "exit", 0) == 1
+        return f"mdth: {'error: ' * failed}{one_line(record.getMessage())}"
 
 
 class _Objects(logging.Formatter):
-    """A JSON object: time, level and message; of a stage also stage, twin, seconds and bytes."""
+    """A JSON object: time, level, twin and message; of a stage and an end their `_FIELDS`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        return as_json(
-            record.levelname.lower(),
-            redacted(record.getMessage()),
-            created_s=record.created,
-            **{name: getattr(record, name) for name in _FIELDS if hasattr(record, name)},
-        )
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": moment, "level": record.levelname.lower()}
+        line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
+        if twin := getattr(record, "twin", None) or current_twin():
+            line["twin"] = twin
+        return json.dumps({**line, "message": record.getMessage()}, default=str)
 
 
-_FIELDS = ("stage", "twin", "seconds", "bytes")
-
-
-def as_json(level: str, message: str, *, created_s: float | None = None, **more: object) -> str:
-    """One line for programs; created_s: when, in seconds since 1970, now unless given."""
-    moment = datetime.fromtimestamp(time.time() if created_s is None else created_s, UTC)
-    told = {"time": moment.isoformat(timespec="milliseconds"), "level": level, **more}
-    if told.get("twin") is None:
-        told["twin"] = current_twin()
-    if told["twin"] is None:
-        del told["twin"]
-    return json.dumps({**told, "message": message}, default=str)
+_FIELDS = ("stage", "seconds", "bytes", "error", "exit")
 
 
 def one_line(text: str) -> str:
@@ -145,7 +144,8 @@ def quiet_libraries() -> Iterator[TextIO]:
     except OSError:
         yield sys.stderr
         return
-    ours = os.fdopen(kept, "w", buffering=1, errors="backslashreplace")
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    ours = os.fdopen(kept, "w", 1, encoding=encoding, errors="backslashreplace")
     before, sys.stderr = sys.stderr, ours
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, STDERR)

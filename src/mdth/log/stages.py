@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
 from pathlib import Path
@@ -68,14 +68,20 @@ _inside: ContextVar[list[float] | None] = ContextVar("inside", default=None)
 
 
 @contextmanager
+def _set(variable: ContextVar[Made], value: Made) -> Iterator[Made]:
+    before = variable.set(value)
+    try:
+        yield value
+    finally:
+        variable.reset(before)
+
+
+@contextmanager
 def job() -> Iterator[Stopwatch]:
     """A stopwatch for all that runs inside the `with`."""
     watch = Stopwatch()
-    before = _stopwatch.set(watch)
-    try:
+    with _set(_stopwatch, watch):
         yield watch
-    finally:
-        _stopwatch.reset(before)
 
 
 def in_thread(function: Callable[..., Made]) -> Callable[..., Made]:
@@ -85,14 +91,9 @@ def in_thread(function: Callable[..., Made]) -> Callable[..., Made]:
     return partial(context.run, function)
 
 
-@contextmanager
-def about(twin: str) -> Iterator[None]:
+def about(twin: str) -> AbstractContextManager[str | None]:
     """Every stage inside the `with` is this twin's."""
-    before = _twin.set(twin)
-    try:
-        yield
-    finally:
-        _twin.reset(before)
+    return _set(_twin, twin)
 
 
 def current_twin() -> str | None:
@@ -108,13 +109,12 @@ def spent(name: str) -> Iterator[None]:
         yield
         return
     outer, inner = _inside.get(), [0.0]
-    before = _inside.set(inner)
     start = time.perf_counter()
     try:
-        yield
+        with _set(_inside, inner):
+            yield
     finally:
         whole = time.perf_counter() - start
-        _inside.reset(before)
         watch.add(name, whole - inner[0])
         if outer is not None:
             outer[0] += whole
@@ -135,12 +135,9 @@ def each(name: str, items: Iterator[Item]) -> Iterator[Item]:
 def stage(name: str) -> Iterator[Moved]:
     """Tell the stage when the `with` ends well; an error is told by who meets it."""
     moved = Moved()
-    before = _open.set((*_open.get(), moved))
     start = time.perf_counter()
-    try:
+    with _set(_open, (*_open.get(), moved)):
         yield moved
-    finally:
-        _open.reset(before)
     tell(name, seconds=time.perf_counter() - start, moved=moved.bytes)
 
 

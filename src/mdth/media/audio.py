@@ -3,8 +3,8 @@
 Sample 0 is presentation time 0: encoder delay is dropped, a late start is filled with silence.
 """
 
-import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, groupby
@@ -15,22 +15,12 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import UnreadableMedia
-from mdth.media.container import check_codec, open_media, reason, start_time
+from mdth.media.container import Track, open_track
 from mdth.media.kinds import SOUND_CODECS
-from mdth.media.limits import (
-    HIGHEST_RATE_HZ,
-    LOWEST_RATE_HZ,
-    MOST_CHANNELS,
-    MOST_DAMAGED_PACKETS,
-    THREADS,
-    Growth,
-)
-
-log = logging.getLogger("mdth")
+from mdth.media.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, check_unfolded
 
 BLOCK_S = 0.5
 # Time stamps jitter by less than this in sound files; more is a real hole or overlap.
@@ -59,15 +49,10 @@ class SoundInfo:
 
 def probe_sound(path: Path) -> SoundInfo:
     """What the file says about its first sound stream. Raises MissingInput, UnreadableMedia."""
-    with open_media(path) as container:
-        stream = _sound_stream(container, path)
-        return SoundInfo(
-            _declared_s(container, stream),
-            stream.rate,
-            stream.channels,
-            stream.codec_context.name,
-            stream.layout.name,
-        )
+    with _open_sound(path) as track:
+        stream = track.stream
+        codec, layout = stream.codec_context.name, stream.layout.name
+        return SoundInfo(track.declared_s, stream.rate, stream.channels, codec, layout)
 
 
 def read_blocks(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Iterator[FloatArray]:
@@ -89,30 +74,21 @@ def decode_blocks(
 
     Raises MissingInput, UnreadableMedia.
     """
-    with open_media(path) as container:
-        stream = _sound_stream(container, path)
-        rate_hz = rate_hz or stream.rate
-        damaged: list[str] = []
-        frames = _placed(container, stream, path, damaged)
+    with _open_sound(path) as track:
+        rate_hz = rate_hz or cast(int, track.stream.rate)
         count = 0
-        for block in _regroup(_converted(frames, rate_hz, layout), round(BLOCK_S * rate_hz)):
+        for block in _converted(_placed(track), rate_hz, layout):
             count += block.shape[1]
             yield block
-        if not count:
-            why = f" ({damaged[0]})" if damaged else ""
-            raise UnreadableMedia(f"{path}: no sound could be decoded{why}")
-        if warn:
-            _warn(path, count / rate_hz, _declared_s(container, stream), len(damaged))
+        if warn or not count:
+            track.judge(count / rate_hz, "sound", missing_s=MISSING_S)
 
 
-def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
-    if not container.streams.audio:
-        raise UnreadableMedia(f"{path}: there is no sound in it")
-    stream = container.streams.audio[0]
-    check_codec(stream, SOUND_CODECS, path)
-    _check_sane(stream.rate, stream.channels, path)
-    stream.codec_context.thread_count = THREADS
-    return stream
+@contextmanager
+def _open_sound(path: Path) -> Iterator[Track]:
+    with open_track(path, "audio", SOUND_CODECS) as track:
+        _check_sane(track.stream.rate, track.stream.channels, path)
+        yield track
 
 
 def _check_sane(rate_hz: int, channels: int, path: Path) -> None:
@@ -122,86 +98,40 @@ def _check_sane(rate_hz: int, channels: int, path: Path) -> None:
         )
 
 
-def _declared_s(container: InputContainer, stream: AudioStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else None
-
-
-def _placed(
-    container: InputContainer, stream: AudioStream, path: Path, damaged: list[str]
-) -> Iterator[AudioFrame]:
+def _placed(track: Track) -> Iterator[AudioFrame]:
     """Decoded frames with their presentation times in samples of their own rate."""
-    growth = Growth(path, path.stat().st_size)
-    zero = start_time(container)
+    size = track.path.stat().st_size
+    values, length_s = 0, Fraction(0)  # of what was given and the silence in its holes
     clock = Fraction(0)  # where the next frame follows, seconds
     kind: tuple[str, str, int] | None = None
-    for decoded in _decoded(container, stream, damaged):
-        _check_sane(decoded.sample_rate, decoded.layout.nb_channels, path)
+    for decoded in track.decode():
+        if not decoded.samples:
+            continue
+        _check_sane(decoded.sample_rate, decoded.layout.nb_channels, track.path)
         start = clock
         if decoded.pts is not None and decoded.time_base:
-            start = decoded.pts * decoded.time_base - zero
+            start = decoded.pts * decoded.time_base - track.start_s
         if start - clock > LONGEST_GAP_S:
             start = clock
-        frame = _shown(decoded, stream)
+        frame = _shown(decoded, track.stream)
         if frame is None or clock - start > LONGEST_GAP_S:
             continue
         rate_hz, late = frame.sample_rate, start - clock
         placed = kind != _kind(frame) or abs(late) > GAP_S  # else it follows at once
-        silent = round(max(late, Fraction(0)) * rate_hz) if placed else 0
-        growth.add(frame.samples + silent, channels=frame.layout.nb_channels, rate_hz=rate_hz)
+        count = frame.samples + (round(max(late, Fraction(0)) * rate_hz) if placed else 0)
+        values += count * frame.layout.nb_channels
+        length_s += Fraction(count, rate_hz)
+        check_unfolded(track.path, size, values=values, length_s=length_s)
         clock = (start if placed else clock) + Fraction(frame.samples, rate_hz)
-        frame.pts, frame.time_base, kind = (
-            round(start * rate_hz),
-            Fraction(1, rate_hz),
-            _kind(frame),
-        )
+        frame.pts, frame.time_base = round(start * rate_hz), Fraction(1, rate_hz)
+        kind = _kind(frame)
         yield frame
-
-
-def _decoded(
-    container: InputContainer, stream: AudioStream, damaged: list[str]
-) -> Iterator[AudioFrame]:
-    """Every frame that decodes; what does not is noted in `damaged`."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-            frames = packet.decode()
-        except StopIteration:
-            return
-        except av.error.EOFError:
-            return
-        except av.error.InvalidDataError as error:
-            damaged.append(reason(error))
-            if len(damaged) > MOST_DAMAGED_PACKETS:
-                return
-            continue
-        except (av.FFmpegError, OSError) as error:
-            damaged.append(reason(error))
-            return
-        for frame in frames:
-            if isinstance(frame, AudioFrame) and frame.samples:
-                yield frame
-
-
-def _warn(path: Path, decoded_s: float, declared_s: float | None, damaged: int) -> None:
-    """Say once how much is used, if it is less than there should be."""
-    if declared_s and declared_s - decoded_s > MISSING_S:
-        log.warning(
-            "%s: damaged or cut off; using the %.2f s of %.2f s that decode",
-            *(path, decoded_s, declared_s),
-        )
-    elif damaged:
-        log.warning(
-            "%s: damaged in %d places; using the %.2f s that decode", path, damaged, decoded_s
-        )
 
 
 def _converted(
     frames: Iterator[AudioFrame], rate_hz: int, layout: str | None
 ) -> Iterator[FloatArray]:
-    """Float32 pieces [C,n] at one rate and layout, end to end from time 0; holes are silent.
+    """Float32 blocks [C,n] at one rate and layout, end to end from time 0; holes are silent.
 
     They are interleaved in between because of `PYAV_PLANES`.
     """
@@ -219,6 +149,7 @@ def _converted(
             ),
             graph.add("aresample", f"{rate_hz}:{filled}"),
             graph.add("aformat", form),
+            graph.add("asetnsamples", f"{round(BLOCK_S * rate_hz)}:pad=0"),
             graph.add("abuffersink"),
         ).configure()
         for frame in chain(alike, [None]):
@@ -226,7 +157,7 @@ def _converted(
             for piece in _pulled(graph):
                 written += piece.samples
                 values = cast(FloatArray, piece.to_ndarray())
-                values = values.reshape(-1, piece.layout.nb_channels).T
+                values = np.ascontiguousarray(values.reshape(-1, piece.layout.nb_channels).T)
                 yield np.clip(np.nan_to_num(values, nan=0.0), -LOUDEST, LOUDEST)
 
 
@@ -260,21 +191,3 @@ def _shown(frame: AudioFrame, stream: AudioStream) -> AudioFrame | None:
     part = AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)
     part.sample_rate = frame.sample_rate
     return part
-
-
-def _regroup(pieces: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
-    """The same samples in blocks [C,size], the last one shorter."""
-    held: list[FloatArray] = []
-    count = 0
-    for piece in pieces:
-        held.append(piece)
-        count += piece.shape[1]
-        if count < size:
-            continue
-        joined = np.concatenate(held, axis=1)
-        whole = count - count % size
-        for start in range(0, whole, size):
-            yield np.ascontiguousarray(joined[:, start : start + size])
-        held, count = [joined[:, whole:].copy()], count - whole
-    if count:
-        yield np.ascontiguousarray(np.concatenate(held, axis=1))

@@ -8,11 +8,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.errors import UnreadableMedia
-from mdth.files.bounded import BoundedFile
+from mdth.files.reading import BoundedFile
 from mdth.media.container import check_file
 from mdth.media.limits import (
     LARGEST_PICTURE_BYTES,
@@ -31,15 +31,6 @@ STRIP_ROWS = 256
 # Where a JPEG's compressed values end: at any marker but a stuffed byte, a fill byte, a restart.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_image(path: Path, *, max_size: int = 1280) -> Frame:
@@ -79,11 +70,11 @@ def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
         raise UnreadableMedia(f"{path}: more than {MOST_JPEG_SCANS} scans; save the jpeg again")
     image.draft(None, (2 * max_size, 2 * max_size))  # JPEG decodes straight to a smaller size
     image.load()
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    orientation = image.getexif().get(_ORIENTATION, 1)
     profile = image.info.get("icc_profile")
     small = _reduced(image, max(1, max(image.size) // (2 * max_size)))
-    if turn is not None:
-        small = small.transpose(turn)
+    small.getexif()[_ORIENTATION] = orientation
+    ImageOps.exif_transpose(small, in_place=True)
     if profile and image.mode in ("RGB", "RGBA"):
         small = _to_srgb(small, profile, path)
     scale = min(1.0, max_size / max(small.size))

@@ -5,8 +5,6 @@ other files; devices and still pictures are no recordings; the rest is code that
 few have tested. What is not named here is refused before any of its code sees the file.
 """
 
-from functools import cache
-
 _SOUND_FORMATS = (
     "aac ac3 aiff amr ape asf au caf dsf dss dts dtshd eac3 flac iff loas mlp mp3 mpc mpc8 "
     "nistsphere ogg qcp qoa sox tak truehd tta voc w64 wav wv xwma"
@@ -35,9 +33,3 @@ CLIP_CODECS = frozenset(
     "rv10 rv20 rv30 rv40 svq1 svq3 theora utvideo v210 v308 v408 v410 vc1 vp3 vp6 vp6a vp6f vp7 "
     "vp8 vp9 vvc wmv1 wmv2 wmv3".split()
 )
-
-
-@cache
-def codec_list() -> str:
-    """All codecs as FFmpeg's `codec_whitelist` wants them."""
-    return ",".join(sorted(SOUND_CODECS | CLIP_CODECS))

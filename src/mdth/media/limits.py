@@ -5,6 +5,7 @@ and below what would fill a machine: reading one file takes at most about 2 GB, 
 """
 
 from fractions import Fraction
+from pathlib import Path
 
 from mdth.errors import UnreadableMedia
 
@@ -36,25 +37,17 @@ LARGEST_PICTURE_BYTES = 700_000_000
 MOST_JPEG_SCANS = 100
 
 
-class Growth:
-    """Counts what a sound file unfolds to, so that a small file cannot fill a day or a disk."""
+def check_unfolded(path: Path, size: int, *, values: int, length_s: Fraction) -> None:
+    """Raise UnreadableMedia where a sound file of `size` bytes fills a day or a disk.
 
-    def __init__(self, name: object, size: int) -> None:
-        self._name = name
-        self._size = size
-        self._values = 0
-        self._seconds = Fraction(0)
-
-    def add(self, samples: int, *, channels: int, rate_hz: int) -> None:
-        """Count samples of every channel. Raises UnreadableMedia when it is too much."""
-        self._values += samples * channels
-        self._seconds += Fraction(samples, rate_hz)
-        if self._seconds > LONGEST_SOUND_S:
-            raise UnreadableMedia(
-                f"{self._name}: the sound is longer than {LONGEST_SOUND_S // 3600} hours; cut it"
-            )
-        if self._values > MOST_VALUES + VALUES_PER_BYTE * self._size:
-            raise UnreadableMedia(
-                f"{self._name}: {self._size} bytes unfold to more than "
-                f"{float(self._seconds):.0f} s of sound, which no recording does; it is damaged"
-            )
+    values: its samples, of all channels.
+    """
+    if length_s > LONGEST_SOUND_S:
+        raise UnreadableMedia(
+            f"{path}: the sound is longer than {LONGEST_SOUND_S // 3600} hours; cut it"
+        )
+    if values > MOST_VALUES + VALUES_PER_BYTE * size:
+        raise UnreadableMedia(
+            f"{path}: {size} bytes unfold to more than {float(length_s):.0f} s of sound, which no "
+            "recording does; it is damaged"
+        )

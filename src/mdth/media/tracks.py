@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from av.container import OutputContainer
 
-from mdth.artefacts import FloatArray, Frame
+from mdth.artefacts import Frame
 from mdth.media.audio import decode_blocks, probe_sound
 
 AAC_RATES_HZ = (
@@ -20,7 +20,6 @@ AAC_LAYOUTS = {name: name for name in ("mono", "stereo", "3.0", "4.0", "5.0", "5
     "5.0(side)": "5.0",
     "5.1(side)": "5.1",
 }
-AAC_BLOCK = 1024
 # x264 makes other bytes with other numbers of threads; its own choice depends on the machine.
 ENCODER_THREADS = 3
 OTHER_RATE_HZ = 48_000
@@ -84,44 +83,41 @@ class SoundTrack:
         self.layout = layout or "mono"
         channels = av.AudioLayout(self.layout).nb_channels
         self.stream = out.add_stream("aac", rate=self.rate_hz, layout=self.layout)
-        most = 6144 * self.rate_hz // AAC_BLOCK  # bits a second and channel that AAC allows
+        most = 6144 * self.rate_hz // 1024  # bits a second and channel that AAC allows
         self.stream.bit_rate = channels * min(BITS_PER_CHANNEL, most)
-        self.held: FloatArray = np.zeros((channels, 0), np.float32)
+        self.held = np.zeros((channels, 0), np.float32)
         self.count = 0
-        self.ended = False
 
     def add_until(self, time_s: Fraction) -> None:
-        """Encode the whole blocks that end by `time_s`."""
-        while self.count + AAC_BLOCK <= time_s * self.rate_hz and self._fill(AAC_BLOCK):
-            self._encode(AAC_BLOCK)
+        """Encode the blocks that end by `time_s`."""
+        while self.count + self.held.shape[1] <= time_s * self.rate_hz:
+            self._encode()
+            if (block := next(self.blocks, None)) is None:
+                return
+            self.held = block
 
     def finish(self, length_s: Fraction, *, slack: Fraction) -> None:
         """Encode the rest, cut or filled to `length_s` if it differs by more than `slack`."""
-        wanted = round(length_s * self.rate_hz)
-        self._fill(wanted - self.count + round(slack * self.rate_hz) + 1)
-        total = self.count + self.held.shape[1]
-        if abs(total - wanted) > slack * self.rate_hz:
-            missing = max(0, wanted - total)
-            self.held = np.pad(self.held, ((0, 0), (0, missing)))[:, : max(0, wanted - self.count)]
-        while self.held.shape[1]:
-            self._encode(min(AAC_BLOCK, self.held.shape[1]))
+        wanted = round(length_s * self.rate_hz) - self.count
+        for block in self.blocks:
+            self.held = np.concatenate([self.held, block], axis=1)
+            if self.held.shape[1] > wanted + slack * self.rate_hz:
+                break
+        missing = wanted - self.held.shape[1]
+        if abs(missing) > slack * self.rate_hz:
+            self.held = np.pad(self.held, ((0, 0), (0, max(0, missing))))[:, :wanted]
+        self._encode()
         self.out.mux(self.stream.encode(None))
 
-    def _fill(self, samples: int) -> bool:
-        """Hold at least `samples`; False when the sound ends before."""
-        while self.held.shape[1] < samples and not self.ended:
-            block = next(self.blocks, None)
-            self.ended = block is None
-            if block is not None:
-                self.held = np.concatenate([self.held, block], axis=1)
-        return bool(self.held.shape[1] >= samples)
-
-    def _encode(self, samples: int) -> None:
-        block, self.held = self.held[:, :samples], self.held[:, samples:]
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", self.layout)
+    def _encode(self) -> None:
+        """Encode what is held; the encoder makes its own blocks of it."""
+        if not self.held.shape[1]:
+            return
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(self.held), "fltp", self.layout)
         frame.sample_rate = self.rate_hz
         frame.pts, frame.time_base = self.count, Fraction(1, self.rate_hz)
-        self.count += samples
+        self.count += self.held.shape[1]
+        self.held = self.held[:, :0]
         self.out.mux(self.stream.encode(frame))
 
 

@@ -1,20 +1,19 @@
 """The pictures of a video, at a constant rate and upright."""
 
-import logging
+import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
-from mdth.media.container import check_codec, is_cover, open_media, reason, start_time
+from mdth.media.container import Track, open_track
 from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
@@ -23,15 +22,11 @@ from mdth.media.limits import (
     LARGEST_SIDE_PX,
     LONGEST_CLIP_S,
     LOWEST_FPS,
-    MOST_DAMAGED_PACKETS,
     SMALLEST_SIDE_PX,
-    THREADS,
 )
 from mdth.media.writer import RawWriter, VideoWriter
 
 __all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"]
-
-log = logging.getLogger("mdth")
 
 USUAL_FPS = Fraction(25)
 OFF_RATE = 0.1  # an average is off by this much at most through a first or last picture
@@ -55,13 +50,14 @@ class VideoInfo:
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
-    with open_media(path) as container:
-        stream = _video_stream(container, path)
-        first = next(_decoded(container, stream, path, []), None)
+    with _open_video(path) as track:
+        first = next(_checked(track), None)
         if first is None:
             raise UnreadableMedia(f"{path}: no picture could be decoded")
-        width, height = _upright_size(first)
-        return VideoInfo(width, height, _rate(stream), _declared_s(container, stream))
+        width, height = first.width & ~1, first.height & ~1
+        if _quarter_turns(first) % 2:
+            width, height = height, width
+        return VideoInfo(width, height, _rate(track.stream), track.declared_s)
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -71,44 +67,41 @@ def read_frames(path: Path) -> Iterator[Frame]:
     truncated or damaged file gives what decodes, with one warning.
     Raises MissingInput, UnreadableMedia.
     """
-    with open_media(path) as container:
-        stream = _video_stream(container, path)
-        fps = _rate(stream)
-        damaged: list[str] = []
+    with _open_video(path) as track:
+        fps = _rate(track.stream)
         first: VideoFrame | None = None
         count = 0
-        timed = _timed(_decoded(container, stream, path, damaged), start_time(container), fps)
-        for frame, times in _at_ticks(timed, fps):
+        for frame, times in _at_ticks(_timed(_checked(track), track.start_s, fps), fps):
             first = first or frame
-            picture = _picture(frame, like=first) if times else None
-            for _ in range(times):
-                assert picture is not None
-                count += 1
-                if count > LONGEST_CLIP_S * fps:
-                    raise UnreadableMedia(
-                        f"{path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
-                    )
-                yield picture
-        if not count:
-            why = f" ({damaged[0]})" if damaged else ""
-            raise UnreadableMedia(f"{path}: no picture could be decoded{why}")
-        declared_s, decoded_s = _declared_s(container, stream) or 0.0, float(count / fps)
-        if damaged or declared_s - decoded_s > MISSING_S:
-            log.warning(
-                "%s: damaged or cut off; using the %.2f s of video that decode", path, decoded_s
+            count += times
+            if count > LONGEST_CLIP_S * fps:
+                raise UnreadableMedia(
+                    f"{path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
+                )
+            if times:
+                yield from itertools.repeat(_picture(frame, like=first), times)
+        track.judge(float(count / fps), "video", missing_s=MISSING_S)
+
+
+@contextmanager
+def _open_video(path: Path) -> Iterator[Track]:
+    with open_track(path, "video", CLIP_CODECS) as track:
+        _check_size(track.stream.width, track.stream.height, path)
+        track.stream.thread_type = "AUTO"
+        track.stream.codec_context.options = {"max_pixels": str(LARGEST_CLIP_PIXELS)}
+        yield track
+
+
+def _checked(track: Track) -> Iterator[VideoFrame]:
+    """The decoded pictures. Raises UnreadableMedia for one that is too large."""
+    for frame in track.decode():
+        _check_size(frame.width, frame.height, track.path)
+        if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
+            raise UnreadableMedia(
+                f"{track.path}: pictures of {frame.width} x {frame.height} px as "
+                f"{frame.format.name} are too large; scale the clip down"
             )
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        if not is_cover(stream.disposition):
-            check_codec(stream, CLIP_CODECS, path)
-            _check_size(stream.width, stream.height, path)
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = THREADS
-            stream.codec_context.options = {"max_pixels": str(LARGEST_CLIP_PIXELS)}
-            return stream
-    raise UnreadableMedia(f"{path}: there is no video in it")
+        yield frame
 
 
 def _check_size(width: int, height: int, path: Path) -> None:
@@ -125,15 +118,6 @@ def _check_size(width: int, height: int, path: Path) -> None:
         )
 
 
-def _check_frame(frame: VideoFrame, path: Path) -> None:
-    _check_size(frame.width, frame.height, path)
-    if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
-        raise UnreadableMedia(
-            f"{path}: pictures of {frame.width} x {frame.height} px as {frame.format.name} are too "
-            "large; scale the clip down"
-        )
-
-
 def _rate(stream: VideoStream) -> Fraction:
     """The nominal rate if the pictures keep to it on average, else the average."""
     # PyAV 18 has None for what is unknown, 19 a number x/0 or 0/1 that is false.
@@ -147,33 +131,6 @@ def _rate(stream: VideoStream) -> Fraction:
         if rate and LOWEST_FPS <= rate <= HIGHEST_FPS:
             return rate
     return USUAL_FPS
-
-
-def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else None
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, path: Path, damaged: list[str]
-) -> Iterator[VideoFrame]:
-    packets = container.demux(stream)
-    while len(damaged) < MOST_DAMAGED_PACKETS:
-        try:
-            frames = next(packets).decode()
-        except (StopIteration, av.error.EOFError):
-            return
-        except av.error.InvalidDataError as error:
-            damaged.append(reason(error))
-            continue
-        except (av.FFmpegError, OSError) as error:
-            damaged.append(reason(error))
-            return
-        for frame in frames:
-            if isinstance(frame, VideoFrame):
-                _check_frame(frame, path)
-                yield frame
 
 
 def _timed(
@@ -211,11 +168,6 @@ def _at_ticks(
         held = frame, time
     if held is not None:
         yield held[0], max(0, round(held[1] * fps) + 1 - tick)
-
-
-def _upright_size(frame: VideoFrame) -> tuple[int, int]:
-    width, height = frame.width & ~1, frame.height & ~1
-    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
 
 
 def _quarter_turns(frame: VideoFrame) -> int:

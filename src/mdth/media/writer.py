@@ -1,10 +1,10 @@
 """Writing the result: an mp4 made while it is rendered, or raw pictures to a pipe."""
 
-import os
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,8 @@ import av
 import numpy as np
 
 from mdth.artefacts import Frame
-from mdth.errors import MdthError, StorageError
+from mdth.errors import StorageError
+from mdth.files.write import replacing
 from mdth.media.audio import probe_sound
 from mdth.media.container import reason
 from mdth.media.tracks import PictureTrack, SoundTrack
@@ -59,23 +60,17 @@ class VideoWriter:
         self.frames_written = 0
         self.bytes_written = 0
         self.seconds = 0.0  # spent encoding
-        self._part = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
-        self._queue: queue.Queue[Frame | None] = queue.Queue(QUEUED_FRAMES)
-        self._failure: BaseException | None = None
-        self._cancelled = False
-        self._thread = threading.Thread(target=self._run, name="mdth-encoder", daemon=True)
+        self._thread = ThreadPoolExecutor(1, "mdth-encoder")
+        self._queued: deque[Future[None]] = deque()
+        self._writing = self._write()
 
     def __enter__(self) -> Self:
         if self.sound is not None:
             probe_sound(self.sound)
         if self.path.is_dir():
             raise StorageError(f"{self.path}: is a folder; give the name of a file to write")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
-        except OSError as error:
-            raise _not_written(self.path, error) from error
-        self._thread.start()
+        with self._reported():
+            self._writing.__enter__()
         return self
 
     def write(self, frame: Frame) -> None:
@@ -85,7 +80,9 @@ class VideoWriter:
             raise ValueError(
                 f"a frame is uint8 ({height}, {width}, 3), not {frame.dtype} {frame.shape}"
             )
-        self._put(frame.copy())
+        if len(self._queued) == QUEUED_FRAMES:
+            self._queued.popleft().result()
+        self._queued.append(self._thread.submit(self._encode, frame.copy()))
 
     def __exit__(
         self,
@@ -93,85 +90,59 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._cancelled = kind is not None
-            if not self._cancelled:
-                self._put(None)
-            self._thread.join()
-            if self._failure is not None and not self._cancelled:
-                raise self._failure
-            if not self._cancelled:
-                self._complete()
-        finally:
-            self._cancelled = True
-            self._thread.join()
-            self._part.unlink(missing_ok=True)
+        # What goes wrong while an unfinished file is put away is no news.
+        with self._reported() if error is None else suppress(av.FFmpegError, OSError):
+            self._writing.__exit__(kind, error, trace)
+            self.bytes_written = self.path.stat().st_size
 
-    def _complete(self) -> None:
-        if not self.frames_written:
-            raise ValueError("no frame was written")
-        try:
-            with self._part.open("rb") as file:
-                os.fsync(file.fileno())
-            self.bytes_written = self._part.stat().st_size
-            self._part.replace(self.path)
-        except OSError as error:
-            raise _not_written(self.path, error) from error
-
-    def _put(self, frame: Frame | None) -> None:
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            try:
-                self._queue.put(frame, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def _frames(self) -> Iterator[Frame]:
-        while not self._cancelled:
-            try:
-                frame = self._queue.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            if frame is None:
-                return
-            yield frame
-
-    def _run(self) -> None:
-        try:
-            self._encode()
-        except MdthError as error:
-            self._failure = error
-        except (av.FFmpegError, OSError) as error:
-            self._failure = _not_written(self.path, error)
-        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
-            self._failure = error
-
-    def _encode(self) -> None:
-        flags = "+faststart"
-        if not set(self.metadata) <= _MP4_KEYS:
-            flags += "+use_metadata_tags"
-        with av.open(
-            str(self._part), "w", format="mp4", container_options={"movflags": flags}
-        ) as out:
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        """Everything that is open while the file is written."""
+        custom = not set(self.metadata) <= _MP4_KEYS
+        flags = {"movflags": "+faststart" + "+use_metadata_tags" * custom}
+        with (
+            replacing(self.path) as part,
+            av.open(str(part), "w", format="mp4", container_options=flags) as out,
+        ):
             out.metadata.update(self.metadata)
-            pictures = PictureTrack(out, self.size, self.fps, self.options)
-            sound = SoundTrack(out, self.sound) if self.sound is not None else None
-            for frame in self._frames():
-                start = time.perf_counter()
-                pictures.add(frame)
-                self.frames_written += 1
-                if sound is not None:
-                    sound.add_until(Fraction(self.frames_written) / self.fps)
-                self.seconds += time.perf_counter() - start
-            if self._cancelled:
-                return
-            start = time.perf_counter()
-            pictures.finish()
-            if sound is not None:
-                sound.finish(Fraction(self.frames_written) / self.fps, slack=1 / self.fps)
-            self.seconds += time.perf_counter() - start
+            self._pictures = PictureTrack(out, self.size, self.fps, self.options)
+            self._sound = SoundTrack(out, self.sound) if self.sound is not None else None
+            try:
+                yield
+                for encoded in self._queued:
+                    encoded.result()
+            finally:
+                self._thread.shutdown(cancel_futures=True)
+            if not self.frames_written:
+                raise ValueError("no frame was written")
+            self._finish()
+
+    def _encode(self, frame: Frame) -> None:
+        start = time.perf_counter()
+        with self._reported():
+            self._pictures.add(frame)
+            self.frames_written += 1
+            if self._sound is not None:
+                self._sound.add_until(self.frames_written / self.fps)
+        self.seconds += time.perf_counter() - start
+
+    def _finish(self) -> None:
+        start = time.perf_counter()
+        self._pictures.finish()
+        if self._sound is not None:
+            self._sound.finish(self.frames_written / self.fps, slack=1 / self.fps)
+        self.seconds += time.perf_counter() - start
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """What goes wrong with the file, in the user's words."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise StorageError(
+                f"{self.path}: cannot be written ({reason(error)}); free some space or choose "
+                "another place"
+            ) from error
 
 
 class RawWriter:
@@ -202,9 +173,3 @@ class RawWriter:
         self.seconds += time.perf_counter() - start
         self.bytes_written += frame.nbytes
         self.frames_written += 1
-
-
-def _not_written(path: Path, error: Exception) -> StorageError:
-    return StorageError(
-        f"{path}: cannot be written ({reason(error)}); free some space or choose another place"
-    )

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from mdth.artefacts import Files, FloatArray, Frame, Portrait, listed, place, read_png
+from mdth.artefacts import Files, FloatArray, Frame, Portrait, loading, read_png
 from mdth.engine import IMAGE, VIDEO
-from mdth.errors import ArtefactError
-from mdth.files.arrays import DAMAGE, Wanted, read_npz
+from mdth.files.arrays import Wanted, read_npz, write_npz
 
 FPS = 30.0
 PICTURE, STILL, CLIP = "seed.png", "seed_still.npz", "seed_clip.npz"
@@ -70,20 +69,15 @@ class SeedStill:
         """Write `seed.png` and `seed_still.npz` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         PillowImage.fromarray(self.picture).save(folder / PICTURE)
-        _write(folder / STILL, self.faces, crop=self.crop)
+        write_npz(folder / STILL, vars(self.faces), crop=self.crop)
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
-        try:
-            files = listed(saved)
+        with loading(saved, "no still of the seed's engine") as files:
             pixels = read_png(files[PICTURE], "RGB")
             arrays = read_npz(files[STILL], {**_FACES, "crop": Wanted((2, 3))})
             return cls(pixels, _faces(arrays), arrays["crop"])
-        except DAMAGE as error:
-            raise ArtefactError(
-                f"{place(saved)}: no still of the seed's engine ({error})"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -95,22 +89,14 @@ class SeedClip:
 
     def save(self, folder: Path) -> None:
         """Write `seed_clip.npz` into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / CLIP, self.faces, found=self.found)
+        write_npz(folder / CLIP, vars(self.faces), found=self.found)
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
         """Read what `save` wrote. Raises ArtefactError."""
-        try:
-            arrays = read_npz(listed(saved)[CLIP], {**_FACES, "found": Wanted((None,), kinds="b")})
-            faces = _faces(arrays)
-            if len(arrays["found"]) != len(faces):
-                raise ValueError(f"{len(arrays['found'])} marks for {len(faces)} frames")
-            return cls(faces, arrays["found"])
-        except DAMAGE as error:
-            raise ArtefactError(
-                f"{place(saved)}: no clip of the seed's engine ({error})"
-            ) from error
+        with loading(saved, "no clip of the seed's engine") as files:
+            arrays = read_npz(files[CLIP], {**_FACES, "found": Wanted((None,), kinds="b")})
+            return cls(_faces(arrays), arrays["found"])
 
 
 @dataclass(frozen=True)
@@ -130,12 +116,6 @@ class SeedAvatar:
             self.clip.save(folder / VIDEO)
 
 
-def _write(path: Path, faces: Faces, **more: npt.NDArray[Any]) -> None:
-    for field in fields(faces):
-        more[field.name] = getattr(faces, field.name).astype(np.float32)
-    np.savez_compressed(path, allow_pickle=False, **more)
-
-
 _FACES = {
     "landmarks": Wanted((None, 68, 3)),
     "modelview": Wanted((None, 4, 4)),
@@ -145,8 +125,4 @@ _FACES = {
 
 
 def _faces(arrays: Mapping[str, npt.NDArray[Any]]) -> Faces:
-    faces = Faces(**{field.name: arrays[field.name] for field in fields(Faces)})
-    lengths = {len(arrays[name]) for name in _FACES}
-    if len(lengths) != 1 or not len(faces):
-        raise ValueError(f"lengths that differ or are 0: {sorted(lengths)}")
-    return faces
+    return Faces(**{name: arrays[name] for name in _FACES})

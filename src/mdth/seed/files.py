@@ -10,7 +10,7 @@ from mdth.faceformer.files import flame_files
 from mdth.files import assets
 from mdth.seed.eos_files import NAMES
 
-MEND = "put its owner's checkpoints there, or use --engine embedded"
+MEND = "put its owner's checkpoints there, or choose the engine embedded"
 INSTALL = "pip install 'mdth[seed]'"
 # Modules of the extra `seed`, and the packages they come in.
 PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from mdth import __version__
 from mdth.artefacts import Files
 from mdth.errors import ArtefactError
-from mdth.files.json import Json, as_json, read_json, sha256, write_json
-from mdth.files.links import link_on_the_way
+from mdth.files.json import Json, as_json, read_json, write_json
+from mdth.files.reading import link_on_the_way, sha256
 from mdth.storage.layout import KINDS, MANIFEST, OUTPUT, RECORD, TIMES
 
 # 1: plain names. 2: files carry their content's hash in their name; models and sizes are listed.

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mdth.files.links import link_on_the_way
+from mdth.files.reading import link_on_the_way
 from mdth.files.write import replacing, sweep_parts
 from mdth.storage.faults import Damaged
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from mdth.config import config
 from mdth.errors import StorageError
 from mdth.files.json import Json
-from mdth.files.links import refuse_links
+from mdth.files.reading import link_on_the_way
 from mdth.files.write import alone, scratch_beside, sweep
 from mdth.storage import layout
 from mdth.storage.manifest import agrees
@@ -75,7 +75,8 @@ class Twin:
         raw = [twin.tree.raw(twin_id, kind) for kind in layout.KINDS]
         for folder in (*raw, twin.prepared.local, twin.video.local):
             above = config().home / folder.relative_to(config().home).parts[0]
-            refuse_links(above, [folder])
+            if link := link_on_the_way(above, folder):
+                raise StorageError(f"{link}: a link, which is not followed; put the files there")
         return twin
 
     @property

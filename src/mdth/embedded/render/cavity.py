@@ -70,7 +70,7 @@ class Cavity:
         self._mesh = mesh
         self._image = portrait.image
         self.eye_distance = float(geometry.eye_distance(mesh))
-        self.light = measure_light(portrait)
+        self.light = measure_light(portrait.image, portrait.mesh)
         self._scale = float(np.clip(1.5 * self.eye_distance, 60, 480))
         self._upper = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
         self._lower = teeth.tooth_row(

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.lids import clear
 from mdth.embedded.render.lips import cover, lay
 from mdth.embedded.render.motion import Rigid, box, sample
@@ -22,9 +22,8 @@ _ABOVE, _BELOW = np.arange(1, 8), np.arange(15, 8, -1)
 class EyePainter:
     """Draws one portrait's eyeballs into its frames."""
 
-    def __init__(self, portrait: Portrait) -> None:
-        self._image = portrait.image
-        self._mesh = portrait.mesh.astype(np.float64)
+    def __init__(self, image: Frame, mesh: FloatArray) -> None:
+        self._image, self._mesh = image, mesh
         unit = float(geometry.eye_distance(self._mesh))
         self._soft = max(0.6, 0.006 * unit)
         self._lashes = [

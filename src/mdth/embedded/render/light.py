@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mdth.artefacts import FloatArray, Portrait
+from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry, topology
 
 
@@ -20,9 +20,8 @@ class Light:
     slope: float
 
 
-def measure_light(portrait: Portrait) -> Light:
-    """What the portrait's own skin, lips and eye whites say about the light in its mouth."""
-    image, mesh = portrait.image, portrait.mesh
+def measure_light(image: Frame, mesh: FloatArray) -> Light:
+    """What a portrait's own skin, lips and eye whites say about the light in its mouth."""
 
     def patch(vertices: tuple[int, ...], size: float) -> FloatArray:
         reach = max(1, round(size * float(geometry.eye_distance(mesh))))
@@ -37,7 +36,7 @@ def measure_light(portrait: Portrait) -> Light:
     skin = (left + right) / 2
     lips = patch((17, 84, 314, 0, 37, 267), 0.015)
     level = float(skin.mean())
-    white = _eye_white(portrait)
+    white = _eye_white(image, mesh)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
     bright = np.clip(white.mean(), max(1.3 * level, 150), max(1.5 * level, 205))
     tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
@@ -46,15 +45,14 @@ def measure_light(portrait: Portrait) -> Light:
     return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
 
 
-def _eye_white(portrait: Portrait) -> FloatArray:
+def _eye_white(image: Frame, mesh: FloatArray) -> FloatArray:
     """Median colour of the brightest third of the eyes outside the irises, RGB [3]."""
-    mesh = portrait.mesh
-    mask = np.zeros(portrait.image.shape[:2], np.uint8)
+    mask = np.zeros(image.shape[:2], np.uint8)
     for (eye, *_), iris in zip(topology.EYES, topology.IRISES, strict=True):
         cv2.fillPoly(mask, [np.round(mesh[eye, :2]).astype(np.int32)], 255)
         radius = np.linalg.norm(mesh[iris[1:], :2] - mesh[iris[0], :2], axis=1).mean()
         cv2.circle(mask, np.round(mesh[iris[0], :2]).astype(int).tolist(), round(radius), 0, -1)
-    pixels = portrait.image[mask > 0].astype(float)
+    pixels = image[mask > 0].astype(float)
     if len(pixels) < 6:
         return np.array([200.0, 195.0, 188.0])
     return brightest_third(pixels) + 1.0

@@ -18,7 +18,7 @@ class Renderer:
         self.portrait = portrait
         self._mesh = portrait.mesh.astype(np.float64)
         self._warp = Warp(portrait)
-        self._eyes = EyePainter(portrait)
+        self._eyes = EyePainter(portrait.image, self._mesh)
         self._mouth = MouthPainter(portrait)
 
     def frame(self, driving: FloatArray) -> Frame:
