@@ -157,10 +157,7 @@ def test_an_interrupt_leaves_nothing_but_what_was_there(
     path.write_text("an older film")
     wav = make_wav(tmp_path / "a.wav", clicks([0.5], rate_hz=16_000, length_s=9.0))
     before = threading.active_count()
-    with (
-        pytest.raises(error),
-        VideoWriter(path, width=64, height=64, fps=30, sound=wav) as writer,
-    ):
+    with pytest.raises(error), VideoWriter(path, width=64, height=64, fps=30, sound=wav) as writer:
         for frame in _noise(30):
             writer.write(frame)
         raise error

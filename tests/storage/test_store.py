@@ -174,8 +174,7 @@ def test_buckets_without_their_package_name_the_extra(
 
 
 @pytest.mark.parametrize(
-    ("url", "kind"),
-    [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")],
+    ("url", "kind"), [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")]
 )
 def test_other_clouds_are_opened(url: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
