@@ -58,33 +58,22 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["sing"],
-        ["talk", "a.jpg", "b.wav"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
-        ["preprocess", "anna", "--n-gpus", "-1"],
-        ["assets", "steal"],
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    [], ["sing"], ["talk", "a.jpg", "b.wav"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
+    ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],
+])  # fmt: skip
 def test_wrong_usage_is_2(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments)
     assert ended.code == 2
     assert "usage: mdth" in ended.err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--model TH --task preprocess",
-        "--model FLAME --task preprocess --twin-id a",
-        "--model TH --task train --twin-id a",
-        "--model TH --task inference --twin-id a --n-gpus none",
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    "--model TH --task preprocess", "--model FLAME --task preprocess --twin-id a",
+    "--model TH --task train --twin-id a", "--model TH --task inference --twin-id a --n-gpus none",
+])  # fmt: skip
 def test_the_seeds_command_refuses_other_usage(arguments: str) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.guarantee(arguments.split())
@@ -150,17 +139,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> 
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("wall.png", ["no face in the picture"]),
-        ("text.jpg", ["text.jpg", "not a picture"]),
-        ("empty.jpg", ["empty.jpg", "empty"]),
-        ("cut.jpg", ["cut.jpg", "cut off"]),
-        ("tiny.png", ["the face is 5", "px high", "64"]),
-        ("folder.jpg", ["folder.jpg", "not a file"]),
-    ],
-)
+@pytest.mark.parametrize(("name", "words"), [
+    ("wall.png", ["no face in the picture"]), ("text.jpg", ["text.jpg", "not a picture"]),
+    ("empty.jpg", ["empty.jpg", "empty"]), ("cut.jpg", ["cut.jpg", "cut off"]),
+    ("tiny.png", ["the face is 5", "px high", "64"]), ("folder.jpg", ["folder.jpg", "not a file"]),
+])  # fmt: skip
 def test_bad_pictures(
     mdth: Command, bad_files: Path, tmp_path: Path, short_path: Path, name: str, words: list[str]
 ) -> None:
@@ -168,15 +151,10 @@ def test_bad_pictures(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("text.wav", ["text.wav", "not a sound"]),
-        ("empty.wav", ["empty.wav", "empty"]),
-        ("short.wav", ["0.29 s", "at least 0.3"]),
-        ("wall.png", ["wall.png"]),
-    ],
-)
+@pytest.mark.parametrize(("name", "words"), [
+    ("text.wav", ["text.wav", "not a sound"]), ("empty.wav", ["empty.wav", "empty"]),
+    ("short.wav", ["0.29 s", "at least 0.3"]), ("wall.png", ["wall.png"]),
+])  # fmt: skip
 def test_bad_sounds(
     mdth: Command, bad_files: Path, tmp_path: Path, portrait_path: Path, name: str, words: list[str]
 ) -> None:

@@ -61,26 +61,19 @@ TEXTS = {
     "mvg": "push graphic-context\nviewbox 0 0 64 64\nimage over 0,0 0,0 '{0}'\n",
 }
 READERS: dict[str, Callable[[Path], object]] = {
-    "sound": lambda path: list(read_blocks(path)),
-    "probe": probe_sound,
-    "clip": lambda path: list(read_frames(path)),
-    "probe_clip": probe_video,
-    "picture": read_image,
-}
+    "sound": lambda path: list(read_blocks(path)), "probe": probe_sound,
+    "clip": lambda path: list(read_frames(path)), "probe_clip": probe_video, "picture": read_image,
+}  # fmt: skip
 NAMES = ["list.mp3", "list.m3u8", "list.jpg"]
 
 
 def references(canary: Path, url: str) -> dict[str, str]:
     return {
-        "path": str(canary),
-        "beside": f"private/{canary.name}",
-        "up": f"private/../private/{canary.name}",
-        "file": f"file://{canary}",
-        "http": f"{url}/canary.wav",
-        "crypto": f"crypto:{canary}",
-        "concat": f"concat:{canary}|{canary}",
-        "data": "data:audio/wav;base64,UklGRg==",
-    }
+        "path": str(canary), "beside": f"private/{canary.name}",
+        "up": f"private/../private/{canary.name}", "file": f"file://{canary}",
+        "http": f"{url}/canary.wav", "crypto": f"crypto:{canary}",
+        "concat": f"concat:{canary}|{canary}", "data": "data:audio/wav;base64,UklGRg==",
+    }  # fmt: skip
 
 
 def _plain_open(path: Path, **options: str) -> None:

@@ -61,19 +61,11 @@ def test_sixty_seconds_stay_in_step(tmp_path: Path, fps: Fraction) -> None:
     assert len(heard) / 44_100 == pytest.approx(60.0, abs=0.001)
 
 
-@pytest.mark.parametrize(
-    ("rate_hz", "layout", "written"),
-    [
-        (48_000, "stereo", (48_000, 2)),
-        (16_000, "mono", (16_000, 1)),
-        (8_000, "mono", (8_000, 1)),
-        (37_000, "mono", (48_000, 1)),
-        (44_100, "5.1", (44_100, 6)),
-        (44_100, "5.1(side)", (44_100, 6)),
-        (16_000, "quad", (16_000, 1)),
-        (16_000, "7.1", (16_000, 1)),
-    ],
-)
+@pytest.mark.parametrize(("rate_hz", "layout", "written"), [
+    (48_000, "stereo", (48_000, 2)), (16_000, "mono", (16_000, 1)), (8_000, "mono", (8_000, 1)),
+    (37_000, "mono", (48_000, 1)), (44_100, "5.1", (44_100, 6)), (44_100, "5.1(side)", (44_100, 6)),
+    (16_000, "quad", (16_000, 1)), (16_000, "7.1", (16_000, 1)),
+])  # fmt: skip
 def test_the_sound_keeps_rate_channels_level_and_time(
     tmp_path: Path, rate_hz: int, layout: str, written: tuple[int, int]
 ) -> None:
