@@ -195,9 +195,7 @@ def test_a_truncated_mp3_is_used_as_far_as_it_goes(
 
 
 @pytest.mark.slow
-def test_a_picture_of_12000_px(
-    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
-) -> None:
+def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
     with Image.open(portrait_path) as picture:
         canvas = Image.new("RGB", (12_000, 4_000), (90, 120, 90))
         canvas.paste(picture.resize((3_413, 4_000)), (4_000, 0))
@@ -229,9 +227,7 @@ def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
     refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
 
 
-def test_a_store_that_is_not_there(
-    mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_store(mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("obstore")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -306,9 +302,7 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_raw_frames_to_a_pipe(
-    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
-) -> None:
+def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
     to_stdout = subprocess.run(
         [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"],
@@ -342,9 +336,7 @@ def test_a_raw_file_is_complete_or_as_it_was(
 
 
 @pytest.mark.slow
-def test_the_reader_of_a_pipe_may_leave(
-    portrait_path: Path, short_path: Path, checkpoints: Path
-) -> None:
+def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpoints: Path) -> None:
     process = start("talk", portrait_path, short_path, "-o", "-")
     process.stdout.buffer.read(1000)
     process.stdout.close()

@@ -109,9 +109,7 @@ def test_every_way_to_end(
     assert len(mdth("version").err.splitlines()) == 1
 
 
-def test_a_warning_of_a_library_is_a_line_too(
-    mdth: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_librarys_warning_is_a_line_too(mdth: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn() -> dict[str, str]:
         warnings.warn("invalid value", RuntimeWarning, stacklevel=1)
         return {}

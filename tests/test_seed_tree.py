@@ -147,9 +147,7 @@ def test_the_same_on_s3(
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
-def test_nothing_is_computed_twice_and_foreign_data_is_refused(
-    filled: Path, mdth: Callable[..., Any]
-) -> None:
+def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Callable[..., Any]) -> None:
     (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
     (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
     folder = filled / f"home/warping-processed/{TWIN}/processed/th"

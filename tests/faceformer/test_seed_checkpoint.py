@@ -65,9 +65,7 @@ def test_the_table_of_positions_is_ignored(vocaset_reference, tmp_path) -> None:
     assert RECOMPUTED not in load_network(path, vocaset_reference.config).state_dict()
 
 
-def test_partial_foreign_and_misshapen_files_name_the_first_differences(
-    vocaset_reference, tmp_path
-) -> None:
+def test_partial_foreign_and_misshapen_files_are_named(vocaset_reference, tmp_path) -> None:
     path, config = tmp_path / "a.pth", vocaset_reference.config
     weights = dict(vocaset_reference.weights)
     del weights["vertice_map.bias"], weights["audio_feature_map.weight"]

@@ -222,9 +222,7 @@ def test_a_clip_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
         list(read_frames(path))
 
 
-def test_frames_too_heavy_to_hold_twenty_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_too_heavy_to_hold_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mp4", [GREY] * 3, [0, 0.04, 0.08])
     monkeypatch.setattr(video, "LARGEST_FRAME_BYTES", 32 * 32)
     with pytest.raises(UnreadableMedia, match="too large"):

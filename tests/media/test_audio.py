@@ -149,9 +149,7 @@ def test_truncated_mp4(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
         next(read_blocks(path))
 
 
-def test_a_hole_in_the_file_is_warned_about(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_hole_in_the_file_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sound = 0.3 * np.random.default_rng(0).standard_normal(32_000 * 4).astype(np.float32)
     path = make_sound(tmp_path / "a.mp3", sound, codec="libmp3lame", rate_hz=32_000)
     content = bytearray(path.read_bytes())

@@ -142,9 +142,7 @@ def test_nothing_has_the_name_before_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_interrupt_leaves_nothing_but_what_was_there(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_an_interrupt_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.mp4"
     path.write_text("an older film")
     wav = make_wav(tmp_path / "a.wav", clicks([0.5], rate_hz=16_000, length_s=9.0))
