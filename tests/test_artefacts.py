@@ -47,18 +47,11 @@ def test_a_motion_comes_back(tmp_path: Path) -> None:
         assert np.array_equal(getattr(loaded, name), getattr(motion(), name))
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("a.WAV", "original.wav"),
-        ("a.mp3", "original.mp3"),
-        ("a", "original"),
-        ("a.wav copy\u202f2", "original"),
-        ("a.\x1b[2J", "original"),
-        ("a.größe", "original"),
-        ("a." + "x" * 200, "original"),
-    ],
-)
+@pytest.mark.parametrize(("name", "kept"), [
+    ("a.WAV", "original.wav"), ("a.mp3", "original.mp3"), ("a", "original"),
+    ("a.wav copy\u202f2", "original"), ("a.\x1b[2J", "original"), ("a.größe", "original"),
+    ("a." + "x" * 200, "original"),
+])  # fmt: skip
 def test_the_original_keeps_a_plain_suffix_only(name: str, kept: str) -> None:
     assert original_name(Path(name)) == kept
 
@@ -90,38 +83,23 @@ def test_a_cut_off_file_is_an_artefact_error(tmp_path: Path, keep: int) -> None:
         Motion.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"fps": 0.0},
-        {"fps": 1e9},
-        {"rotation": np.ones((3, 3, 3))},
-        {"rotation": -np.stack([np.eye(3)] * 3)},
-        {"translation": np.full((3, 3), 1e5)},
-        {"upper": np.full((3, 126, 3), np.nan)},
-        {"upper": np.zeros((3, 125, 3))},
-        {"found": np.ones(2, bool)},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changed", [
+    {"fps": 0.0}, {"fps": 1e9}, {"rotation": np.ones((3, 3, 3))},
+    {"rotation": -np.stack([np.eye(3)] * 3)}, {"translation": np.full((3, 3), 1e5)},
+    {"upper": np.full((3, 126, 3), np.nan)}, {"upper": np.zeros((3, 125, 3))},
+    {"found": np.ones(2, bool)},
+], ids=str)  # fmt: skip
 def test_a_motion_that_nobody_makes(tmp_path: Path, changed: dict[str, object]) -> None:
     replace(motion(), **changed).save(tmp_path)
     with pytest.raises(ArtefactError):
         Motion.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "mesh",
-    [
-        np.full((478, 3), 20.0),
-        np.repeat(np.linspace(0, 48, 478)[:, None], 3, 1),
-        portrait().mesh + [60, 0, 0],
-        portrait().mesh * 100,
-        np.full((478, 3), np.inf),
-        np.zeros((477, 3)),
-    ],
-    ids=["one point", "a line", "outside", "far", "endless", "477"],
-)
+@pytest.mark.parametrize("mesh", [
+    np.full((478, 3), 20.0), np.repeat(np.linspace(0, 48, 478)[:, None], 3, 1),
+    portrait().mesh + [60, 0, 0], portrait().mesh * 100, np.full((478, 3), np.inf),
+    np.zeros((477, 3)),
+], ids=["one point", "a line", "outside", "far", "endless", "477"])  # fmt: skip
 def test_a_portrait_without_a_face_in_it(tmp_path: Path, mesh: np.ndarray) -> None:
     replace(portrait(), mesh=mesh).save(tmp_path)
     with pytest.raises(ArtefactError):

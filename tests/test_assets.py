@@ -107,9 +107,7 @@ def test_what_is_in_place_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPa
     assert assets.fetch() == [asset.file]
 
 
-def test_the_address_comes_after_the_wheel(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_address_after_the_wheel(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(CONTENT)
     missing = Source(wheel="mdth-test-model==9.9", member="x")
     asset = _list(monkeypatch, missing, Source(url=f"{address}/small.bin"))
@@ -117,9 +115,7 @@ def test_the_address_comes_after_the_wheel(
     assert asset.file.read_bytes() == CONTENT
 
 
-def test_wrong_content_is_never_used(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_content_is_unused(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(CONTENT[:-1] + b"!")
     asset = _list(monkeypatch, _wheel(home, b"other"), Source(url=f"{address}/small.bin"))
     with pytest.raises(CheckpointError) as caught:
@@ -144,9 +140,7 @@ def test_a_damaged_file_is_seen_and_replaced(home: Path, monkeypatch: pytest.Mon
     assert assets.path("small.bin").read_bytes() == CONTENT
 
 
-def test_all_failures_in_one_message(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_in_one_message(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = _wheel(home)
     sources = (
         Source(wheel="mdth-test-model==9.9", member="x"),
@@ -163,9 +157,7 @@ def test_all_failures_in_one_message(
     assert _left(home) == []
 
 
-def test_an_endless_answer_is_cut(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_answers_are_cut(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(bytes(50_000_000))
     _list(monkeypatch, Source(url=f"{address}/small.bin"))
     read, kept = assets._from_url, []

@@ -58,33 +58,22 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["sing"],
-        ["talk", "a.jpg", "b.wav"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
-        ["preprocess", "anna", "--n-gpus", "-1"],
-        ["assets", "steal"],
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    [], ["sing"], ["talk", "a.jpg", "b.wav"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
+    ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],
+])  # fmt: skip
 def test_wrong_usage_is_2(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments)
     assert ended.code == 2
     assert "usage: mdth" in ended.err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--model TH --task preprocess",
-        "--model FLAME --task preprocess --twin-id a",
-        "--model TH --task train --twin-id a",
-        "--model TH --task inference --twin-id a --n-gpus none",
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    "--model TH --task preprocess", "--model FLAME --task preprocess --twin-id a",
+    "--model TH --task train --twin-id a", "--model TH --task inference --twin-id a --n-gpus none",
+])  # fmt: skip
 def test_the_seeds_command_refuses_other_usage(arguments: str) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.guarantee(arguments.split())
@@ -150,17 +139,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> 
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("wall.png", ["no face in the picture"]),
-        ("text.jpg", ["text.jpg", "not a picture"]),
-        ("empty.jpg", ["empty.jpg", "empty"]),
-        ("cut.jpg", ["cut.jpg", "cut off"]),
-        ("tiny.png", ["the face is 5", "px high", "64"]),
-        ("folder.jpg", ["folder.jpg", "not a file"]),
-    ],
-)
+@pytest.mark.parametrize(("name", "words"), [
+    ("wall.png", ["no face in the picture"]), ("text.jpg", ["text.jpg", "not a picture"]),
+    ("empty.jpg", ["empty.jpg", "empty"]), ("cut.jpg", ["cut.jpg", "cut off"]),
+    ("tiny.png", ["the face is 5", "px high", "64"]), ("folder.jpg", ["folder.jpg", "not a file"]),
+])  # fmt: skip
 def test_bad_pictures(
     mdth: Command, bad_files: Path, tmp_path: Path, short_path: Path, name: str, words: list[str]
 ) -> None:
@@ -168,15 +151,10 @@ def test_bad_pictures(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("text.wav", ["text.wav", "not a sound"]),
-        ("empty.wav", ["empty.wav", "empty"]),
-        ("short.wav", ["0.29 s", "at least 0.3"]),
-        ("wall.png", ["wall.png"]),
-    ],
-)
+@pytest.mark.parametrize(("name", "words"), [
+    ("text.wav", ["text.wav", "not a sound"]), ("empty.wav", ["empty.wav", "empty"]),
+    ("short.wav", ["0.29 s", "at least 0.3"]), ("wall.png", ["wall.png"]),
+])  # fmt: skip
 def test_bad_sounds(
     mdth: Command, bad_files: Path, tmp_path: Path, portrait_path: Path, name: str, words: list[str]
 ) -> None:
@@ -217,9 +195,7 @@ def test_a_truncated_mp3_is_used_as_far_as_it_goes(
 
 
 @pytest.mark.slow
-def test_a_picture_of_12000_px(
-    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
-) -> None:
+def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
     with Image.open(portrait_path) as picture:
         canvas = Image.new("RGB", (12_000, 4_000), (90, 120, 90))
         canvas.paste(picture.resize((3_413, 4_000)), (4_000, 0))
@@ -251,9 +227,7 @@ def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
     refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
 
 
-def test_a_store_that_is_not_there(
-    mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_store(mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("obstore")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -328,9 +302,7 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_raw_frames_to_a_pipe(
-    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
-) -> None:
+def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
     to_stdout = subprocess.run(
         [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"],
@@ -364,9 +336,7 @@ def test_a_raw_file_is_complete_or_as_it_was(
 
 
 @pytest.mark.slow
-def test_the_reader_of_a_pipe_may_leave(
-    portrait_path: Path, short_path: Path, checkpoints: Path
-) -> None:
+def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpoints: Path) -> None:
     process = start("talk", portrait_path, short_path, "-o", "-")
     process.stdout.buffer.read(1000)
     process.stdout.close()

@@ -89,16 +89,11 @@ def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
     assert (line["error"], line["exit"]) == ("Usage", 2)
 
 
-@pytest.mark.parametrize(
-    ("raised", "code", "error"),
-    [
-        (StorageError("no"), 1, "StorageError"),
-        (OSError(28, "No space left on device"), 1, "OSError"),
-        (MemoryError(), 1, "MemoryError"),
-        (KeyboardInterrupt(), 130, "Stopped"),
-        (cli._Terminated(), 143, "Stopped"),
-    ],
-)
+@pytest.mark.parametrize(("raised", "code", "error"), [
+    (StorageError("no"), 1, "StorageError"), (OSError(28, "No space left on device"), 1, "OSError"),
+    (MemoryError(), 1, "MemoryError"), (KeyboardInterrupt(), 130, "Stopped"),
+    (cli._Terminated(), 143, "Stopped"),
+])  # fmt: skip
 def test_every_way_to_end(
     mdth: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, error: str
 ) -> None:
@@ -114,9 +109,7 @@ def test_every_way_to_end(
     assert len(mdth("version").err.splitlines()) == 1
 
 
-def test_a_warning_of_a_library_is_a_line_too(
-    mdth: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_librarys_warning_is_a_line_too(mdth: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn() -> dict[str, str]:
         warnings.warn("invalid value", RuntimeWarning, stacklevel=1)
         return {}

@@ -73,24 +73,17 @@ def entry(path: str, digest: str = "0" * 64) -> dict:
     return {"path": path, "bytes": 6, "sha256": digest}
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"audio/../../x.npy": entry("audio/../../x-000000000000.npy")},
-        {"/etc/x.npy": entry("/etc/x-000000000000.npy")},
-        {"audio/x.npy": entry("../../x.npy")},
-        {"audio/x.npy": entry("audio/other-000000000000.npy")},
-        {"audio/.x.npy": entry("audio/.x-000000000000.npy")},
-        {"audio/x\\y.npy": entry("audio/x\\y-000000000000.npy")},
-        {"models/x.npy": entry("models/x-000000000000.npy")},
-        {"audio/x.npy": entry("audio/x-../../../../.npy", "../../../../" + "0" * 52)},
-        {"audio/x.npy": {"path": 1, "bytes": 6, "sha256": "0" * 64}},
-        {"audio/x.npy": {"path": "audio/x.npy"}},
-        {"audio/x.npy": "audio/x.npy"},
-        ["audio/x.npy"],
-        None,
-    ],
-)
+@pytest.mark.parametrize("files", [
+    {"audio/../../x.npy": entry("audio/../../x-000000000000.npy")},
+    {"/etc/x.npy": entry("/etc/x-000000000000.npy")}, {"audio/x.npy": entry("../../x.npy")},
+    {"audio/x.npy": entry("audio/other-000000000000.npy")},
+    {"audio/.x.npy": entry("audio/.x-000000000000.npy")},
+    {"audio/x\\y.npy": entry("audio/x\\y-000000000000.npy")},
+    {"models/x.npy": entry("models/x-000000000000.npy")},
+    {"audio/x.npy": entry("audio/x-../../../../.npy", "../../../../" + "0" * 52)},
+    {"audio/x.npy": {"path": 1, "bytes": 6, "sha256": "0" * 64}},
+    {"audio/x.npy": {"path": "audio/x.npy"}}, {"audio/x.npy": "audio/x.npy"}, ["audio/x.npy"], None,
+])  # fmt: skip
 def test_a_list_that_points_elsewhere_is_refused(folder: Path, files: object) -> None:
     sealed = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**sealed, "files": files}))

@@ -31,36 +31,20 @@ def test_json_and_page_have_every_option() -> None:
     described = json.loads(json.dumps(schema()))["properties"]
     assert set(described) == set(TABLE)
     assert described["fps"] == {
-        "description": "frames a second",
-        "default": 30,
-        "type": "integer",
-        "minimum": 5,
+        "description": "frames a second", "default": 30, "type": "integer", "minimum": 5,
         "maximum": 120,
-    }
+    }  # fmt: skip
     assert described["face"]["type"] == ["integer", "null"]
     lines = list(rows())
     assert len(lines) == 2 + len(TABLE)
     assert all(any(f"`--{name.replace('_', '-')}`" in line for line in lines) for name in TABLE)
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [
-        {"fps": 3},
-        {"fps": "30"},
-        {"fps": 29.97},
-        {"fps": True},
-        {"random_seed": -1},
-        {"mouth": float("nan")},
-        {"motion": 2.1},
-        {"preset": "best"},
-        {"engine_mesh": "other"},
-        {"face": 0},
-        {"still": "yes"},
-        {"n_gpus": -1},
-        {"max_size": None},
-    ],
-)
+@pytest.mark.parametrize("choices", [
+    {"fps": 3}, {"fps": "30"}, {"fps": 29.97}, {"fps": True}, {"random_seed": -1},
+    {"mouth": float("nan")}, {"motion": 2.1}, {"preset": "best"}, {"engine_mesh": "other"},
+    {"face": 0}, {"still": "yes"}, {"n_gpus": -1}, {"max_size": None},
+])  # fmt: skip
 def test_what_cannot_work_is_refused_in_words(choices: dict[str, Any]) -> None:
     (name,) = choices
     with pytest.raises(InputError, match=name.replace("_", " ")):

@@ -103,9 +103,7 @@ def test_what_is_missing_is_named(portrait: Avatar, short_path: Path, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
 
 
-def test_a_preview_is_one_second_with_its_sound(
-    portrait: Avatar, short_path: Path, tmp_path: Path
-) -> None:
+def test_a_preview_is_a_second_of_sound(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
     seen = []
     package.talk(
         portrait,
@@ -119,9 +117,7 @@ def test_a_preview_is_one_second_with_its_sound(
     assert probe_video(tmp_path / "out.mp4").duration_s == pytest.approx(1.0, abs=0.04)
 
 
-def test_gpus_are_counted_from_the_drivers_list(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert devices.count_gpus() == 0
     for few in (0, 1):

@@ -21,14 +21,9 @@ TWIN = "th_test"
 # stands for the beginning of the content's SHA-256.
 RAW = {"audio/2_speech.wav", "image/2_portrait.jpg", "video/2_clip.mp4"}
 PREPARED = {
-    "manifest.json",
-    "audio/original-HASH.wav",
-    "audio/speech-HASH.npy",
-    "image/person-HASH.png",
-    "image/portrait-HASH.npz",
-    "image/portrait-HASH.png",
-    "video/motion-HASH.npz",
-}
+    "manifest.json", "audio/original-HASH.wav", "audio/speech-HASH.npy", "image/person-HASH.png",
+    "image/portrait-HASH.npz", "image/portrait-HASH.png", "video/motion-HASH.npz",
+}  # fmt: skip
 VIDEO = {"output.json", "output.mp4", "times.json"}
 SEED_STORE = {
     *(f"raw/{TWIN}/{name}" for name in RAW),
@@ -152,9 +147,7 @@ def test_the_same_on_s3(
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
-def test_nothing_is_computed_twice_and_foreign_data_is_refused(
-    filled: Path, mdth: Callable[..., Any]
-) -> None:
+def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Callable[..., Any]) -> None:
     (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
     (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
     folder = filled / f"home/warping-processed/{TWIN}/processed/th"

@@ -140,20 +140,8 @@ def _cores(twin: str, folder: Path) -> None:
 
 
 ACTS = {
-    "die": _die,
-    "die_once": _die_once,
-    "hang": _hang,
-    "faceless": _faceless,
-    "storeless": _storeless,
-    "storeless_once": _storeless_once,
-    "bug": _bug,
-    "meet": _meet,
-    "tell": _tell,
-    "device": _device,
-    "cores": _cores,
-    "parent": _parent,
-    "child": _child,
-    "leave": _leave,
-    "quit": _quit,
-    "tidy": _tidy,
-}
+    "die": _die, "die_once": _die_once, "hang": _hang, "faceless": _faceless,
+    "storeless": _storeless, "storeless_once": _storeless_once, "bug": _bug, "meet": _meet,
+    "tell": _tell, "device": _device, "cores": _cores, "parent": _parent, "child": _child,
+    "leave": _leave, "quit": _quit, "tidy": _tidy,
+}  # fmt: skip

@@ -59,12 +59,8 @@ def test_all_done_is_0_and_a_table(mdth: Command, place: Path) -> None:
 
 def test_any_failed_is_1_and_again_repeats_only_those(mdth: Command, place: Path) -> None:
     arguments = [
-        "batch",
-        "--twins",
-        listed(place, "t-1", "faceless-1", "t-2"),
-        "--task",
-        "inference",
-    ]
+        "batch", "--twins", listed(place, "t-1", "faceless-1", "t-2"), "--task", "inference",
+    ]  # fmt: skip
     ended = mdth(*arguments)
     assert ended.code == 1
     assert "mdth: faceless-1 failed: faceless-1: no face" in ended.err

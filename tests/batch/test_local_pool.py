@@ -228,11 +228,8 @@ def test_a_system_without_process_groups_and_affinity(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert sorted(ended.stdout.splitlines()) == [
-        "die-1 failed 2",
-        "hang-1 failed 1",
-        "t-1 done 1",
-        "t-2 done 1",
-    ]
+        "die-1 failed 2", "hang-1 failed 1", "t-1 done 1", "t-2 done 1",
+    ]  # fmt: skip
     assert not any(alive(int(pid)) for pid in noted(tmp_path, "loaded"))
 
 
@@ -250,15 +247,10 @@ def test_workers_share_the_cores(tmp_path: Path) -> None:
     assert set(noted(tmp_path, "cores")) <= {str(max(1, here // 2)), str(max(1, here - here // 2))}
 
 
-@pytest.mark.parametrize(
-    ("cores", "workers", "shared"),
-    [
-        ([0, 1], 1, [{0, 1}]),
-        ([0, 1], 2, [{0}, {1}]),
-        ([2, 3, 6, 7], 3, [{2}, {3}, {6, 7}]),
-        ([0, 1], 3, [{0}, {1}, {0}]),
-    ],
-)
+@pytest.mark.parametrize(("cores", "workers", "shared"), [
+    ([0, 1], 1, [{0, 1}]), ([0, 1], 2, [{0}, {1}]), ([2, 3, 6, 7], 3, [{2}, {3}, {6, 7}]),
+    ([0, 1], 3, [{0}, {1}, {0}]),
+])  # fmt: skip
 def test_shares_of_cores(cores: list[int], workers: int, shared: list[set[int]]) -> None:
     assert shares(cores, workers) == shared
 

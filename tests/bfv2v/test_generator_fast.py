@@ -86,9 +86,7 @@ def test_convolution_of_pixels_shown_many_times(times: int) -> None:
     torch.testing.assert_close(found, functional.relu(expected), rtol=0, atol=1e-6)
 
 
-def test_a_batch_holds_the_frames_of_its_landmarks(
-    small_files: list[Path], picture: np.ndarray
-) -> None:
+def test_a_batch_holds_its_landmarks_frames(small_files: list[Path], picture: np.ndarray) -> None:
     """Plain and fast, one by one and together, another source in between: the same pictures."""
     network = load_generator(small_files[0], small_files[2])
     source, driving = walk(1, seed=5)[0], walk(5)
@@ -108,9 +106,7 @@ def test_a_batch_holds_the_frames_of_its_landmarks(
     assert np.abs(other.astype(int) - expected).max() > 20
 
 
-def test_nothing_of_a_clip_is_held_back_or_taken_early(
-    small_files: list[Path], picture: np.ndarray
-) -> None:
+def test_no_frame_is_held_back_or_early(small_files: list[Path], picture: np.ndarray) -> None:
     taken = []
     predictor = Predictor(load_generator(small_files[0], small_files[2]))
     predictor.source(picture, walk(1)[0])
@@ -123,9 +119,7 @@ def test_nothing_of_a_clip_is_held_back_or_taken_early(
     assert list(predictor.frames([])) == []
 
 
-def test_weights_beyond_float16_use_bfloat16(
-    picture: np.ndarray, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_large_weights_use_bfloat16(picture: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
     network = made_up.generator(made_up.SMALL)
     network.third.norm.bias.fill_(1e6)
     predictor = Predictor(network, precision=torch.float16)

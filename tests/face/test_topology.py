@@ -4,12 +4,9 @@ import pytest
 from mdth.face import topology
 
 LOOPS = [
-    topology.LIPS_OUTER,
-    topology.LIPS_INNER,
-    topology.EYE_LEFT,
-    topology.EYE_RIGHT,
+    topology.LIPS_OUTER, topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT,
     topology.FACE_OVAL,
-]
+]  # fmt: skip
 
 
 def neighbours() -> set[tuple[int, int]]:

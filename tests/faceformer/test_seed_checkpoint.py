@@ -65,9 +65,7 @@ def test_the_table_of_positions_is_ignored(vocaset_reference, tmp_path) -> None:
     assert RECOMPUTED not in load_network(path, vocaset_reference.config).state_dict()
 
 
-def test_partial_foreign_and_misshapen_files_name_the_first_differences(
-    vocaset_reference, tmp_path
-) -> None:
+def test_partial_foreign_and_misshapen_files_are_named(vocaset_reference, tmp_path) -> None:
     path, config = tmp_path / "a.pth", vocaset_reference.config
     weights = dict(vocaset_reference.weights)
     del weights["vertice_map.bias"], weights["audio_feature_map.weight"]
@@ -149,24 +147,11 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         importlib.reload(export)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"width": 0},
-        {"width": 10**9},
-        {"width": "64"},
-        {"width": True},
-        {"fps": -1},
-        {"dataset": 7},
-        {"more": 1},
-        {"names": 5},
-        {"encoder": {"num_hidden_layers": 16_384}},
-        {"encoder": {"conv_dim": [512] * 17}},
-        {"encoder": {"conv_dim": [512, -1]}},
-        {"encoder": None},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changed", [
+    {"width": 0}, {"width": 10**9}, {"width": "64"}, {"width": True}, {"fps": -1}, {"dataset": 7},
+    {"more": 1}, {"names": 5}, {"encoder": {"num_hidden_layers": 16_384}},
+    {"encoder": {"conv_dim": [512] * 17}}, {"encoder": {"conv_dim": [512, -1]}}, {"encoder": None},
+], ids=str)  # fmt: skip
 def test_sizes_that_no_network_has(tmp_path, changed) -> None:
     VOCASET.save(tmp_path / "a.json")
     assert Config.load(tmp_path / "a.json") == VOCASET

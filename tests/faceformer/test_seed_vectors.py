@@ -93,17 +93,10 @@ def other_epsilon(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(statistics.SoundStatistics, "_loudness", lambda self: 100.0)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        one_steeper_slope,
-        slopes_of_eight_heads,
-        other_resampling,
-        nearest_resampling,
-        no_positions,
-        other_epsilon,
-    ],
-)
+@pytest.mark.parametrize("fault", [
+    one_steeper_slope, slopes_of_eight_heads, other_resampling, nearest_resampling, no_positions,
+    other_epsilon,
+])  # fmt: skip
 def test_a_changed_rule_is_seen(
     fault: Callable[[pytest.MonkeyPatch], None],
     vocaset_reference,
@@ -131,22 +124,14 @@ def used_tensors() -> list[str]:
     layer = "audio_encoder.encoder.layers.1"
     own = "transformer_decoder.layers.0"
     return [
-        f"{encoder}.0.conv.weight",
-        f"{encoder}.0.layer_norm.weight",
-        f"{encoder}.6.conv.weight",
+        f"{encoder}.0.conv.weight", f"{encoder}.0.layer_norm.weight", f"{encoder}.6.conv.weight",
         "audio_encoder.feature_projection.projection.bias",
         "audio_encoder.encoder.pos_conv_embed.conv.weight_g",
-        "audio_encoder.encoder.pos_conv_embed.conv.weight_v",
-        f"{layer}.attention.v_proj.weight",
-        f"{layer}.final_layer_norm.bias",
-        "audio_feature_map.weight",
-        "vertice_map.bias",
-        f"{own}.self_attn.in_proj_bias",
-        f"{own}.multihead_attn.out_proj.weight",
-        f"{own}.norm3.weight",
-        "vertice_map_r.weight",
-        "obj_vector.weight",
-    ]
+        "audio_encoder.encoder.pos_conv_embed.conv.weight_v", f"{layer}.attention.v_proj.weight",
+        f"{layer}.final_layer_norm.bias", "audio_feature_map.weight", "vertice_map.bias",
+        f"{own}.self_attn.in_proj_bias", f"{own}.multihead_attn.out_proj.weight",
+        f"{own}.norm3.weight", "vertice_map_r.weight", "obj_vector.weight",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", used_tensors())

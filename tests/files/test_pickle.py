@@ -38,12 +38,9 @@ def test_arrays_come_back(protocol: int) -> None:
     given = {
         "real": np.random.default_rng(0).normal(size=(4, 3)),
         "columns": np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
-        "big_end": np.arange(3, dtype=">u2"),
-        "flags": np.array([True, False]),
-        "none": np.zeros((0, 3)),
-        "style": "lbs",
-        "scalar": np.float64(2.5),
-    }
+        "big_end": np.arange(3, dtype=">u2"), "flags": np.array([True, False]),
+        "none": np.zeros((0, 3)), "style": "lbs", "scalar": np.float64(2.5),
+    }  # fmt: skip
     found = model_pickle.loads(pickle.dumps(given, protocol))
     for key, value in given.items():
         np.testing.assert_array_equal(found[key], value)
@@ -94,17 +91,12 @@ def test_parameters_in_a_numpy_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model_pickle.load(path)["pose"], np.arange(15))
 
 
-@pytest.mark.parametrize(
-    ("bomb", "name"),
-    [
-        (Bomb(os.system, "touch bomb"), "system"),
-        (Bomb(eval, "open('bomb', 'w')"), "__builtin__.eval"),
-        (Bomb(getattr, "a", "b"), "__builtin__.getattr"),
-        (Bomb(np.load, "bomb"), "load"),
-        (collections.deque([1]), "collections.deque"),
-        (Path("bomb"), "pathlib"),
-    ],
-)
+@pytest.mark.parametrize(("bomb", "name"), [
+    (Bomb(os.system, "touch bomb"), "system"),
+    (Bomb(eval, "open('bomb', 'w')"), "__builtin__.eval"),
+    (Bomb(getattr, "a", "b"), "__builtin__.getattr"), (Bomb(np.load, "bomb"), "load"),
+    (collections.deque([1]), "collections.deque"), (Path("bomb"), "pathlib"),
+])  # fmt: skip
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_other_names_stop_it(
     bomb: Any, name: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,45 +16,26 @@ from PIL import Image
 Files = dict[str, bytes]
 
 SOUNDS = {
-    "mp3": ("libmp3lame", 16_000, "mono"),
-    "flac": ("flac", 16_000, "stereo"),
-    "ogg": ("vorbis", 16_000, "stereo"),
-    "opus": ("libopus", 48_000, "mono"),
-    "m4a": ("aac", 16_000, "mono"),
-    "aac": ("aac", 16_000, "stereo"),
-    "aiff": ("pcm_s16be", 8_000, "mono"),
-    "au": ("pcm_mulaw", 8_000, "mono"),
-    "caf": ("alac", 16_000, "mono"),
-    "w64": ("pcm_f32le", 8_000, "mono"),
-    "wv": ("wavpack", 16_000, "mono"),
-    "mka": ("libopus", 48_000, "stereo"),
-    "ac3": ("ac3", 48_000, "stereo"),
-    "wma": ("wmav2", 44_100, "mono"),
-    "tta": ("tta", 16_000, "mono"),
-    "mp2": ("mp2", 16_000, "mono"),
-    "mov": ("adpcm_ima_qt", 16_000, "mono"),
-    "avi": ("adpcm_ms", 16_000, "mono"),
-}
+    "mp3": ("libmp3lame", 16_000, "mono"), "flac": ("flac", 16_000, "stereo"),
+    "ogg": ("vorbis", 16_000, "stereo"), "opus": ("libopus", 48_000, "mono"),
+    "m4a": ("aac", 16_000, "mono"), "aac": ("aac", 16_000, "stereo"),
+    "aiff": ("pcm_s16be", 8_000, "mono"), "au": ("pcm_mulaw", 8_000, "mono"),
+    "caf": ("alac", 16_000, "mono"), "w64": ("pcm_f32le", 8_000, "mono"),
+    "wv": ("wavpack", 16_000, "mono"), "mka": ("libopus", 48_000, "stereo"),
+    "ac3": ("ac3", 48_000, "stereo"), "wma": ("wmav2", 44_100, "mono"),
+    "tta": ("tta", 16_000, "mono"), "mp2": ("mp2", 16_000, "mono"),
+    "mov": ("adpcm_ima_qt", 16_000, "mono"), "avi": ("adpcm_ms", 16_000, "mono"),
+}  # fmt: skip
 CLIPS = {
-    "mp4": ("libx264", "yuv420p"),
-    "mov": ("mpeg4", "yuv420p"),
-    "mkv": ("libx264", "yuv420p"),
-    "webm": ("libvpx-vp9", "yuv420p"),
-    "avi": ("mpeg4", "yuv420p"),
-    "flv": ("flv", "yuv420p"),
-    "ts": ("mpeg2video", "yuv420p"),
-    "mpg": ("mpeg1video", "yuv420p"),
-    "gif": ("gif", "rgb8"),
-    "wmv": ("wmv2", "yuv420p"),
-    "mxf": ("mpeg2video", "yuv420p"),
-    "mjpeg.avi": ("mjpeg", "yuvj420p"),
-    "vp8.webm": ("libvpx", "yuv420p"),
-    "hevc.mp4": ("libx265", "yuv420p"),
-    "prores.mov": ("prores", "yuv422p10le"),
-    "raw.avi": ("rawvideo", "yuv420p"),
-    "ffv1.mkv": ("ffv1", "yuv420p"),
+    "mp4": ("libx264", "yuv420p"), "mov": ("mpeg4", "yuv420p"), "mkv": ("libx264", "yuv420p"),
+    "webm": ("libvpx-vp9", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "flv": ("flv", "yuv420p"),
+    "ts": ("mpeg2video", "yuv420p"), "mpg": ("mpeg1video", "yuv420p"), "gif": ("gif", "rgb8"),
+    "wmv": ("wmv2", "yuv420p"), "mxf": ("mpeg2video", "yuv420p"),
+    "mjpeg.avi": ("mjpeg", "yuvj420p"), "vp8.webm": ("libvpx", "yuv420p"),
+    "hevc.mp4": ("libx265", "yuv420p"), "prores.mov": ("prores", "yuv422p10le"),
+    "raw.avi": ("rawvideo", "yuv420p"), "ffv1.mkv": ("ffv1", "yuv420p"),
     "nut": ("mpeg4", "yuv420p"),
-}
+}  # fmt: skip
 # Not every build of PyAV encodes AMR: one frame of a tone, as a phone has it.
 AMR = b"#!AMR\n" + bytes.fromhex("04ab3832777b4854d2084f9226") * 20
 
@@ -320,15 +301,12 @@ def pickles() -> tuple[bytes, ...]:
 
     chance = np.random.default_rng(0)
     model = {
-        "v_template": chance.normal(size=(5, 3)),
-        "f": np.array([[0, 1, 2], [2, 3, 4]], np.uint32),
-        "shapedirs": chance.normal(size=(5, 3, 4)),
-        "posedirs": chance.normal(size=(5, 3, 9)),
+        "v_template": chance.normal(size=(5, 3)), "f": np.array([[0, 1, 2], [2, 3, 4]], np.uint32),
+        "shapedirs": chance.normal(size=(5, 3, 4)), "posedirs": chance.normal(size=(5, 3, 9)),
         "J_regressor": sparse.csc_matrix(chance.uniform(size=(2, 5)) > 0.5).astype(float),
         "weights": chance.uniform(size=(5, 2)),
-        "kintree_table": np.array([[4294967295, 0], [0, 1]], np.int64),
-        "bs_type": "lrotmin",
-    }
+        "kintree_table": np.array([[4294967295, 0], [0, 1]], np.int64), "bs_type": "lrotmin",
+    }  # fmt: skip
     coordinates = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.ones((51, 3))}
     made = [pickle.dumps(model, protocol) for protocol in range(6)]
     made += [pickle.dumps(coordinates, 2), pickle.dumps(sparse.coo_matrix(np.eye(3)), 4)]
@@ -348,9 +326,6 @@ def models() -> Files:
         b"property list uchar int vertex_indices\n" \
         b"end_header\n" + struct.pack("<9f", *range(9)) + b"\3" + bytes(12)  # fmt: skip
     return {
-        "model.pkl": made[2],
-        "embedding.pkl": made[6],
-        "params.npy": made[8],
-        "text.ply": ply,
+        "model.pkl": made[2], "embedding.pkl": made[6], "params.npy": made[8], "text.ply": ply,
         "binary.ply": binary,
-    }
+    }  # fmt: skip

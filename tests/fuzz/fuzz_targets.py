@@ -14,14 +14,7 @@ from typing import NamedTuple
 
 import fuzz_seeds as seeds
 import numpy as np
-from fuzz_mutations import (
-    as_zip,
-    changed_tree,
-    damaged,
-    from_zip,
-    one_file_damaged,
-    values,
-)
+from fuzz_mutations import as_zip, changed_tree, damaged, from_zip, one_file_damaged, values
 from hypothesis import strategies as st
 
 from mdth.errors import MdthError
@@ -142,8 +135,7 @@ def _manifest_cases() -> st.SearchStrategy[bytes]:
     files = seeds.sealed()
     trees = changed_tree(seeds.manifest_tree()).map(lambda tree: _json(tree))
     return st.one_of(
-        trees.map(lambda text: as_zip({**files, "manifest.json": text})),
-        one_file_damaged(files),
+        trees.map(lambda text: as_zip({**files, "manifest.json": text})), one_file_damaged(files)
     )
 
 

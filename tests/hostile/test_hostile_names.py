@@ -40,14 +40,10 @@ OUTSIDE = [
 def test_an_id_that_is_no_plain_name(tmp_path: Path, name: str) -> None:
     tree = layout.LocalTree(tmp_path)
     places: list[Callable[[str], object]] = [
-        layout.check_twin_id,
-        layout.stored_processed,
-        layout.stored_inference,
-        lambda given: layout.stored_raw(given, "audio"),
-        lambda given: tree.raw(given, "audio"),
-        tree.processed,
-        tree.serving,
-    ]
+        layout.check_twin_id, layout.stored_processed, layout.stored_inference,
+        lambda given: layout.stored_raw(given, "audio"), lambda given: tree.raw(given, "audio"),
+        tree.processed, tree.serving,
+    ]  # fmt: skip
     for place in places:
         with pytest.raises(InvalidTwinId):
             place(name)
@@ -91,12 +87,9 @@ def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
     store = Store(str(tmp_path / "store"))
     calls: list[Callable[[], object]] = [
         lambda: store.download(path, tmp_path / "into"),
-        lambda: store.upload(tmp_path / "secret", path),
-        lambda: store.remove(path),
-        lambda: store.read_json(path),
-        lambda: store.below(path),
-        lambda: store.files(path),
-    ]
+        lambda: store.upload(tmp_path / "secret", path), lambda: store.remove(path),
+        lambda: store.read_json(path), lambda: store.below(path), lambda: store.files(path),
+    ]  # fmt: skip
     for call in calls:
         with pytest.raises(StorageError):
             call()

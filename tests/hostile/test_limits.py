@@ -58,16 +58,12 @@ def test_a_png_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
         read_image(path)
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
-        [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000)))],
-        [chunk(b"tEXt", b"a\0" + bytes(900_000))] * 80,
-        [chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
-    ],
-    ids=["zTXt", "iTXt", "tEXt", "iCCP"],
-)
+@pytest.mark.parametrize("extra", [
+    [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+    [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000)))],
+    [chunk(b"tEXt", b"a\0" + bytes(900_000))] * 80,
+    [chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+], ids=["zTXt", "iTXt", "tEXt", "iCCP"])  # fmt: skip
 def test_a_png_whose_texts_unfold(tmp_path: Path, extra: list[bytes]) -> None:
     path = png(tmp_path / "a.png", (1, 1), *extra)
     before = _peak()
@@ -226,9 +222,7 @@ def test_a_clip_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
         list(read_frames(path))
 
 
-def test_frames_too_heavy_to_hold_twenty_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_too_heavy_to_hold_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mp4", [GREY] * 3, [0, 0.04, 0.08])
     monkeypatch.setattr(video, "LARGEST_FRAME_BYTES", 32 * 32)
     with pytest.raises(UnreadableMedia, match="too large"):

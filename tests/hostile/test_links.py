@@ -99,9 +99,7 @@ def test_a_local_folder_of_the_twin_that_is_a_link(
     assert [path.name for path in outside.rglob("*")] == ["private.wav"]
 
 
-def test_links_above_the_twins_folders_are_the_owners_own(
-    mdth: Command, twin_home: Path, anna: Path, tmp_path: Path
-) -> None:
+def test_the_owners_own_links(mdth: Command, twin_home: Path, anna: Path, tmp_path: Path) -> None:
     (tmp_path / "large disk").mkdir()
     (twin_home / "home/warping-data").symlink_to(tmp_path / "large disk")
     (twin_home / "linked store").symlink_to(twin_home / "store")
@@ -126,9 +124,7 @@ def prepared(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_link_in_prepared_data_is_no_prepared_data(
-    prepared: Path, outside: Path, what: str
-) -> None:
+def test_a_link_in_prepared_data_is_not_used(prepared: Path, outside: Path, what: str) -> None:
     """Not even when what it points to has the right content."""
     folder = prepared / "audio"
     (file,) = folder.iterdir()

@@ -61,26 +61,19 @@ TEXTS = {
     "mvg": "push graphic-context\nviewbox 0 0 64 64\nimage over 0,0 0,0 '{0}'\n",
 }
 READERS: dict[str, Callable[[Path], object]] = {
-    "sound": lambda path: list(read_blocks(path)),
-    "probe": probe_sound,
-    "clip": lambda path: list(read_frames(path)),
-    "probe_clip": probe_video,
-    "picture": read_image,
-}
+    "sound": lambda path: list(read_blocks(path)), "probe": probe_sound,
+    "clip": lambda path: list(read_frames(path)), "probe_clip": probe_video, "picture": read_image,
+}  # fmt: skip
 NAMES = ["list.mp3", "list.m3u8", "list.jpg"]
 
 
 def references(canary: Path, url: str) -> dict[str, str]:
     return {
-        "path": str(canary),
-        "beside": f"private/{canary.name}",
-        "up": f"private/../private/{canary.name}",
-        "file": f"file://{canary}",
-        "http": f"{url}/canary.wav",
-        "crypto": f"crypto:{canary}",
-        "concat": f"concat:{canary}|{canary}",
-        "data": "data:audio/wav;base64,UklGRg==",
-    }
+        "path": str(canary), "beside": f"private/{canary.name}",
+        "up": f"private/../private/{canary.name}", "file": f"file://{canary}",
+        "http": f"{url}/canary.wav", "crypto": f"crypto:{canary}",
+        "concat": f"concat:{canary}|{canary}", "data": "data:audio/wav;base64,UklGRg==",
+    }  # fmt: skip
 
 
 def _plain_open(path: Path, **options: str) -> None:
@@ -106,9 +99,7 @@ def test_texts_that_name_other_files(
     assert server.asked == []
 
 
-def test_the_canary_and_the_server_do_notice(
-    tmp_path: Path, canary: object, server: object
-) -> None:
+def test_canary_and_server_do_notice(tmp_path: Path, canary: object, server: object) -> None:
     path = tmp_path / "list.m3u8"
     path.write_text(TEXTS["concat"].format(canary.path))
     _plain_open(path, safe="0")
@@ -151,9 +142,7 @@ def test_subtitles_inside_an_avi(tmp_path: Path, canary: object, server: object)
         *("lavfi:sine", "sine=frequency=440", "frame%03d.png", "*.wav", "hw:0", ":0.0"),
     ],
 )
-def test_a_name_is_never_an_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_names_are_no_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     make_wav(tmp_path / "a.wav", np.zeros(8000, np.float32))
     monkeypatch.chdir(tmp_path)
     for read in READERS.values():

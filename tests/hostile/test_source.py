@@ -86,25 +86,16 @@ def test_nothing_of_that_kind(path: Path) -> None:
     assert not found
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "import os; os.system('ls')",
-        "import subprocess; subprocess.run('ls', shell=True)",
-        "import torch; torch.load('a')",
-        "import torch; torch.load('a', weights_only=False)",
-        "import numpy as np; np.load('a', allow_pickle=True)",
-        "import pickle; pickle.loads(b'')",
-        "import pickle; pickle._Unpickler",
-        "from pickle import loads",
-        "import yaml; yaml.load('a', Loader=yaml.Loader)",
-        "import yaml; yaml.parse('a')",
-        "eval('1')",
-        "import zipfile; zipfile.ZipFile('a').extractall()",
-        "import zipfile\nwith zipfile.ZipFile('a') as archive:\n    archive.extractall()",
-        "import xml.etree",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "import os; os.system('ls')", "import subprocess; subprocess.run('ls', shell=True)",
+    "import torch; torch.load('a')", "import torch; torch.load('a', weights_only=False)",
+    "import numpy as np; np.load('a', allow_pickle=True)", "import pickle; pickle.loads(b'')",
+    "import pickle; pickle._Unpickler", "from pickle import loads",
+    "import yaml; yaml.load('a', Loader=yaml.Loader)", "import yaml; yaml.parse('a')", "eval('1')",
+    "import zipfile; zipfile.ZipFile('a').extractall()",
+    "import zipfile\nwith zipfile.ZipFile('a') as archive:\n    archive.extractall()",
+    "import xml.etree",
+])  # fmt: skip
 def test_each_of_them_would_be_seen(text: str) -> None:
     assert list(wrong_in(text))
 

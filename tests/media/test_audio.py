@@ -20,24 +20,15 @@ def _read(path: Path) -> np.ndarray:
     return np.concatenate(list(read_blocks(path)))
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "rate_hz", "layout"),
-    [
-        ("a.wav", "pcm_s16le", 44_100, "stereo"),
-        ("a24.wav", "pcm_s24le", 48_000, "mono"),
-        ("a8.wav", "pcm_u8", 8_000, "mono"),
-        ("float.wav", "pcm_f32le", 37_000, "mono"),
-        ("b.mp3", "libmp3lame", 44_100, "stereo"),
-        ("b.m4a", "aac", 48_000, "stereo"),
-        ("low.mp4", "aac", 11_025, "mono"),
-        ("c.flac", "flac", 96_000, "mono"),
-        ("d.ogg", "vorbis", 22_050, "stereo"),
-        ("e.opus", "libopus", 48_000, "mono"),
-        ("f.webm", "libopus", 48_000, "stereo"),
-        ("g.mkv", "aac", 44_100, "5.1"),
-        ("h.aiff", "pcm_s16be", 32_000, "mono"),
-    ],
-)
+@pytest.mark.parametrize(("name", "codec", "rate_hz", "layout"), [
+    ("a.wav", "pcm_s16le", 44_100, "stereo"), ("a24.wav", "pcm_s24le", 48_000, "mono"),
+    ("a8.wav", "pcm_u8", 8_000, "mono"), ("float.wav", "pcm_f32le", 37_000, "mono"),
+    ("b.mp3", "libmp3lame", 44_100, "stereo"), ("b.m4a", "aac", 48_000, "stereo"),
+    ("low.mp4", "aac", 11_025, "mono"), ("c.flac", "flac", 96_000, "mono"),
+    ("d.ogg", "vorbis", 22_050, "stereo"), ("e.opus", "libopus", 48_000, "mono"),
+    ("f.webm", "libopus", 48_000, "stereo"), ("g.mkv", "aac", 44_100, "5.1"),
+    ("h.aiff", "pcm_s16be", 32_000, "mono"),
+])  # fmt: skip
 def test_every_kind_comes_out_in_time_and_level(
     tmp_path: Path, name: str, codec: str, rate_hz: int, layout: str
 ) -> None:
@@ -158,9 +149,7 @@ def test_truncated_mp4(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
         next(read_blocks(path))
 
 
-def test_a_hole_in_the_file_is_warned_about(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_hole_in_the_file_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sound = 0.3 * np.random.default_rng(0).standard_normal(32_000 * 4).astype(np.float32)
     path = make_sound(tmp_path / "a.mp3", sound, codec="libmp3lame", rate_hz=32_000)
     content = bytearray(path.read_bytes())
@@ -190,15 +179,12 @@ def test_a_header_that_lies(tmp_path: Path, rate_hz: int, channels: int) -> None
         list(read_blocks(path))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
-        "ffconcat version 1.0\nfile '{}'\n",
-        '<?xml version="1.0"?><MPD type="static"><BaseURL>{}</BaseURL></MPD>',
-        "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "ffconcat version 1.0\nfile '{}'\n",
+    '<?xml version="1.0"?><MPD type="static"><BaseURL>{}</BaseURL></MPD>',
+    "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+])  # fmt: skip
 def test_playlists_open_nothing(tmp_path: Path, text: str) -> None:
     make_wav(tmp_path / "other.wav", clicks([0.1], rate_hz=16_000, length_s=1.0))
     path = tmp_path / "list.mp3"

@@ -33,19 +33,12 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found.astype(int) - expected.astype(int)).mean())
 
 
-@pytest.mark.parametrize(
-    ("name", "most", "options"),
-    [
-        ("a.png", 0, {}),
-        ("a.bmp", 0, {}),
-        ("a.tiff", 0, {}),
-        ("lzw.tiff", 0, {"compression": "tiff_lzw"}),
-        ("lossless.webp", 0, {"lossless": True}),
-        ("a.webp", 4, {"quality": 95}),
-        ("a.jpg", 3, {"quality": 95}),
-        ("progressive.jpg", 3, {"quality": 95, "progressive": True}),
-    ],
-)
+@pytest.mark.parametrize(("name", "most", "options"), [
+    ("a.png", 0, {}), ("a.bmp", 0, {}), ("a.tiff", 0, {}),
+    ("lzw.tiff", 0, {"compression": "tiff_lzw"}), ("lossless.webp", 0, {"lossless": True}),
+    ("a.webp", 4, {"quality": 95}), ("a.jpg", 3, {"quality": 95}),
+    ("progressive.jpg", 3, {"quality": 95, "progressive": True}),
+])  # fmt: skip
 def test_formats(
     tmp_path: Path, picture: Image.Image, name: str, most: float, options: dict[str, object]
 ) -> None:
@@ -111,14 +104,10 @@ def test_exif_orientation(
     tmp_path: Path, picture: Image.Image, orientation: int, extension: str
 ) -> None:
     stored = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
     turned = picture.transpose(stored[orientation]) if orientation in stored else picture
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -158,14 +147,10 @@ def test_what_is_no_picture(tmp_path: Path, picture: Image.Image, name: str, dam
     path = tmp_path / name
     picture.save(path)
     content = path.read_bytes()
-    path.write_bytes(
-        {
-            "text": b"Dear reader, this is no picture at all.\n",
-            "empty": b"",
-            "half": content[: len(content) // 2],
-            "header": content[:40],
-        }[damage]
-    )
+    path.write_bytes({
+        "text": b"Dear reader, this is no picture at all.\n", "empty": b"",
+        "half": content[: len(content) // 2], "header": content[:40],
+    } [damage])  # fmt: skip
     with pytest.raises(UnreadableMedia, match=name):
         read_image(path)
 

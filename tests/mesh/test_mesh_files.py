@@ -21,9 +21,7 @@ def document(path: Path) -> dict:
     return json.loads(content[20 : 20 + size])
 
 
-def test_glb_moves_as_the_mesh_does(
-    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
-) -> None:
+def test_glb_moves_as_the_mesh(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest, sound=SOUND, rate_hz=44_100)
     found = read_glb(path)
@@ -148,9 +146,7 @@ def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) ->
         read_glb(path)
 
 
-def test_the_drawn_export_opens_its_mouth(
-    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
-) -> None:
+def test_the_drawn_mouth_opens(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest)
     found = read_glb(path)

@@ -17,9 +17,7 @@ from mdth.seed.files import SeedFiles
 from mdth.twins.output import with_settings
 
 
-def test_auto_takes_the_seeds_engine_where_all_is_there(
-    seed_home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_takes_the_seeds_engine(seed_home: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="mdth"):
         assert engines.choose(Options()).name == "seed"
     assert "engine: seed, as all that it needs is here" in caplog.text

@@ -114,9 +114,7 @@ def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path)
         Fitter.load(tmp_path)
 
 
-def test_without_eos_the_extra_is_named(
-    model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_eos_names_the_extra(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "eos", None)
     with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
         Fitter.load(model_folder)
@@ -131,9 +129,7 @@ def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:
     np.testing.assert_array_equal(read, mesh[landmarks68.VERTICES])
 
 
-def test_face_alignment_reads_them_where_its_weights_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_face_alignment_reads_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in with the package's names: given the face's box, asked for nothing to fetch."""
     torch = pytest.importorskip("torch")
     asked = {}

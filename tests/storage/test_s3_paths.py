@@ -73,9 +73,7 @@ def test_keys_that_are_no_plain_paths_are_refused(moto_proxy: Proxied, key: str)
 
 
 @pytest.mark.parametrize("server", ["rclone_proxy", "moto_proxy"])
-def test_what_is_missing_is_told_apart(
-    request: pytest.FixtureRequest, tmp_path: Path, server: str
-) -> None:
+def test_missing_is_told_apart(request: pytest.FixtureRequest, tmp_path: Path, server: str) -> None:
     _, url = request.getfixturevalue(server)
     with pytest.raises(NotThere, match="check MDTH_STORE and the name"):
         Store(url, settings=QUICK).download("raw/t/none.wav", tmp_path / "none")

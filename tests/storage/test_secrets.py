@@ -38,15 +38,10 @@ SAYINGS = [
     "token {token} expired, {quoted}",
 ]
 REFUSALS = [
-    (403, "SignatureDoesNotMatch"),
-    (403, "InvalidAccessKeyId"),
-    (400, "ExpiredToken"),
-    (403, "AccessDenied"),
-    (404, "NoSuchBucket"),
-    (400, "NeverHeardOf"),
-    (500, "InternalError"),
+    (403, "SignatureDoesNotMatch"), (403, "InvalidAccessKeyId"), (400, "ExpiredToken"),
+    (403, "AccessDenied"), (404, "NoSuchBucket"), (400, "NeverHeardOf"), (500, "InternalError"),
     (503, "SlowDown"),
-]
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -183,16 +178,11 @@ def test_profiles_of_awss_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "X-Amz-Credential=from-the-environment" in signed
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"s3://{KEY}:{quote(SECRET, safe='')}@bucket/x",
-        f"s3://user:{PASSWORD}@bucket/x",
-        f"nosuch://user:{PASSWORD}@host/x",
-        f"http://user:{PASSWORD}@127.0.0.1:9/x",
-        f"s3://bucket/x?X-Amz-Security-Token={quote(TOKEN, safe='')}",
-    ],
-)
+@pytest.mark.parametrize("url", [
+    f"s3://{KEY}:{quote(SECRET, safe='')}@bucket/x", f"s3://user:{PASSWORD}@bucket/x",
+    f"nosuch://user:{PASSWORD}@host/x", f"http://user:{PASSWORD}@127.0.0.1:9/x",
+    f"s3://bucket/x?X-Amz-Security-Token={quote(TOKEN, safe='')}",
+])  # fmt: skip
 def test_credentials_in_a_store_url_are_not_repeated(
     url: str, s3_keys: None, monkeypatch: pytest.MonkeyPatch, said: io.StringIO
 ) -> None:

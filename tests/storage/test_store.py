@@ -114,17 +114,13 @@ def test_denied_access_shows_no_secret(s3_url: str, monkeypatch: pytest.MonkeyPa
     assert key not in str(caught.value)
 
 
-def test_an_unreachable_server_is_given_up_soon(
-    s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_server_is_soon_left(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDTH_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
         Store(s3_url, settings=QUICK).files("raw/t/audio")
 
 
-def test_a_server_that_never_answers_is_given_up(
-    s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_never_answers_is_left(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
@@ -164,9 +160,7 @@ def test_a_folder_may_be_a_file_url(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket/prefix", "az://box/x"])
-def test_buckets_without_their_package_name_the_extra(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_buckets_without_package_name_the_extra(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     monkeypatch.delitem(sys.modules, "mdth.storage.objects", raising=False)
     with pytest.raises(MissingDependency, match=r"mdth\[s3\]"):
@@ -174,8 +168,7 @@ def test_buckets_without_their_package_name_the_extra(
 
 
 @pytest.mark.parametrize(
-    ("url", "kind"),
-    [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")],
+    ("url", "kind"), [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")]
 )
 def test_other_clouds_are_opened(url: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")

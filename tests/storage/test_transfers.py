@@ -211,9 +211,7 @@ def test_an_upload_taken_away_is_a_failure(moto_proxy: Proxied, tmp_path: Path) 
     assert (tmp_path / "back.bin").read_bytes() == OTHER
 
 
-def test_an_upload_damaged_on_the_way_is_refused_and_sent_again(
-    moto_proxy: Proxied, tmp_path: Path
-) -> None:
+def test_an_upload_damaged_on_the_way_is_sent_again(moto_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = moto_proxy
     (tmp_path / "a.bin").write_bytes(CONTENT[:1000])
     proxy.break_next(

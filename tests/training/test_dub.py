@@ -41,13 +41,9 @@ def test_another_name_is_refused(name: str) -> None:
 def test_every_word_has_sounds() -> None:
     known = grid_phones.pronunciations()
     tables = (
-        grid_phones.COMMANDS,
-        grid_phones.COLOURS,
-        grid_phones.PREPOSITIONS,
-        grid_phones.LETTERS,
-        grid_phones.DIGITS,
-        grid_phones.ADVERBS,
-    )
+        grid_phones.COMMANDS, grid_phones.COLOURS, grid_phones.PREPOSITIONS, grid_phones.LETTERS,
+        grid_phones.DIGITS, grid_phones.ADVERBS,
+    )  # fmt: skip
     words = [word for table in tables for word in table.values()]
     assert sorted(words) == sorted(known)
     assert len(known) == 51

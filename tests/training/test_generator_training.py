@@ -162,9 +162,7 @@ def darkening_clip(path: Path) -> Iterator[Sample]:
     )
 
 
-def test_the_command_trains_reports_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_trains_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it leaves behind loads as the published files do."""
     data, out, yaml = tmp_path / "clips.npz", tmp_path / "run", tmp_path / "tiny.yaml"
     packed = pack([Path(f"{index}.mp4") for index in range(2, 6)], every=1, reader=darkening_clip)

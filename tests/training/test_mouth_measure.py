@@ -15,9 +15,7 @@ from training.mouth_strips import opened, pops  # noqa: E402
 from training.sheet_shapes import Shape  # noqa: E402
 
 
-def test_the_renderers_own_frame_scores_best(
-    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_own_frame_scores_best(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
     true = Portrait(Renderer(portrait).frame(mesh), mesh)

@@ -46,16 +46,11 @@ def test_bounce_goes_forwards_and_backwards():
     assert [bounce(i, 1) for i in range(3)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("track", "limited"),
-    [
-        ([-3.0, 2.0, 9.0], [-3.0, 2.0, 9.0]),
-        ([0.0, 5.0, 14.0], [-4.0, 1.0, 10.0]),
-        ([-20.0, 0.0, 20.0], [-10.0, 0.0, 10.0]),
-        ([10.0, 30.0, 50.0], [-10.0, 0.0, 10.0]),
-        ([12.0, 12.0], [10.0, 10.0]),
-    ],
-)
+@pytest.mark.parametrize(("track", "limited"), [
+    ([-3.0, 2.0, 9.0], [-3.0, 2.0, 9.0]), ([0.0, 5.0, 14.0], [-4.0, 1.0, 10.0]),
+    ([-20.0, 0.0, 20.0], [-10.0, 0.0, 10.0]), ([10.0, 30.0, 50.0], [-10.0, 0.0, 10.0]),
+    ([12.0, 12.0], [10.0, 10.0]),
+])  # fmt: skip
 def test_limit_shrinks_and_shifts_just_enough(track, limited):
     np.testing.assert_allclose(limit(np.array(track), -10, 10), limited)
 

@@ -96,9 +96,7 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
     assert np.allclose(flat, 90)
 
 
-def test_a_network_that_copies_the_drawing_paints_it(
-    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     monkeypatch.setattr(mouth_network, "RAISED", (0.0, 0.0))
     network = MouthNetwork(networks.session(drawing()))
