@@ -15,9 +15,8 @@ def portrait() -> Portrait:
     random = np.random.default_rng(0)
     image = random.integers(0, 255, (64, 48, 3), np.uint8)
     person = np.round(random.uniform(0, 1, (64, 48)) * 255) / 255
-    return Portrait(
-        image, random.uniform(0, 48, (478, 3)).astype(np.float32), person.astype(np.float32)
-    )
+    mesh = random.uniform(0, 48, (478, 3)).astype(np.float32)
+    return Portrait(image, mesh, person.astype(np.float32))
 
 
 def motion() -> Motion:

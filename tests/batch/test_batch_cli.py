@@ -31,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MADE_TASKS_FOLDER", str(tmp_path))
     monkeypatch.setattr(
-        batch, "TASKS", {"inference": "made_tasks:told", "preprocess": "made_tasks:told"}
+        batch, "TASKS", dict.fromkeys(("inference", "preprocess"), "made_tasks:told")
     )
     return tmp_path
 
@@ -46,7 +46,7 @@ def test_all_done_is_0_and_a_table(mdth: Command, place: Path) -> None:
     twins = listed(place, "t-1", "t-2", "t-3")
     results = place / "results.csv"
     ended = mdth(
-        "batch", "--twins", twins, "--task", "inference", "--workers", 2, "--results", results
+        "batch", "--twins", twins, "--task", "inference", "--workers=2", f"--results={results}"
     )
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()

@@ -25,9 +25,7 @@ def cut(samples: np.ndarray, size: int) -> list[np.ndarray]:
 def test_windows_hold_no_more_the_longer_the_sound(reference, model) -> None:
     noise = torch.randn(RATE_HZ, generator=torch.Generator().manual_seed(0))
     statistics = SoundStatistics.of(noise.repeat(12))
-    encoder = WindowedEncoder(
-        model.network, Windows(past_s=1.0, hop_s=0.4, ahead_s=0.2), statistics
-    )
+    encoder = WindowedEncoder(model.network, Windows(past_s=1, hop_s=0.4, ahead_s=0.2), statistics)
     held = []
     for _ in range(12):
         for _speech in encoder.hear(noise):
@@ -75,9 +73,7 @@ def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
     with torch.inference_mode():
         features = model.network.audio_encoder.feature_extractor(sound, statistics)
         whole = model.network.speech(model.network.aligned(features))
-        encoder = WindowedEncoder(
-            model.network, Windows(past_s=3.0, hop_s=2.0, ahead_s=3.0), statistics
-        )
+        encoder = WindowedEncoder(model.network, Windows(past_s=3, hop_s=2, ahead_s=3), statistics)
         parts = list(encoder.hear(sound))
     assert len(parts) > 10
     found = torch.cat(parts)

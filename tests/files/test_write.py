@@ -85,7 +85,7 @@ def test_without_the_modules_of_posix(tmp_path: Path) -> None:
         "print((folder / 'a.txt').read_text())\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "t")], capture_output=True, text=True
+        [sys.executable, "-c", code, tmp_path / "t"], capture_output=True, text=True
     )
     assert ended.stdout == "a\n", ended.stderr
     assert names(tmp_path / "t") == {"a.txt"}

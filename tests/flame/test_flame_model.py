@@ -22,9 +22,8 @@ def test_rotations_by_hand() -> None:
     about_z = rotation_matrices(quarter(2))
     np.testing.assert_allclose(about_z, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
     many = rotation_matrices(np.random.default_rng(0).normal(size=(7, 5, 3)))
-    np.testing.assert_allclose(
-        many @ many.swapaxes(-1, -2), np.tile(np.eye(3), (7, 5, 1, 1)), atol=1e-14
-    )
+    ones = np.tile(np.eye(3), (7, 5, 1, 1))
+    np.testing.assert_allclose(many @ many.swapaxes(-1, -2), ones, atol=1e-14)
     np.testing.assert_allclose(np.linalg.det(many), 1)
     np.testing.assert_allclose(rotation_matrices(np.full(3, 1e-9))[2, 1], 1e-9)
     np.testing.assert_array_equal(rotation_matrices(np.zeros(3)), np.eye(3))

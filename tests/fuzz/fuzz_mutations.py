@@ -204,9 +204,8 @@ def _npy(draw: st.DrawFn, content: bytes) -> bytes:
         )
     )
     header = f"{{'descr': {descr!r}, 'fortran_order': {draw(st.booleans())}, 'shape': {shape!r}}}"
-    text = draw(
-        st.sampled_from([header, header[:-1], "(" * 3000, header + "\0", "{" + header])
-    ).encode()
+    text = draw(st.sampled_from([header, header[:-1], "(" * 3000, header + "\0", "{" + header]))
+    text = text.encode()
     version = draw(st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]))
     wide = 2 if version == b"\x01\x00" else 4
     size = len(text).to_bytes(wide, "little") if len(text) < 60_000 else bytes(wide)

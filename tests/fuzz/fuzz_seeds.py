@@ -57,9 +57,7 @@ def _wav(kind: str) -> bytes:
         file.setnchannels(1 if kind == "mono" else 6)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        file.writeframes(
-            np.repeat((tone * 9000).astype("<i2"), 1 if kind == "mono" else 6).tobytes()
-        )
+        file.writeframes(np.repeat((tone * 9000).astype("<i2"), file.getnchannels()).tobytes())
     return buffer.getvalue()
 
 
@@ -205,9 +203,7 @@ def artefacts() -> Files:
         original = Path(folder, "a.wav")
         original.write_bytes(_wav("mono"))
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
-        faces = Faces(
-            *(chance.normal(size=(3, *shape)) for shape in ((68, 3), (4, 4), (4, 4), (3, 3)))
-        )
+        faces = Faces(*(chance.normal(size=(3, *s)) for s in ((68, 3), (4, 4), (4, 4), (3, 3))))
         return _saved(
             Speech(_tone(16_000), original),
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),

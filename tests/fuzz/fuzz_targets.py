@@ -134,9 +134,8 @@ def _manifest(content: bytes, folder: Path) -> None:
 def _manifest_cases() -> st.SearchStrategy[bytes]:
     files = seeds.sealed()
     trees = changed_tree(seeds.manifest_tree()).map(lambda tree: _json(tree))
-    return st.one_of(
-        trees.map(lambda text: as_zip({**files, "manifest.json": text})), one_file_damaged(files)
-    )
+    whole = trees.map(lambda text: as_zip({**files, "manifest.json": text}))
+    return st.one_of(whole, one_file_damaged(files))
 
 
 def _json(tree: object) -> bytes:
@@ -183,9 +182,8 @@ def _state_dict_cases() -> st.SearchStrategy[bytes]:
         return buffer.getvalue()
 
     whole = st.one_of(tables, tables.map(lambda table: {"generator": table}))
-    return st.one_of(
-        damaged(seeds.state_dicts()), st.builds(saved, whole, st.booleans()).filter(_is_short)
-    )
+    written = st.builds(saved, whole, st.booleans()).filter(_is_short)
+    return st.one_of(damaged(seeds.state_dicts()), written)
 
 
 def _is_short(content: bytes) -> bool:

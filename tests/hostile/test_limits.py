@@ -186,10 +186,8 @@ def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_many_streams(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as out:
-        streams = [
-            out.add_stream("pcm_u8", rate=8_000, layout="mono")
-            for _ in range(limits.MOST_STREAMS + 1)
-        ]
+        more = range(limits.MOST_STREAMS + 1)
+        streams = [out.add_stream("pcm_u8", rate=8_000, layout="mono") for _ in more]
         for stream in streams:
             packet = av.Packet(bytes(800))
             packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1), 0, 0

@@ -59,9 +59,7 @@ def wrong_in(text: str) -> Iterator[str]:
 def wrong_call(call: ast.Call) -> Iterator[str]:
     name = name_of(call.func)
     given = {keyword.arg: keyword.value for keyword in call.keywords}
-    constants = {
-        key: value.value for key, value in given.items() if isinstance(value, ast.Constant)
-    }
+    constants = {key: v.value for key, v in given.items() if isinstance(v, ast.Constant)}
     if name in NEVER or name.endswith((".extractall", ".extract")):
         yield name
     if name == "torch.load" and constants.get("weights_only") is not True:

@@ -110,9 +110,8 @@ def test_own_rate_and_channels(tmp_path: Path) -> None:
 def test_what_is_no_sound(unusable: Path, read: object) -> None:
     with pytest.raises(InputError, match=unusable.name) as caught:
         read(unusable)
-    assert type(caught.value).__name__ == (
-        "MissingInput" if unusable.stem == "missing" else "UnreadableMedia"
-    )
+    expected = "MissingInput" if unusable.stem == "missing" else "UnreadableMedia"
+    assert type(caught.value).__name__ == expected
 
 
 def test_a_clip_without_sound(tmp_path: Path) -> None:

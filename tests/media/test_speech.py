@@ -29,10 +29,7 @@ def test_what_is_prepared_is_what_is_loaded(tmp_path: Path) -> None:
     loaded = Speech.load(tmp_path / "audio")
     np.testing.assert_array_equal(loaded.samples, speech.samples)
     assert loaded.original == tmp_path / "audio" / "original.wav"
-    assert sorted(file.name for file in (tmp_path / "audio").iterdir()) == [
-        "original.wav",
-        "speech.npy",
-    ]
+    assert sorted(f.name for f in (tmp_path / "audio").iterdir()) == ["original.wav", "speech.npy"]
 
 
 def test_silence_is_a_speech(tmp_path: Path) -> None:

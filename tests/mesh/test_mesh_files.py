@@ -107,9 +107,8 @@ def test_usda(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     line = next(line for line in text.splitlines() if line.startswith("        25: "))
     points = np.array(line[13:-2].replace("(", "").replace(")", "").split(","), float)
     expected = surface.of_face(opening, rest)
-    np.testing.assert_allclose(
-        points.reshape(-1, 3), expected.neutral + expected.offsets[25], atol=1e-5
-    )
+    wanted = expected.neutral + expected.offsets[25]
+    np.testing.assert_allclose(points.reshape(-1, 3), wanted, atol=1e-5)
 
 
 def test_any_other_mesh(tmp_path: Path) -> None:

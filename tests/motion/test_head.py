@@ -68,9 +68,7 @@ def test_later_sound_does_not_change_earlier_states():
 
 @pytest.mark.parametrize("fps", [25, 50])
 def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
-    states = [
-        s for seed in range(3) for s in generated(speech(fps, 60, seed), fps=fps, random_seed=seed)
-    ]
+    states = [s for k in range(3) for s in generated(speech(fps, 60, k), fps=fps, random_seed=k)]
     euler = angles(states)
     spread = euler.std(axis=0)
     assert (spread > [0.8, 0.6, 0.4]).all()

@@ -41,10 +41,8 @@ def test_lids_close_faster_than_they_open_and_shut_fully():
 def test_every_blink_is_seen_shut_at_video_rates(fps):
     closed = closed_track(1, fps)
     starts, lengths = spans(closed > 0.1, fps)
-    peaks = [
-        closed[round(s * fps) : round((s + n) * fps)].max()
-        for s, n in zip(starts, lengths, strict=True)
-    ]
+    ranges = zip(starts, lengths, strict=True)
+    peaks = [closed[round(s * fps) : round((s + n) * fps)].max() for s, n in ranges]
     assert min(peaks) > 0.9
 
 

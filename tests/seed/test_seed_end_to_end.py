@@ -50,9 +50,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     """The engine, the networks that prepared, and who read the landmarks."""
     names = {name.removeprefix("image/") for name in manifest["files"] if name.startswith("image")}
     assert names == IMAGE
-    assert {name for name in manifest["files"] if name.startswith("video")} == {
-        "video/seed_clip.npz"
-    }
+    assert {n for n in manifest["files"] if n.startswith("video")} == {"video/seed_clip.npz"}
     assert manifest["settings"]["engine"] == "seed"
     assert manifest["settings"]["landmarks"] == "mesh"
     assert {"torch", "eos-py"} <= set(manifest["versions"])

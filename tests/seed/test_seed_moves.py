@@ -129,9 +129,7 @@ def test_eyes_move_and_nothing_else_does() -> None:
 
 
 def test_lids_keep_still_where_nobody_shall_blink() -> None:
-    clip = SeedClip(
-        faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking()), np.ones(60, bool)
-    )
+    clip = SeedClip(faces(np.zeros((60, 3)), np.full((60, 2), 128), blinking()), np.ones(60, bool))
     for rate in (0, 1):
         states = head.from_clip(clip, source(), basis(), fps=30, blink_rate=rate)
         upper = np.stack([state.upper for state in itertools.islice(states, 60)])
@@ -157,9 +155,7 @@ def test_upper_lids_follow_the_cube() -> None:
     way[3 * 11 + 1], way[3 * 14 + 1] = 0.8, 0.6  # landmark 37's and 40's height
     marks = np.tile(own, (2, 1, 1))
     marks[1, 37, 1] -= 8.0
-    offsets = eyes.eye_offsets(
-        faces(np.zeros((2, 3)), np.full((2, 2), 128.0), marks), source(), way
-    )
+    offsets = eyes.eye_offsets(faces(np.zeros((2, 3)), np.full((2, 2), 128), marks), source(), way)
     weight = -4.0 / 128 * 0.8
     assert offsets[1, 37, 1] == pytest.approx(128 * 0.8 * 30 * weight**3)
     assert offsets[1, 40, 1] == pytest.approx(128 * 0.6 * weight)
@@ -198,7 +194,7 @@ def test_a_turn_keeps_the_heads_place() -> None:
     driver = SeedDriver(source())
     turn = moves.rotation_from(np.array([0, 15.0, 0]))
     driving = driver.drive(
-        np.zeros((51, 3)), moves.Move(turn, np.array([4.0, -2]), np.zeros((68, 3)))
+        np.zeros((51, 3)), moves.Move(turn, np.array([4, -2]), np.zeros((68, 3)))
     )
     origin = np.array([[0, 0, 0, 1.0]])
     np.testing.assert_allclose((origin @ driving.view)[0, :2], [132, 128])

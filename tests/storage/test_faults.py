@@ -48,6 +48,5 @@ def test_downloads_from_another_server_end_the_same(
 
 
 def test_the_document_lists_every_fault_once() -> None:
-    assert [line.split(" | ")[0].removeprefix("| ") for line in documented()] == [
-        case.name for case in CASES
-    ]
+    named = [line.split(" | ")[0].removeprefix("| ") for line in documented()]
+    assert named == [case.name for case in CASES]

@@ -123,9 +123,7 @@ def test_losses_fall_and_the_critic_joins(packed: Packed, monkeypatch: pytest.Mo
     made, clips = new_trainer(), Clips(packed, side=SIDE, held_out=2, device=CPU)
     random = np.random.default_rng(0)
     seen = [made.step(clips.draw(2, random)) for _ in range(54)]
-    first, last = (
-        np.mean([s["pyramid"] for s in seen[part]]) for part in (slice(5), slice(45, 50))
-    )
+    first, last = (np.mean([s["pyramid"] for s in seen[k]]) for k in (slice(5), slice(45, 50)))
     assert last < 0.6 * first
     assert "critic" not in seen[49]
     assert {"critic", "adversarial", "matching"} <= seen[50].keys()
@@ -171,9 +169,7 @@ def test_the_command_trains_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(run, "HELD_OUT", 2)
     for steps in ("2", "4"):
         given = ["train", str(data), str(out), "--config", str(yaml), "--batch", "2"]
-        monkeypatch.setattr(
-            "sys.argv", [*given, "--steps", steps, "--every", "2", "--critic-width", "4"]
-        )
+        monkeypatch.setattr("sys.argv", [*given, "--steps", steps, "--every=2", "--critic-width=4"])
         command.main()
     curve = json.loads((out / "curve.json").read_text())
     assert [entry["step"] for entry in curve] == [0, 2, 4]

@@ -34,9 +34,8 @@ def test_lip_vertex_error_is_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     multimodal = pytest.importorskip("torchmetrics.functional.multimodal")
     predicted, true = RNG.normal(size=(2, 30, 12, 3))
-    theirs = multimodal.lip_vertex_error(
-        torch.from_numpy(predicted), torch.from_numpy(true), LIPS.tolist()
-    )
+    tensors = map(torch.from_numpy, (predicted, true))
+    theirs = multimodal.lip_vertex_error(*tensors, LIPS.tolist())
     ours = mesh_metrics.lip_vertex_error(predicted, true, LIPS)
     assert ours == pytest.approx(float(theirs), rel=1e-6)
 
@@ -63,10 +62,8 @@ def test_face_dynamics_by_hand() -> None:
     found = mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=upper)
     assert found == ((2 - 8) / 2, (2 + 8) / 2)
     only = np.array([0])
-    assert mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=only) == (
-        2,
-        2,
-    )
+    found = mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=only)
+    assert found == (2, 2)
 
 
 def test_roughness_by_hand() -> None:
@@ -142,9 +139,8 @@ def test_wrong_region_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no mask 'mouth'; there are lips"):
         mesh_regions.read_region(f"{tmp_path / 'm.pkl'}:mouth")
     with pytest.raises(InputError, match="vertex 477"):
-        mesh_regions.Regions(
-            np.array([477]), np.zeros(0, int), mesh_regions.NO_PAIRS, 0.0, "face"
-        ).check(300)
+        none = np.zeros(0, int), mesh_regions.NO_PAIRS, 0.0, "face"
+        mesh_regions.Regions(np.array([477]), *none).check(300)
 
 
 def folders(tmp_path: Path) -> tuple[Path, Path]:
@@ -214,6 +210,5 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
         Sequence.load(tmp_path / "y.npz")
     small = {"a": Sequence(np.zeros((3, 4, 3)), 25, None)}
     with pytest.raises(InputError, match="differ in size"):
-        mesh_compare.compare(
-            {"a": [Sequence(np.zeros((3, 5, 3)), 25, None)]}, small, mesh_regions.of_face()
-        )
+        other = {"a": [Sequence(np.zeros((3, 5, 3)), 25, None)]}
+        mesh_compare.compare(other, small, mesh_regions.of_face())

@@ -105,9 +105,8 @@ def test_going_on_is_the_same_as_never_stopping(
     for name, weight in once.network.state_dict().items():
         assert torch.equal(weight, again.network.state_dict()[name]), name
     with pytest.raises(InputError, match="rate"):
-        training.train(
-            trainer(corpus, **settings | {"rate": 1.0}), tmp_path / "parts", training.Times(9)
-        )
+        other = trainer(corpus, **settings | {"rate": 1.0})
+        training.train(other, tmp_path / "parts", training.Times(9))
 
 
 def test_a_damaged_state_is_named(corpus: vocaset.Vocaset, tmp_path: Path) -> None:
@@ -280,10 +279,8 @@ def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert FaceFormer.load(tmp_path / "run/faceformer.pth").config.names == ("F2",)
     written = ["biwi", str(tmp_path / "set"), str(tmp_path / "run/faceformer.pth")]
     predict.main([*written, str(tmp_path / "out"), "--split", "test", "--style", "all"])
-    assert sorted(path.name for path in (tmp_path / "out/predicted").iterdir()) == [
-        "F1_e37.npz",
-        "F2_e37.npz",
-    ]
+    names = sorted(path.name for path in (tmp_path / "out/predicted").iterdir())
+    assert names == ["F1_e37.npz", "F2_e37.npz"]
     folders = [str(tmp_path / "out" / part) for part in ("predicted", "true")]
     regions = ["--lips", str(tmp_path / "set/lips.txt"), "--upper", str(tmp_path / "set/upper.txt")]
     with caplog.at_level("INFO", logger="mdth"):

@@ -67,9 +67,8 @@ def test_a_clip_within_the_limits_keeps_its_motion_relative_to_its_mean():
 def test_angles_and_translation_are_limited():
     rng = np.random.default_rng(0)
     euler = np.stack([swing(25, 8, 0.3, 35), swing(25, 8, 0.2, 25), swing(25, 8, 0.4, 30)], axis=1)
-    motion = made_motion(
-        euler=euler, translation=rng.uniform(-2, 2, 3) * swing(25, 8, 0.3, 1)[:, None]
-    )
+    shift = rng.uniform(-2, 2, 3) * swing(25, 8, 0.3, 1)[:, None]
+    motion = made_motion(euler=euler, translation=shift)
     for state in states(motion, 30, 600):
         assert np.abs(euler_deg(state.rotation)).max() <= 10 + 1e-9
         assert (np.abs(state.translation) <= clip.TRANSLATION_LIMITS + 1e-9).all()

@@ -31,9 +31,8 @@ def test_silence_and_a_still_head_give_the_portrait_with_a_shut_mouth(faces, por
     assert mesh.dtype == np.float32
     np.testing.assert_allclose(mesh, portrait.mesh, atol=0.05)
     away = np.setdiff1d(np.arange(478), MOUTH)
-    np.testing.assert_allclose(
-        mesh[topology.UPPER_FACE], portrait.mesh[topology.UPPER_FACE], atol=1e-3
-    )
+    upper = topology.UPPER_FACE
+    np.testing.assert_allclose(mesh[upper], portrait.mesh[upper], atol=1e-3)
     np.testing.assert_allclose(mesh[away], portrait.mesh[away], atol=0.05)
 
 
@@ -41,10 +40,7 @@ def test_silence_and_a_still_head_give_the_portrait_with_a_shut_mouth(faces, por
 def test_the_neutral_is_what_silence_looks_like(faces, portrait_of, name):
     driver = Driver(portrait_of(faces[name]))
     np.testing.assert_allclose(driver.mesh(SILENCE, REST), driver.neutral, atol=1e-4)
-    upper, lower = (
-        driver.neutral[topology.LIP_PAIRS[:, 0]],
-        driver.neutral[topology.LIP_PAIRS[:, 1]],
-    )
+    upper, lower = (driver.neutral[side] for side in topology.LIP_PAIRS.T)
     np.testing.assert_allclose(upper, lower, atol=1e-3)
 
 

@@ -21,9 +21,8 @@ def test_the_upper_lid_goes_nearly_all_the_way(faces):
     moved = eyes.move_lids(face, np.ones(2))[:, 1]
     middle_top, middle_bottom = topology.LID_PAIRS_LEFT[3]
     assert moved[middle_top] > 0 > moved[middle_bottom]
-    assert moved[middle_top] / (moved[middle_top] - moved[middle_bottom]) == pytest.approx(
-        0.9, abs=0.05
-    )
+    top, bottom = moved[middle_top], moved[middle_bottom]
+    assert top / (top - bottom) == pytest.approx(0.9, abs=0.05)
 
 
 def test_lid_skin_follows_less_the_further_it_is(faces):

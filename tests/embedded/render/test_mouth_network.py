@@ -138,9 +138,8 @@ def test_another_network_paints_otherwise(portrait: Portrait) -> None:
     shown = []
     for gain in (1.0, 0.0):
         frame = portrait.image.copy()
-        MouthPainter(portrait, MouthNetwork(networks.session(drawing(gain=gain)))).paint(
-            frame, mesh, rigid
-        )
+        network = MouthNetwork(networks.session(drawing(gain=gain)))
+        MouthPainter(portrait, network).paint(frame, mesh, rigid)
         shown.append(frame.astype(int))
     assert np.abs(shown[0] - shown[1]).max() > 40
 
