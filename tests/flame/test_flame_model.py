@@ -11,6 +11,7 @@ from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
 from mdth.flame.ply import read_vertices
 from tests.support.flame_made_up import TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
+from tests.support.raising import raises
 
 
 def quarter(axis: int) -> np.ndarray:
@@ -87,8 +88,7 @@ def test_many_frames_are_each_frame(flame: Flame) -> None:
     for frame in (0, 33, 39):
         alone = flame.vertices(pose=poses[frame], templates=templates[frame])
         np.testing.assert_allclose(together[frame], alone[0], atol=1e-12)
-    with pytest.raises(ValueError, match="frames"):
-        flame.vertices(pose=poses[:3], templates=templates)
+    raises(ValueError, "frames", flame.vertices, pose=poses[:3], templates=templates)
 
 
 def test_sizes_are_flames(flame: Flame) -> None:
@@ -145,18 +145,14 @@ def test_foreign_and_damaged_files(flame_folder: Path, tmp_path: Path) -> None:
     whole = (flame_folder / "generic_model.pkl").read_bytes()
     cut = tmp_path / "generic_model.pkl"
     cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        files.read_model(cut)
+    raises(CheckpointError, "damaged", files.read_model, cut)
     foreign = tmp_path / "foreign.pkl"
     foreign.write_bytes(pickle.dumps({"v_template": np.zeros((3, 3))}, 2))
-    with pytest.raises(CheckpointError, match=r"foreign\.pkl: no f, posedirs"):
-        files.read_model(foreign)
+    raises(CheckpointError, r"foreign\.pkl: no f, posedirs", files.read_model, foreign)
     small = tmp_path / "small.pkl"
     small.write_bytes(pickle.dumps({**arrays(), "weights": np.zeros((7, 5))}, 2))
-    with pytest.raises(CheckpointError, match="weights"):
-        files.read_model(small)
-    with pytest.raises(CheckpointError, match="none"):
-        files.read_model(tmp_path / "none.pkl")
+    raises(CheckpointError, "weights", files.read_model, small)
+    raises(CheckpointError, "none", files.read_model, tmp_path / "none.pkl")
 
 
 def test_placement(tmp_path: Path) -> None:
@@ -166,8 +162,7 @@ def test_placement(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pose, np.arange(15))
     np.testing.assert_array_equal(translation, np.ones(3))
     path.write_bytes(pickle.dumps({"pose": np.arange(4.0)}, 2))
-    with pytest.raises(CheckpointError, match="params"):
-        files.read_placement(path)
+    raises(CheckpointError, "params", files.read_placement, path)
 
 
 def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
@@ -208,5 +203,4 @@ def test_ply(kind: str, tmp_path: Path) -> None:
     path.write_bytes(header.encode() + body)
     np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
     path.write_bytes((header.encode() + body)[: len(header) + 20])
-    with pytest.raises(CheckpointError, match="ply"):
-        read_vertices(path)
+    raises(CheckpointError, "ply", read_vertices, path)

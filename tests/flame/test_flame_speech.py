@@ -24,6 +24,7 @@ from mdth.faceformer.files import SUBJECT  # noqa: E402
 from mdth.faceformer.flame_speech import Head  # noqa: E402
 from mdth.flame.model import Embedding, Flame  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
 
@@ -110,8 +111,7 @@ def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
 
 
 def test_too_short(face: FlameFace) -> None:
-    with pytest.raises(SpeechTooShort):
-        list(itertools.islice(spoken(face, [SOUND[:2000]], 25), 1))
+    raises(SpeechTooShort, None, list, itertools.islice(spoken(face, [SOUND[:2000]], 25), 1))
 
 
 def test_a_template_of_another_model(head: Head) -> None:
@@ -155,8 +155,7 @@ def test_the_seeds_folder_from_the_command_line(
 
 
 def test_no_files(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="generic_model"):
-        FlameSpeech.load(tmp_path)
+    raises(CheckpointError, "generic_model", FlameSpeech.load, tmp_path)
 
 
 def test_landmarks_are_what_the_face_is_made_of(
@@ -168,5 +167,4 @@ def test_landmarks_are_what_the_face_is_made_of(
     assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
     neutral = head.landmarks(head.template[None])[0]
     np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)
-    with pytest.raises(SpeechTooShort):
-        next(spoken(speech, [SOUND[:2000]], 30))
+    raises(SpeechTooShort, None, next, spoken(speech, [SOUND[:2000]], 30))

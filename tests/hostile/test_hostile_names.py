@@ -21,6 +21,7 @@ from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 from mdth.storage.store import Store
 from s3_servers import s3_client
+from tests.support.raising import raises
 
 Command = Callable[..., Any]
 
@@ -45,8 +46,7 @@ def test_an_id_that_is_no_plain_name(tmp_path: Path, name: str) -> None:
         tree.processed, tree.serving,
     ]  # fmt: skip
     for place in places:
-        with pytest.raises(InvalidTwinId):
-            place(name)
+        raises(InvalidTwinId, None, place, name)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,7 @@ def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
         lambda: store.read_json(path), lambda: store.below(path), lambda: store.files(path),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(StorageError):
-            call()
+        raises(StorageError, None, call)
     assert (tmp_path / "secret").read_text() == "secret"
     assert not (tmp_path / "into").exists()
 
@@ -151,8 +150,7 @@ def test_keys_of_a_bucket_stay_below_their_prefix(
     store = Store(s3_url)
     assert {"ok.wav", "..wav"} <= {file.name for file in store.files("raw/anna/audio")}
     for path in ("raw/anna/audio/../../bob/secret", "raw/anna/audio/", "../../other-bucket/key"):
-        with pytest.raises(StorageError):
-            store.download(path, tmp_path / "into")
+        raises(StorageError, None, store.download, path, tmp_path / "into")
     assert not (tmp_path / "into").exists()
 
 

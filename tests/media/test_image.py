@@ -11,6 +11,7 @@ from PIL import Image
 from mdth.errors import InputError, MissingInput, UnreadableMedia
 from mdth.media import image as image_module
 from mdth.media.image import BACKGROUND, read_image
+from tests.support.raising import raises
 
 WIDTH, HEIGHT = 90, 60
 
@@ -150,16 +151,13 @@ def test_what_is_no_picture(tmp_path: Path, picture: Image.Image, name: str, dam
     path.write_bytes({
         "text": b"Dear reader, this is no picture at all.\n", "empty": b"",
         "half": content[: len(content) // 2], "header": content[:40],
-    } [damage])  # fmt: skip
-    with pytest.raises(UnreadableMedia, match=name):
-        read_image(path)
+    }[damage])  # fmt: skip
+    raises(UnreadableMedia, name, read_image, path)
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingInput):
-        read_image(tmp_path / "none.png")
-    with pytest.raises(InputError):
-        read_image(tmp_path)
+    raises(MissingInput, None, read_image, tmp_path / "none.png")
+    raises(InputError, None, read_image, tmp_path)
 
 
 def test_too_large_is_an_error_before_it_is_decoded(
@@ -167,8 +165,7 @@ def test_too_large_is_an_error_before_it_is_decoded(
 ) -> None:
     picture.save(tmp_path / "a.png")
     monkeypatch.setattr(image_module, "LARGEST_PIXELS", WIDTH * HEIGHT - 1)
-    with pytest.raises(UnreadableMedia, match="90 x 60 px"):
-        read_image(tmp_path / "a.png")
+    raises(UnreadableMedia, "90 x 60 px", read_image, tmp_path / "a.png")
 
 
 def test_a_decompression_bomb(tmp_path: Path) -> None:
@@ -180,8 +177,7 @@ def test_a_decompression_bomb(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000)))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-    with pytest.raises(UnreadableMedia, match="too large"):
-        read_image(path)
+    raises(UnreadableMedia, "too large", read_image, path)
 
 
 def test_a_twelve_thousand_pixel_picture(tmp_path: Path) -> None:

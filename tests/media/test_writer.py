@@ -15,6 +15,7 @@ from made_media import click_offsets_s, clicks, make_sound, make_wav
 from mdth.errors import InputError, StorageError
 from mdth.media.audio import decode_blocks, read_blocks
 from mdth.media.video import RawWriter, VideoWriter, read_frames
+from tests.support.raising import raises
 
 DARK, BRIGHT = (np.full((32, 32, 3), level, np.uint8) for level in (10, 240))
 
@@ -203,32 +204,28 @@ def test_a_write_error_while_encoding(tmp_path: Path, monkeypatch: pytest.Monkey
                 raise OSError(5, os.strerror(5))
 
     monkeypatch.setattr(av, "open", Failing)
-    with pytest.raises(StorageError, match="Input/output error"):
-        _write(tmp_path / "a.mp4", _noise(200))
+    raises(StorageError, "Input/output error", _write, tmp_path / "a.mp4", _noise(200))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "a.mp4", tmp_path):
-        with pytest.raises(StorageError, match=path.name):
-            _write(path, _noise(1))
+        raises(StorageError, path.name, _write, path, _noise(1))
 
 
 def test_a_bad_sound_is_said_before_any_frame(tmp_path: Path) -> None:
     bad = tmp_path / "a.wav"
     bad.write_text("no sound")
     for sound in (bad, tmp_path / "none.wav"):
-        with pytest.raises(InputError, match=sound.name):
-            _write(tmp_path / "a.mp4", _noise(1), sound=sound)
+        raises(InputError, sound.name, _write, tmp_path / "a.mp4", _noise(1), sound=sound)
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="even"):
         VideoWriter(tmp_path / "a.mp4", width=63, height=64, fps=30, sound=None)
-    with pytest.raises(ValueError, match="uint8"):
-        _write(tmp_path / "a.mp4", iter([DARK, DARK[:30]]))
+    raises(ValueError, "uint8", _write, tmp_path / "a.mp4", iter([DARK, DARK[:30]]))
     with (
         pytest.raises(ValueError, match="no frame"),
         VideoWriter(tmp_path / "a.mp4", width=64, height=64, fps=30, sound=None),

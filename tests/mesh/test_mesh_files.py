@@ -10,6 +10,7 @@ from mdth.artefacts import MeshSequence
 from mdth.errors import InputError, UnreadableMedia
 from mdth.mesh import surface
 from mdth.mesh.export import export, export_animation
+from tests.support.raising import raises
 
 MILLIMETRE = 1e-3
 SOUND = Path("somewhere/speech.wav")
@@ -119,19 +120,15 @@ def test_any_other_mesh(tmp_path: Path) -> None:
     animation = surface.Animation(corners, np.array([[0, 1, 2], [0, 2, 3]]), moved, 30.0)
     export_animation(animation, tmp_path / "any.glb")
     np.testing.assert_allclose(read_glb(tmp_path / "any.glb").offsets, moved, atol=1e-6)
-    with pytest.raises(InputError, match="478"):
-        export_animation(animation, tmp_path / "any.csv")
+    raises(InputError, "478", export_animation, animation, tmp_path / "any.csv")
 
 
 def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
-    with pytest.raises(InputError, match="no mesh format"):
-        export(opening, tmp_path / "anim.fbx", neutral=rest)
-    with pytest.raises(InputError, match="folder"):
-        export(opening, tmp_path / "none/anim.glb", neutral=rest)
+    raises(InputError, "no mesh format", export, opening, tmp_path / "anim.fbx", neutral=rest)
+    raises(InputError, "folder", export, opening, tmp_path / "none/anim.glb", neutral=rest)
     with pytest.raises(InputError, match="no frames"):
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)
-    with pytest.raises(InputError, match="478"):
-        export(opening, tmp_path / "a.npz", neutral=rest[:468])
+    raises(InputError, "478", export, opening, tmp_path / "a.npz", neutral=rest[:468])
     with pytest.raises(InputError, match="no frames"):
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.csv", neutral=rest)
     assert not list(tmp_path.iterdir())
@@ -141,8 +138,7 @@ def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) ->
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UnreadableMedia, match="cut short"):
-        read_glb(path)
+    raises(UnreadableMedia, "cut short", read_glb, path)
 
 
 def test_the_drawn_mouth_opens(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:

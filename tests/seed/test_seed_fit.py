@@ -14,6 +14,7 @@ from mdth.seed import eos_files, landmarks
 from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 from mdth.seed.clip import at_rate, filled_faces
 from mdth.seed.fit import Fitter, to_model, viewport
+from tests.support.raising import raises
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +106,16 @@ def test_all_of_the_model_is_there(model_folder: Path) -> None:
 
 
 def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=eos_files.EDGES):
-        Fitter.load(tmp_path)
+    raises(CheckpointError, eos_files.EDGES, Fitter.load, tmp_path)
     for name in eos_files.NAMES:
         (tmp_path / name).write_bytes((model_folder / name).read_bytes())
     (tmp_path / eos_files.SHAPE).write_bytes(b"no model")
-    with pytest.raises(CheckpointError, match="eos"):
-        Fitter.load(tmp_path)
+    raises(CheckpointError, "eos", Fitter.load, tmp_path)
 
 
 def test_no_eos_names_the_extra(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "eos", None)
-    with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
-        Fitter.load(model_folder)
+    raises(MissingDependency, r"mdth\[seed\]", Fitter.load, model_folder)
 
 
 def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:

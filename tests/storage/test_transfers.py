@@ -12,6 +12,7 @@ from mdth.storage.faults import NotThere, failures
 from mdth.storage.settings import MIB, S3Settings, s3_settings
 from mdth.storage.store import Store
 from s3_servers import s3_client
+from tests.support.raising import raises
 
 Proxied = tuple[FaultProxy, str]
 SIZE = 6_000_000
@@ -92,8 +93,7 @@ def test_a_server_that_calls_a_part_the_whole(s3_url: str, tmp_path: Path) -> No
         broken = store._files.download("a.bin", file)
         broken.attempt()
         broken._done -= 1_000_000
-        with pytest.raises(failures(), match="non-partial"):
-            broken.attempt()
+        raises(failures(), "non-partial", broken.attempt)
         broken.attempt()
         file.seek(0)
         assert file.read() == CONTENT
@@ -132,8 +132,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_not_stored(
     monkeypatch.setattr(objects, "_attributes", attributes)
     with pytest.raises(StorageError, match="changed while it was sent"):
         Store(url, settings=SMALL_PARTS).upload(source, "a.bin")
-    with pytest.raises(NotThere):
-        Store(url).download("a.bin", tmp_path / "back")
+    raises(NotThere, None, Store(url).download, "a.bin", tmp_path / "back")
 
 
 def test_a_known_hash_counts_more_than_the_etag(rclone_proxy: Proxied, tmp_path: Path) -> None:
@@ -183,8 +182,7 @@ def test_a_failed_upload_is_aborted(moto_proxy: Proxied, tmp_path: Path) -> None
         Store(url, settings=SMALL_PARTS).upload(tmp_path / "a.bin", "a.bin")
     left = s3_client(proxy.url).list_multipart_uploads(Bucket="bucket", Prefix=key(url))
     assert left.get("Uploads", []) == []
-    with pytest.raises(NotThere):
-        Store(url).download("a.bin", tmp_path / "back")
+    raises(NotThere, None, Store(url).download, "a.bin", tmp_path / "back")
 
 
 @pytest.mark.parametrize("name", ["POST", "PUT"])

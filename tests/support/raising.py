@@ -6,7 +6,7 @@ import pytest
 
 
 def raises(
-    error: type[BaseException],
+    error: type[BaseException] | tuple[type[BaseException], ...],
     words: str | None,
     call: Callable[..., object],
     /,

@@ -10,6 +10,7 @@ import pytest
 
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.face import topology
+from tests.support.raising import raises
 from training import mesh_compare, mesh_metrics, mesh_regions
 from training.mesh_compare import Sequence
 
@@ -133,8 +134,7 @@ def test_wrong_region_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one two")
     (tmp_path / "b.txt").write_text("")
     for name in ("a.txt", "b.txt", "c.txt"):
-        with pytest.raises(ArtefactError, match=name):
-            mesh_regions.read_region(str(tmp_path / name))
+        raises(ArtefactError, name, mesh_regions.read_region, str(tmp_path / name))
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"lips": np.array([1])}, 2))
     with pytest.raises(InputError, match="no mask 'mouth'; there are lips"):
         mesh_regions.read_region(f"{tmp_path / 'm.pkl'}:mouth")
@@ -198,16 +198,12 @@ def test_two_files(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     predicted, true = folders(tmp_path)
-    with pytest.raises(MissingInput):
-        mesh_compare.read_pair(tmp_path, true)
-    with pytest.raises(InputError, match="say which vertices"):
-        mesh_compare.main([str(predicted), str(true)])
+    raises(MissingInput, None, mesh_compare.read_pair, tmp_path, true)
+    raises(InputError, "say which vertices", mesh_compare.main, [str(predicted), str(true)])
     np.savez(tmp_path / "x.npz", vertices=np.zeros((3, 4)), fps=25)
-    with pytest.raises(ArtefactError, match=r"not \[T,V,3\]"):
-        Sequence.load(tmp_path / "x.npz")
+    raises(ArtefactError, r"not \[T,V,3\]", Sequence.load, tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", vertices=np.zeros((3, 4, 3)))
-    with pytest.raises(ArtefactError, match="no meshes with a rate"):
-        Sequence.load(tmp_path / "y.npz")
+    raises(ArtefactError, "no meshes with a rate", Sequence.load, tmp_path / "y.npz")
     small = {"a": Sequence(np.zeros((3, 4, 3)), 25, None)}
     with pytest.raises(InputError, match="differ in size"):
         other = {"a": [Sequence(np.zeros((3, 5, 3)), 25, None)]}

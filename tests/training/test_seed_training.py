@@ -17,6 +17,7 @@ from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from tests.support import faceformer_made_up as network_made_up  # noqa: E402
 from tests.support import faceformer_plain as plain  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 from torch_threads import one_thread  # noqa: E402, F401
 from training import mesh_compare  # noqa: E402
 from training.seed import forward, initial, predict, run, train, vocaset, wav2vec2  # noqa: E402
@@ -198,8 +199,7 @@ def test_sizes_are_kept_beside_the_weights(tmp_path: Path) -> None:
     config.save(tmp_path / "a.json")
     assert Config.load(tmp_path / "a.json") == config
     (tmp_path / "a.json").write_text('{"dataset": "x"}')
-    with pytest.raises(CheckpointError, match=r"a\.json"):
-        Config.load(tmp_path / "a.json")
+    raises(CheckpointError, r"a\.json", Config.load, tmp_path / "a.json")
 
 
 def published_encoder(prefix: str = "") -> dict[str, torch.Tensor]:
@@ -234,12 +234,9 @@ def test_encoder_from_published_weights(kind: str, prefix: str, tmp_path: Path) 
 def test_encoder_of_another_size(tmp_path: Path) -> None:
     torch.save(published_encoder(), tmp_path / "pytorch_model.bin")
     other = Wav2Vec2(dataclasses.replace(TINY, intermediate_size=8))
-    with pytest.raises(CheckpointError, match="not this size"):
-        wav2vec2.load_encoder(other, str(tmp_path))
-    with pytest.raises(CheckpointError, match="none of"):
-        wav2vec2.weights_path(str(tmp_path.parent))
-    with pytest.raises(CheckpointError, match="no such"):
-        wav2vec2.weights_path(str(tmp_path / "nothing.bin"))
+    raises(CheckpointError, "not this size", wav2vec2.load_encoder, other, str(tmp_path))
+    raises(CheckpointError, "none of", wav2vec2.weights_path, str(tmp_path.parent))
+    raises(CheckpointError, "no such", wav2vec2.weights_path, str(tmp_path / "nothing.bin"))
 
 
 def test_a_hubs_name_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,8 +249,7 @@ def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     pytest.importorskip("huggingface_hub")
-    with pytest.raises(CheckpointError, match="could not be fetched"):
-        wav2vec2.weights_path("nobody/nothing")
+    raises(CheckpointError, "could not be fetched", wav2vec2.weights_path, "nobody/nothing")
 
 
 def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
@@ -286,5 +282,4 @@ def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     with caplog.at_level("INFO", logger="mdth"):
         mesh_compare.main([*folders, *regions, "--sounds", str(tmp_path / "out/sounds")])
     assert "lips, 2 vertices" in caplog.text and "lip speed in speech" in caplog.text
-    with pytest.raises(InputError, match="--tracks"):
-        train.main(["tracked", str(tmp_path), str(tmp_path / "b")])
+    raises(InputError, "--tracks", train.main, ["tracked", str(tmp_path), str(tmp_path / "b")])
