@@ -124,12 +124,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
 
 
 @pytest.fixture
-def s3_url(s3_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that every S3 server here accepts, without a server."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def s3_url(s3_server: tuple[str, Path], s3_keys: None, tmp_path: Path, monkeypatch) -> str:
     """An empty prefix in a bucket of the server, and the environment to reach it."""
     endpoint, root = s3_server
     (root / "bucket").mkdir(exist_ok=True)
     monkeypatch.setenv("MDTH_S3_ENDPOINT", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return f"s3://bucket/{tmp_path.name}"

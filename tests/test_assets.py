@@ -1,10 +1,9 @@
 import hashlib
 import os
-import threading
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from mdth.errors import CheckpointError, StorageError
 from mdth.files import assets
 from mdth.files.assets import Asset, Source
 from tests.support.raising import raises
+from tests.support.web import Handler, serving
 
 CONTENT = b"a small model" * 100
 WHEEL = "mdth_test_model-1.0-py3-none-any.whl"
@@ -36,15 +36,11 @@ def address(home: Path) -> Iterator[str]:
     """A web server for the folder `served`."""
     (home / "served").mkdir()
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
+    class Files(Handler, SimpleHTTPRequestHandler):
+        pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=home / "served"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(partial(Files, directory=home / "served")) as url:
+        yield url
 
 
 def _wheel(home: Path, content: bytes = CONTENT) -> Source:

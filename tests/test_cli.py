@@ -4,35 +4,24 @@ import io
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
+from made_media import make_wav
 from PIL import Image
 
 from mdth import cli
 from mdth.log.console import Progress, progress_line
+from s3_servers import free_port
+from tests.support.commands import Command, Terminal, hear_interrupts
 
 ROOT = Path(__file__).parents[1]
-# The fixture `mdth`: arguments -> code, out, err.
-Command = Callable[..., Any]
-
-
-def sound(path: Path, samples: np.ndarray, rate_hz: int = 16_000) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return path
 
 
 def encoded(source: Path, target: Path, codec: str) -> Path:
@@ -134,7 +123,7 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> 
         picture.resize((130, 152)).save(folder / "tiny.png")
     content = portrait_path.read_bytes()
     (folder / "cut.jpg").write_bytes(content[: len(content) // 3])
-    sound(folder / "short.wav", np.zeros(4_700))
+    make_wav(folder / "short.wav", np.zeros(4_700))
     (folder / "folder.jpg").mkdir()
     return folder
 
@@ -170,7 +159,7 @@ def frame_count(path: Path) -> int:
 def test_silence_gives_a_still_mouth(
     mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path
 ) -> None:
-    silence = sound(tmp_path / "silence.wav", np.zeros(16_000))
+    silence = make_wav(tmp_path / "silence.wav", np.zeros(16_000))
     out = tmp_path / "out.mp4"
     ended = mdth("talk", portrait_path, silence, "-o", out, "--still")
     assert (ended.code, ended.out.strip(), ended.err) == (0, str(out), "")
@@ -227,15 +216,10 @@ def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
     refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
 
 
-def test_a_missing_store(mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_store(mdth: Command, twin_home: Path, s3_keys: None, monkeypatch) -> None:
     pytest.importorskip("obstore")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     monkeypatch.setenv("MDTH_STORE", "s3://bucket/twins")
-    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
     monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
     refused(mdth("preprocess", "anna"), "no folder")
@@ -259,17 +243,14 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
-def hear_interrupts() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_nothing(
     tmp_path: Path, portrait_path: Path, checkpoints: Path, number: int, code: int
 ) -> None:
-    speech = sound(tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120))
+    speech = make_wav(
+        tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120)
+    )
     folder = tmp_path / "out"
     folder.mkdir()
     process = start(
@@ -351,10 +332,6 @@ def test_the_progress_line() -> None:
 
 
 def test_no_bar_without_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     for stream, drawn in ((io.StringIO(), False), (Terminal(), True)):
         progress = Progress(stream)
         progress(1, 100)

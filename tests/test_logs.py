@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -19,8 +19,8 @@ from mdth.errors import StorageError
 from mdth.log import stages
 from mdth.log.console import JSON, Progress, logging_to, one_line
 from mdth.log.redact import hide
+from tests.support.commands import Command, Terminal
 
-Command = Callable[..., Any]
 PREPARE = ["fetch", "prepare speech", "prepare portrait", "seal", "publish"]
 FILM = ["fetch", "load", "read speech", "speech to mesh", "retarget", "render", "encode", "upload"]
 
@@ -128,10 +128,6 @@ def test_exit_codes_are_documented(mdth: Command) -> None:
 
 
 def test_no_bar_among_the_lines() -> None:
-    class Terminal(StringIO):
-        def isatty(self) -> bool:
-            return True
-
     for visible in (True, False):
         stream = Terminal()
         bar = Progress(stream, visible=visible)

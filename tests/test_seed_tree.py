@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mdth import cli
 from mdth.errors import MdthError
 from mdth.files import assets
 from mdth.storage.store import Store
+from tests.support.commands import Command
 
 TWIN = "th_test"
 # The trees of the seed's README, storage and local, with the files of a sample twin in them. HASH
@@ -147,7 +147,7 @@ def test_the_same_on_s3(
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
-def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Callable[..., Any]) -> None:
+def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -> None:
     (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
     (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
     folder = filled / f"home/warping-processed/{TWIN}/processed/th"
@@ -185,7 +185,7 @@ def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Callable[.
     assert "the store holds another preparation" in older.err
 
 
-def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:
+def test_a_twin_of_one_clip(filled: Path, mdth: Command) -> None:
     for kind in ("audio", "image"):
         shutil.rmtree(filled / f"store/raw/{TWIN}/{kind}")
     assert mdth("preprocess", TWIN).code == 0
@@ -194,7 +194,7 @@ def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:
     assert (made["frames"], made["width"], made["height"]) == (30, 512, 600)
 
 
-def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Callable[..., Any]) -> None:
+def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Command) -> None:
     shutil.rmtree(filled / f"store/raw/{TWIN}/video")
     for name in ("2_portrait.jpg", "10_mirrored.png"):
         (filled / f"store/raw/{TWIN}/image" / name).unlink()

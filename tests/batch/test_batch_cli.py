@@ -8,9 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import made_tasks
 import pytest
@@ -19,8 +17,8 @@ from made_tasks import noted
 from mdth.batch.job import Result
 from mdth.cli import batch
 from mdth.log.console import Progress, logging_to
+from tests.support.commands import Command, Terminal, hear_interrupts
 
-Command = Callable[..., Any]
 PATIENCE_S = 600
 
 
@@ -102,10 +100,6 @@ def test_what_is_refused_before_any_work(mdth: Command, place: Path) -> None:
 
 
 def test_the_tally() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     stream = Terminal()
     with logging_to(stream, verbose=False):
         tally = batch.Tally(4, Progress(stream))
@@ -149,11 +143,6 @@ INTERRUPTED = """
     if __name__ == "__main__":
         sys.exit(cli.main(sys.argv[1:]))
 """
-
-
-def hear_interrupts() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

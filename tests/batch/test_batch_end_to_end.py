@@ -1,14 +1,13 @@
 """Three small twins through both tasks, with the real pipeline, by two processes."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 from PIL import Image
 
-Command = Callable[..., Any]
+from tests.support.commands import Command
+
 TWINS = ("anna", "ben", "cleo")
 
 

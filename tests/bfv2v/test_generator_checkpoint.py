@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,8 @@ from generator_reference import Reference  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator, load_headpose  # noqa: E402
 from mdth.bfv2v.config import read_generator  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
+from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
-
-
-class Bomb:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.path,)
 
 
 def saved(folder: Path, content: object) -> Path:
@@ -79,8 +69,8 @@ def test_nothing_is_executed(reference: Reference, tmp_path: Path) -> None:
     checkpoint, config = reference.write(tmp_path)
     fired = tmp_path / "fired"
     bomb = tmp_path / "bomb.tar"
-    bomb.write_bytes(pickle.dumps({"generator": Bomb(fired)}, protocol=2))
-    zipped = saved(tmp_path, {"generator": Bomb(fired)})
+    bomb.write_bytes(pickle.dumps({"generator": Bomb(Path.touch, fired)}, protocol=2))
+    zipped = saved(tmp_path, {"generator": Bomb(Path.touch, fired)})
     for path in (bomb, zipped):
         raises(CheckpointError, "no readable state dict", load_generator, path, config)
     assert not fired.exists()

@@ -17,6 +17,7 @@ from mdth.faceformer.checkpoint import RECOMPUTED, load_network  # noqa: E402
 from mdth.faceformer.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
 from mdth.faceformer.network import Network, positions  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
+from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 
 KEYS = Path(__file__).parents[1] / "data"
@@ -88,20 +89,10 @@ def test_another_network_entirely(vocaset_reference, tmp_path) -> None:
         load_network(tmp_path / "a.pth", VOCASET)
 
 
-class Bomb:
-    """Unpickled without care, it writes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_in_a_file_is_executed(zipped: bool, tmp_path) -> None:
     bomb, path = tmp_path / "exploded", tmp_path / "a.pth"
-    torch.save({"weight": Bomb(bomb)}, path, _use_new_zipfile_serialization=zipped)
+    torch.save({"weight": Bomb(Path.touch, bomb)}, path, _use_new_zipfile_serialization=zipped)
     raises(CheckpointError, "no readable state dict", load_network, path, VOCASET)
     assert not bomb.exists()
 

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from mdth.errors import CheckpointError
 from mdth.files import pickle as model_pickle
+from tests.support.bomb import Bomb
 from tests.support.raising import raises
 
 # As Python 2 with `latin1` strings wrote it: the bytes of an array in a BINSTRING.
@@ -24,14 +25,6 @@ PYTHON_2 = (
     + np.array([1.5, -2.0]).tobytes()
     + b"tbs."
 )
-
-
-class Bomb:
-    def __init__(self, call: Any, *arguments: Any) -> None:
-        self.what = (call, arguments)
-
-    def __reduce__(self) -> Any:
-        return self.what
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))

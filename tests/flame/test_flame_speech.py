@@ -3,9 +3,7 @@
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +22,7 @@ from mdth.faceformer.files import SUBJECT  # noqa: E402
 from mdth.faceformer.flame_speech import Head  # noqa: E402
 from mdth.flame.model import Embedding, Flame  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support.commands import Command  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
@@ -126,7 +125,7 @@ def write_ply(path: Path, vertices: np.ndarray) -> None:
 
 
 def test_the_seeds_folder_from_the_command_line(
-    mdth: Callable[..., Any],
+    mdth: Command,
     twin_home: Path,
     flame_folder: Path,
     flame: Flame,

@@ -1,6 +1,7 @@
 """Files that nobody would make by accident."""
 
 import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,3 +72,9 @@ def avi_with_subtitles(path: Path, text: str) -> Path:
     assert content.count(b"auds") == 1
     path.write_bytes(content.replace(b"auds", b"txts").replace(b"01wb", b"01tx"))
     return path
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum

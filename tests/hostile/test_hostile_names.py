@@ -2,13 +2,10 @@
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
@@ -21,9 +18,9 @@ from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 from mdth.storage.store import Store
 from s3_servers import s3_client
+from tests.support.commands import Command
 from tests.support.raising import raises
-
-Command = Callable[..., Any]
+from tests.support.web import Handler, serving
 
 OUTSIDE = [
     "", ".", "..", "...", "/etc", "/", "//", "a/b", "../a", "a/../..", "a/", "./a", "~", "~root",
@@ -137,9 +134,6 @@ def test_a_twin_with_files_of_such_names(
     assert "zz.wav" in listed.out
 
 
-# On S3 keys are any text.
-
-
 def test_keys_of_a_bucket_stay_below_their_prefix(
     s3_url: str, s3_server: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -158,7 +152,7 @@ def test_keys_of_a_bucket_stay_below_their_prefix(
 def lying_server(key: str) -> Iterator[str]:
     """The URL of a server that nobody vouches for: every folder has one file of that key below."""
 
-    class Lie(BaseHTTPRequestHandler):
+    class Lie(Handler):
         def do_GET(self) -> None:
             (prefix,) = parse_qs(urlsplit(self.path).query)["prefix"]
             name = escape(prefix + key, {"\n": "&#10;"})
@@ -167,18 +161,10 @@ def lying_server(key: str) -> Iterator[str]:
                 f"<Key>{name}</Key><Size>5</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
                 "</Contents></ListBucketResult>"
             ).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(listed)))
-            self.end_headers()
-            self.wfile.write(listed)
+            self.answer(200, listed)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Lie) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Lie) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hostile_files import atom, rebuilt
+from hostile_files import atom, chunk, rebuilt
 from made_media import make_clip, make_sound, make_wav
 from PIL import Image
 
@@ -30,20 +30,12 @@ def tone(seconds: float, rate_hz: int = 16_000) -> np.ndarray:
     return (0.3 * np.sin(np.arange(round(rate_hz * seconds)) / 10)).astype(np.float32)
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
 def png(path: Path, size: tuple[int, int], *extra: bytes, colour: int = 2) -> Path:
     """A PNG header and pixels for one row, with more chunks between them."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, colour, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(bytes(1 + 3 * size[0])))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + b"".join(extra) + pixels + chunk(b"IEND", b""))
     return path
-
-
-# Pictures.
 
 
 @pytest.mark.parametrize(
@@ -138,9 +130,6 @@ def test_kinds_that_are_not_read(tmp_path: Path, kind: str) -> None:
     mode = "1" if kind == "XBM" else "RGB"
     Image.new(mode, (64, 64)).save(path, kind)
     raises(UnreadableMedia, "png, jpeg", read_image, path)
-
-
-# Sound and clips.
 
 
 def test_a_small_sound_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

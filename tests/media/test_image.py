@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hostile_files import chunk
 from PIL import Image
 
 from mdth.errors import InputError, MissingInput, UnreadableMedia
@@ -169,10 +170,6 @@ def test_too_large_is_an_error_before_it_is_decoded(
 
 
 def test_a_decompression_bomb(tmp_path: Path) -> None:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + checksum
-
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     path = tmp_path / "bomb.png"
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000)))

@@ -135,6 +135,9 @@ class FaultProxy:
         ]
 
 
+Proxied = tuple[FaultProxy, str]  # and the URL of an empty store
+
+
 @contextmanager
 def fault_proxy(upstream: str, *, stall_s: float = 30.0) -> Iterator[FaultProxy]:
     """A proxy in front of the server at the URL `upstream`."""

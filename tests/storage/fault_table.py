@@ -64,18 +64,9 @@ CASES = [
     Case("no answer to a part of an upload", STALL, (PART,), stalls=True),
     Case("30 s stall in the middle of a read", STALL_INSIDE, (GET,), stalls=True),
     Case("wrong ETag (the content arrives damaged)", ETAG, (GET,)),
-    Case(
-        "clock skew, 403 RequestTimeTooSkewed",
-        Refusal(403, "RequestTimeTooSkewed", "The difference between the times is too large."),
-    ),
-    Case(
-        "expired credentials, 400 ExpiredToken",
-        Refusal(400, "ExpiredToken", "The provided token has expired."),
-    ),
-    Case(
-        "missing bucket, 404 NoSuchBucket",
-        Refusal(404, "NoSuchBucket", "The specified bucket does not exist."),
-    ),
+    Case("clock skew, 403 RequestTimeTooSkewed", Refusal(403, "RequestTimeTooSkewed", "Too late.")),
+    Case("expired credentials, 400 ExpiredToken", Refusal(400, "ExpiredToken", "It has expired.")),
+    Case("missing bucket, 404 NoSuchBucket", Refusal(404, "NoSuchBucket", "There is no bucket.")),
     Case("access denied, 403 AccessDenied", Refusal(403, "AccessDenied", "Access Denied")),
 ]
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy
+from fault_proxy import Proxied
 from fault_table import CASES, GET, HEAD, STALL_S, Case, measure, put_sources, row
 
 from mdth.storage.settings import S3Settings
@@ -14,7 +14,7 @@ def documented() -> list[str]:
     return DOCUMENT.read_text().split(HEAD)[1].split("\n\n")[0].strip().splitlines()
 
 
-def check(case: Case, operation: str, proxied: tuple[FaultProxy, str], folder: Path) -> None:
+def check(case: Case, operation: str, proxied: Proxied, folder: Path) -> None:
     """The fault does to the operation what the document says, and leaves nothing on the disk."""
     proxy, url = proxied
     put_sources(folder)
@@ -33,7 +33,7 @@ def check(case: Case, operation: str, proxied: tuple[FaultProxy, str], folder: P
     ],
 )
 def test_a_fault_ends_as_documented(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path, case: Case, operation: str
+    rclone_proxy: Proxied, tmp_path: Path, case: Case, operation: str
 ) -> None:
     check(case, operation, rclone_proxy, tmp_path)
 
@@ -42,7 +42,7 @@ def test_a_fault_ends_as_documented(
     "case", [case for case in CASES if not case.stalls], ids=lambda case: case.name
 )
 def test_downloads_from_another_server_end_the_same(
-    moto_proxy: tuple[FaultProxy, str], tmp_path: Path, case: Case
+    moto_proxy: Proxied, tmp_path: Path, case: Case
 ) -> None:
     check(case, GET, moto_proxy, tmp_path)
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, Refusal
+from fault_proxy import Proxied, Refusal
 from fault_table import QUICK
 
 from mdth.errors import ArtefactError, StorageError
@@ -9,8 +9,6 @@ from mdth.storage.faults import NotThere
 from mdth.storage.store import Store
 from s3_servers import s3_client
 from tests.support.raising import raises
-
-Proxied = tuple[FaultProxy, str]
 
 ODD_NAMES = [
     "a b.wav",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import obstore
 import pytest
-from fault_proxy import FaultProxy, Refusal
+from fault_proxy import Proxied, Refusal
 from fault_table import QUICK, operations, put_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from mdth.errors import MdthError, StorageError
 from mdth.log.redact import guard_logs, redacted
 from mdth.storage.store import Store
-
-Proxied = tuple[FaultProxy, str]
 
 KEY = "AKIA" + "QWERTYUIOPASDFGH"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -4,8 +4,6 @@ import os
 import shutil
 import socket
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +14,7 @@ from mdth.storage.faults import Damaged
 from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 from tests.support.raising import raises
+from tests.support.web import Handler, serving
 
 QUICK = S3Settings(first_wait_s=0.01)
 
@@ -127,21 +126,13 @@ def test_a_server_that_never_answers_is_left(s3_url: str, monkeypatch: pytest.Mo
 def test_a_server_that_is_no_store_or_redirects_without_end(
     status: int, said: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Handler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Location", self.path)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(status, Location=self.path)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    with serving(Answer) as address:
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", address)
         raises(StorageError, said, Store(s3_url, settings=QUICK).files, "raw/t/audio")
-        server.shutdown()
 
 
 def test_a_folder_may_be_a_file_url(tmp_path: Path) -> None:

@@ -3,7 +3,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_proxy import CUT, DRIP, ETAG, LOST_ANSWER, NO_RANGE, TOGETHER, FaultProxy, Refusal
+from fault_proxy import (
+    CUT,
+    DRIP,
+    ETAG,
+    LOST_ANSWER,
+    NO_RANGE,
+    TOGETHER,
+    FaultProxy,
+    Proxied,
+    Refusal,
+)
 from fault_table import IMPATIENT, QUICK
 
 from mdth.errors import StorageError
@@ -14,7 +24,6 @@ from mdth.storage.store import Store
 from s3_servers import s3_client
 from tests.support.raising import raises
 
-Proxied = tuple[FaultProxy, str]
 SIZE = 6_000_000
 CONTENT = hashlib.shake_256(b"content").digest(SIZE)
 OTHER = hashlib.shake_256(b"other").digest(SIZE)

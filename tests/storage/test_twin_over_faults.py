@@ -1,19 +1,18 @@
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fault_proxy import CUT, RESET, FaultProxy, Refusal
+from fault_proxy import CUT, RESET, FaultProxy, Proxied, Refusal
 
 from mdth.storage.store import Store
 from s3_servers import KEY, SECRET
+from tests.support.commands import Command
 
 BUSY = Refusal(503, "SlowDown", "Please reduce your request rate.")
 
 
 @pytest.fixture
 def s3_twin(
-    rclone_proxy: tuple[FaultProxy, str],
+    rclone_proxy: Proxied,
     twin_home: Path,
     portrait_path: Path,
     short_path: Path,
@@ -30,7 +29,7 @@ def s3_twin(
 
 
 def test_a_twin_is_prepared_over_a_bad_line_and_no_secret_is_written(
-    s3_twin: FaultProxy, twin_home: Path, mdth: Callable[..., Any]
+    s3_twin: FaultProxy, twin_home: Path, mdth: Command
 ) -> None:
     for passed in range(2, 20, 3):
         s3_twin.break_next(BUSY, times=1, passed=passed)
@@ -49,7 +48,7 @@ def test_a_twin_is_prepared_over_a_bad_line_and_no_secret_is_written(
 
 
 def test_a_refused_twin_ends_in_one_line_without_secrets(
-    s3_twin: FaultProxy, mdth: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    s3_twin: FaultProxy, mdth: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"wrong{SECRET}")
     ended = mdth("preprocess", "ada", "-v")

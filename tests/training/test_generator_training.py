@@ -17,6 +17,7 @@ from mdth.errors import CheckpointError, InputError, NoFaceFound  # noqa: E402
 from mdth.face import geometry, landmarks68, topology  # noqa: E402
 from mdth.face.crop import around  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
+from torch_threads import one_thread  # noqa: E402, F401
 from training.generator import __main__ as command  # noqa: E402
 from training.generator import critic, losses, run, trainer  # noqa: E402
 from training.generator.batches import Clips  # noqa: E402
@@ -30,14 +31,6 @@ TINY = dataclasses.replace(
     frame_size=SIDE,
     dense_motion=dataclasses.replace(made_up.SMALL.dense_motion, num_blocks=2),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def made_clip(path: Path) -> Iterator[Sample]:

@@ -2,11 +2,11 @@
 
 import logging
 import pickle
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_media import make_wav
 
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.face import topology
@@ -158,11 +158,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         np.savez(tmp_path / "true" / f"{name}.npz", vertices=true, fps=25.0, neutral=face)
         for style, meshes in (("0", half), ("1", true)):
             np.savez(tmp_path / "predicted" / f"{name}@{style}.npz", vertices=meshes, fps=25.0)
-        with wave.open(str(tmp_path / "sounds" / f"{name}.wav"), "wb") as file:
-            file.setparams((1, 2, 16_000, 0, "NONE", ""))
-            sound = np.zeros(32_000)
-            sound[16_000:] = RNG.normal(size=16_000) / 8
-            file.writeframes((sound * 32767).astype("<i2").tobytes())
+        noise = RNG.normal(size=16_000) / 8
+        make_wav(tmp_path / "sounds" / f"{name}.wav", np.concatenate([np.zeros(16_000), noise]))
     return tmp_path / "predicted", tmp_path / "true"
 
 

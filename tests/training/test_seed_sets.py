@@ -12,6 +12,7 @@ pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)
 from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
 from mdth.files import pickle as model_pickle  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
+from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 from training.seed import biwi, corpus, vocaset  # noqa: E402
 
@@ -117,16 +118,8 @@ def test_damaged_vocaset(copied: Path) -> None:
     raises(ArtefactError, "not meshes", vocaset.Vocaset, copied)
 
 
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
-
-
 def test_nothing_in_vocasets_pickles_is_executed(copied: Path) -> None:
-    table = {vocaset.TRAINING[0]: {"sentence01": Bomb(copied / "exploded")}}
+    table = {vocaset.TRAINING[0]: {"sentence01": Bomb(Path.touch, copied / "exploded")}}
     (copied / "raw_audio_fixed.pkl").write_bytes(pickle.dumps(table))
     raises(ArtefactError, "not loaded", vocaset.Vocaset, copied)
     assert not (copied / "exploded").exists()
