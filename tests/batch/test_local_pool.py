@@ -142,11 +142,9 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1"]
     results = all_results(tmp_path, names, workers=1, retries=1)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
-        "faceless-1": ("failed", 1),
-        "storeless-1": ("failed", 2),
-        "storeless_once-1": ("done", 2),
+        "faceless-1": ("failed", 1), "storeless-1": ("failed", 2), "storeless_once-1": ("done", 2),
         "bug-1": ("failed", 1),
-    }
+    }  # fmt: skip
     assert results["faceless-1"].error == "faceless-1: no face"
     assert results["bug-1"].error == "unexpected ValueError: a mistake of ours"
 

@@ -72,11 +72,9 @@ def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
     twins = ["hang-1", "storeless_once-1", "faceless-1", "t-1"]
     results = all_results(tmp_path, twins, retries=1, timeout_s=5)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
-        "hang-1": ("failed", 1),
-        "storeless_once-1": ("done", 2),
-        "faceless-1": ("failed", 1),
+        "hang-1": ("failed", 1), "storeless_once-1": ("done", 2), "faceless-1": ("failed", 1),
         "t-1": ("done", 1),
-    }
+    }  # fmt: skip
 
 
 def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:

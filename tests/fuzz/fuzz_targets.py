@@ -308,9 +308,7 @@ TARGETS: dict[str, Target] = {
     "picture": Target(lambda: damaged(seeds.pictures()), _picture),
     "artefacts": Target(lambda: one_file_damaged(seeds.artefacts()), _artefacts),
     "manifest": Target(_manifest_cases, _manifest),
-    "checkpoint": Target(_state_dict_cases, _state_dict),
-    "pickle": Target(_pickle_cases, _pickle),
+    "checkpoint": Target(_state_dict_cases, _state_dict), "pickle": Target(_pickle_cases, _pickle),
     "flame": Target(lambda: one_file_damaged(seeds.models()), _model),
-    "settings": Target(_settings_cases, _settings),
-    "names": Target(_name_cases, _names),
-}
+    "settings": Target(_settings_cases, _settings), "names": Target(_name_cases, _names),
+}  # fmt: skip

@@ -69,8 +69,6 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
     assert figures.results == 2
     said = {finding.content: finding.why.strip().splitlines()[-1] for finding in figures.findings}
     assert said == {
-        b"wrong": "KeyError: 'nothing'",
-        b"dead": "ends with -6",
-        b"large": "MemoryError",
+        b"wrong": "KeyError: 'nothing'", b"dead": "ends with -6", b"large": "MemoryError",
         b"hang": "hangs",
-    }
+    }  # fmt: skip

@@ -82,12 +82,10 @@ class Outcome:
 
 # The requests of each operation, as the proxy sees them: method and a pattern of path and query.
 REQUESTS = {
-    LIST: ("GET", r"list-type=2"),
-    GET: ("GET", r"/a\.bin(\?x-id=GetObject)?$"),
-    PUT: ("PUT", r"/new\.bin"),
-    PART: ("PUT", r"/large\.bin\?.*partNumber=2"),
+    LIST: ("GET", r"list-type=2"), GET: ("GET", r"/a\.bin(\?x-id=GetObject)?$"),
+    PUT: ("PUT", r"/new\.bin"), PART: ("PUT", r"/large\.bin\?.*partNumber=2"),
     DELETE: ("DELETE", r"/a\.bin"),
-}
+}  # fmt: skip
 
 
 def operations(store: Store, folder: Path) -> dict[str, Callable[[], object]]:

@@ -46,11 +46,9 @@ def test_a_pause_counted_as_speech_is_silence() -> None:
     sound[: RATE_HZ // 5] = 0.0
     sound[RATE_HZ // 2 : RATE_HZ * 7 // 10] = 0.0
     said = [
-        Phone("SIL", 0.0, 0.25),
-        Phone("S", 0.25, 0.65),
-        Phone("SIL", 0.65, 0.7),
+        Phone("SIL", 0.0, 0.25), Phone("S", 0.25, 0.65), Phone("SIL", 0.65, 0.7),
         Phone("AA", 0.7, 1.0),
-    ]
+    ]  # fmt: skip
     fitted = fit_silences(said, sound)
     assert [p.phone for p in fitted] == ["SIL", "S", "SIL", "AA"]
     assert [p.start_s for p in fitted] == pytest.approx([0.0, 0.2, 0.5, 0.7], abs=0.011)
