@@ -53,8 +53,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def portrait_path() -> Path:
     """A public-domain portrait: 512x600 px, one face of 202 px, mouth shut."""
-    origin = find_spec("matplotlib").origin
-    return Path(origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    return Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
 
 
 @pytest.fixture(scope="session")

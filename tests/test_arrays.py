@@ -47,8 +47,7 @@ def test_what_numpy_saves_comes_back(tmp_path: Path, order: str) -> None:
     "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': " + "(" * 900,
 ])  # fmt: skip
 def test_a_header_that_is_not_what_is_wanted(tmp_path: Path, header: str) -> None:
-    path = packed(tmp_path / "a.npz", npy(header, bytes(24)))
-    raises(DAMAGE, None, read_npz, path, WANTED)
+    raises(DAMAGE, None, read_npz, packed(tmp_path / "a.npz", npy(header, bytes(24))), WANTED)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e7])

@@ -292,8 +292,7 @@ def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_
         check=True,
     )
     assert b"rgb24, 218x256, 30 frames/s" in to_stdout.stderr
-    frames = np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)
-    assert len(frames) == 30
+    assert len(np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)) == 30
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = start(*arguments, "--raw", "-o", pipe)
@@ -310,8 +309,7 @@ def test_a_raw_file_is_complete_or_as_it_was(
     arguments = ["--raw", "-o", raw, "--preview", "--max-size", 256]
     refused(mdth("talk", bad_files / "text.jpg", short_path, *arguments), "not a picture")
     assert raw.read_bytes() == b"before"
-    ended = mdth("talk", portrait_path, short_path, *arguments)
-    assert ended.code == 0
+    assert mdth("talk", portrait_path, short_path, *arguments).code == 0
     assert raw.stat().st_size == 30 * 256 * 218 * 3
     assert list(tmp_path.iterdir()) == [raw]
 

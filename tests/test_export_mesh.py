@@ -12,8 +12,7 @@ from mdth.face import geometry, topology
 def test_the_resting_face() -> None:
     face = resting_face()
     assert geometry.lip_opening(face) < 1e-3
-    mirrored = face[topology.MIRROR] * np.array([-1, 1, 1])
-    np.testing.assert_allclose(mirrored, face, atol=0.01)
+    np.testing.assert_allclose(face[topology.MIRROR] * np.array([-1, 1, 1]), face, atol=0.01)
     for iris, eye in (
         (topology.IRIS_LEFT, topology.EYE_LEFT),
         (topology.IRIS_RIGHT, topology.EYE_RIGHT),

@@ -115,8 +115,7 @@ def test_a_librarys_warning_is_a_line_too(mdth: Command, monkeypatch: pytest.Mon
         return {}
 
     monkeypatch.setattr("mdth.record.versions", warn)
-    ended = mdth("version", "--log", "json")
-    (line,) = lines(ended.err)
+    (line,) = lines(mdth("version", "--log", "json").err)
     assert line["level"] == "warning"
     assert "invalid value" in line["message"]
 

@@ -154,8 +154,7 @@ def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -
     assert mdth("preprocess", TWIN).code == 0
     first = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
     assert not any(name.startswith("video/") for name in first)
-    again = mdth("preprocess", TWIN, "-v")
-    assert "prepared already" in again.err
+    assert "prepared already" in mdth("preprocess", TWIN, "-v").err
     assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
     shutil.copytree(folder, filled / "home/warping-processed/other/processed/th")
     other = mdth("inference", "other")

@@ -108,8 +108,7 @@ def _device(twin: str, folder: Path) -> None:
 
 def _child(twin: str, folder: Path) -> None:
     """Start a child that would outlive everything."""
-    context = multiprocessing.get_context("spawn")
-    child = context.Process(target=time.sleep, args=(600,))
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     child.start()
     note(str(folder), "children", child.pid)
 

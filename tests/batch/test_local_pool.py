@@ -74,8 +74,7 @@ def test_killed_workers_cost_one_attempt_and_no_other_twin(tmp_path: Path) -> No
         assert (results[name].state, results[name].attempts) == ("done", 2)
     assert (results["die-1"].state, results["die-1"].attempts) == ("failed", 3)
     assert "signal 9" in results["die-1"].error
-    finished = noted(tmp_path, "finished")
-    assert sorted(finished) == sorted([*fine, "die_once-1", "die_once-2"])
+    assert sorted(noted(tmp_path, "finished")) == sorted([*fine, "die_once-1", "die_once-2"])
 
 
 def test_an_idle_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
@@ -113,8 +112,7 @@ def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
 
 
 def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["parent-1"], timeout_s=5)
-    assert results["parent-1"].state == "failed"
+    assert all_results(tmp_path, ["parent-1"], timeout_s=5)["parent-1"].state == "failed"
     (child,) = map(int, noted(tmp_path, "children"))
     wait_for(lambda: not alive(child))
 

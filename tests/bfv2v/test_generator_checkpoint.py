@@ -83,8 +83,7 @@ def test_every_kind_of_cut_is_refused(small_files: list[Path], tmp_path: Path) -
     for share in (0.0, 0.001, 0.3, 0.7, 0.999):
         path.write_bytes(whole[: int(share * len(whole))])
         raises(CheckpointError, None, load_headpose, path, config)
-    random = np.random.default_rng(0)
-    path.write_bytes(random.integers(0, 256, 4000, np.uint8).tobytes())
+    path.write_bytes(np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes())
     raises(CheckpointError, None, load_headpose, path, config)
 
 

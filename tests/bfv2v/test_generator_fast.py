@@ -53,8 +53,7 @@ def rendered(network: Generator, reference: Reference, dtype: torch.dtype) -> np
 
 def test_fast_equals_the_published_numbers(network: Generator, reference: Reference) -> None:
     found = rendered(network, reference, torch.float32)
-    expected = reference.outputs["prediction"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(found, reference.outputs["prediction"], rtol=0, atol=TOLERANCE)
 
 
 def test_fast_flow_equals_the_published_numbers(network: Generator, reference: Reference) -> None:
@@ -81,8 +80,7 @@ def test_convolution_of_pixels_shown_many_times(times: int) -> None:
     conv = torch.nn.Conv2d(3, 5, 3, padding=1)
     x = torch.randn(2, 3, 4, 7)
     expected = conv(functional.interpolate(x, scale_factor=times, mode="nearest"))
-    place = fold.Place(CPU, torch.float32)
-    made = fold.Shown(fold.plain(conv), times).to(place)
+    made = fold.Shown(fold.plain(conv), times).to(fold.Place(CPU, torch.float32))
     found = chains.shown(made(x), made.bias, times, 0)
     torch.testing.assert_close(found, functional.relu(expected), rtol=0, atol=1e-6)
 

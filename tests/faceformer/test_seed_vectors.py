@@ -44,8 +44,7 @@ def test_plain_way_gives_the_published_numbers(reference, model) -> None:
 
 def test_level_and_offset_of_the_sound_change_nothing(reference, model) -> None:
     clip = reference.clips["short"]
-    louder = 0.2 * clip.samples + 0.05
-    found = model.vertices(louder, clip.template, clip.subject)
+    found = model.vertices(0.2 * clip.samples + 0.05, clip.template, clip.subject)
     assert np.abs(found - clip.vertices).max() < TOLERANCE
 
 

@@ -67,8 +67,7 @@ def test_cutting_changes_nothing(size: int, reference, model) -> None:
 
 
 def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
-    clip = reference.clips["long"]
-    sound = torch.from_numpy(clip.samples)
+    sound = torch.from_numpy(reference.clips["long"].samples)
     statistics = SoundStatistics.of(sound, normalised=True)
     with torch.inference_mode():
         features = model.network.audio_encoder.feature_extractor(sound, statistics)

@@ -42,16 +42,14 @@ def test_arrays_come_back(protocol: int) -> None:
 
 
 def test_python_2() -> None:
-    found = model_pickle.loads(PYTHON_2)
-    np.testing.assert_array_equal(found["a"], [1.5, -2])
+    np.testing.assert_array_equal(model_pickle.loads(PYTHON_2)["a"], [1.5, -2])
 
 
 @pytest.mark.parametrize("kind", ["csc", "csr", "coo"])
 @pytest.mark.parametrize("name", ["matrix", "array"])
 def test_sparse_becomes_dense(kind: str, name: str) -> None:
     dense = np.random.default_rng(0).normal(size=(5, 9)) * (np.arange(9) % 3 == 0)
-    matrix = getattr(sparse, f"{kind}_{name}")(dense)
-    found = model_pickle.loads(pickle.dumps({"m": matrix}, 2))
+    found = model_pickle.loads(pickle.dumps({"m": getattr(sparse, f"{kind}_{name}")(dense)}, 2))
     np.testing.assert_array_equal(found["m"], dense)
 
 
@@ -67,8 +65,7 @@ def test_chumpy(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chumpy = {name: types.ModuleType(name) for name in ("chumpy.ch", "chumpy.reordering")}
     monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
     for (path, module), name in zip(chumpy.items(), ("Ch", "Select"), strict=True):
-        kind = type(name, (Ch,), {"__module__": path, "__qualname__": name})
-        setattr(module, name, kind)
+        setattr(module, name, type(name, (Ch,), {"__module__": path, "__qualname__": name}))
         monkeypatch.setitem(sys.modules, path, module)
     whole = chumpy["chumpy.ch"].Ch(x=np.asfortranarray(np.arange(12.0).reshape(4, 3)))
     part = chumpy["chumpy.reordering"].Select(

@@ -97,8 +97,7 @@ def test_sizes_are_flames(flame: Flame) -> None:
 
 
 def test_landmarks_lie_in_their_triangles(flame: Flame, embedding: Embedding) -> None:
-    vertices = flame.vertices(pose=np.zeros((2, 15)))
-    points = embedding.points(vertices, flame.triangles)
+    points = embedding.points(flame.vertices(pose=np.zeros((2, 15))), flame.triangles)
     assert points.shape == (2, 51, 3)
     a, b, c = flame.template[flame.triangles[embedding.triangle[7]]]
     weights = embedding.corners[7]

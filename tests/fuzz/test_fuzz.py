@@ -52,8 +52,7 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
         "TARGETS = {'made': SimpleNamespace(run=run)}\n"
         "Target = object\n"
     )
-    here = Path(__file__).parent
-    worker = (here / "fuzz_worker.py").read_text()
+    worker = (Path(__file__).parent / "fuzz_worker.py").read_text()
     (tmp_path / "fuzz_worker.py").write_text(worker)
     import fuzz_runner
 

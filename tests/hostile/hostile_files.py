@@ -43,10 +43,8 @@ def alias_record(path: Path) -> bytes:
 
 def mov_with_reference(path: Path, other: Path) -> Path:
     """A clip whose samples are said to lie in another file."""
-    grey = np.full((32, 32, 3), 99, np.uint8)
-    make_clip(path, [grey] * 10, [k / 25 for k in range(10)])
-    entry = atom(b"alis", bytes(4) + alias_record(other))
-    body = struct.pack(">II", 0, 1) + entry
+    make_clip(path, [np.full((32, 32, 3), 99, np.uint8)] * 10, [k / 25 for k in range(10)])
+    body = struct.pack(">II", 0, 1) + atom(b"alis", bytes(4) + alias_record(other))
     path.write_bytes(rebuilt(path.read_bytes(), {b"dref": body}))
     return path
 

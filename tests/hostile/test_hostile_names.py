@@ -67,8 +67,7 @@ def test_the_command_line_refuses_it_and_writes_nothing(
 
 
 def test_the_seeds_command_refuses_it(twin_home: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    given = ["--model", "TH", "--task", "inference", "--twin-id", "../../etc"]
-    assert cli.guarantee(given) == 1
+    assert cli.guarantee(["--model", "TH", "--task", "inference", "--twin-id", "../../etc"]) == 1
     assert "not a twin id" in capfd.readouterr().err
 
 

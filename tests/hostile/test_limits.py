@@ -93,8 +93,7 @@ def test_a_jpeg_of_a_thousand_scans(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 60).convert("RGB").save(path, progressive=True)
     content = path.read_bytes()
     last = content.rindex(b"\xff\xda")
-    scan = content[last:-2]
-    path.write_bytes(content[:last] + scan * limits.MOST_JPEG_SCANS + b"\xff\xd9")
+    path.write_bytes(content[:last] + content[last:-2] * limits.MOST_JPEG_SCANS + b"\xff\xd9")
     raises(UnreadableMedia, "scans", read_image, path)
     path.write_bytes(content + b"\xff\xda\0\2" * 1000)  # after the picture: a phone's clip, say
     assert read_image(path).shape == (64, 64, 3)
@@ -250,8 +249,7 @@ def test_nested_boxes(tmp_path: Path) -> None:
     body = b""
     for _ in range(3000):
         body = atom(b"udta", body)
-    content = rebuilt(path.read_bytes(), {})
-    path.write_bytes(content + body)
+    path.write_bytes(rebuilt(path.read_bytes(), {}) + body)
     try:
         assert list(read_frames(path))
     except UnreadableMedia:

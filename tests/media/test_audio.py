@@ -38,8 +38,7 @@ def test_every_kind_comes_out_in_time_and_level(
     heard = _read(path)
     assert heard.dtype == np.float32
     assert heard.ndim == 1
-    offsets = click_offsets_s(heard, TIMES_S[1:], rate_hz=16_000)
-    assert np.abs(offsets).max() < 0.0002
+    assert np.abs(click_offsets_s(heard, TIMES_S[1:], rate_hz=16_000)).max() < 0.0002
     assert abs(len(heard) / 16_000 - 3.0) < (0.03 if name == "g.mkv" else 0.002)
     # The small codecs of FFmpeg are not exact; a wrong down-mix would be 0.71 or 1.4 times.
     assert np.abs(heard).max() == pytest.approx(0.5, rel=0.15)

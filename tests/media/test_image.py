@@ -124,8 +124,7 @@ def test_odd_sides_become_even(tmp_path: Path, picture: Image.Image) -> None:
 
 def test_scaled_to_max_size(tmp_path: Path, picture: Image.Image) -> None:
     picture.resize((1801, 1200), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
-    found = read_image(tmp_path / "a.png", max_size=90)
-    assert _error(found, _colours()) < 2
+    assert _error(read_image(tmp_path / "a.png", max_size=90), _colours()) < 2
     assert read_image(tmp_path / "a.png", max_size=701).shape[0] % 2 == 0
     assert max(read_image(tmp_path / "a.png", max_size=701).shape) <= 701
 

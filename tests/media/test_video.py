@@ -85,8 +85,7 @@ def test_truncated_clip_gives_what_decodes_and_says_so(
 
 
 def test_a_time_stamp_far_away_makes_no_endless_clip(tmp_path: Path) -> None:
-    times = [0.0, 0.1, 0.2, 90_000.0, 90_000.1]
-    path = make_clip(tmp_path / "a.mkv", _levels(5), times)
+    path = make_clip(tmp_path / "a.mkv", _levels(5), [0.0, 0.1, 0.2, 90_000.0, 90_000.1])
     assert sum(1 for _ in read_frames(path)) < 200
 
 

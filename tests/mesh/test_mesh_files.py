@@ -18,8 +18,7 @@ SOUND = Path("somewhere/speech.wav")
 
 def document(path: Path) -> dict:
     content = path.read_bytes()
-    size = struct.unpack_from("<I", content, 12)[0]
-    return json.loads(content[20 : 20 + size])
+    return json.loads(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]])
 
 
 def test_glb_moves_as_the_mesh(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
@@ -66,8 +65,7 @@ def test_the_face_looks_at_the_viewer(rest: np.ndarray, opening: MeshSequence) -
     up = surface.normals(face.neutral, face.triangles)
     assert up[4, 2] > 0.5, "the tip of the nose faces the viewer"
     assert face.neutral[10, 1] > face.neutral[152, 1], "the forehead is above the chin"
-    width = np.ptp(face.neutral[:468, 0])
-    assert 0.12 < width < 0.18, "metres"
+    assert 0.12 < np.ptp(face.neutral[:468, 0]) < 0.18, "metres"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 51])
@@ -76,8 +74,7 @@ def test_shapes_are_few_and_rest_is_rest(frames: int, opening: MeshSequence) -> 
     shapes, weights = surface.principal_shapes(offsets, most=32, tolerance=2e-5)
     assert len(shapes) == weights.shape[1] <= min(32, frames)
     assert np.abs(weights).max() <= 1 + 1e-6
-    error = np.tensordot(weights, shapes, axes=1) - offsets
-    assert np.sqrt(np.square(error).mean()) <= 2e-5
+    assert np.sqrt(np.square(np.tensordot(weights, shapes, axes=1) - offsets).mean()) <= 2e-5
     np.testing.assert_allclose(weights[0, 0] * shapes[0, 152], 0, atol=1e-4)
 
 
@@ -144,8 +141,7 @@ def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) ->
 def test_the_drawn_mouth_opens(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest)
-    found = read_glb(path)
-    picture = strip(found, frames=3, size_px=120)
+    picture = strip(read_glb(path), frames=3, size_px=120)
     assert picture.shape == (120, 360, 3)
     # What shows through between the lips, the background's colour.
     holes = [(part == 40).all(axis=2)[65:100, 45:75].sum() for part in np.split(picture, 3, axis=1)]

@@ -76,8 +76,7 @@ def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
     assert np.abs(euler).max() < 5
     places = np.stack([s.translation for s in states])
     assert (np.abs(places) < LIMITS[3:]).all()
-    one_run = angles(states[: 60 * fps])
-    assert np.abs(np.diff(one_run, axis=0)).max() * fps < 25
+    assert np.abs(np.diff(angles(states[: 60 * fps]), axis=0)).max() * fps < 25
 
 
 def test_both_eyes_blink_and_the_gaze_counters_the_head():

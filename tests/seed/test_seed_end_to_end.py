@@ -30,8 +30,7 @@ def test_preprocess_and_inference(
     prepared = home / f"home/warping-processed/{TWIN}/processed/th"
     manifest = json.loads((prepared / "manifest.json").read_text())
     check_manifest(manifest)
-    clip = np.load(prepared / manifest["files"]["video/seed_clip.npz"]["path"])
-    check_clip(clip)
+    check_clip(np.load(prepared / manifest["files"]["video/seed_clip.npz"]["path"]))
 
     assert guarantee("inference") == 0
     assert "embedded one is made for it" in capfd.readouterr().err, "a CPU is warned of"

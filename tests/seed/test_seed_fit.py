@@ -101,8 +101,7 @@ def test_all_of_the_model_is_there(model_folder: Path) -> None:
     np.testing.assert_array_equal(vertices[17:60], landmarks68.VERTICES[17:60])
     assert vertices[60] == vertices[48] and vertices[64] == vertices[54]
     mean = np.asarray(files.model.get_shape_model().get_mean()).reshape(-1, 3)
-    heights = mean[vertices[:9], 1]
-    assert (np.diff(heights) < 0).all(), "the jaw runs down to the chin"
+    assert (np.diff(mean[vertices[:9], 1]) < 0).all(), "the jaw runs down to the chin"
 
 
 def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path) -> None:
@@ -187,8 +186,7 @@ def faces(count: int) -> Faces:
 
 
 def test_frames_without_a_face_keep_their_place() -> None:
-    found = np.array([False, True, True, False, False, True, False])
-    whole = filled_faces(faces(3), found)
+    whole = filled_faces(faces(3), np.array([False, True, True, False, False, True, False]))
     np.testing.assert_allclose(whole.modelview[:, 0, 3], [0, 0, 1, 4 / 3, 5 / 3, 2, 2])
     np.testing.assert_array_equal(whole.landmarks[[1, 2, 5]], faces(3).landmarks)
     np.testing.assert_allclose(np.linalg.det(whole.rotation), 1)

@@ -159,8 +159,7 @@ def fault_proxy(upstream: str, *, stall_s: float = 30.0) -> Iterator[FaultProxy]
 
     server = Server(("127.0.0.1", 0), Handler)
     proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield proxy
     finally:
@@ -221,8 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reset(self) -> None:
         """Close so that the client sees a reset, not an end."""
         self.wfile.flush()
-        linger = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()
 

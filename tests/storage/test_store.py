@@ -43,8 +43,7 @@ def test_a_missing_folder_has_no_files(store: Store) -> None:
 def test_download_is_all_or_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = _folder(tmp_path / "in", {"a.bin": "x" * 1000}) / "a.bin"
-    store.upload(source, "raw/t/a.bin")
+    store.upload(_folder(tmp_path / "in", {"a.bin": "x" * 1000}) / "a.bin", "raw/t/a.bin")
     target = tmp_path / "out" / "a.bin"
     assert store.download("raw/t/a.bin", target).read_text() == "x" * 1000
     target.write_text("older")
@@ -74,8 +73,7 @@ def test_json_that_is_none(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("path", ["../out", "a/../../b", "/etc/passwd", ""])
 def test_no_path_leaves_the_store(tmp_path: Path, path: str) -> None:
-    store = Store(str(tmp_path))
-    raises(StorageError, "inside", store.download, path, tmp_path / "x")
+    raises(StorageError, "inside", Store(str(tmp_path)).download, path, tmp_path / "x")
 
 
 def test_a_local_store_that_is_not_there(tmp_path: Path) -> None:

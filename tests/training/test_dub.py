@@ -52,8 +52,7 @@ def test_every_word_has_sounds() -> None:
 def test_words_are_found_again_in_a_table_of_phones() -> None:
     said = phones("S EH T|W AY T|W IH TH|AA|F AO|AH G EY N")
     without = [phone._replace(word=-1) for phone in said]
-    words = grid_phones.sentence("swwr4a")
-    assert grid_phones.with_words(without, words) == said
+    assert grid_phones.with_words(without, grid_phones.sentence("swwr4a")) == said
     raises(ValueError, "is not", grid_phones.with_words, without, grid_phones.sentence("swwr5a"))
 
 
@@ -111,8 +110,7 @@ def test_a_pause_inside_has_no_map() -> None:
 def test_levels_meet_along_the_right_map_only() -> None:
     random = np.random.default_rng(0)
     loudness = np.repeat(random.uniform(0.01, 1.0, 20), 1600)
-    noise = random.normal(0.0, 0.1, len(loudness))
-    real = (loudness * noise).astype(np.float32)
+    real = (loudness * random.normal(0.0, 0.1, len(loudness))).astype(np.float32)
     fast = np.concatenate([real[:16000:2], real[16000:]])
     right = Dub("", "", "", [0.0, 0.1, 0.5, 1.4, 1.5], [0.0, 0.2, 1.0, 1.9, 2.0])
     along, even = dub_map.level_match(right, fast, real)

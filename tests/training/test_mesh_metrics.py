@@ -172,8 +172,7 @@ def test_folders_are_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
                            "--phones", str(tmp_path / "phones.tsv"), "--unit-mm", "90",
                            "--sounds", str(tmp_path / "sounds")])  # fmt: skip
     rows = {line[:32].strip(): line[32:].split(maxsplit=2) for line in caplog.messages}
-    opening = np.abs(np.sin(np.arange(50) / 50 * 4 * np.pi))
-    expected = np.mean((0.1 * opening) ** 2) * 90**2 / 2
+    expected = np.mean((0.1 * np.abs(np.sin(np.arange(50) / 50 * 4 * np.pi))) ** 2) * 90**2 / 2
     assert float(rows["LVE"][0]) == pytest.approx(expected, rel=1e-3)
     assert rows["LVE"][1:] == ["mm^2", "lips, 40 vertices"]
     assert rows["FDD"][2].startswith("upper face, ")

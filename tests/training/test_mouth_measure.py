@@ -18,8 +18,7 @@ from training.sheet_shapes import Shape  # noqa: E402
 def test_the_own_frame_scores_best(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
-    true = Portrait(Renderer(portrait).frame(mesh), mesh)
-    shown, inside = Source(portrait, None).show(true)
+    shown, inside = Source(portrait, None).show(Portrait(Renderer(portrait).frame(mesh), mesh))
     assert set(shown) == {"real", "painted", "drawn", "copied"}
     assert np.array_equal(shown["painted"], shown["drawn"]), "without a network"
     outside = inside == 0

@@ -51,8 +51,7 @@ def test_vocaset_splits_and_rates(vocaset_folder: Path) -> None:
     assert found.sound(first).shape == (24_000,) and found.sound(first).dtype == np.float32
     meshes = found.vertices(first)
     assert meshes.shape == (45, 30, 3) and meshes.dtype == np.float32
-    stored = np.load(vocaset_folder / "data_verts.npy")[:90:2]
-    np.testing.assert_array_equal(meshes, stored)
+    np.testing.assert_array_equal(meshes, np.load(vocaset_folder / "data_verts.npy")[:90:2])
 
 
 def test_rows_in_any_order_and_elsewhere(copied: Path) -> None:
@@ -82,8 +81,7 @@ def test_sound_keeps_its_loudness_over_time(vocaset_folder: Path) -> None:
     clip = found.clips[1]
     sound = found.sound(clip)
     loudness = np.array([part.std() for part in np.array_split(sound, 45)])
-    opening = -corpus.offsets(found, clip)[:, 0, 1]
-    assert np.corrcoef(loudness, opening)[0, 1] > 0.9
+    assert np.corrcoef(loudness, -corpus.offsets(found, clip)[:, 0, 1])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("i2", (2200,)), ("f4", (2200, 2)), ("f8", (2, 2200))])

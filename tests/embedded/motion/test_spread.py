@@ -25,8 +25,7 @@ def test_skin_between_moves_less_than_what_pulls_it():
 
 
 def test_lower_lip_does_not_pull_the_upper_through_the_mouth():
-    lower = topology.LIP_PAIRS[:, 1]
-    matrix = spread(lower, np.concatenate([FIXED, topology.MOUTH_CORNERS]))
+    matrix = spread(topology.LIP_PAIRS[:, 1], np.concatenate([FIXED, topology.MOUTH_CORNERS]))
     assert matrix[13].sum() < 0.4 * matrix[17].sum()
 
 

@@ -92,8 +92,7 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
     shown = conditions.cut_out(noise, view)
     assert shown.shape == (80, 128, 3)
     assert shown.std() < 0.45 * noise.std()
-    flat = conditions.cut_out(np.full_like(noise, 90), view)
-    assert np.allclose(flat, 90)
+    assert np.allclose(conditions.cut_out(np.full_like(noise, 90), view), 90)
 
 
 def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +108,7 @@ def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.Mon
     change = np.abs(by_rule.astype(int) - frame).sum()
     assert change > 10_000
     assert np.abs(by_rule.astype(int) - painted).sum() < 0.2 * change
-    outside = np.abs(painted.astype(int) - frame).max(-1) > 0
-    rows, columns = np.nonzero(outside)
+    rows, columns = np.nonzero(np.abs(painted.astype(int) - frame).max(-1) > 0)
     unit = float(geometry.eye_distance(portrait.mesh))
     assert np.ptp(columns) < 0.8 * unit
     assert np.ptp(rows) < 0.4 * unit
@@ -166,8 +164,7 @@ def put(folder: Path, model: bytes) -> None:
     import json
 
     (folder / "mouth.onnx").write_bytes(model)
-    card = {"sha256": hashlib.sha256(model).hexdigest()}
-    (folder / "mouth.json").write_text(json.dumps(card))
+    (folder / "mouth.json").write_text(json.dumps({"sha256": hashlib.sha256(model).hexdigest()}))
 
 
 def test_no_weights_no_network(weights: Path) -> None:

@@ -50,8 +50,7 @@ def test_level_takes_loudness_away_but_leaves_silence() -> None:
     sound = np.random.default_rng(0).standard_normal(SCHEME.samples).astype(np.float32) * 0.05
     assert level(sound * np.float32(10)) == pytest.approx(level(sound), rel=1e-3, abs=1e-5)
     assert not level(np.zeros(SCHEME.samples, np.float32)).any()
-    faint = np.abs(level(sound * np.float32(1e-4))).max()
-    assert faint < 0.01
+    assert np.abs(level(sound * np.float32(1e-4))).max() < 0.01
 
 
 def test_log_mel_has_a_row_for_each_frame_and_hears_a_click_in_its_place() -> None:
