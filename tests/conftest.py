@@ -25,8 +25,6 @@ OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
-
     code: int
     out: str
     err: str
@@ -58,7 +56,6 @@ def portrait_path() -> Path:
 
 @pytest.fixture(scope="session")
 def portrait(portrait_path: Path) -> Portrait:
-    """That picture and the face that is tracked in it."""
     from mdth.face.tracker import FaceTracker
     from mdth.media.image import read_image
 
@@ -69,7 +66,6 @@ def portrait(portrait_path: Path) -> Portrait:
 
 @pytest.fixture(scope="session")
 def short_path() -> Path:
-    """A spoken sentence of 3.30 s."""
     return ROOT / "examples/short.wav"
 
 

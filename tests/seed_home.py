@@ -44,7 +44,6 @@ def seed_portrait(portrait_path: Path, checkpoints: Path) -> Portrait:
 
 @pytest.fixture
 def seed_home(seed_common: Path, checkpoints: Path, twin_home: Path) -> Iterator[Path]:
-    """`twin_home` with the seed's checkpoints beside our own models."""
     torch = pytest.importorskip("torch")
     common = twin_home / "home/warping-common/th"
     (common / "checkpoints").unlink()

@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[1]
 
 
 def encoded(source: Path, target: Path, codec: str) -> Path:
-    """The sound of `source` in another codec and container."""
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         stream = made.add_stream(codec, rate=24_000, layout="mono")
         for frame in given.decode(audio=0):
@@ -73,8 +72,7 @@ def test_version_and_assets(mdth: Command, checkpoints: Path) -> None:
     assert "mdth " in mdth("version").out
     listed = mdth("assets", "verify")
     assert listed.code == 0
-    assert "face_landmarker.task" in listed.out
-    assert "Apache-2.0" in listed.out
+    assert "face_landmarker.task" in listed.out and "Apache-2.0" in listed.out
 
 
 @pytest.mark.parametrize(
@@ -112,7 +110,6 @@ def test_an_input_is_never_overwritten(
 
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> Path:
-    """A folder of files that no video can be made from."""
     folder = tmp_path_factory.mktemp("bad")
     Image.new("RGB", (300, 200), (180, 170, 160)).save(folder / "wall.png")
     (folder / "text.jpg").write_text("not a picture")
@@ -156,9 +153,7 @@ def frame_count(path: Path) -> int:
         return sum(1 for _ in video.decode(video=0))
 
 
-def test_silence_gives_a_still_mouth(
-    mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path
-) -> None:
+def test_silence(mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path) -> None:
     silence = make_wav(tmp_path / "silence.wav", np.zeros(16_000))
     out = tmp_path / "out.mp4"
     ended = mdth("talk", portrait_path, silence, "-o", out, "--still")

@@ -32,9 +32,7 @@ def test_a_spoken_sentence(short_path: Path, checkpoints: Path, tmp_path: Path) 
     assert not np.ptp(vertices[:, topology.UPPER_FACE], axis=0).max() > 1e-6
 
 
-def test_a_persons_own_face(
-    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
-) -> None:
+def test_own_face(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     widths = []
     for name, portrait in (("own", portrait_path), ("canonical", None)):
         path = tmp_path / f"{name}.npz"

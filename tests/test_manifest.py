@@ -24,7 +24,6 @@ SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A sealed folder."""
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/speech.npy").write_bytes(b"speech")
     manifest.seal(tmp_path, ORIGIN)

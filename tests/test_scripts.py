@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 
 
 def shell(code: str) -> "subprocess.CompletedProcess[str]":
-    """Run bash code with the scripts' functions at hand."""
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"unset PYTHON; source scripts/lib.sh\n{code}"],
         cwd=ROOT,

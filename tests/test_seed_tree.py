@@ -71,7 +71,6 @@ def tree(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The raw folder that `mdth sample` makes, made once."""
     try:
         assets.verify()
     except MdthError as error:
@@ -85,7 +84,6 @@ def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def filled(twin_home: Path, sample_raw: Path) -> Path:
-    """A store with the sample input, and an empty home."""
     shutil.copytree(sample_raw, twin_home / "store/raw")
     return twin_home
 
@@ -100,8 +98,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
         source = manifest["sources"][kind]
         reasons = {skipped["name"]: skipped["reason"] for skipped in source["skipped"]}
         assert source["chosen"]["name"] == chosen
-        assert set(reasons) == DECOYS[kind]
-        assert reasons[".hidden"] == "hidden"
+        assert (set(reasons), reasons[".hidden"]) == (DECOYS[kind], "hidden")
         assert {reason for name, reason in reasons.items() if name.startswith("1_")} == {"empty"}
         assert all("not a" in reasons[name] for name in reasons if name.startswith("0."))
         assert all("comes first" in reasons[name] for name in reasons if name.startswith("10"))
@@ -119,8 +116,7 @@ def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
     prepared = filled / f"store/processed/{TWIN}/preprocessed/th/manifest.json"
     check_manifest(json.loads(prepared.read_text()))
     made = json.loads((filled / f"store/inference/{TWIN}/th/output.json").read_text())
-    assert made["synthetic"] is True
-    assert made["frames"] == 312
+    assert made["synthetic"] is True and made["frames"] == 312
     assert made["inputs"]["audio"]["chosen"]["name"] == "2_speech.wav"
     times = json.loads((filled / f"store/inference/{TWIN}/th/times.json").read_text())
     assert times["seconds"]["total"] > 0
@@ -199,6 +195,5 @@ def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Command) -> None:
         (filled / f"store/raw/{TWIN}/image" / name).unlink()
     ended = mdth("preprocess", TWIN)
     assert ended.code == 1
-    assert "no face" in ended.err
-    assert "not a picture" in ended.err
+    assert "no face" in ended.err and "not a picture" in ended.err
     assert not (filled / "store/processed").exists()

@@ -107,7 +107,6 @@ def _device(twin: str, folder: Path) -> None:
 
 
 def _child(twin: str, folder: Path) -> None:
-    """Start a child that would outlive everything."""
     child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     child.start()
     note(str(folder), "children", child.pid)

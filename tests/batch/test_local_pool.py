@@ -56,8 +56,7 @@ def test_one_worker_loads_once_and_does_all(tmp_path: Path) -> None:
     twins = [f"t-{number}" for number in range(8)]
     results = all_results(tmp_path, twins, workers=1)
     assert {result.state for result in results.values()} == {"done"}
-    assert noted(tmp_path, "finished") == twins
-    assert len(noted(tmp_path, "loaded")) == 1
+    assert (noted(tmp_path, "finished"), len(noted(tmp_path, "loaded"))) == (twins, 1)
 
 
 def test_two_workers_work_at_the_same_time(tmp_path: Path) -> None:

@@ -88,9 +88,7 @@ def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:
     assert sorted(noted(tmp_path, "finished")) == twins
 
 
-def test_nodes_with_another_version_take_no_part(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nodes_of_other_version(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
     monkeypatch.setattr("mdth.batch.run.MOST_FALSE_STARTS", 1)
     with pytest.raises(InputError, match=r"no worker starts .* the batch 99\.0"):
@@ -130,8 +128,7 @@ def test_the_command_on_a_cluster_by_its_address(ray: Any, tmp_path: Path) -> No
     assert ended.returncode == 1, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[0].split() == ["twin", "state", "seconds", "error", "attempts"]
-    assert lines[-1] == "3 twins: 2 done, 0 skipped, 1 failed"
-    assert len(lines) == 5
+    assert (lines[-1], len(lines)) == ("3 twins: 2 done, 0 skipped, 1 failed", 5)
     assert "mdth: die-1 failed: its worker died" in ended.stderr
     assert "raylet" not in ended.stdout + ended.stderr
     assert sorted(noted(store, "finished")) == ["t-1", "t-2"]

@@ -11,8 +11,7 @@ def test_jitter_at_rest_is_removed():
 
 def test_a_step_is_reached_and_never_passed():
     smooth = one_euro(np.repeat([0.0, 1.0], 60), fps=30, min_cutoff_hz=1.0, beta=0.5)
-    assert smooth.min() >= 0
-    assert smooth.max() <= 1
+    assert smooth.min() >= 0 and smooth.max() <= 1
     assert smooth[-1] > 0.99
 
 

@@ -31,8 +31,6 @@ class Clip(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A tiny network's sizes, weights and predictions."""
-
     config: Config
     weights: dict[str, torch.Tensor]
     clips: dict[str, Clip]
@@ -83,7 +81,6 @@ def vocaset_reference() -> Reference:
 
 @pytest.fixture(scope="session")
 def model(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> FaceFormer:
-    """The reference's network, read from a file."""
     from mdth.faceformer.predictor import FaceFormer
 
     path = reference.save(tmp_path_factory.mktemp("checkpoint") / "tiny.pth")

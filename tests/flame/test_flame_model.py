@@ -15,7 +15,6 @@ from tests.support.raising import raises
 
 
 def quarter(axis: int) -> np.ndarray:
-    """Axis-angle of 90 degrees about an axis."""
     return np.eye(3)[axis] * np.pi / 2
 
 

@@ -156,9 +156,7 @@ def test_no_files(tmp_path: Path) -> None:
     raises(CheckpointError, "generic_model", FlameSpeech.load, tmp_path)
 
 
-def test_landmarks_are_what_the_face_is_made_of(
-    speech: FlameSpeech, face: FlameFace, head: Head
-) -> None:
+def test_landmarks_are_the_faces_parts(speech: FlameSpeech, face: FlameFace, head: Head) -> None:
     """The same motion at FLAME's own points, in metres; more frames than a chunk."""
     marks = np.stack(list(spoken(speech, [SOUND], 60)))
     faces = np.stack(list(spoken(face, [SOUND], 60)))

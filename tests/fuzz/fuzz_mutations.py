@@ -144,7 +144,6 @@ def _changed(draw: st.DrawFn, tree: Any) -> Any:
 
 
 def as_zip(files: dict[str, bytes]) -> bytes:
-    """Several files as one case."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -153,7 +152,6 @@ def as_zip(files: dict[str, bytes]) -> bytes:
 
 
 def from_zip(content: bytes) -> dict[str, bytes]:
-    """The files of a case."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

@@ -103,7 +103,6 @@ def _write_pictures(out: Output, stream: av.VideoStream) -> None:
 
 @cache
 def sounds() -> tuple[bytes, ...]:
-    """Sounds of 0.4 s."""
     made = [_wav("mono"), _wav("six"), _wav("float"), AMR]
     with TemporaryDirectory() as folder:
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
@@ -194,7 +193,6 @@ def _saved(*things: object) -> Files:
 
 @cache
 def artefacts() -> Files:
-    """One of everything that is prepared."""
     from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
@@ -268,7 +266,6 @@ def sealed() -> Files:
 
 @cache
 def manifest_tree() -> object:
-    """The manifest of `sealed`, parsed."""
     return json.loads(sealed()["manifest.json"])
 
 

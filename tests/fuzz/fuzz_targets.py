@@ -32,7 +32,6 @@ class Target(NamedTuple):
 
 
 def promise(kept: object, what: object) -> None:
-    """Raise BrokenPromise unless kept."""
     if not kept:
         raise BrokenPromise(str(what))
 

@@ -31,7 +31,6 @@ class Canary:
 
     @property
     def touched(self) -> bool:
-        """Whether it was opened since the last question."""
         try:
             return bool(os.read(self._watch, 65536))
         except BlockingIOError:

@@ -93,7 +93,6 @@ def test_the_owners_own_links(mdth: Command, twin_home: Path, anna: Path, tmp_pa
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
-    """A sealed folder."""
     folder = tmp_path / "prepared"
     for kind in ("audio", "image"):
         (folder / kind).mkdir(parents=True)

@@ -35,5 +35,4 @@ def test_places_before_the_start_are_no_traceback(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "being dropped" not in done.stderr
+    assert "Traceback" not in done.stderr and "being dropped" not in done.stderr

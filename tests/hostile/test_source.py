@@ -36,7 +36,6 @@ def name_of(node: ast.AST) -> str:
 
 
 def wrong_in(text: str) -> Iterator[str]:
-    """What a source text does that it should not."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -26,8 +26,7 @@ def test_blinks_are_as_many_as_long_and_as_irregular_as_in_people(seed):
     assert 0.1 <= lengths.min()
     assert lengths.max() <= 0.4
     pauses = np.diff(starts)
-    assert pauses.min() > 1
-    assert pauses.std() > 0.3 * pauses.mean()
+    assert pauses.min() > 1 and pauses.std() > 0.3 * pauses.mean()
 
 
 def test_lids_close_faster_than_they_open_and_shut_fully():
@@ -55,8 +54,7 @@ def test_drift_has_its_deviations_and_is_smooth():
     tracks = np.array(tracks)
     np.testing.assert_allclose(tracks.std(axis=(0, 1)), deviations, rtol=0.15)
     speed = np.diff(tracks, axis=1) * 30 / deviations
-    assert np.abs(speed).max() < 6
-    assert np.abs(np.diff(speed, axis=1)).max() < 1.5
+    assert np.abs(speed).max() < 6 and np.abs(np.diff(speed, axis=1)).max() < 1.5
 
 
 def test_glances_are_small_held_and_quick():
@@ -124,5 +122,4 @@ def test_quiet_and_loud_recordings_nod_alike():
 def test_activity_falls_in_silence():
     levels, _ = phrase(30)
     activity = accents_of(np.concatenate([levels, np.full(90, -75.0)]), 30)[:, 2]
-    assert activity[300:599].min() > 0.5
-    assert activity[-1] < 0.1
+    assert activity[300:599].min() > 0.5 and activity[-1] < 0.1

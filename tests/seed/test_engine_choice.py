@@ -83,9 +83,7 @@ def test_a_twin_is_filmed_by_the_engine_it_was_prepared_for(seed_home: Path) -> 
         with_settings(prepared, {"engine": "embedded"})
 
 
-def test_the_doctor_lists_what_is_missing(
-    mdth: Command, seed_home: Path, checkpoints: Path
-) -> None:
+def test_the_doctor_lists_the_missing(mdth: Command, seed_home: Path, checkpoints: Path) -> None:
     healthy = mdth("doctor")
     assert healthy.code == 0
     assert "  seed: ready" in healthy.out and "  auto: takes seed" in healthy.out

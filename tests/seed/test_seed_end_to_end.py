@@ -21,9 +21,7 @@ def guarantee(task: str) -> int:
     return cli.guarantee(f"--model TH --task {task} --twin-id {TWIN} --n-gpus 1".split())
 
 
-def test_preprocess_and_inference(
-    seed_twin: Callable[[str], Path], capfd: Any, monkeypatch: Any
-) -> None:
+def test_both_commands(seed_twin: Callable[[str], Path], capfd: Any, monkeypatch: Any) -> None:
     home = seed_twin(TWIN)
     assert guarantee("preprocess") == 0
     assert "engine: seed" in capfd.readouterr().err

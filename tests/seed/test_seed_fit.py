@@ -44,8 +44,7 @@ def pictured(yaw_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
 
 
 def test_every_point_has_a_place_of_its_own() -> None:
-    assert landmarks68.VERTICES.shape == (68,)
-    assert len(set(landmarks68.VERTICES)) == 68
+    assert (landmarks68.VERTICES.shape, len(set(landmarks68.VERTICES))) == ((68,), 68)
     mirrored = topology.MIRROR[landmarks68.VERTICES]
     # The scheme mirrored: the jaw and the brows backwards, eyes and lips crosswise.
     order = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]

@@ -13,7 +13,6 @@ from s3_servers import moto_server, s3_client
 
 @pytest.fixture(scope="session")
 def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """moto's S3 server with an empty bucket."""
     with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as url:
         s3_client(url).create_bucket(Bucket="bucket")
         yield url
@@ -45,7 +44,6 @@ def rclone_proxy(
 def moto_proxy(
     _moto_proxy: FaultProxy, s3_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Proxied:
-    """The same before moto's server."""
     return _reached(_moto_proxy, tmp_path, monkeypatch)
 
 
@@ -57,7 +55,6 @@ def proxied(request: pytest.FixtureRequest) -> Proxied:
 
 @pytest.fixture(params=["path", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of every kind."""
     quick = S3Settings(read_timeout_s=0.5, first_wait_s=0.01)
     if request.param == "s3":
         return Store(request.getfixturevalue("s3_url"), settings=quick)

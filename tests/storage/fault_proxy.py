@@ -32,7 +32,6 @@ class Refusal:
     message: str = ""
 
     def body(self) -> bytes:
-        """The XML that S3 sends."""
         if not self.code:
             return b""
         return (
@@ -78,7 +77,6 @@ class Seen:
 
     @property
     def range(self) -> str:
-        """The header of that name, "" without one."""
         return self.headers.get("Range", "")
 
 
@@ -103,7 +101,6 @@ class FaultProxy:
         self.rules.append(Rule(fault, **where))
 
     def fault_for(self, method: str, path: str) -> str | Refusal:
-        """The fault of the first rule that applies, or ""."""
         with self.lock:
             return next((rule.fault for rule in self.rules if rule.applies(method, path)), "")
 
@@ -116,18 +113,15 @@ class FaultProxy:
             self.lock.notify_all()
 
     def clear(self) -> None:
-        """No rules, nothing seen yet, and the usual pauses."""
         self.stall_s, self.slow_s = 30.0, 0.2
         self.rules.clear()
         self.seen.clear()
         self.most_active = 0
 
     def count(self, method: str = "", pattern: str = "") -> int:
-        """How many such requests came."""
         return len(self.requests(method, pattern))
 
     def requests(self, method: str = "", pattern: str = "") -> list[Seen]:
-        """Such requests, in the order in which they came."""
         return [
             seen
             for seen in self.seen

@@ -100,7 +100,6 @@ def operations(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 def put_sources(folder: Path) -> None:
-    """The files that the operations send: 1 MB, and one of three parts."""
     (folder / "a.bin").write_bytes(bytes(range(250)) * 4000)
     (folder / "large.bin").write_bytes(bytes(range(250)) * 44_000)
 
@@ -118,7 +117,6 @@ def broken(proxy: FaultProxy, case: Case, operation: str, times: int) -> Iterato
 
 
 def measure(case: Case, operation: str, proxy: FaultProxy, folder: Path, url: str) -> Outcome:
-    """What the fault does to an operation, once and for good."""
     once, for_good = (
         operations(Store(url, settings=case.settings(operation, for_good=way)), folder)[operation]
         for way in (False, True)

@@ -10,7 +10,6 @@ DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 
 
 def documented() -> list[str]:
-    """The lines of the document's table of faults."""
     return DOCUMENT.read_text().split(HEAD)[1].split("\n\n")[0].strip().splitlines()
 
 
@@ -31,18 +30,14 @@ def check(case: Case, operation: str, proxied: Proxied, folder: Path) -> None:
         for what in case.operations
     ],
 )
-def test_a_fault_ends_as_documented(
-    rclone_proxy: Proxied, tmp_path: Path, case: Case, operation: str
-) -> None:
+def test_as_documented(rclone_proxy: Proxied, tmp_path: Path, case: Case, operation: str) -> None:
     check(case, operation, rclone_proxy, tmp_path)
 
 
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not case.stalls], ids=lambda case: case.name
 )
-def test_downloads_from_another_server_end_the_same(
-    moto_proxy: Proxied, tmp_path: Path, case: Case
-) -> None:
+def test_another_server_ends_the_same(moto_proxy: Proxied, tmp_path: Path, case: Case) -> None:
     check(case, GET, moto_proxy, tmp_path)
 
 

@@ -41,8 +41,7 @@ def test_200_twins_share_connections(rclone_proxy: Proxied, tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as pool:
         back = list(pool.map(lambda name: use(Store(url), str(tmp_path), name), names))
     assert back == names
-    assert proxy.count() >= 3 * TWINS
-    assert proxy.connections - before <= POOL
+    assert proxy.count() >= 3 * TWINS and proxy.connections - before <= POOL
 
 
 def test_workers_and_threads_share_it(rclone_proxy: Proxied, tmp_path: Path) -> None:
@@ -89,7 +88,6 @@ def test_a_forked_process_is_told(rclone_proxy: Proxied, tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of buckets, one with a store whose twin `t` has thousands of sounds."""
     root = tmp_path_factory.mktemp("thousands")
     folder = root / "bucket/store/raw/t/audio"
     folder.mkdir(parents=True)

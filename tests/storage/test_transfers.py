@@ -33,12 +33,10 @@ ERROR = Refusal(500, "InternalError", "again")
 
 
 def key(url: str) -> str:
-    """The key of `a.bin`, as a client of the bucket names it."""
     return f"{url.removeprefix('s3://bucket/')}/a.bin"
 
 
 def put(url: str, proxy: FaultProxy, content: bytes) -> None:
-    """Store `a.bin` past the code under test."""
     s3_client(proxy.url).put_object(Bucket="bucket", Key=key(url), Body=content)
 
 
@@ -167,9 +165,7 @@ def test_a_local_file_is_checked_too(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_parts_go_side_by_side_and_a_failed_one_again_alone(
-    rclone_proxy: Proxied, tmp_path: Path
-) -> None:
+def test_parts_go_side_by_side_a_failed_one_again(rclone_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = rclone_proxy
     (tmp_path / "a.bin").write_bytes(CONTENT)
     proxy.break_next(ERROR, pattern="partNumber=3", times=1)

@@ -126,7 +126,6 @@ def test_missing_data_is_one_line(name: str, without_data: dict[str, Ended]) -> 
 
 
 def told() -> list[tuple[str, str]]:
-    """Every command in cards and pages: its module and the rest of its line."""
     pages = [*ROOT.glob("src/mdth/weights/*.json"), *ROOT.glob("docs/*.md")]
     pages += [ROOT / "training/README.md", ROOT / "examples/README.md"]
     text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")

@@ -88,8 +88,7 @@ def test_sound_keeps_its_loudness_over_time(vocaset_folder: Path) -> None:
 def test_sounds_of_any_kind(kind: str, shape: tuple[int, ...]) -> None:
     level = 16_384 if kind == "i2" else 0.5
     found = vocaset.at_speech_rate(np.full(shape, level, kind), 22_000)
-    assert found.shape == (1600,)
-    assert found[400:1200] == pytest.approx(0.5, abs=0.01)
+    assert (found.shape, found[400:1200]) == ((1600,), pytest.approx(0.5, abs=0.01))
 
 
 def test_missing_sound_leaves_its_sentence_out(copied: Path) -> None:
@@ -132,8 +131,7 @@ def test_nested_pickles(protocol: int) -> None:
     }
     found = model_pickle.loads(pickle.dumps(table, protocol))
     np.testing.assert_array_equal(found["a"]["one"]["audio"], shared)
-    assert found["a"]["two"] == {0: 7, 1: 8}
-    assert found["b"][0]["x"][0] == 0.5
+    assert (found["a"]["two"], found["b"][0]["x"][0]) == ({0: 7, 1: 8}, 0.5)
     assert found["b"][0]["x"][1] is found["a"]["one"]["audio"]
 
 

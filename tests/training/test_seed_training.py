@@ -92,9 +92,7 @@ def test_gradients_reach_all_but_the_frozen_convolutions(corpus: vocaset.Vocaset
 
 
 @pytest.mark.parametrize("feedback", ["own", "taught", "scheduled"])
-def test_going_on_is_the_same_as_never_stopping(
-    feedback: str, corpus: vocaset.Vocaset, tmp_path: Path
-) -> None:
+def test_going_on_is_never_stopping(feedback: str, corpus: vocaset.Vocaset, tmp_path: Path) -> None:
     """Dropout, masks, the shuffle and Adam included: bit for bit."""
     settings = {"feedback": feedback, "schedule_steps": 5, "accumulate": 2, "rate": 1e-3}
     once = trainer(corpus, **settings)

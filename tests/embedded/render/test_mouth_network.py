@@ -90,8 +90,7 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
 
     view = View(np.array([[cos, sin, -60.0], [-sin, cos, -40.0]]), (128, 80))
     shown = conditions.cut_out(noise, view)
-    assert shown.shape == (80, 128, 3)
-    assert shown.std() < 0.45 * noise.std()
+    assert shown.shape == (80, 128, 3) and shown.std() < 0.45 * noise.std()
     assert np.allclose(conditions.cut_out(np.full_like(noise, 90), view), 90)
 
 
@@ -110,8 +109,7 @@ def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.Mon
     assert np.abs(by_rule.astype(int) - painted).sum() < 0.2 * change
     rows, columns = np.nonzero(np.abs(painted.astype(int) - frame).max(-1) > 0)
     unit = float(geometry.eye_distance(portrait.mesh))
-    assert np.ptp(columns) < 0.8 * unit
-    assert np.ptp(rows) < 0.4 * unit
+    assert np.ptp(columns) < 0.8 * unit and np.ptp(rows) < 0.4 * unit
 
 
 @pytest.mark.parametrize(("log_scale", "share"), [(-1.0, 1.0), (0.3, 0.5)])

@@ -30,8 +30,7 @@ def hopper(portrait: Portrait, checkpoints: Path) -> Portrait:
 
 def test_the_mask_is_the_person(hopper: Portrait) -> None:
     person = hopper.person
-    assert person is not None
-    assert person.shape == hopper.image.shape[:2]
+    assert person is not None and person.shape == hopper.image.shape[:2]
     assert person.dtype == np.float32
     assert min(person[240, 256], person[60, 250]) > 0.95, "face and cap"
     assert person[100, 40] == person[60, 480] == 0, "flag and sky"
@@ -44,8 +43,7 @@ def test_people_who_do_not_touch_are_told_apart(hopper: Portrait) -> None:
     mesh = hopper.mesh - hopper.mesh.mean(0)
     mesh = mesh / np.ptp(mesh[:, 1]) * 100 + [315, 110, 0]
     own = own_part(both, mesh.astype(np.float32))
-    assert own[:, :200].max() == 0
-    assert own[100:, 260:370].min() == 1
+    assert (own[:, :200].max(), own[100:, 260:370].min()) == (0, 1)
 
 
 def test_a_mask_that_misses_the_face_is_no_mask(hopper: Portrait) -> None:
@@ -84,10 +82,8 @@ def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -
     frame = sweep.turn(pose)
     figures = sweep.figures
     assert figures.known
-    assert figures.folded == 0
-    assert figures.background == figures.border == 0
-    assert figures.glasses_px < 1
-    assert figures.collar_px < 1
+    assert figures.folded == 0 and figures.background == figures.border == 0
+    assert figures.glasses_px < 1 and figures.collar_px < 1
     assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
 
 
@@ -126,5 +122,4 @@ def test_frames_follow_small_movements_smoothly(hopper: Portrait) -> None:
     for yaw in (2.0, 5.0, 8.0):
         now, then = (renderer.frame(turned(hopper, (yaw + d, 1, 1))) for d in (0, 0.01))
         change = np.abs(now.astype(int) - then).max(-1)
-        assert change.max() < 40
-        assert change.mean() < 0.2
+        assert change.max() < 40 and change.mean() < 0.2

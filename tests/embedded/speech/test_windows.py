@@ -16,10 +16,8 @@ SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
 
 
 def test_the_shipped_scheme_in_numbers() -> None:
-    assert SCHEME.frames == 40
-    assert SCHEME.samples == 40 * 384 + 512
-    assert SCHEME.hop_samples == 2496
-    assert SCHEME.look_ahead_s == pytest.approx(0.436)
+    assert (SCHEME.frames, SCHEME.samples) == (40, 40 * 384 + 512)
+    assert (SCHEME.hop_samples, SCHEME.look_ahead_s) == (2496, pytest.approx(0.436))
 
 
 def test_windows_blend_without_a_jump_and_keep_time() -> None:
