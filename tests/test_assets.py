@@ -71,10 +71,8 @@ def _left(home: Path) -> list[str]:
 def test_the_list_says_all() -> None:
     names = [asset.name for asset in assets.entries()]
     assert names == [
-        "face_landmarker.task",
-        "moonshine_tiny_en_encoder.ort",
-        "selfie_segmentation.tflite",
-    ]
+        "face_landmarker.task", "moonshine_tiny_en_encoder.ort", "selfie_segmentation.tflite",
+    ]  # fmt: skip
     for asset in assets.entries():
         assert asset.size > 200_000
         assert len(bytes.fromhex(asset.sha256)) == 32

@@ -222,13 +222,9 @@ def test_a_missing_store(mdth: Command, twin_home: Path, s3_keys: None, monkeypa
 
 def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "mdth", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+        [sys.executable, "-m", "mdth", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -281,11 +277,9 @@ def test_a_full_disk_leaves_nothing(
 def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
     to_stdout = subprocess.run(
-        [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
+        [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"], cwd=ROOT,
+        capture_output=True, check=True,
+    )  # fmt: skip
     assert b"rgb24, 218x256, 30 frames/s" in to_stdout.stderr
     assert len(np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)) == 30
     pipe = tmp_path / "pipe"

@@ -103,12 +103,9 @@ def test_what_is_missing_is_named(portrait: Avatar, short_path: Path, tmp_path: 
 def test_a_preview_is_a_second_of_sound(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
     seen = []
     package.talk(
-        portrait,
-        short_path,
-        tmp_path / "out.mp4",
-        preview=True,
+        portrait, short_path, tmp_path / "out.mp4", preview=True,
         progress=lambda done, total: seen.append((done, total)),
-    )
+    )  # fmt: skip
     assert seen == [(number, 30) for number in range(1, 31)]
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 30
     assert probe_video(tmp_path / "out.mp4").duration_s == pytest.approx(1.0, abs=0.04)

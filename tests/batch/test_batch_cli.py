@@ -157,13 +157,9 @@ def test_ctrl_c_keeps_what_is_finished(place: Path, number: int, code: int) -> N
         *("--results", str(results)),
     ]
     process = subprocess.Popen(
-        [sys.executable, str(script), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=hear_interrupts,
-    )
+        [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True, preexec_fn=hear_interrupts,
+    )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_S
     while "hang-1" not in noted(place, "begun"):
         assert time.monotonic() < deadline

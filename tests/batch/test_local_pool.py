@@ -214,13 +214,9 @@ def test_a_system_without_process_groups_and_affinity(tmp_path: Path) -> None:
     script.write_text(textwrap.dedent(code))
     path = [str(tmp_path), str(Path(made_tasks.__file__).parent), os.environ.get("PYTHONPATH", "")]
     ended = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert sorted(ended.stdout.splitlines()) == [
         "die-1 failed 2", "hang-1 failed 1", "t-1 done 1", "t-2 done 1",

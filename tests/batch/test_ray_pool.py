@@ -30,13 +30,9 @@ def ray() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
-            num_cpus=2,
-            num_gpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=100_000_000,
-        )
+            num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR", object_store_memory=100_000_000,
+        )  # fmt: skip
         yield ray
         ray.shutdown()
 

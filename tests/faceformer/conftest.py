@@ -57,15 +57,11 @@ def read_reference(dataset: str) -> Reference:
         for name, array in arrays.items()
         if name.startswith("weights/")
     }
-    clips = {
-        name: Clip(
-            arrays[f"{name}/audio"][0],
-            arrays[f"{name}/template"].reshape(-1, 3),
-            int(arrays[f"{name}/one_hot"][0].argmax()),
-            arrays[f"{name}/vertices"].reshape(-1, sizes["vertice_dim"] // 3, 3),
-        )
-        for name in ("short", "long")
-    }
+    clips = {name: Clip(
+        arrays[f"{name}/audio"][0], arrays[f"{name}/template"].reshape(-1, 3),
+        int(arrays[f"{name}/one_hot"][0].argmax()),
+        arrays[f"{name}/vertices"].reshape(-1, sizes["vertice_dim"] // 3, 3),
+    ) for name in ("short", "long")}  # fmt: skip
     return Reference(config, weights, clips)
 
 

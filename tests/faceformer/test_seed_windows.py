@@ -104,14 +104,9 @@ def test_too_little_sound(reference, model) -> None:
 @pytest.mark.parametrize("config", [VOCASET, BIWI])
 def test_any_length_gives_as_many_frames_either_way(config) -> None:
     tiny = EncoderConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        conv_dim=(4,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        conv_dim=(4,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
     made = dataclasses.replace(config, encoder=tiny, vertices=4)
     model = FaceFormer(made_up.network(made))
     template = np.zeros((4, 3), np.float32)

@@ -33,12 +33,10 @@ def arm() -> Flame:
     """A stick along x: root at 0, elbow at 1, vertices at 0.5, 1 (half and half) and 2."""
     return Flame(
         template=np.array([[0.5, 0, 0], [1, 0, 0], [2, 0, 0], [0, 0, 0]], float),
-        triangles=np.array([[0, 1, 2]]),
-        pose_correctives=np.zeros((4, 3, 9)),
+        triangles=np.array([[0, 1, 2]]), pose_correctives=np.zeros((4, 3, 9)),
         regressor=np.array([[0, 0, 0, 1.0], [0, 1.0, 0, 0]]),
-        weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float),
-        parents=np.array([-1, 0]),
-    )
+        weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float), parents=np.array([-1, 0]),
+    )  # fmt: skip
 
 
 def test_two_joints_by_hand() -> None:
@@ -169,14 +167,10 @@ def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
     random = np.random.default_rng(0)
     pose = random.normal(0, 0.3, (3, 15))
     templates = flame.template + random.normal(0, 1e-3, (3, *flame.template.shape))
-    tensors = [
-        torch.from_numpy(np.array(array))
-        for array in (
-            *(np.zeros((3, 1)), pose, templates, np.zeros((*flame.template.shape, 1))),
-            flame.pose_correctives.reshape(-1, 36).T,
-            *(flame.regressor, flame.parents, flame.weights),
-        )
-    ]
+    tensors = [torch.from_numpy(np.array(array)) for array in (
+        *(np.zeros((3, 1)), pose, templates, np.zeros((*flame.template.shape, 1))),
+        flame.pose_correctives.reshape(-1, 36).T, *(flame.regressor, flame.parents, flame.weights),
+    )]  # fmt: skip
     expected, _ = lbs.lbs(*tensors)
     found = flame.vertices(pose=pose, templates=templates)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)

@@ -80,12 +80,9 @@ def generated(target: Target, seed: int, count: int) -> Iterator[bytes]:
 
     @seeded(seed)
     @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )
+    )  # fmt: skip
     @given(target.cases())
     def collect(content: bytes) -> None:
         made.append(content)

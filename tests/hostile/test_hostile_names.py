@@ -164,10 +164,9 @@ def lying_server(key: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
+    "key", ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
     ids=ascii,
-)
+)  # fmt: skip
 def test_lying_list(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     with lying_server(key) as url:
         monkeypatch.setenv("MDTH_S3_ENDPOINT", url)

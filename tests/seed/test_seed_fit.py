@@ -177,11 +177,9 @@ def faces(count: int) -> Faces:
     turns = np.tile(np.eye(4), (count, 1, 1))
     turns[:, 0, 3] = np.arange(count)
     return Faces(
-        random.normal(size=(count, 68, 3)),
-        turns,
-        np.tile(np.diag([0.9, -0.9, -1, 1]), (count, 1, 1)),
-        np.tile(np.eye(3), (count, 1, 1)),
-    )
+        random.normal(size=(count, 68, 3)), turns,
+        np.tile(np.diag([0.9, -0.9, -1, 1]), (count, 1, 1)), np.tile(np.eye(3), (count, 1, 1)),
+    )  # fmt: skip
 
 
 def test_frames_without_a_face_keep_their_place() -> None:

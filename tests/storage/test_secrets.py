@@ -70,11 +70,9 @@ def check_nothing_in(text: str) -> None:
 
 
 @settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
+    max_examples=30, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+)  # fmt: skip
 @given(
     saying=st.sampled_from(SAYINGS),
     refusal=st.sampled_from(REFUSALS),
@@ -96,19 +94,13 @@ def test_no_refusal_shows_a_secret(
     proxy.clear()
     (tmp_path / "a.bin").write_bytes(b"a")
     words = saying.format(
-        key=KEY,
-        secret=SECRET,
-        token=TOKEN,
-        quoted=quote(TOKEN, safe=""),
-        password=PASSWORD,
+        key=KEY, secret=SECRET, token=TOKEN, quoted=quote(TOKEN, safe=""), password=PASSWORD,
         signed=SIGNED.replace("&", "&amp;"),
-    ).replace("&X-", "&amp;X-")
+    ).replace("&X-", "&amp;X-")  # fmt: skip
     proxy.break_next(Refusal(*refusal, f"{around} {words} {around}"))
     credentials = {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_SESSION_TOKEN": TOKEN,
-    }
+        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN,
+    }  # fmt: skip
     with pytest.MonkeyPatch.context() as environment:
         for name, value in credentials.items():
             environment.setenv(name, value)

@@ -26,14 +26,9 @@ from training.seed.corpus import normalised, of_split  # noqa: E402
 from training.seed.settings import STATE, Settings  # noqa: E402
 
 TINY = EncoderConfig(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=64,
-    conv_dim=(32,) * 7,
-    num_conv_pos_embeddings=8,
-    num_conv_pos_embedding_groups=2,
-)
+    hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+    conv_dim=(32,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+)  # fmt: skip
 SIZES = made_up_sets.Sizes(vertices=20, subjects=2, sentences=8, duration_s=1.0)
 
 

@@ -41,12 +41,10 @@ def drawing(channels: int = conditions.CHANNELS, gain: float = 1.0) -> bytes:
         make.make_node("Mul", ["drawn", "gain"], ["inside"]),
     ]
     graph = make.make_graph(
-        nodes,
-        "mouth",
-        [make.make_tensor_value_info("conditions", floats, [1, channels, *size])],
+        nodes, "mouth", [make.make_tensor_value_info("conditions", floats, [1, channels, *size])],
         [make.make_tensor_value_info("inside", floats, [1, 3, *size])],
         [*ends, onnx.numpy_helper.from_array(np.float32(gain), "gain")],
-    )
+    )  # fmt: skip
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
     return model.SerializeToString()
 
