@@ -129,22 +129,14 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> 
     ("wall.png", ["no face in the picture"]), ("text.jpg", ["text.jpg", "not a picture"]),
     ("empty.jpg", ["empty.jpg", "empty"]), ("cut.jpg", ["cut.jpg", "cut off"]),
     ("tiny.png", ["the face is 5", "px high", "64"]), ("folder.jpg", ["folder.jpg", "not a file"]),
-])  # fmt: skip
-def test_bad_pictures(
-    mdth: Command, bad_files: Path, tmp_path: Path, short_path: Path, name: str, words: list[str]
-) -> None:
-    refused(mdth("talk", bad_files / name, short_path, "-o", tmp_path / "out.mp4"), *words)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("name", "words"), [
+    # As sounds.
     ("text.wav", ["text.wav", "not a sound"]), ("empty.wav", ["empty.wav", "empty"]),
     ("short.wav", ["0.29 s", "at least 0.3"]), ("wall.png", ["wall.png"]),
 ])  # fmt: skip
-def test_bad_sounds(
-    mdth: Command, bad_files: Path, tmp_path: Path, portrait_path: Path, name: str, words: list[str]
-) -> None:
-    refused(mdth("talk", portrait_path, bad_files / name, "-o", tmp_path / "out.mp4"), *words)
+def test_bad_files(mdth: Command, bad_files, tmp_path, portrait_path, short_path, name, words):
+    sound = name.endswith(".wav") or words == ["wall.png"]
+    given = (portrait_path, bad_files / name) if sound else (bad_files / name, short_path)
+    refused(mdth("talk", *given, "-o", tmp_path / "out.mp4"), *words)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from mdth import cli
 from mdth.errors import MdthError
 from mdth.files import assets
 from mdth.storage.store import Store
-from tests.support.commands import Command
+from tests.support.commands import Command, fails
 
 TWIN = "th_test"
 # The trees of the seed's README, storage and local, with the files of a sample twin in them. HASH
@@ -153,9 +153,7 @@ def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -
     assert "prepared already" in mdth("preprocess", TWIN, "-v").err
     assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
     shutil.copytree(folder, filled / "home/warping-processed/other/processed/th")
-    other = mdth("inference", "other")
-    assert other.code == 1
-    assert "prepared for the twin 'th_test'" in other.err
+    fails(mdth("inference", "other"), "prepared for the twin 'th_test'")
     (portrait,) = (folder / "image").glob("portrait-*.npz")
     with portrait.open("ab") as file:
         file.write(b"more")
@@ -166,18 +164,14 @@ def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -
     # Other input: the old preparation is no longer the one asked for.
     assert mdth("preprocess", TWIN).code == 0
     (filled / f"store/raw/{TWIN}/audio/2_speech.wav").unlink()
-    stale = mdth("inference", TWIN)
-    assert stale.code == 1
-    assert "audio files changed" in stale.err
+    fails(mdth("inference", TWIN), "audio files changed")
     shutil.copytree(folder, filled / "before")
     assert mdth("preprocess", TWIN).code == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["sources"]["audio"]["chosen"]["name"] == "10_short.wav"
     shutil.rmtree(folder)
     shutil.copytree(filled / "before", folder)
-    older = mdth("inference", TWIN)
-    assert older.code == 1
-    assert "the store holds another preparation" in older.err
+    fails(mdth("inference", TWIN), "the store holds another preparation")
 
 
 def test_a_twin_of_one_clip(filled: Path, mdth: Command) -> None:
@@ -193,7 +187,5 @@ def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Command) -> None:
     shutil.rmtree(filled / f"store/raw/{TWIN}/video")
     for name in ("2_portrait.jpg", "10_mirrored.png"):
         (filled / f"store/raw/{TWIN}/image" / name).unlink()
-    ended = mdth("preprocess", TWIN)
-    assert ended.code == 1
-    assert "no face" in ended.err and "not a picture" in ended.err
+    fails(mdth("preprocess", TWIN), "no face", "not a picture")
     assert not (filled / "store/processed").exists()

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -71,16 +72,9 @@ def slopes_of_eight_heads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(network, "slopes", lambda: torch.tensor([0.5, 0.25, 0.125, 0.0625]))
 
 
-def other_resampling(patch: pytest.MonkeyPatch) -> None:
+def resampling(patch: pytest.MonkeyPatch, mode: str) -> None:
     def resample(features, length):
-        return torch.nn.functional.interpolate(features.T[None], length, mode="linear")[0].T
-
-    patch.setattr(network, "resample", resample)
-
-
-def nearest_resampling(patch: pytest.MonkeyPatch) -> None:
-    def resample(features, length):
-        return torch.nn.functional.interpolate(features.T[None], length, mode="nearest")[0].T
+        return torch.nn.functional.interpolate(features.T[None], length, mode=mode)[0].T
 
     patch.setattr(network, "resample", resample)
 
@@ -94,8 +88,8 @@ def other_epsilon(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", [
-    one_steeper_slope, slopes_of_eight_heads, other_resampling, nearest_resampling, no_positions,
-    other_epsilon,
+    one_steeper_slope, slopes_of_eight_heads, partial(resampling, mode="linear"),
+    partial(resampling, mode="nearest"), no_positions, other_epsilon,
 ])  # fmt: skip
 def test_a_changed_rule_is_seen(
     fault: Callable[[pytest.MonkeyPatch], None],

@@ -225,26 +225,19 @@ def settings() -> object:
         "dataset_params": {"frame_shape": [64, 64, 3]},
         "model_params": {
             "common_params": {
-                "num_kp": 6,
-                "sections": [[jaw, 1], [eyes, 2], [lips, 3]],
-                "image_channel": 3,
-                "feature_channel": 8,
-                "estimate_jacobian": False,
+                "num_kp": 6, "sections": [[jaw, 1], [eyes, 2], [lips, 3]], "image_channel": 3,
+                "feature_channel": 8, "estimate_jacobian": False,
             },
             "generator_params": {
-                "block_expansion": 4,
-                "max_features": 16,
-                "num_down_blocks": 2,
-                "reshape_channel": 8,
-                "reshape_depth": 4,
-                "num_resblocks": 1,
+                "block_expansion": 4, "max_features": 16, "num_down_blocks": 2,
+                "reshape_channel": 8, "reshape_depth": 4, "num_resblocks": 1,
                 "estimate_occlusion_map": True,
                 "dense_motion_params": {"block_expansion": 4, "num_blocks": 2, "reshape_depth": 4},
                 "decoder": {"ic": 16, "oc": 8},
             },
             "he_estimator_params": {"block_expansion": 4, "max_features": 32, "num_bins": 66},
         },
-    }
+    }  # fmt: skip
 
 
 @cache

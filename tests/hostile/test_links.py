@@ -9,7 +9,7 @@ import pytest
 from mdth.errors import ArtefactError, StorageError
 from mdth.storage import manifest
 from mdth.storage.store import Store
-from tests.support.commands import Command
+from tests.support.commands import Command, fails
 
 
 @pytest.fixture
@@ -48,9 +48,7 @@ def test_a_link_among_the_raw_files_is_skipped(mdth: Command, anna: Path, outsid
 def test_a_link_alone_is_no_input(mdth: Command, anna: Path, outside: Path) -> None:
     (anna / "audio/m.wav").unlink()
     (anna / "audio/m.wav").symlink_to(outside / "private.wav")
-    ended = mdth("preprocess", "anna")
-    assert ended.code == 1
-    assert "a link, which is not followed" in ended.err
+    fails(mdth("preprocess", "anna"), "a link, which is not followed")
 
 
 @pytest.mark.parametrize("where", ["raw/anna/audio", "raw/anna", "raw"])
@@ -61,9 +59,7 @@ def test_a_folder_of_the_store_that_is_a_link(
     moved = outside / "moved"
     folder.rename(moved)
     folder.symlink_to(moved)
-    ended = mdth("preprocess", "anna")
-    assert ended.code == 1
-    assert "is a link, which is not followed" in ended.err
+    fails(mdth("preprocess", "anna"), "is a link, which is not followed")
 
 
 @pytest.mark.parametrize("where", [
@@ -77,9 +73,7 @@ def test_nothing_is_written_through_a_link(
     link = twin_home / where
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(outside)
-    ended = mdth("preprocess", "anna")
-    assert ended.code == 1
-    assert "a link, which is not followed" in ended.err
+    fails(mdth("preprocess", "anna"), "a link, which is not followed")
     assert [path.name for path in outside.rglob("*")] == ["private.wav"]
 
 

@@ -12,13 +12,6 @@ from s3_servers import moto_server, s3_client
 
 
 @pytest.fixture(scope="session")
-def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as url:
-        s3_client(url).create_bucket(Bucket="bucket")
-        yield url
-
-
-@pytest.fixture(scope="session")
 def _rclone_proxy(s3_server: tuple[str, Path]) -> Iterator[FaultProxy]:
     endpoint, root = s3_server
     (root / "bucket").mkdir(exist_ok=True)
@@ -27,8 +20,10 @@ def _rclone_proxy(s3_server: tuple[str, Path]) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture(scope="session")
-def _moto_proxy(moto_url: str) -> Iterator[FaultProxy]:
-    with fault_proxy(moto_url) as proxy:
+def _moto_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    log = tmp_path_factory.mktemp("moto") / "moto.log"
+    with moto_server(log) as url, fault_proxy(url) as proxy:
+        s3_client(url).create_bucket(Bucket="bucket")
         yield proxy
 
 

@@ -19,3 +19,9 @@ class Terminal(io.StringIO):
 def hear_interrupts() -> None:
     """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def fails(ended: Any, *words: str) -> None:
+    """Nothing, where a command ended with 1 and said these words."""
+    assert ended.code == 1
+    assert not [word for word in words if word not in ended.err], ended.err
