@@ -1,6 +1,7 @@
 """Cheap tasks for workers: each notes in a folder what it did, so that repeats can be seen."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -10,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mdth.batch.job import Job, Result
+from mdth.batch.run import run
 from mdth.errors import NoFaceFound, StorageError
 
+PATIENCE_S = 600  # generous: a test that needs it hangs
 _loaded: list[int] = []
 
 
@@ -40,6 +44,16 @@ def cheap(twin: str, *, folder: str, **_: Any) -> bool:
     note(folder, "finished", twin)
     note(folder, "by", os.getpid())
     return True
+
+
+def job(folder: Path) -> Job:
+    return Job("made_tasks:cheap", {"folder": str(folder)}, logging.INFO)
+
+
+def all_results(folder: Path, twins: list[str], **how: Any) -> dict[str, Result]:
+    results = list(run(twins, job(folder), **{"timeout_s": PATIENCE_S, **how}))
+    assert sorted(result.twin for result in results) == sorted(twins)
+    return {result.twin: result for result in results}
 
 
 def told(twin: str, **settings: Any) -> bool:

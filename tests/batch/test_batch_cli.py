@@ -12,14 +12,12 @@ from pathlib import Path
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, noted
 
 from mdth.batch.job import Result
 from mdth.cli import batch
 from mdth.log.console import Progress, logging_to
 from tests.support.commands import Command, Terminal, hear_interrupts
-
-PATIENCE_S = 600
 
 
 @pytest.fixture

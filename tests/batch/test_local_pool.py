@@ -9,35 +9,18 @@ import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, job, noted
 
-from mdth.batch.job import Job, Result
 from mdth.batch.local import gpu_shares, shares, usable_cores
 from mdth.batch.run import run
 from mdth.errors import DeviceError
 
-# Generous: a test that needs it hangs.
-PATIENCE_S = 600
-
-
-def job(folder: Path) -> Job:
-    return Job("made_tasks:cheap", {"folder": str(folder)}, logging.INFO)
-
-
-def all_results(
-    folder: Path,
-    twins: list[str],
-    workers: int = 2,
-    retries: int = 2,
-    timeout_s: float | None = PATIENCE_S,
-) -> dict[str, Result]:
-    results = list(run(twins, job(folder), workers=workers, retries=retries, timeout_s=timeout_s))
-    assert sorted(result.twin for result in results) == sorted(twins)
-    return {result.twin: result for result in results}
+all_results = partial(made_tasks.all_results, workers=2)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

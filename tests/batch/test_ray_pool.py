@@ -5,21 +5,21 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, noted
 
 from mdth.batch import cluster
-from mdth.batch.job import Job, Result
+from mdth.batch.job import Job
 from mdth.batch.run import run
 from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
-# Generous: a test that needs it hangs.
-PATIENCE_S = 600
+all_results = partial(made_tasks.all_results, where="auto")
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +35,6 @@ def ray() -> Iterator[Any]:
         )  # fmt: skip
         yield ray
         ray.shutdown()
-
-
-def all_results(
-    folder: Path, twins: list[str], retries: int = 2, timeout_s: float = PATIENCE_S
-) -> dict[str, Result]:
-    job = Job("made_tasks:cheap", {"folder": str(folder)})
-    results = list(run(twins, job, where="auto", retries=retries, timeout_s=timeout_s))
-    assert sorted(result.twin for result in results) == sorted(twins)
-    return {result.twin: result for result in results}
 
 
 def test_an_actor_per_gpu_stays_warm(ray: Any, tmp_path: Path) -> None:

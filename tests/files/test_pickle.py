@@ -110,54 +110,34 @@ def pushed(name: str) -> bytes:
 ARRAY = pushed("numpy.ndarray")
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        # Other ways to name and to call what is not ours.
-        b"(S'touch bomb'\nios\nsystem\n.",
-        b"(" + pushed("os.system") + b"S'touch bomb'\no.",
-        b"U\x02osU\x06system\x93.",
-        b"U\x05numpyU\x10ndarray.__init__\x93.",
-        b"U\x05numpyU\x10ndarray.__dict__\x93.",
-        pushed("mdth.files.pickle.load") + b"U\x04bomb\x85R.",
-        pushed("copyreg.add_extension") + b").",
-        pushed("functools.partial") + b").",
-        pushed("builtins.object.__reduce_ex__") + b").",
-        # Ids and codes that mean something elsewhere.
-        b"Pbomb\n.",
-        b"K\x01Q.",
-        b"\x82\x01.",
-        b"\x83\x01\x00.",
-        b"\x84\x01\x00\x00\x00.",
-        b"\x97.",
-        b"\x97\x98.",
-        # Calls of what is no class, with other arguments, or of nothing.
-        b"U\x06systemU\x0atouch bomb\x85R.",
-        b"U\x06systemU\x0atouch bomb\x85\x81.",
-        b"U\x06system)}\x92.",
-        ARRAY + b")R)R.",
-        ARRAY + b"))}U\x01aK\x01s\x92.",
-        pushed("numpy.core.multiarray._reconstruct") + b")R.",
-        pushed("numpy.core.multiarray._reconstruct") + b"U\x06system\x85R.",
-        pushed("_codecs.encode") + b"U\x01aU\x03hex\x86R.",
-        pushed("_codecs.encode") + b"U\x01aU\x0crot13_system\x86R.",
-        # The state of a class: it would stay for all files to come.
-        ARRAY + b"}U\x05valueK\x01sb.",
-        ARRAY + b"N}U\x05valueK\x01s\x86b.",
-        ARRAY + b"N}U\x0c__setstate__" + pushed("numpy.dtype") + b"s\x86b.",
-        pushed("_codecs.encode") + b"N}U\x07__new__" + pushed("numpy.dtype") + b"s\x86b.",
-        pushed("collections.OrderedDict") + b"N}U\x07__new__K\x01s\x86b.",
-        b"}N}U\x09__class__" + ARRAY + b"s\x86b.",
-        # A number type whose bytes are said to be pointers (numpy believes it, and crashes).
-        pushed("numpy.core.multiarray._reconstruct")
-        + ARRAY
-        + b"K\x00\x85U\x01b\x87R(K\x01K\x01\x85"
-        + pushed("numpy.dtype")
-        + b"U\x02V8\x85R(K\x03U\x01|NU\x01a\x85}U\x01a"
-        + pushed("numpy.dtype")
-        + b"U\x01O\x85RK\x00\x86sK\x08K\x01K\x00tb\x89U\x08AAAAAAAAtb.",
-    ],
-)
+@pytest.mark.parametrize("steps", [
+    # Other ways to name and to call what is not ours.
+    b"(S'touch bomb'\nios\nsystem\n.", b"(" + pushed("os.system") + b"S'touch bomb'\no.",
+    b"U\x02osU\x06system\x93.", b"U\x05numpyU\x10ndarray.__init__\x93.",
+    b"U\x05numpyU\x10ndarray.__dict__\x93.", pushed("mdth.files.pickle.load") + b"U\x04bomb\x85R.",
+    pushed("copyreg.add_extension") + b").", pushed("functools.partial") + b").",
+    pushed("builtins.object.__reduce_ex__") + b").",
+    # Ids and codes that mean something elsewhere.
+    b"Pbomb\n.", b"K\x01Q.", b"\x82\x01.", b"\x83\x01\x00.", b"\x84\x01\x00\x00\x00.", b"\x97.",
+    b"\x97\x98.",
+    # Calls of what is no class, with other arguments, or of nothing.
+    b"U\x06systemU\x0atouch bomb\x85R.", b"U\x06systemU\x0atouch bomb\x85\x81.",
+    b"U\x06system)}\x92.", ARRAY + b")R)R.", ARRAY + b"))}U\x01aK\x01s\x92.",
+    pushed("numpy.core.multiarray._reconstruct") + b")R.",
+    pushed("numpy.core.multiarray._reconstruct") + b"U\x06system\x85R.",
+    pushed("_codecs.encode") + b"U\x01aU\x03hex\x86R.",
+    pushed("_codecs.encode") + b"U\x01aU\x0crot13_system\x86R.",
+    # The state of a class: it would stay for all files to come.
+    ARRAY + b"}U\x05valueK\x01sb.", ARRAY + b"N}U\x05valueK\x01s\x86b.",
+    ARRAY + b"N}U\x0c__setstate__" + pushed("numpy.dtype") + b"s\x86b.",
+    pushed("_codecs.encode") + b"N}U\x07__new__" + pushed("numpy.dtype") + b"s\x86b.",
+    pushed("collections.OrderedDict") + b"N}U\x07__new__K\x01s\x86b.",
+    b"}N}U\x09__class__" + ARRAY + b"s\x86b.",
+    # A number type whose bytes are said to be pointers (numpy believes it, and crashes).
+    pushed("numpy.core.multiarray._reconstruct") + ARRAY + b"K\x00\x85U\x01b\x87R(K\x01K\x01\x85"
+    + pushed("numpy.dtype") + b"U\x02V8\x85R(K\x03U\x01|NU\x01a\x85}U\x01a"
+    + pushed("numpy.dtype") + b"U\x01O\x85RK\x00\x86sK\x08K\x01K\x00tb\x89U\x08AAAAAAAAtb.",
+])  # fmt: skip
 def test_nothing_runs(steps: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(copyreg._inverted_registry, 1, ("os", "system"))  # type: ignore[attr-defined]
