@@ -1,13 +1,11 @@
 """`mdth mesh`, and a talking video whose mouth the seed moves."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mesh_preview import read_glb
 
-Command = Callable[..., Any]
+from tests.support.commands import Command
 
 
 def test_mesh(mdth: Command, short_path: Path, twin_home: Path) -> None:

@@ -20,9 +20,8 @@ def test_keywords_are_the_table() -> None:
 
 def test_the_command_line_is_the_table() -> None:
     parsed = vars(parser().parse_args(["talk", "a.jpg", "b.wav", "-o", "c.mp4"]))
-    assert {name: parsed[name] for name in TABLE} == {
-        name: entry.default for name, entry in TABLE.items()
-    }
+    defaults = {name: entry.default for name, entry in TABLE.items()}
+    assert {name: parsed[name] for name in TABLE} == defaults
     older = parser().parse_args(["talk", "a", "b", "-o", "c", "--seed", "9"])
     assert older.random_seed == 9 == Options.of(seed=9).motion.random_seed
 

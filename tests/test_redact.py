@@ -65,8 +65,6 @@ def test_log_records_lose_secrets_also_in_tracebacks(caplog: pytest.LogCaptureFi
     except ValueError:
         log.exception("token=%s", "0123456789abcdef")
     log.warning("broken %d", "format")
-    assert "hunter2hunter2" not in caplog.text
-    assert "0123456789abcdef" not in caplog.text
-    assert "ValueError: http://host/x" in caplog.text
-    assert "broken %d" in caplog.text
+    assert "hunter2hunter2" not in caplog.text and "0123456789abcdef" not in caplog.text
+    assert "ValueError: http://host/x" in caplog.text and "broken %d" in caplog.text
     assert Redacting().filter(logging.LogRecord("a", 10, "", 1, "%s", ("x",), None))

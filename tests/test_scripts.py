@@ -11,14 +11,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def shell(code: str) -> "subprocess.CompletedProcess[str]":
-    """Run bash code with the scripts' functions at hand."""
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"unset PYTHON; source scripts/lib.sh\n{code}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("script", ["demo", "test", "check", "bench", "lib.sh"])

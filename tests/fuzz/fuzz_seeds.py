@@ -57,9 +57,7 @@ def _wav(kind: str) -> bytes:
         file.setnchannels(1 if kind == "mono" else 6)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        file.writeframes(
-            np.repeat((tone * 9000).astype("<i2"), 1 if kind == "mono" else 6).tobytes()
-        )
+        file.writeframes(np.repeat((tone * 9000).astype("<i2"), file.getnchannels()).tobytes())
     return buffer.getvalue()
 
 
@@ -105,7 +103,6 @@ def _write_pictures(out: Output, stream: av.VideoStream) -> None:
 
 @cache
 def sounds() -> tuple[bytes, ...]:
-    """Sounds of 0.4 s."""
     made = [_wav("mono"), _wav("six"), _wav("float"), AMR]
     with TemporaryDirectory() as folder:
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
@@ -196,7 +193,6 @@ def _saved(*things: object) -> Files:
 
 @cache
 def artefacts() -> Files:
-    """One of everything that is prepared."""
     from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
@@ -205,9 +201,7 @@ def artefacts() -> Files:
         original = Path(folder, "a.wav")
         original.write_bytes(_wav("mono"))
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
-        faces = Faces(
-            *(chance.normal(size=(3, *shape)) for shape in ((68, 3), (4, 4), (4, 4), (3, 3)))
-        )
+        faces = Faces(*(chance.normal(size=(3, *s)) for s in ((68, 3), (4, 4), (4, 4), (3, 3))))
         return _saved(
             Speech(_tone(16_000), original),
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
@@ -231,26 +225,19 @@ def settings() -> object:
         "dataset_params": {"frame_shape": [64, 64, 3]},
         "model_params": {
             "common_params": {
-                "num_kp": 6,
-                "sections": [[jaw, 1], [eyes, 2], [lips, 3]],
-                "image_channel": 3,
-                "feature_channel": 8,
-                "estimate_jacobian": False,
+                "num_kp": 6, "sections": [[jaw, 1], [eyes, 2], [lips, 3]], "image_channel": 3,
+                "feature_channel": 8, "estimate_jacobian": False,
             },
             "generator_params": {
-                "block_expansion": 4,
-                "max_features": 16,
-                "num_down_blocks": 2,
-                "reshape_channel": 8,
-                "reshape_depth": 4,
-                "num_resblocks": 1,
+                "block_expansion": 4, "max_features": 16, "num_down_blocks": 2,
+                "reshape_channel": 8, "reshape_depth": 4, "num_resblocks": 1,
                 "estimate_occlusion_map": True,
                 "dense_motion_params": {"block_expansion": 4, "num_blocks": 2, "reshape_depth": 4},
                 "decoder": {"ic": 16, "oc": 8},
             },
             "he_estimator_params": {"block_expansion": 4, "max_features": 32, "num_bins": 66},
         },
-    }
+    }  # fmt: skip
 
 
 @cache
@@ -272,7 +259,6 @@ def sealed() -> Files:
 
 @cache
 def manifest_tree() -> object:
-    """The manifest of `sealed`, parsed."""
     return json.loads(sealed()["manifest.json"])
 
 

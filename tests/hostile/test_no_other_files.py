@@ -19,6 +19,7 @@ from mdth.errors import InputError, MissingInput, UnreadableMedia
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import is_picture, read_image
 from mdth.media.video import probe_video, read_frames
+from tests.support.raising import raises
 
 # {0} stands for the reference: a path or an address.
 TEXTS = {
@@ -128,8 +129,7 @@ def test_subtitles_inside_an_avi(tmp_path: Path, canary: object, server: object)
         for kind in ("hls", "concat", "srt", "ass"):
             path = avi_with_subtitles(tmp_path / "a.avi", TEXTS[kind].format(reference))
             assert len(list(read_frames(path))) == 10
-            with pytest.raises(UnreadableMedia):
-                list(read_blocks(path))
+            raises(UnreadableMedia, None, list, read_blocks(path))
     assert not canary.touched
     assert server.asked == []
 
@@ -146,8 +146,7 @@ def test_names_are_no_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     make_wav(tmp_path / "a.wav", np.zeros(8000, np.float32))
     monkeypatch.chdir(tmp_path)
     for read in READERS.values():
-        with pytest.raises((MissingInput, UnreadableMedia)):
-            read(Path(name))
+        raises((MissingInput, UnreadableMedia), None, read, Path(name))
     if "/" not in name:  # and a file of that very name is only a file
         shutil.copyfile("a.wav", name)
         assert len(list(read_blocks(Path(name)))) == 1
@@ -167,5 +166,4 @@ def test_text_of_any_first_bytes_is_no_media(tmp_path: Path) -> None:
     for start in (b"ID3\x04\0\0\0\0\0\0", b"RIFF", b"\xef\xbb\xbf", struct.pack("<I", 0)):
         path = tmp_path / "a.mp3"
         path.write_bytes(start + TEXTS["hls"].format("/etc/hostname").encode())
-        with pytest.raises(UnreadableMedia):
-            list(read_blocks(path))
+        raises(UnreadableMedia, None, list, read_blocks(path))

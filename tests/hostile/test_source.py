@@ -36,7 +36,6 @@ def name_of(node: ast.AST) -> str:
 
 
 def wrong_in(text: str) -> Iterator[str]:
-    """What a source text does that it should not."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -59,9 +58,7 @@ def wrong_in(text: str) -> Iterator[str]:
 def wrong_call(call: ast.Call) -> Iterator[str]:
     name = name_of(call.func)
     given = {keyword.arg: keyword.value for keyword in call.keywords}
-    constants = {
-        key: value.value for key, value in given.items() if isinstance(value, ast.Constant)
-    }
+    constants = {key: v.value for key, v in given.items() if isinstance(v, ast.Constant)}
     if name in NEVER or name.endswith((".extractall", ".extract")):
         yield name
     if name == "torch.load" and constants.get("weights_only") is not True:

@@ -5,7 +5,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, fault_proxy
+from fault_proxy import Proxied, fault_proxy
 from fault_table import QUICK
 
 from mdth.errors import InputError, StorageError
@@ -34,18 +34,17 @@ def work(pickled: bytes, folder: str, name: str, answers: "Queue[str]") -> None:
     answers.put(use(store, folder, name) + use(Store(store.url), folder, f"{name}-own"))
 
 
-def test_200_twins_share_connections(rclone_proxy: tuple[FaultProxy, str], tmp_path: Path) -> None:
+def test_200_twins_share_connections(rclone_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = rclone_proxy
     before = proxy.connections
     names = [f"t{number}" for number in range(TWINS)]
     with ThreadPoolExecutor(8) as pool:
         back = list(pool.map(lambda name: use(Store(url), str(tmp_path), name), names))
     assert back == names
-    assert proxy.count() >= 3 * TWINS
-    assert proxy.connections - before <= POOL
+    assert proxy.count() >= 3 * TWINS and proxy.connections - before <= POOL
 
 
-def test_workers_and_threads_share_it(rclone_proxy: tuple[FaultProxy, str], tmp_path: Path) -> None:
+def test_workers_and_threads_share_it(rclone_proxy: Proxied, tmp_path: Path) -> None:
     _, url = rclone_proxy
     store = Store(url, settings=QUICK)
     assert use(store, str(tmp_path), "before") == "before"  # the parent has connections now
@@ -74,7 +73,7 @@ def refused(store: Store, answers: "Queue[str]") -> None:
             answers.put(str(error))
 
 
-def test_a_forked_process_is_told(rclone_proxy: tuple[FaultProxy, str], tmp_path: Path) -> None:
+def test_a_forked_process_is_told(rclone_proxy: Proxied, tmp_path: Path) -> None:
     store = Store(rclone_proxy[1], settings=QUICK)
     assert store.files("raw/none") == []
     context = multiprocessing.get_context("fork")
@@ -89,7 +88,6 @@ def test_a_forked_process_is_told(rclone_proxy: tuple[FaultProxy, str], tmp_path
 
 @pytest.fixture(scope="module")
 def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of buckets, one with a store whose twin `t` has thousands of sounds."""
     root = tmp_path_factory.mktemp("thousands")
     folder = root / "bucket/store/raw/t/audio"
     folder.mkdir(parents=True)

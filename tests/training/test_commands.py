@@ -79,8 +79,7 @@ class Ended(NamedTuple):
 
 def walk(commands: dict[str, list[str]], lacking: list[str]) -> dict[str, Ended]:
     """How each command ends where some modules are not installed."""
-    given = json.dumps([lacking, commands])
-    run = [sys.executable, "-c", WALK, given]
+    run = [sys.executable, "-c", WALK, json.dumps([lacking, commands])]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {name: Ended(*ended) for name, ended in json.loads(done.stdout).items()}
@@ -105,8 +104,7 @@ def test_none_is_forgotten() -> None:
     for path in sorted(ROOT.glob("training/**/*.py")) + sorted(ROOT.glob("benchmarks/*.py")):
         text = path.read_text("utf-8")
         if 'if __name__ == "__main__":' in text:
-            last = ast.parse(text).body[-1]
-            assert "command.run(main" in ast.unparse(last), path
+            assert "command.run(main" in ast.unparse(ast.parse(text).body[-1]), path
             parts = path.relative_to(ROOT).with_suffix("").parts
             found.add(".".join(parts).removesuffix(".__main__"))
     assert found == {name for name in COMMANDS if not name.startswith("tests.")}
@@ -128,7 +126,6 @@ def test_missing_data_is_one_line(name: str, without_data: dict[str, Ended]) -> 
 
 
 def told() -> list[tuple[str, str]]:
-    """Every command in cards and pages: its module and the rest of its line."""
     pages = [*ROOT.glob("src/mdth/weights/*.json"), *ROOT.glob("docs/*.md")]
     pages += [ROOT / "training/README.md", ROOT / "examples/README.md"]
     text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")

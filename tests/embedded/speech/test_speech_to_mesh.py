@@ -115,8 +115,7 @@ def test_shifted_sound_shifts_the_lips(model: SpeechToMesh, speech: np.ndarray, 
 
 
 def test_eyes_and_brows_stay(model: SpeechToMesh, speech: np.ndarray) -> None:
-    offsets = model.mesh_sequence(speech, 10).offsets
-    assert np.abs(offsets[:, topology.UPPER_FACE]).max() == 0
+    assert np.abs(model.mesh_sequence(speech, 10).offsets[:, topology.UPPER_FACE]).max() == 0
 
 
 def test_a_wrong_encoder_is_an_error(tmp_path: Path) -> None:
