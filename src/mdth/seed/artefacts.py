@@ -35,14 +35,12 @@ class Faces:
     @property
     def origin_px(self) -> FloatArray:
         """[T,2] px of the crop, where the model's origin lies."""
-        placed: FloatArray = (self.screen @ self.modelview)[:, :2, 3]
-        return placed
+        return np.asarray((self.screen @ self.modelview)[:, :2, 3])
 
     @property
     def scale(self) -> FloatArray:
         """[T] px for one mm."""
-        wide: FloatArray = np.abs(self.screen[:, 0, 0])
-        return wide
+        return np.asarray(np.abs(self.screen[:, 0, 0]))
 
     def __len__(self) -> int:
         return len(self.landmarks)

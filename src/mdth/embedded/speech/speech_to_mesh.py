@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.embedded.speech.decoder import Decoder
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
-from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, FloatArray, WindowScheme, level
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
 
 
 class SpeechToMesh:
@@ -106,8 +106,7 @@ class SpokenMesh:
         time_s = self._frame / self._fps
         self._frame += 1
         rows = self._scheme.blend(time_s, self._windows.before, self._windows.last)
-        offsets: FloatArray = np.tensordot(rows.astype(np.float32), self._basis, axes=1)
-        return offsets
+        return np.asarray(np.tensordot(rows.astype(np.float32), self._basis, axes=1))
 
     def _hear_next(self) -> bool:
         """Decode the next window if its sound is there; whether it was."""
