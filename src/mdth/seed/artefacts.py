@@ -1,7 +1,7 @@
 """What the seed's engine prepares: a face in a picture, a face over a clip; saved and loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -48,11 +48,9 @@ class Faces:
 
 def joined(parts: Sequence[Faces]) -> Faces:
     """Faces one after the other."""
-    columns = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(Faces)
-    }
-    return Faces(**columns)
+    return Faces(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _FACES}
+    )
 
 
 @dataclass(frozen=True)
