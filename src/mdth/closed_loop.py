@@ -124,8 +124,7 @@ def best_lag(late: FloatArray, early: FloatArray) -> tuple[int, float]:
 def angles_deg(a: FloatArray, b: FloatArray) -> FloatArray:
     """Angle [T] between rotations [T,3,3]."""
     trace = np.einsum("tij,tij->t", a, b)
-    angles: FloatArray = np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-    return angles
+    return np.asarray(np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
 
 
 def constant_turn(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.errors import InputError
 from mdth.face import topology
 from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
-from mdth.mesh.surface import Animation, FloatArray
+from mdth.mesh.surface import Animation
 from mdth.mesh.usd import usda_lines
 
 SUFFIXES = (".glb", ".npz", ".csv", ".usda")

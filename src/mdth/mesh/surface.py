@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.face import topology
 
-FloatArray = npt.NDArray[np.floating]
 IndexArray = npt.NDArray[np.intp]
 
 # Of adults, between the outer corners; the canonical face has 89 mm.
