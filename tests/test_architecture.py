@@ -12,11 +12,20 @@ import mdth
 SOURCE = Path(mdth.__file__).parent
 # From the ground up. What stands on one floor does not know each other, but for SIDEWAYS.
 FLOORS = [
-    {"errors", "config", "log", "__init__"}, {"options", "devices", "parallel", "files"},
-    {"artefacts"}, {"engine"}, {"media", "face", "flame", "storage"},
-    {"motion", "faceformer", "bfv2v"}, {"embedded", "seed", "mesh"}, {"engines"}, {"record"},
-    {"pipeline", "doctor"}, {"twins", "closed_loop"}, {"batch"}, {"cli"}, {"__main__"},
-]  # fmt: skip
+    {"errors", "config", "log", "__init__"},
+    {"options", "devices", "parallel", "files"},
+    {"artefacts"},
+    {"engine"},
+    {"media", "face", "flame", "record"},
+    {"motion", "faceformer", "bfv2v"},
+    {"embedded", "seed", "mesh"},
+    {"engines"},
+    {"pipeline", "doctor", "storage"},
+    {"twins", "closed_loop"},
+    {"batch"},
+    {"cli"},
+    {"__main__"},
+]
 FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 # parallel tells the job's stages; a face is found in media; FaceFormer speaks with FLAME's head.
 SIDEWAYS = {("face", "media"), ("parallel", "log"), ("files", "log")}

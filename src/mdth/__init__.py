@@ -34,16 +34,10 @@ if TYPE_CHECKING:
 
 # Loaded on first use: `import mdth` costs no numpy and no network.
 _LATER = {
-    "Avatar": "mdth.engine",
-    "Engine": "mdth.engine",
-    "Portrait": "mdth.artefacts",
-    "Session": "mdth.engine",
-    "export_mesh": "mdth.pipeline",
-    "inference": "mdth.twins.tasks",
-    "open_session": "mdth.pipeline",
-    "prepare": "mdth.pipeline",
-    "preprocess": "mdth.twins.tasks",
-    "talk": "mdth.pipeline",
+    "mdth.artefacts": ("Portrait",),
+    "mdth.engine": ("Avatar", "Engine", "Session"),
+    "mdth.pipeline": ("export_mesh", "open_session", "prepare", "talk"),
+    "mdth.twins.tasks": ("inference", "preprocess"),
 }
 
 __all__ = [
@@ -76,9 +70,10 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'mdth' has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'mdth' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

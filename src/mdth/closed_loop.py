@@ -11,7 +11,7 @@ from typing import NamedTuple, Unpack
 import numpy as np
 
 from mdth import pipeline
-from mdth.artefacts import FloatArray
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
 from mdth.face import geometry, track
@@ -23,7 +23,6 @@ from mdth.media.video import read_frames
 from mdth.options import Choices, Options
 
 DELAY_S = 0.5
-RATE_HZ = 16_000
 MOST_LAG = 30
 HEADER = f"{'portrait':28} opening r  lag  pose deg  moving deg  delayed by"
 
@@ -124,8 +123,7 @@ def best_lag(late: FloatArray, early: FloatArray) -> tuple[int, float]:
 def angles_deg(a: FloatArray, b: FloatArray) -> FloatArray:
     """Angle [T] between rotations [T,3,3]."""
     trace = np.einsum("tij,tij->t", a, b)
-    angles: FloatArray = np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-    return angles
+    return np.asarray(np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
 
 
 def constant_turn(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -135,10 +133,11 @@ def constant_turn(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def delayed(speech: Path, target: Path) -> Path:
     """The speech as 16 kHz mono wav with DELAY_S of silence in front."""
-    samples = np.concatenate([np.zeros(round(DELAY_S * RATE_HZ)), *read_blocks(speech, RATE_HZ)])
+    silence = np.zeros(round(DELAY_S * SPEECH_RATE_HZ))
+    samples = np.concatenate([silence, *read_blocks(speech)])
     with wave.open(str(target), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
+        file.setframerate(SPEECH_RATE_HZ)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
     return target

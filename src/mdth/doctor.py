@@ -21,7 +21,9 @@ def report() -> Iterator[str]:
     """The report, line by line. Nothing is changed and nothing fetched."""
     folders = {"MDTH_HOME": config().home, "MDTH_STORE": redacted(config().store)}
     versions = record.versions()
-    yield from _section("versions", [("mdth", versions.pop("mdth")), ("with", _listed(versions))])
+    ours = versions.pop("mdth")
+    others = ", ".join(f"{name} {number}" for name, number in versions.items())
+    yield from _section("versions", [("mdth", ours), ("with", others)])
     yield from _section("devices", _devices())
     yield from _section("extras", _extras())
     yield from _section("folders", folders.items())
@@ -34,10 +36,6 @@ def _section(title: str, rows: Iterable[tuple[str, object]]) -> Iterator[str]:
     yield title
     for name, value in rows:
         yield f"  {name}: {value}"
-
-
-def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _devices() -> Iterator[tuple[str, object]]:

@@ -6,11 +6,9 @@ a class or function that gives an `mdth.engine.Engine`.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
 
 from mdth import devices
 from mdth.engine import Avatar, Engine, Need
@@ -31,17 +29,17 @@ _engines: dict[str, Engine] = {}
 
 def names() -> list[str]:
     """All engines that are installed, our own first."""
-    return list(_makers())
+    return list(_installed())
 
 
 def get(name: str) -> Engine:
     """The engine of that name, one in a process until `forget`. Raises InputError."""
     with _lock:
         if name not in _engines:
-            makers = _makers()
-            if name not in makers:
-                raise InputError(f"engine {name!r}: choose one of {AUTO}, {', '.join(makers)}")
-            _engines[name] = makers[name]()
+            installed = _installed()
+            if name not in installed:
+                raise InputError(f"engine {name!r}: choose one of {AUTO}, {', '.join(installed)}")
+            _engines[name] = installed[name].load()()
         return _engines[name]
 
 
@@ -121,24 +119,7 @@ def _best(options: Options) -> Engine:
     return last
 
 
-def _makers() -> Mapping[str, Callable[[], Engine]]:
-    others = {point.name: _loaded(point.load) for point in entry_points(group=GROUP)}
-    return {**{name: _own(where) for name, where in OWN.items()}, **others}
-
-
-def _own(where: str) -> Callable[[], Engine]:
-    module, _, name = where.partition(":")
-
-    def make() -> Engine:
-        engine: Engine = getattr(import_module(module), name)()
-        return engine
-
-    return make
-
-
-def _loaded(load: Callable[[], Any]) -> Callable[[], Engine]:
-    def make() -> Engine:
-        engine: Engine = load()()
-        return engine
-
-    return make
+def _installed() -> dict[str, EntryPoint]:
+    """Where each engine is, by its name."""
+    own = [EntryPoint(name, where, GROUP) for name, where in OWN.items()]
+    return {point.name: point for point in (*own, *entry_points(group=GROUP))}

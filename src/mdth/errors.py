@@ -1,17 +1,4 @@
-"""What can go wrong, each named for what the user can do about it.
-
-MdthError
-├── InputError              what was given cannot be used
-│   ├── MissingInput        nothing there: no file, no twin, no face or no sound among the inputs
-│   ├── UnreadableMedia     the file is not what it claims, empty, or cannot be decoded
-│   ├── NoFaceFound         a picture or clip without a usable face
-│   ├── SpeechTooShort      under 0.3 s of sound
-│   └── InvalidTwinId       a twin id that is not a plain name
-├── ArtefactError           prepared data that is stale, foreign or damaged
-├── CheckpointError         a model or asset that is missing or has the wrong content
-├── StorageError            the store or the disk does not answer, or is full
-├── DeviceError             more GPUs asked for than there are
-└── MissingDependency       an optional package; the message names the extra
+"""What can go wrong, each named for what the user can do.
 
 Every message says what, where, and what to do.
 """
@@ -26,7 +13,7 @@ class InputError(MdthError):
 
 
 class MissingInput(InputError):
-    """A file, a twin, a face or a sound that is needed is not there."""
+    """Nothing there: no file, no twin, no face or no sound among the inputs."""
 
 
 class UnreadableMedia(InputError):

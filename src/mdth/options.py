@@ -4,10 +4,9 @@ The fields' metadata is the one table that the command line, Python's keywords, 
 the page of options are made from.
 """
 
-import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Self, TypedDict, get_args, get_type_hints
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Self, TypedDict, get_type_hints
 
 from mdth.errors import InputError
 
@@ -15,15 +14,8 @@ PREVIEW_S = 1.0
 # More than this much of the usual mouth or head motion is more than the renderer can show.
 MOST = 2.0
 PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
+    *("ultrafast", "superfast", "veryfast", "faster"),
+    *("fast", "medium", "slow", "slower", "veryslow"),
 )
 # auto: the seed's engine where its checkpoints are all there, else the embedded one.
 AUTO = "auto"
@@ -51,12 +43,17 @@ def option(
     return field(default=default, metadata={**metadata, "alias": alias})
 
 
+def _type(entry: Field[Any]) -> type:
+    """Of its value, None apart: what may be None is a whole number."""
+    return int if entry.default is None else type(entry.default)
+
+
 def _check(entry: Field[Any], value: Any) -> None:
     """Raises InputError for a value that no later step could use."""
     name, about = entry.name.replace("_", " "), entry.metadata
     if value is None and entry.default is None:
         return
-    kind = type(entry.default) if entry.default not in (None, MISSING) else int
+    kind = _type(entry)
     wanted = (int, float) if kind is float else kind
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{name} {value!r}: give a value of type {kind.__name__}")
@@ -152,11 +149,11 @@ class Options:
         unknown = set(named) - set(TABLE)
         if unknown:
             raise TypeError(f"no option {', '.join(sorted(unknown))}")
-        groups = {
+        chosen = {
             group: kind(**{entry.name: named[entry.name] for entry in own if entry.name in named})
             for group, (kind, own) in GROUPS.items()
         }
-        return cls(**groups)
+        return cls(**chosen)
 
     def flat(self, groups: tuple[str, ...] = ()) -> dict[str, Any]:
         """The choices of these groups (default: all) by their flat names."""
@@ -169,20 +166,13 @@ class Options:
 
     def settings(self, engine: str, groups: tuple[str, ...]) -> dict[str, Any]:
         """What shapes a result of this engine: the flat choices that it heeds, and its name."""
-        heeded = {
-            name: value
-            for name, value in self.flat(groups).items()
-            if TABLE[name].metadata["only"] in (None, engine)
-        }
-        return {**heeded, "engine": engine}
+        chosen = self.flat(groups).items()
+        return {name: value for name, value in chosen if _heeds(engine, name)} | {"engine": engine}
 
     def idle(self, engine: str) -> list[str]:
         """The choices that were made and do nothing for this engine."""
-        return [
-            name
-            for name, value in self.flat().items()
-            if TABLE[name].metadata["only"] not in (None, engine) and value != TABLE[name].default
-        ]
+        made = [name for name, value in self.flat().items() if value != TABLE[name].default]
+        return [name for name in made if not _heeds(engine, name)]
 
     @property
     def limit_s(self) -> float | None:
@@ -190,31 +180,18 @@ class Options:
         return PREVIEW_S if self.video.preview else None
 
 
-GROUPS: dict[str, tuple[Any, tuple[Field[Any], ...]]] = {
-    "portrait": (PortraitOptions, fields(PortraitOptions)),
-    "motion": (MotionOptions, fields(MotionOptions)),
-    "video": (VideoOptions, fields(VideoOptions)),
-    "engine": (EngineOptions, fields(EngineOptions)),
+GROUPS: Mapping[str, tuple[Any, tuple[Field[Any], ...]]] = {
+    group: (kind, fields(kind)) for group, kind in get_type_hints(Options).items()
 }
 TABLE: Mapping[str, Field[Any]] = {entry.name: entry for _, own in GROUPS.values() for entry in own}
 ALIASES = {
     entry.metadata["alias"]: name for name, entry in TABLE.items() if entry.metadata["alias"]
 }
+TYPES: Mapping[str, type] = {name: _type(entry) for name, entry in TABLE.items()}
 
 
-def _types() -> dict[str, type]:
-    hints = {}
-    for kind, own in GROUPS.values():
-        found = get_type_hints(kind)
-        for entry in own:
-            hint = found[entry.name]
-            parts = [part for part in get_args(hint) if part is not types.NoneType]
-            hints[entry.name] = parts[0] if parts else hint
-    return hints
-
-
-# The type of each option's value, None apart.
-TYPES: Mapping[str, type] = _types()
+def _heeds(engine: str, name: str) -> bool:
+    return TABLE[name].metadata["only"] in (None, engine)
 
 
 class Choices(TypedDict, total=False):
@@ -240,17 +217,17 @@ class Choices(TypedDict, total=False):
 
 def schema() -> dict[str, Any]:
     """The table as a JSON schema (draft 2020-12) of one object."""
-    names = {int: "integer", float: "number", bool: "boolean", str: "string"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: _described(name, names[TYPES[name]]) for name in TABLE},
+        "properties": {name: _described(entry) for name, entry in TABLE.items()},
     }
 
 
-def _described(name: str, kind: str) -> dict[str, Any]:
-    entry = TABLE[name]
+def _described(entry: Field[Any]) -> dict[str, Any]:
+    names = {int: "integer", float: "number", bool: "boolean", str: "string"}
+    kind = names[_type(entry)]
     about: dict[str, Any] = {"description": entry.metadata["words"], "default": entry.default}
     about["type"] = kind if entry.default is not None else [kind, "null"]
     if entry.metadata["within"]:

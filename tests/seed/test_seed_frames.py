@@ -30,12 +30,11 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.seed import landmarks
     from mdth.seed.fit import Fitter
     from mdth.seed.reader import FaceReader
-    from mdth.seed.still import prepare_still
 
     network = load_headpose(made_files.headpose, made_files.config)
     fitter = Fitter.load(made_files.landmark)
     rotations = lambda pictures: network.poses(pictures).R  # noqa: E731
-    return prepare_still(seed_portrait, FaceReader(landmarks.reader(), fitter, rotations))
+    return FaceReader(landmarks.reader(), fitter, rotations).still(seed_portrait)
 
 
 def drawn(
@@ -121,7 +120,7 @@ def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: See
     kept = networks._idle
     assert not np.array_equal(film(other), first)
     np.testing.assert_array_equal(film(still), first)
-    assert networks._idle.renderers is kept.renderers
+    assert networks._idle[1] is kept[1]
     broken = drawn(networks, made_files, ["cpu"], other, faces)
     next(broken)
     broken.close()

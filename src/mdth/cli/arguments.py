@@ -52,20 +52,13 @@ def _add_videos(table: Any) -> None:
 
 def _add_twins(table: Any) -> None:
     """The commands on twins."""
-    preprocess = _command(
-        table, "preprocess", commands.preprocess, "a twin's raw files -> prepared"
-    )
-    _add_twin(preprocess)
-    _add(preprocess, *batch.OPTIONS_OF["preprocess"])
-    inference = _command(table, "inference", commands.inference, "a prepared twin -> talking video")
-    _add_twin(inference)
-    _add(inference, *batch.OPTIONS_OF["inference"])
+    _add_task(table, "preprocess", "a twin's raw files -> prepared")
+    _add_task(table, "inference", "a prepared twin -> talking video")
     many = _command(table, "batch", batch.batch, "a task for many twins -> a table of results")
     _add_batch_options(many)
     _add(many, "portrait", "motion", "video", "engine")
-    sample = _command(
-        table, "sample", commands.sample, "put sample input into the store's raw folder"
-    )
+    words = "put sample input into the store's raw folder"
+    sample = _command(table, "sample", commands.sample, words)
     sample.add_argument("twin_id", metavar="TWIN")
 
 
@@ -73,9 +66,8 @@ def _add_upkeep(table: Any) -> None:
     """The commands on the program itself."""
     assets = _command(table, "assets", commands.assets, "outside files: fetch, verify, list")
     assets.add_argument("action", choices=["fetch", "verify", "list"])
-    loop = _command(
-        table, "closed-loop", commands.closed_loop, "track written videos again; a table"
-    )
+    words = "track written videos again; a table"
+    loop = _command(table, "closed-loop", commands.closed_loop, words)
     loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")
     loop.add_argument("--speech", type=Path, required=True)
     _command(table, "doctor", commands.doctor, "what is here, what is missing, per engine")
@@ -85,19 +77,20 @@ def _add_upkeep(table: Any) -> None:
 def _command(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
-    parser.add_argument(
-        "--log", choices=LOG_KINDS, default=TEXT, help=f"json: an object a line on stderr {NOW}"
-    )
+    words = f"json: an object a line on stderr {NOW}"
+    parser.add_argument("--log", choices=LOG_KINDS, default=TEXT, help=words)
     parser.set_defaults(command=command)
     return parser
 
 
-def _add_twin(parser: argparse.ArgumentParser) -> None:
+def _add_task(table: Any, task: str, text: str) -> None:
+    parser = _command(table, task, commands.task, text)
+    parser.set_defaults(task=task)
     parser.add_argument("twin_id", metavar="TWIN")
     parser.add_argument("--force", action="store_true", help="repeat what is done already")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="list what would be read and written, change nothing"
-    )
+    words = "list what would be read and written, change nothing"
+    parser.add_argument("--dry-run", action="store_true", help=words)
+    _add(parser, *batch.OPTIONS_OF[task])
 
 
 def _add_batch_options(parser: argparse.ArgumentParser) -> None:
@@ -134,14 +127,10 @@ def _add_option(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
     choices: dict[str, Any] = {"choices": about["among"]} if about["among"] else {}
     if not about["among"] or about["unit"]:
         choices["metavar"] = about["unit"] or entry.name.upper()
-    shown = "" if entry.default is None else f" {NOW}"
+    words += "" if entry.default is None else f" {NOW}"
+    read = READERS.get(entry.name, kind)
     parser.add_argument(
-        *flags,
-        dest=entry.name,
-        type=READERS.get(entry.name, kind),
-        default=entry.default,
-        help=words + shown,
-        **choices,
+        *flags, dest=entry.name, type=read, default=entry.default, help=words, **choices
     )
 
 

@@ -20,15 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mdth.batch")
 log.setLevel(logging.INFO)
 
-TASKS = {
-    "preprocess": "mdth.twins.tasks:preprocess",
-    "inference": "mdth.twins.tasks:inference",
-}
-# The groups of the table that each takes.
-OPTIONS_OF = {
-    "preprocess": ("portrait", "engine"),
-    "inference": ("motion", "video", "engine"),
-}
+# Each with the groups of the table that it takes.
+OPTIONS_OF = {"preprocess": ("portrait", "engine"), "inference": ("motion", "video", "engine")}
+TASKS = {name: f"mdth.twins.tasks:{name}" for name in OPTIONS_OF}
 # Into a file or a log, a line at most so often.
 REPORT_EVERY_S = 10.0
 

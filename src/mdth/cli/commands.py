@@ -28,14 +28,8 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
         portrait, speech = None, portrait
 
     def make(output: Path | BinaryIO) -> None:
-        pipeline.talk(
-            portrait,
-            speech,
-            output,
-            video=parsed.video,
-            progress=progress,
-            **_choices(parsed),
-        )
+        more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+        pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
         if sys.stdout.isatty():
@@ -62,27 +56,16 @@ def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
     print(parsed.output)
 
 
-def preprocess(parsed: argparse.Namespace, progress: Progress) -> None:
-    """A twin's raw files -> prepared."""
-    from mdth.twins import tasks
-
-    _task(parsed, progress, tasks.preprocess, tasks.foresee_preprocess)
-
-
-def inference(parsed: argparse.Namespace, progress: Progress) -> None:
-    """A prepared twin -> talking video."""
-    from mdth.twins import tasks
-
-    _task(parsed, progress, tasks.inference, tasks.foresee_inference)
-
-
-def _task(
-    parsed: argparse.Namespace,
-    progress: Progress,
-    do: "Callable[..., Result]",
-    foresee: "Callable[..., tuple[list[Step], bool]]",
-) -> None:
+def task(parsed: argparse.Namespace, progress: Progress) -> None:
     """Do a twin's task and print where the result is, or only what would be done."""
+    from mdth.twins import tasks
+
+    do: Callable[..., Result]
+    foresee: Callable[..., tuple[list[Step], bool]]
+    if parsed.task == "preprocess":
+        do, foresee = tasks.preprocess, tasks.foresee_preprocess
+    else:
+        do, foresee = tasks.inference, tasks.foresee_inference
     chosen = {"force": parsed.force, **_choices(parsed)}
     if not parsed.dry_run:
         print(do(parsed.twin_id, progress=progress, **chosen).path)

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
 from mdth.face.glasses import likelihood
 from mdth.face.person import person_mask
-from mdth.face.tracker import FaceTracker
+from mdth.face.tracker import FaceTracker, Mesh
 
 log = logging.getLogger("mdth")
-
-Mesh = npt.NDArray[np.float32]
 
 MIN_FACE_PX = 64
 # The detector sees the whole picture in 192 px and misses faces under a tenth of it, hence tiles;

@@ -1,11 +1,15 @@
 """Tracks [T,...] in time: gaps filled, another rate, to and fro for ever, within limits."""
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
+from mdth.errors import NoFaceFound
+
+log = logging.getLogger("mdth")
 
 
 def bounce(index: int, length: int) -> int:
@@ -19,6 +23,17 @@ def between(track: FloatArray, position: float) -> FloatArray:
     index = int(position)
     now, then = track[bounce(index, len(track))], track[bounce(index + 1, len(track))]
     return np.asarray(now + (position - index) * (then - now))
+
+
+def as_found(found: list[bool]) -> npt.NDArray[np.bool_]:
+    """In which of a clip's frames a face was found, [T]. Raises NoFaceFound where in none."""
+    if not any(found):
+        raise NoFaceFound(
+            f"no face in the clip's {len(found)} frames; use a clip that shows one from the front"
+        )
+    if not all(found):
+        log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
+    return np.array(found)
 
 
 def filled(track: FloatArray, found: npt.NDArray[np.bool_]) -> FloatArray:

@@ -37,6 +37,15 @@ def known_sha256(path: Path) -> str:
     return _known_sha256(path.resolve(), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
+def file_state(file: Path) -> tuple[str, int, int] | None:
+    """What changes when another content comes into the place; None where there is no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return str(file), found.st_mtime_ns, found.st_size
+
+
 @cache
 def _known_sha256(path: Path, *_mark: int) -> str:
     return sha256(path)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.errors import CheckpointError
 from mdth.files import pickle as model_pickle
-from mdth.flame.model import Embedding, Flame, FloatArray
+from mdth.flame.model import Embedding, Flame
 
 LANDMARK_COUNT = 51
 POSE_NUMBERS = 15

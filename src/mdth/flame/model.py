@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
+
 IndexArray = npt.NDArray[np.intp]
 
 # Frames skinned at once: their blended transforms take 12 numbers for each vertex.
@@ -85,8 +86,7 @@ class Flame:
         weights = self.weights[kept]
         turn = np.einsum("vj,tjab->tvab", weights, turns, optimize=True)
         shift = np.einsum("vj,tja->tva", weights, shifts, optimize=True)
-        skinned: FloatArray = np.einsum("tvab,tvb->tva", turn, bent) + shift
-        return skinned
+        return np.asarray(np.einsum("tvab,tvb->tva", turn, bent) + shift)
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,7 @@ class Embedding:
 
     def blend(self, corners: FloatArray) -> FloatArray:
         """The points [T,L,3] of the corners [T,L,3,3] of their triangles."""
-        found: FloatArray = np.einsum("tlkc,lk->tlc", corners, self.corners)
-        return found
+        return np.asarray(np.einsum("tlkc,lk->tlc", corners, self.corners))
 
 
 def rotation_matrices(axis_angles: FloatArray) -> FloatArray:
@@ -115,8 +114,7 @@ def rotation_matrices(axis_angles: FloatArray) -> FloatArray:
     # sin(a)/a and (1 - cos(a))/a^2, both smooth at 0.
     first = np.sinc(angle / np.pi)
     second = np.square(np.sinc(angle / (2 * np.pi))) / 2
-    rotations: FloatArray = np.eye(3) + first * cross + second * (cross @ cross)
-    return rotations
+    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
 
 
 def chain(

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.files import networks
-
-FloatArray = npt.NDArray[np.floating]
 
 # The columns of the CSV: 52 shapes, TongueOut always 0, and nine angles that the mesh has none of.
 SHAPES = (
@@ -53,8 +51,7 @@ def beyond_rest(weights: FloatArray, rest: FloatArray) -> FloatArray:
     The network sees expressions in resting faces (of the canonical one, eyes that look down by
     0.6); an avatar's own resting face should not get them on top.
     """
-    beyond: FloatArray = np.clip((weights - rest) / np.maximum(1 - rest, 0.05), 0, 1)
-    return beyond
+    return np.asarray(np.clip((weights - rest) / np.maximum(1 - rest, 0.05), 0, 1))
 
 
 def csv_lines(weights: FloatArray, fps: float) -> Iterator[str]:

@@ -1,19 +1,18 @@
 """A moving mesh -> a file, by its suffix."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.errors import InputError
 from mdth.face import topology
 from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
-from mdth.mesh.surface import Animation, FloatArray
+from mdth.mesh.surface import Animation
 from mdth.mesh.usd import usda_lines
 
 SUFFIXES = (".glb", ".npz", ".csv", ".usda")
@@ -42,9 +41,10 @@ def export(
     _check(path, len(sequence.offsets))
     weights = arkit.weights(np.concatenate([neutral[None], neutral + sequence.offsets]))
     lines = arkit.csv_lines(arkit.beyond_rest(weights[1:], weights[0]), sequence.fps)
-    _write(path, lambda part: part.write_text("".join(lines), "utf-8"))
-    about = json.dumps(_extras(sequence.fps, sound, rate_hz))
-    _write(path.with_name(f"{path.name}.json"), lambda part: part.write_text(about, "utf-8"))
+    with replacing(path) as part:
+        part.write_text("".join(lines), "utf-8")
+    with replacing(path.with_name(f"{path.name}.json")) as part:
+        part.write_text(json.dumps(_extras(sequence.fps, sound, rate_hz)), "utf-8")
 
 
 def export_animation(
@@ -54,20 +54,21 @@ def export_animation(
     _check(path, len(animation.offsets))
     extras = {**_extras(animation.fps, sound, rate_hz), "unit": "metre"}
     suffix = path.suffix.lower()
-    if suffix == ".glb":
-        content = glb(animation, extras)
-        _write(path, lambda part: part.write_bytes(content))
-    elif suffix == ".npz":
-        arrays = {
-            "vertices": (animation.neutral + animation.offsets).astype(np.float32),
-            "faces": animation.triangles.astype(np.int32),
-            "neutral": animation.neutral.astype(np.float32),
-        }
-        _write(path, lambda part: _save(part, {**arrays, **extras}))
-    elif suffix == ".usda":
-        _write(path, lambda part: _write_lines(part, animation, extras))
-    else:
+    if suffix == ".csv":
         raise InputError(f"{path}: ARKit weights are those of the 478-vertex face only")
+    with replacing(path) as part, part.open("wb") as file:
+        if suffix == ".glb":
+            file.write(glb(animation, extras))
+        elif suffix == ".npz":
+            arrays: dict[str, Any] = {
+                "vertices": (animation.neutral + animation.offsets).astype(np.float32),
+                "faces": animation.triangles.astype(np.int32),
+                "neutral": animation.neutral.astype(np.float32),
+                **extras,
+            }
+            np.savez_compressed(file, **arrays)
+        else:
+            file.writelines(line.encode() for line in usda_lines(animation, extras))
 
 
 def check_target(path: Path) -> None:
@@ -91,19 +92,3 @@ def _check(path: Path, frames: int) -> None:
     check_target(path)
     if not frames:
         raise InputError(f"{path}: a mesh of no frames")
-
-
-def _save(part: Path, arrays: dict[str, Any]) -> None:
-    with part.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _write_lines(part: Path, animation: Animation, extras: dict[str, Any]) -> None:
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(usda_lines(animation, extras))
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """The file gets its name when it is complete."""
-    with replacing(path) as part:
-        write(part)

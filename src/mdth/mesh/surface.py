@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.face import topology
-
-FloatArray = npt.NDArray[np.floating]
-IndexArray = npt.NDArray[np.intp]
+from mdth.face.topology import IndexArray
 
 # Of adults, between the outer corners; the canonical face has 89 mm.
 EYE_DISTANCE_M = 0.089

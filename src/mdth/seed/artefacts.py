@@ -1,7 +1,7 @@
 """What the seed's engine prepares: a face in a picture, a face over a clip; saved and loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -35,14 +35,12 @@ class Faces:
     @property
     def origin_px(self) -> FloatArray:
         """[T,2] px of the crop, where the model's origin lies."""
-        placed: FloatArray = (self.screen @ self.modelview)[:, :2, 3]
-        return placed
+        return np.asarray((self.screen @ self.modelview)[:, :2, 3])
 
     @property
     def scale(self) -> FloatArray:
         """[T] px for one mm."""
-        wide: FloatArray = np.abs(self.screen[:, 0, 0])
-        return wide
+        return np.asarray(np.abs(self.screen[:, 0, 0]))
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -50,11 +48,9 @@ class Faces:
 
 def joined(parts: Sequence[Faces]) -> Faces:
     """Faces one after the other."""
-    columns = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(Faces)
-    }
-    return Faces(**columns)
+    return Faces(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _FACES}
+    )
 
 
 @dataclass(frozen=True)

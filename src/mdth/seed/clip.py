@@ -5,7 +5,6 @@ No more than a batch of crops is held.
 """
 
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.errors import NoFaceFound
 from mdth.face.crop import Crop, around
-from mdth.face.track import filled, filled_rotations, nearest_rotations
+from mdth.face.track import as_found, filled, filled_rotations, nearest_rotations
 from mdth.face.tracker import track
 from mdth.seed.artefacts import FPS, Faces, SeedClip, joined
 from mdth.seed.reader import FaceReader
-
-log = logging.getLogger("mdth")
 
 # Crops that the head-pose network sees at once.
 BATCH = 32
@@ -70,13 +66,7 @@ def follow(frames: Iterator[Frame], model: Path) -> Track:
     for mesh in track(frames, model, fps=FPS):
         found.append(mesh is not None)
         meshes.append(nothing if mesh is None else mesh)
-    if not any(found):
-        raise NoFaceFound(
-            f"no face in the clip's {len(found)} frames; use a clip that shows one from the front"
-        )
-    if not all(found):
-        log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
-    stacked, is_found = np.stack(meshes), np.array(found)
+    stacked, is_found = np.stack(meshes), as_found(found)
     faces = stacked[is_found, :, :2]
     return Track(stacked, is_found, around(faces.min(axis=(0, 1)), faces.max(axis=(0, 1))))
 

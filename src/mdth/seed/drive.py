@@ -3,13 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import landmarks68
 from mdth.seed.artefacts import Faces
 from mdth.seed.moves import Move
-
-FloatArray = npt.NDArray[np.floating]
 
 MM_PER_M = 1000.0
 # FaceFormer's landmarks are the 51 after the jaw.
@@ -49,5 +47,4 @@ class SeedDriver:
         modelview[:3, :3] = move.rotation @ modelview[:3, :3]
         whole = self._screen @ modelview
         whole[:2, 3] = self._origin + move.shift_px
-        view: FloatArray = whole.T
-        return view
+        return np.asarray(whole.T)

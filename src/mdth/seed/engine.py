@@ -26,7 +26,6 @@ from mdth.seed.fit import Fitter
 from mdth.seed.networks import Networks
 from mdth.seed.reader import FaceReader
 from mdth.seed.session import SeedSession
-from mdth.seed.still import prepare_still
 
 log = logging.getLogger("mdth")
 
@@ -54,7 +53,7 @@ class Seed:
         portrait = find_portrait(source, options.portrait)
         with stage("prepare still and clip"):
             reader = _reader(seed_files(), devices.torch_devices(options.engine.n_gpus)[0])
-            still = prepare_still(portrait, reader)
+            still = reader.still(portrait)
             moving = None if options.motion.still else source.clip
             clip = _clip(moving, reader, progress) if moving else None
         return SeedAvatar(portrait, still, clip)

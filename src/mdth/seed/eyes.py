@@ -1,14 +1,12 @@
 """A clip's eyes, brows and irises for another face, by the seed's PCA of their motion."""
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import landmarks68
 from mdth.face.track import limit
 from mdth.seed.artefacts import Faces
 from mdth.seed.moves import IRIS_POINTS
-
-FloatArray = npt.NDArray[np.floating]
 
 # The basis counts its 24 points in this order, in units of 128 mm like the generator's input.
 POINTS = np.concatenate([landmarks68.BROWS, landmarks68.EYES, IRIS_POINTS])
@@ -55,10 +53,8 @@ def eye_offsets(clip: Faces, source: Faces, basis: FloatArray) -> FloatArray:
 
 def _rebuilt(weights: FloatArray, basis: FloatArray) -> FloatArray:
     """[T,24,3] mm from weights [T,K]."""
-    rebuilt: FloatArray = UNIT_MM * (weights @ basis.T).reshape(len(weights), -1, 3)
-    return rebuilt
+    return np.asarray(UNIT_MM * (weights @ basis.T).reshape(len(weights), -1, 3))
 
 
 def _width(landmarks: FloatArray, inner: int, outer: int) -> FloatArray:
-    width: FloatArray = np.linalg.norm(landmarks[..., inner, :] - landmarks[..., outer, :], axis=-1)
-    return width
+    return np.asarray(np.linalg.norm(landmarks[..., inner, :] - landmarks[..., outer, :], axis=-1))

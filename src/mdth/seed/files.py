@@ -1,6 +1,6 @@
 """Where the seed's checkpoints lie under `warping-common/th`, and which of them are missing."""
 
-from dataclasses import dataclass
+import itertools
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,41 +17,24 @@ PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}
 CONFIGS, USUAL_CONFIG = "vox-256-renderer_v16*.yaml", "vox-256-renderer_v16.yaml"
 
 
-@dataclass(frozen=True)
 class SeedFiles:
-    """The seed's files under `common`, the folder `warping-common/th`."""
+    """The seed's files under `common`, the folder `warping-common/th`.
 
-    common: Path
+    generator, headpose: the checkpoints of the renderer and of the head-pose network. eye_pca: the
+    basis of eye motion. landmark: the folder of the face model's files.
+    """
 
-    @property
-    def _bfv2v(self) -> Path:
-        return self.common / "checkpoints/bfv2v"
-
-    @property
-    def generator(self) -> Path:
-        """The renderer's checkpoint."""
-        return self._bfv2v / "v16.7/00002099-checkpoint.pth.tar"
-
-    @property
-    def headpose(self) -> Path:
-        """The head-pose network's checkpoint."""
-        return self._bfv2v / "headpose.tar"
-
-    @property
-    def eye_pca(self) -> Path:
-        """The basis of eye motion."""
-        return self._bfv2v / "eye_pca.pt"
+    def __init__(self, common: Path) -> None:
+        self.common, self.landmark = common, common / "checkpoints/landmark"
+        folder = common / "checkpoints/bfv2v"
+        self.generator = folder / "v16.7/00002099-checkpoint.pth.tar"
+        self.headpose, self.eye_pca = folder / "headpose.tar", folder / "eye_pca.pt"
 
     @property
     def config(self) -> Path:
         """The YAML of both networks; of several the first by name."""
-        folder = self._bfv2v / "config"
-        return next(iter(sorted(folder.glob(CONFIGS))), folder / USUAL_CONFIG)
-
-    @property
-    def landmark(self) -> Path:
-        """The folder of the face model's files."""
-        return self.common / "checkpoints/landmark"
+        folder = self.common / "checkpoints/bfv2v/config"
+        return min(folder.glob(CONFIGS), default=folder / USUAL_CONFIG)
 
     def for_preparing(self) -> list[Path]:
         """What prepared data depends on."""
@@ -63,15 +46,13 @@ class SeedFiles:
 
     def needs(self) -> list[Need]:
         """Every file, once."""
-        preparing, frames = set(self.for_preparing()), set(self.for_frames())
+        used = {PREPARE: self.for_preparing(), SPEAK: self.for_frames()}
         found = []
-        for path in dict.fromkeys([*self.for_preparing(), *self.for_frames()]):
-            used = {PREPARE: path in preparing, SPEAK: path in frames}
-            stages = frozenset(name for name, wanted in used.items() if wanted)
+        for path in dict.fromkeys(itertools.chain(*used.values())):
+            stages = frozenset(stage for stage, files in used.items() if path in files)
             problem = "" if path.is_file() else f"{path}: missing"
-            found.append(
-                Need(path.relative_to(self.common).as_posix(), path, stages, MEND, problem)
-            )
+            name = path.relative_to(self.common).as_posix()
+            found.append(Need(name, path, stages, MEND, problem))
         return found
 
 

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face.crop import SIZE_PX
 from mdth.seed.eos_files import EosFiles, import_eos
-
-FloatArray = npt.NDArray[np.floating]
 
 # The depth of the screen's origin, and how much nearer the irises lie than the tracker has them.
 SCREEN_DEPTH, IRIS_NEARER = 75.0, 50.0
@@ -76,5 +74,4 @@ def viewport(size: int) -> FloatArray:
 def to_model(placed: FloatArray, whole: FloatArray) -> FloatArray:
     """Points [N,3] px -> model space, mm, through the inverse of `whole` [4,4]."""
     rows = np.column_stack([placed, np.ones(len(placed))])
-    back: FloatArray = np.linalg.solve(whole, rows.T).T[:, :3]
-    return back
+    return np.asarray(np.linalg.solve(whole, rows.T).T[:, :3])

@@ -4,16 +4,14 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import landmarks68
 from mdth.face.smoothing import one_euro
 from mdth.face.track import between, limit
 from mdth.seed.artefacts import FPS, Faces, SeedClip
 from mdth.seed.eyes import eye_offsets
 from mdth.seed.moves import Move, angles_deg, rotation_from
-
-FloatArray = npt.NDArray[np.floating]
 
 ANGLE_LIMIT_DEG = 30.0
 LOW_PX, HIGH_PX = 32.0, 224.0

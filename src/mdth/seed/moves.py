@@ -4,15 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mdth.artefacts import FloatArray
 from mdth.face import landmarks68
 from mdth.face.geometry import NECK
 from mdth.face.topology import BROWS
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
 from mdth.seed.artefacts import Faces
-
-FloatArray = npt.NDArray[np.floating]
 
 # Face frame (x right, y down, z away) to model and camera space (y up, z to the viewer).
 FLIP = np.array([1.0, -1.0, -1.0])
@@ -80,8 +78,7 @@ def angles_deg(rotations: FloatArray) -> FloatArray:
     about_y = np.arcsin(np.clip(rotations[..., 0, 2], -1, 1))
     about_x = np.arctan2(-rotations[..., 1, 2], rotations[..., 2, 2])
     about_z = np.arctan2(-rotations[..., 0, 1], rotations[..., 0, 0])
-    degrees: FloatArray = np.rad2deg(np.stack([about_x, about_y, about_z], axis=-1))
-    return degrees
+    return np.asarray(np.rad2deg(np.stack([about_x, about_y, about_z], axis=-1)))
 
 
 def rotation_from(degrees: FloatArray) -> FloatArray:
@@ -91,5 +88,4 @@ def rotation_from(degrees: FloatArray) -> FloatArray:
         one, two = (axis + 1) % 3, (axis + 2) % 3
         turns[axis][one, one] = turns[axis][two, two] = np.cos(angle)
         turns[axis][one, two], turns[axis][two, one] = -np.sin(angle), np.sin(angle)
-    whole: FloatArray = turns[0] @ turns[1] @ turns[2]
-    return whole
+    return np.asarray(turns[0] @ turns[1] @ turns[2])

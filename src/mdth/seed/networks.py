@@ -6,9 +6,9 @@ Kept is what one device in this process holds; workers of several devices end wi
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from mdth.files.reading import file_state
 from mdth.seed.files import SeedFiles
 
 if TYPE_CHECKING:
@@ -19,20 +19,14 @@ States = tuple[tuple[str, int, int] | None, ...]
 Wanted = tuple[tuple[str, ...], States]
 
 
-class _Kept(NamedTuple):
-    """Renderers that nobody uses, and what they were made for."""
-
-    wanted: Wanted
-    renderers: "Renderers"
-
-
 class Networks:
     """What a `Seed` engine has loaded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._speech: tuple[Wanted, FlameSpeech] | None = None
-        self._idle: _Kept | None = None
+        # Renderers that nobody uses, and what they were made for.
+        self._idle: tuple[Wanted, Renderers] | None = None
 
     def speech(self, files: SeedFiles, device: str) -> "FlameSpeech":
         """What moves the mouth. Raises CheckpointError."""
@@ -53,12 +47,11 @@ class Networks:
         wanted = tuple(devices), _states(files)
         with self._lock:
             kept, self._idle = self._idle, None
-        if kept and kept.wanted == wanted:
-            ready = kept.renderers
+        if kept and kept[0] == wanted:
+            ready = kept[1]
         else:
             # The old ones go first: a GPU may not hold both.
-            if kept:
-                kept.renderers.__exit__(None, None, None)
+            _end(kept)
             del kept
             ready = Renderers(Files(files.generator, files.config), devices).__enter__()
         reusable = False
@@ -67,29 +60,24 @@ class Networks:
             reusable = ready.reusable
         finally:
             # What was broken off may have frames under way.
-            kept = _Kept(wanted, ready)
+            kept = wanted, ready
             if reusable:
                 with self._lock:
                     kept, self._idle = self._idle, kept
-            if kept:
-                kept.renderers.__exit__(None, None, None)
+            _end(kept)
 
     def close(self) -> None:
         """Drop all of it."""
         with self._lock:
             kept, self._idle, self._speech = self._idle, None, None
-        if kept:
-            kept.renderers.__exit__(None, None, None)
+        _end(kept)
+
+
+def _end(kept: "tuple[Wanted, Renderers] | None") -> None:
+    if kept:
+        kept[1].__exit__(None, None, None)
 
 
 def _states(files: SeedFiles) -> States:
     """Another checkpoint in the same place has another state."""
-    return tuple(map(_state, files.for_frames()))
-
-
-def _state(file: Path) -> tuple[str, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return str(file), found.st_mtime_ns, found.st_size
+    return tuple(map(file_state, files.for_frames()))

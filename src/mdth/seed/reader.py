@@ -1,13 +1,13 @@
-"""Crops and the meshes in them -> faces as the seed's networks see them."""
+"""Crops and the meshes in them -> faces as the seed's networks see them; the source among them."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from mdth.artefacts import FloatArray, Frame
-from mdth.face import landmarks68
-from mdth.seed.artefacts import Faces
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.face import crop, landmarks68
+from mdth.seed.artefacts import Faces, SeedStill
 from mdth.seed.fit import Fitter
 from mdth.seed.landmarks import Marks
 
@@ -33,3 +33,10 @@ class FaceReader(NamedTuple):
         ]
         landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
         return Faces(landmarks, modelview, screen, self.rotations(np.stack(pictures)))
+
+    def still(self, portrait: Portrait) -> SeedStill:
+        """The source: the aligned crop of the portrait's face, fitted."""
+        square = crop.aligned(landmarks68.from_mesh(portrait.mesh))
+        picture = square.cut(portrait.image)
+        mesh = square.points(np.asarray(portrait.mesh, np.float64))
+        return SeedStill(picture, self.read([picture], [mesh]), square.matrix)

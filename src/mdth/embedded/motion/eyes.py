@@ -21,7 +21,6 @@ WIDEST = -0.25
 # The lids follow the iris up and down by this share of its way.
 LID_FOLLOWS_GAZE = 0.5
 
-
 # The second ring of skin, where the rims of glasses are.
 UNDER_GLASSES = np.concatenate([rows[2] for rows in EYES])
 _TOP = np.arange(1, 8)

@@ -1,18 +1,14 @@
 """A clip's frames -> what its head, eyes and brows do."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Motion
-from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
-from mdth.face.track import filled, filled_rotations
+from mdth.face.track import as_found, filled, filled_rotations
 from mdth.face.tracker import track
-
-log = logging.getLogger("mdth")
 
 
 def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> Motion:
@@ -32,13 +28,7 @@ def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> 
         poses.append(pose)
         face = geometry.to_face(mesh[None], pose)[0]
         uppers.append(face[topology.UPPER_FACE].astype(np.float32))
-    if not any(found):
-        raise NoFaceFound(
-            f"no face in the clip's {len(found)} frames; use a clip that shows one from the front"
-        )
-    if not all(found):
-        log.info("no face in %d of %d frames of the clip", found.count(False), len(found))
-    is_found, upper = np.array(found), np.stack(uppers)
+    is_found, upper = as_found(found), np.stack(uppers)
     pose = geometry.Pose(*(np.concatenate(part) for part in zip(*poses, strict=True)))
     return Motion(
         fps=float(fps),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdth.embedded.speech.windows import FloatArray, WindowScheme
+from mdth.artefacts import FloatArray
+from mdth.embedded.speech.windows import WindowScheme
 from mdth.errors import CheckpointError
 from mdth.face import topology
 from mdth.files import networks
@@ -34,5 +35,4 @@ class Decoder:
     def coefficients(self, heard: FloatArray) -> FloatArray:
         """Coefficients float32 [T,K] of what is heard in one window, [T,368]."""
         (found,) = self._session.run(["coefficients"], {"heard": heard[None]})
-        rows: FloatArray = found[0]
-        return rows
+        return np.asarray(found[0])

@@ -62,5 +62,4 @@ class SpokenFlame:
         return map(self._offsets, self._spoken.finish())
 
     def _offsets(self, way: FloatArray) -> FloatArray:
-        offsets: FloatArray = flame_to_face(way[None], self._neutral)[0].astype(np.float32)
-        return offsets
+        return np.asarray(flame_to_face(way[None], self._neutral)[0].astype(np.float32))

@@ -8,6 +8,7 @@ from mdth.embedded.speech import flame
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh, SpokenMesh
 from mdth.engine import SPEAK, Need
 from mdth.files import assets
+from mdth.files.reading import file_state
 
 ENCODER = "moonshine_tiny_en_encoder.ort"
 EMBEDDED = "embedded"
@@ -26,7 +27,7 @@ class Speakers:
     def get(self, name: str) -> Speaker:
         """The speaker of that name. Raises CheckpointError, MissingDependency."""
         files = _files(name) or [assets.path(ENCODER)]
-        wanted = name, tuple(map(_state, files))
+        wanted = name, tuple(map(file_state, files))
         with self._lock:
             if self._kept is None or self._kept[0] != wanted:
                 self._kept = None
@@ -63,11 +64,3 @@ def _load(name: str) -> Speaker:
     if name == EMBEDDED:
         return SpeechToMesh(assets.path(ENCODER))
     return flame.load(name, _common())
-
-
-def _state(file: Path) -> tuple[str, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return str(file), found.st_mtime_ns, found.st_size

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import (
     CENTRE_SAMPLES,
     FRAME_SAMPLES,
     SAMPLE_RATE_HZ,
     TAIL_SAMPLES,
-    FloatArray,
 )
 from mdth.errors import CheckpointError
 from mdth.files import networks
@@ -50,8 +50,7 @@ class SpeechEncoder:
         sound = np.ascontiguousarray(window, np.float32)[None]
         mask = np.ones(sound.shape, np.int64)
         (features,) = self._session.run(None, {"input_values": sound, "attention_mask": mask})
-        found: FloatArray = features[0]
-        return found
+        return np.asarray(features[0])
 
     def hear(self, window: FloatArray) -> FloatArray:
         """Features and log-mel side by side, float32 [T, 288 + 80], of a levelled window."""

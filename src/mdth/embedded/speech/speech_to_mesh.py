@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence
 from mdth.embedded.speech.decoder import Decoder
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
-from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, FloatArray, WindowScheme, level
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
 
 
 class SpeechToMesh:
@@ -73,8 +73,10 @@ class SpokenMesh:
     ) -> None:
         first = scheme.last_window(0.0) - 1
         self._scheme, self._hear, self._basis, self._fps = scheme, hear, basis, fps
-        self._sound, self._windows = SoundBuffer(scheme.start(first)), HeardWindows(first)
-        self._frame = 0
+        self._sound, self._frame = SoundBuffer(scheme.start(first)), 0
+        # The coefficients [T,K] of the two latest windows, and the number of the next one.
+        self._before = self._last = np.zeros((0, 0), np.float32)
+        self._window = first
 
     @property
     def heard(self) -> int:
@@ -105,20 +107,21 @@ class SpokenMesh:
     def _next(self) -> FloatArray:
         time_s = self._frame / self._fps
         self._frame += 1
-        rows = self._scheme.blend(time_s, self._windows.before, self._windows.last)
-        offsets: FloatArray = np.tensordot(rows.astype(np.float32), self._basis, axes=1)
-        return offsets
+        rows = self._scheme.blend(time_s, self._before, self._last)
+        return np.asarray(np.tensordot(rows.astype(np.float32), self._basis, axes=1))
 
     def _hear_next(self) -> bool:
         """Decode the next window if its sound is there; whether it was."""
-        start = self._scheme.start(self._windows.next_window)
+        start = self._scheme.start(self._window)
         if not self._sound.holds(start + self._scheme.samples):
             return False
-        self._windows.append(self._hear(self._sound.take(start, self._scheme.samples)))
+        heard = self._hear(self._sound.take(start, self._scheme.samples))
+        self._before, self._last = self._last, heard
+        self._window += 1
         return True
 
     def _knows(self, time_s: float) -> bool:
-        return self._scheme.last_window(time_s) < self._windows.next_window
+        return self._scheme.last_window(time_s) < self._window
 
 
 class SoundBuffer:
@@ -154,18 +157,3 @@ class SoundBuffer:
         self._start = start
         taken = self._kept[:count]
         return np.pad(taken, (0, count - len(taken)))
-
-
-class HeardWindows:
-    """The coefficients [T,K] of the two latest windows."""
-
-    def __init__(self, first: int) -> None:
-        """`first`: the number of the first window that will come."""
-        self.next_window = first
-        self.before: FloatArray = np.zeros((0, 0), np.float32)
-        self.last: FloatArray = np.zeros((0, 0), np.float32)
-
-    def append(self, rows: FloatArray) -> None:
-        """The next window's coefficients; the oldest are forgotten."""
-        self.before, self.last = self.last, rows
-        self.next_window += 1

@@ -16,9 +16,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from mdth.artefacts import FloatArray
 
 SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 384
@@ -84,8 +83,7 @@ class WindowScheme:
         part = place / self.hop_samples - window
         late = (place - self.start(window)) / FRAME_SAMPLES
         early = (place - self.start(window - 1)) / FRAME_SAMPLES
-        mixed: FloatArray = part * interpolate(last, late) + (1 - part) * interpolate(before, early)
-        return mixed
+        return np.asarray(part * interpolate(last, late) + (1 - part) * interpolate(before, early))
 
 
 def level(window: FloatArray) -> FloatArray:
@@ -94,8 +92,7 @@ def level(window: FloatArray) -> FloatArray:
     power = np.square(blocks.reshape(*blocks.shape[:-1], -1, LEVEL_BLOCK), dtype=np.float64)
     loudest = power.mean(axis=-1).max(axis=-1)
     gain = LEVEL_RMS / np.sqrt(loudest + LEVEL_FLOOR_RMS**2)
-    scaled: FloatArray = (window * gain[..., None]).astype(np.float32)
-    return scaled
+    return np.asarray((window * gain[..., None]).astype(np.float32))
 
 
 def interpolate(rows: FloatArray, place: float) -> FloatArray:
@@ -110,5 +107,4 @@ def interpolate(rows: FloatArray, place: float) -> FloatArray:
             0.5 * (x**3 - x**2),
         ]
     )
-    mixed: FloatArray = np.tensordot(taps, rows[index - 1 : index + 3], axes=1)
-    return mixed
+    return np.asarray(np.tensordot(taps, rows[index - 1 : index + 3], axes=1))
