@@ -58,8 +58,7 @@ def _wheel(home: Path, content: bytes = CONTENT) -> Source:
 
 
 def _list(monkeypatch: pytest.MonkeyPatch, *sources: Source, name: str = "small.bin") -> Asset:
-    digest = hashlib.sha256(CONTENT).hexdigest()
-    asset = Asset(name, "a test", len(CONTENT), digest, "MIT", sources)
+    asset = Asset(name, "a test", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "MIT", sources)
     monkeypatch.setattr(assets, "entries", lambda: (asset,))
     return asset
 

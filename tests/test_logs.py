@@ -39,9 +39,7 @@ def told(err: str) -> list[dict[str, Any]]:
     return [line for line in lines(err) if "stage" in line]
 
 
-def test_a_twin_from_raw_files_to_video(
-    mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path
-) -> None:
+def test_twin_stages(mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path) -> None:
     for kind, path in (("audio", short_path), ("image", portrait_path)):
         folder = twin_home / "store/raw/anna" / kind
         folder.mkdir(parents=True)

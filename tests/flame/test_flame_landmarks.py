@@ -45,8 +45,7 @@ def test_lips_that_meet_meet() -> None:
     facing = [(44, 50), (45, 49), (46, 48), (32, 42), (33, 41), (34, 40), (35, 39), (36, 38)]
     for upper, lower in facing:
         offsets[:, upper] = offsets[:, lower] = random.normal(0, 3, (20, 3))
-    moved = flame_to_face(offsets, NEUTRAL_MM)
-    upper, lower = moved[:, topology.LIP_PAIRS].transpose(2, 0, 1, 3)
+    upper, lower = flame_to_face(offsets, NEUTRAL_MM)[:, topology.LIP_PAIRS].transpose(2, 0, 1, 3)
     np.testing.assert_allclose(upper, lower, atol=0.01 * 3 / EYE_DISTANCE_MM)
 
 

@@ -33,6 +33,5 @@ def test_flame_meshes_are_compared(
             + ["--flame", str(flame_folder), "--unit-mm", "1000"]
         )
     rows = {line[:32].strip(): line[32:].split(maxsplit=2) for line in caplog.messages}
-    expected = 3 * np.mean(np.linspace(-1, 1, 5) ** 2)
-    assert float(rows["LVE"][0]) == pytest.approx(expected, rel=1e-4)
+    assert float(rows["LVE"][0]) == pytest.approx(3 * np.mean(np.linspace(-1, 1, 5) ** 2), rel=1e-4)
     assert "near the 51 landmarks" in caplog.text

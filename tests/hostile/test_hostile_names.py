@@ -55,9 +55,7 @@ def test_an_id_that_is_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["../anna", "/etc", "a\nb", "．．", "CON", "\x1b[2J"], ids=ascii)
 @pytest.mark.parametrize("command", ["preprocess", "inference", "sample"])
-def test_the_command_line_refuses_it_and_writes_nothing(
-    mdth: Command, twin_home: Path, name: str, command: str
-) -> None:
+def test_the_command_refuses_it(mdth: Command, twin_home: Path, name: str, command: str) -> None:
     before = sorted(twin_home.rglob("*"))
     ended = mdth(command, "--", name)
     assert (ended.code, len(ended.err.splitlines())) == (1, 1)
@@ -135,8 +133,7 @@ def test_a_twin_with_files_of_such_names(
 def test_keys_stay_below_prefix(s3_url: str, s3_server: tuple[str, Path], tmp_path: Path) -> None:
     client = s3_client(s3_server[0])
     for name in ("ok.wav", "..wav", "a\\..\\b.wav"):
-        key = f"{tmp_path.name}/raw/anna/audio/{name}"
-        client.put_object(Bucket="bucket", Key=key, Body=b"12")
+        client.put_object(Bucket="bucket", Key=f"{tmp_path.name}/raw/anna/audio/{name}", Body=b"12")
     store = Store(s3_url)
     assert {"ok.wav", "..wav"} <= {file.name for file in store.files("raw/anna/audio")}
     for path in ("raw/anna/audio/../../bob/secret", "raw/anna/audio/", "../../other-bucket/key"):

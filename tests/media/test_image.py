@@ -133,8 +133,7 @@ def test_a_colour_profile_is_applied(tmp_path: Path) -> None:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    flat = Image.new("RGB", (20, 20), (250, 20, 20))
-    flat.save(tmp_path / "a.png", icc_profile=bytes(profile))
+    Image.new("RGB", (20, 20), (250, 20, 20)).save(tmp_path / "a.png", icc_profile=bytes(profile))
     red_level, _, blue_level = read_image(tmp_path / "a.png")[0, 0].tolist()
     assert blue_level > 200 > 60 > red_level
 

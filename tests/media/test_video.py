@@ -70,9 +70,7 @@ def test_a_late_start_keeps_picture_and_sound_together(tmp_path: Path) -> None:
     assert _read_levels(path) == list(range(10))
 
 
-def test_truncated_clip_gives_what_decodes_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_cut_clip_is_used_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     noise = np.random.default_rng(0)
     frames = [noise.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(60)]
     path = make_clip(tmp_path / "a.mkv", frames, [k / 25 for k in range(60)])

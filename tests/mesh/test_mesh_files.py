@@ -28,8 +28,7 @@ def test_glb_moves_as_the_mesh(tmp_path: Path, rest: np.ndarray, opening: MeshSe
     expected = surface.of_face(opening, rest)
     np.testing.assert_allclose(found.neutral, expected.neutral, atol=1e-6)
     np.testing.assert_array_equal(found.triangles, expected.triangles)
-    error = np.abs(found.offsets - expected.offsets)
-    assert np.sqrt(np.square(error).mean()) < 0.03 * MILLIMETRE
+    assert np.sqrt(np.square(np.abs(found.offsets - expected.offsets)).mean()) < 0.03 * MILLIMETRE
     assert found.fps == pytest.approx(25)
     extras = document(path)["asset"]["extras"]
     assert extras["sound"] == "speech.wav" and extras["rate_hz"] == 44_100

@@ -51,8 +51,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     assert manifest["settings"]["engine"] == "seed"
     assert manifest["settings"]["landmarks"] == "mesh"
     assert {"torch", "eos-py"} <= set(manifest["versions"])
-    networks = {"headpose.tar", "sfm_shape_3448.bin", "face_landmarker.task"}
-    assert networks <= set(manifest["models"])
+    assert {"headpose.tar", "sfm_shape_3448.bin", "face_landmarker.task"} <= set(manifest["models"])
 
 
 def check_clip(clip: Any) -> None:

@@ -57,8 +57,7 @@ def test_components_rebuild_what_they_were_made_of() -> None:
     hidden = RNG.standard_normal((5, 478, 3))
     offsets = np.einsum("tk,kvi->tvi", RNG.standard_normal((60, 5)), hidden)
     basis = principal_components(offsets, component_weight())
-    rebuilt = np.einsum("tk,kvi->tvi", project(offsets, basis), basis)
-    assert np.abs(rebuilt - offsets).max() < 1e-6
+    assert np.abs(np.einsum("tk,kvi->tvi", project(offsets, basis), basis) - offsets).max() < 1e-6
 
 
 def test_another_voice_keeps_the_timing() -> None:
@@ -128,8 +127,7 @@ def test_training_learns_and_the_export_says_the_same(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = load_run(tmp_path / "run")[0](heard[:1])[0].numpy()
     assert shipped.coefficients(heard[0].numpy()) == pytest.approx(expected, abs=5e-3)
-    card = json.loads((tmp_path / "faceformer.json").read_text("utf-8"))
-    assert card["held_out"] == ["clip11"]
+    assert json.loads((tmp_path / "faceformer.json").read_text("utf-8"))["held_out"] == ["clip11"]
 
 
 def test_upper_face_never_moves() -> None:

@@ -35,8 +35,7 @@ def test_lip_vertex_error_is_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     multimodal = pytest.importorskip("torchmetrics.functional.multimodal")
     predicted, true = RNG.normal(size=(2, 30, 12, 3))
-    tensors = map(torch.from_numpy, (predicted, true))
-    theirs = multimodal.lip_vertex_error(*tensors, LIPS.tolist())
+    theirs = multimodal.lip_vertex_error(*map(torch.from_numpy, (predicted, true)), LIPS.tolist())
     ours = mesh_metrics.lip_vertex_error(predicted, true, LIPS)
     assert ours == pytest.approx(float(theirs), rel=1e-6)
 

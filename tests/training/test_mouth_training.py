@@ -107,8 +107,7 @@ def test_training_learns_goes_on_and_is_written(tmp_path: Path, monkeypatch) -> 
     torch.manual_seed(2)
     assert one == pytest.approx(again.step(batch, pairs=banks.pairs, progress=0.5), rel=1e-4)
 
-    written = ship(path, tmp_path, {"set": {"psnr": 1.0}})
-    card = json.loads(written.with_suffix(".json").read_text())
+    card = json.loads(ship(path, tmp_path, {"set": {"psnr": 1.0}}).with_suffix(".json").read_text())
     assert card["scores"] == {"set": {"psnr": 1.0}}
     assert {"licence", "data", "commands", "config"} <= set(card)
     session, _ = networks.load("mouth", tmp_path)

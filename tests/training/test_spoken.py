@@ -80,8 +80,7 @@ def test_a_session_is_made_of_spoken_sentences(faces: Faces, tmp_path: Path) -> 
         folder / "train_000.npz", times=np.arange(100) / 100, coefficients=rows,
         closures=np.array([0.5]),
     )  # fmt: skip
-    library = sessions.Library(dataset, spoken=folder)
-    made = sessions.make_session(library, np.random.default_rng(0))
+    made = sessions.make_session(sessions.Library(dataset, spoken=folder), np.random.default_rng(0))
     assert len(made.closures) == sessions.SENTENCES_PER_SESSION
     assert made.coefficients[:, 0].max() == pytest.approx(0.07, abs=1e-3)
 

@@ -39,8 +39,7 @@ def _move_mouth(face, upper, lower, *, out, up, jaw=0.0):
 def _shut(face):
     gap = face[topology.LIP_PAIRS[:, 1]] - face[topology.LIP_PAIRS[:, 0]]
     handles = np.concatenate([topology.LIP_PAIRS[:, 0], topology.LIP_PAIRS[:, 1], CORNERS])
-    offsets = np.concatenate([0.4 * gap, -0.6 * gap, np.zeros((2, 3))])
-    return face + spread(handles, STILL) @ offsets
+    return face + spread(handles, STILL) @ np.concatenate([0.4 * gap, -0.6 * gap, np.zeros((2, 3))])
 
 
 @pytest.fixture(scope="session")

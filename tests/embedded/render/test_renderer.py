@@ -27,8 +27,7 @@ def renderer(portrait: Portrait) -> Renderer:
 def turned(portrait: Portrait, yaw: float, pitch: float, roll: float) -> np.ndarray:
     """The portrait's mesh with its head turned about a point in the neck."""
     mesh = portrait.mesh.astype(float)
-    pose = geometry.head_pose(mesh[None])
-    neck = geometry.to_picture(np.array([[[0.0, 1.3, 0.9]]]), pose)[0, 0]
+    neck = geometry.to_picture(np.array([[[0.0, 1.3, 0.9]]]), geometry.head_pose(mesh[None]))[0, 0]
     return (mesh - neck) @ geometry.rotation_from_euler_deg(yaw, pitch, roll).T + neck
 
 
@@ -184,8 +183,7 @@ def test_gaze_moves_the_iris_and_not_the_lids(portrait: Portrait, renderer: Rend
     shift = 0.04 * float(geometry.eye_distance(mesh))
     mesh[topology.IRIS_LEFT, 0] += shift
     mesh[topology.IRIS_RIGHT, 0] += shift
-    frame = renderer.frame(mesh).astype(int)
-    changed = np.abs(frame - renderer.frame(portrait.mesh)).max(-1) > 8
+    changed = np.abs(renderer.frame(mesh).astype(int) - renderer.frame(portrait.mesh)).max(-1) > 8
     eyes = cv2.fillPoly(
         np.zeros(changed.shape, np.uint8),
         [

@@ -109,8 +109,7 @@ def test_lines_behind_the_head_go_on_under_it() -> None:
     wall = np.repeat(stripes[..., None], 3, 2).astype(np.float32)
     y, x = np.mgrid[:200, :200]
     seen = np.hypot(x - 100, y - 100) > 60
-    picture = np.where(seen[..., None], wall, 120).astype(np.float32)
-    behind = background.plate(picture, seen, 100.0)
+    behind = background.plate(np.where(seen[..., None], wall, 120).astype(np.float32), seen, 100.0)
     assert np.array_equal(behind[seen], wall[seen])
     beside = np.s_[85:115, 154:159]
     assert np.abs(behind[beside] - wall[beside]).mean() < 30
