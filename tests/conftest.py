@@ -25,8 +25,6 @@ OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
-
     code: int
     out: str
     err: str
@@ -53,13 +51,11 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def portrait_path() -> Path:
     """A public-domain portrait: 512x600 px, one face of 202 px, mouth shut."""
-    origin = find_spec("matplotlib").origin
-    return Path(origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    return Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
 
 
 @pytest.fixture(scope="session")
 def portrait(portrait_path: Path) -> Portrait:
-    """That picture and the face that is tracked in it."""
     from mdth.face.tracker import FaceTracker
     from mdth.media.image import read_image
 
@@ -70,7 +66,6 @@ def portrait(portrait_path: Path) -> Portrait:
 
 @pytest.fixture(scope="session")
 def short_path() -> Path:
-    """A spoken sentence of 3.30 s."""
     return ROOT / "examples/short.wav"
 
 
@@ -124,12 +119,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
 
 
 @pytest.fixture
-def s3_url(s3_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that every S3 server here accepts, without a server."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def s3_url(s3_server: tuple[str, Path], s3_keys: None, tmp_path: Path, monkeypatch) -> str:
     """An empty prefix in a bucket of the server, and the environment to reach it."""
     endpoint, root = s3_server
     (root / "bucket").mkdir(exist_ok=True)
     monkeypatch.setenv("MDTH_S3_ENDPOINT", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return f"s3://bucket/{tmp_path.name}"

@@ -19,7 +19,6 @@ START_S = 300.0
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -54,12 +53,9 @@ def moto_server(log: Path) -> Iterator[str]:
 def s3_client(url: str) -> Any:
     """A plain botocore client, to look at a server past the code under test."""
     return botocore.session.get_session().create_client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=KEY,
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=KEY,
         aws_secret_access_key=SECRET,
-    )
+    )  # fmt: skip
 
 
 def _rclone() -> Path:

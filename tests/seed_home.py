@@ -44,7 +44,6 @@ def seed_portrait(portrait_path: Path, checkpoints: Path) -> Portrait:
 
 @pytest.fixture
 def seed_home(seed_common: Path, checkpoints: Path, twin_home: Path) -> Iterator[Path]:
-    """`twin_home` with the seed's checkpoints beside our own models."""
     torch = pytest.importorskip("torch")
     common = twin_home / "home/warping-common/th"
     (common / "checkpoints").unlink()
@@ -81,8 +80,7 @@ def seed_twin(seed_home: Path, portrait_path: Path, moving_clip: Path) -> Callab
         raw = seed_home / f"store/raw/{name}"
         for kind in ("audio", "image", "video"):
             (raw / kind).mkdir(parents=True)
-        sound = clicks(CLICKS_S, rate_hz=16_000, length_s=SPEECH_S)
-        make_wav(raw / "audio/speech.wav", sound)
+        make_wav(raw / "audio/speech.wav", clicks(CLICKS_S, rate_hz=16_000, length_s=SPEECH_S))
         shutil.copyfile(portrait_path, raw / "image/portrait.jpg")
         shutil.copyfile(moving_clip, raw / "video/clip.mp4")
         return seed_home

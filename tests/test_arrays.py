@@ -11,6 +11,7 @@ import pytest
 from mdth.artefacts import UPPER_POINTS
 from mdth.face import topology
 from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
+from tests.support.raising import raises
 
 WANTED = {"a": Wanted((None, 3))}
 
@@ -35,32 +36,24 @@ def test_what_numpy_saves_comes_back(tmp_path: Path, order: str) -> None:
     found[0, 0] = 1  # it is the reader's own
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 3)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4)}",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}",
-        "{'descr': '<U9', 'fortran_order': False, 'shape': (2, 3)}",
-        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3)}",
-        "{'descr': '<f4', 'fortran_order': False}",
-        "__import__('os').abort()",
-        "[" * 5000,
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': " + "(" * 900,
-    ],
-)
+@pytest.mark.parametrize("header", [
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4)}",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}",
+    "{'descr': '<U9', 'fortran_order': False, 'shape': (2, 3)}",
+    "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3)}",
+    "{'descr': '<f4', 'fortran_order': False}", "__import__('os').abort()", "[" * 5000,
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': " + "(" * 900,
+])  # fmt: skip
 def test_a_header_that_is_not_what_is_wanted(tmp_path: Path, header: str) -> None:
-    path = packed(tmp_path / "a.npz", npy(header, bytes(24)))
-    with pytest.raises(DAMAGE):
-        read_npz(path, WANTED)
+    raises(DAMAGE, None, read_npz, packed(tmp_path / "a.npz", npy(header, bytes(24))), WANTED)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e7])
 def test_numbers_that_are_none(tmp_path: Path, value: float) -> None:
     np.savez(tmp_path / "a.npz", a=np.full((2, 3), value))
-    with pytest.raises(ValueError, match="numbers"):
-        read_npz(tmp_path / "a.npz", WANTED)
+    raises(ValueError, "numbers", read_npz, tmp_path / "a.npz", WANTED)
 
 
 def test_a_zip_that_unfolds_is_not_unpacked(tmp_path: Path) -> None:
@@ -86,8 +79,7 @@ def test_samples_stay_on_disk(tmp_path: Path) -> None:
     assert isinstance(map_samples(tmp_path / "a.npy"), np.memmap)
     np.savez(tmp_path / "zip.npy", a=np.zeros(3))
     (tmp_path / "zip.npy.npz").rename(tmp_path / "zip.npy")
-    with pytest.raises(DAMAGE):
-        map_samples(tmp_path / "zip.npy")
+    raises(DAMAGE, None, map_samples, tmp_path / "zip.npy")
 
 
 def test_there_are_as_many_upper_points_as_in_the_topology() -> None:

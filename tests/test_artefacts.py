@@ -9,15 +9,15 @@ import pytest
 from mdth.artefacts import MeshSequence, Motion, Portrait, Speech, original_name
 from mdth.errors import ArtefactError
 from mdth.face.geometry import rotation_from_euler_deg
+from tests.support.raising import raises
 
 
 def portrait() -> Portrait:
     random = np.random.default_rng(0)
     image = random.integers(0, 255, (64, 48, 3), np.uint8)
     person = np.round(random.uniform(0, 1, (64, 48)) * 255) / 255
-    return Portrait(
-        image, random.uniform(0, 48, (478, 3)).astype(np.float32), person.astype(np.float32)
-    )
+    mesh = random.uniform(0, 48, (478, 3)).astype(np.float32)
+    return Portrait(image, mesh, person.astype(np.float32))
 
 
 def motion() -> Motion:
@@ -47,18 +47,11 @@ def test_a_motion_comes_back(tmp_path: Path) -> None:
         assert np.array_equal(getattr(loaded, name), getattr(motion(), name))
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("a.WAV", "original.wav"),
-        ("a.mp3", "original.mp3"),
-        ("a", "original"),
-        ("a.wav copy\u202f2", "original"),
-        ("a.\x1b[2J", "original"),
-        ("a.größe", "original"),
-        ("a." + "x" * 200, "original"),
-    ],
-)
+@pytest.mark.parametrize(("name", "kept"), [
+    ("a.WAV", "original.wav"), ("a.mp3", "original.mp3"), ("a", "original"),
+    ("a.wav copy\u202f2", "original"), ("a.\x1b[2J", "original"), ("a.größe", "original"),
+    ("a." + "x" * 200, "original"),
+])  # fmt: skip
 def test_the_original_keeps_a_plain_suffix_only(name: str, kept: str) -> None:
     assert original_name(Path(name)) == kept
 
@@ -71,14 +64,12 @@ def test_a_speech_comes_back_and_stays_on_disk(tmp_path: Path) -> None:
     loaded = Speech.load(tmp_path / "audio")
     assert isinstance(loaded.samples, np.memmap)
     assert np.array_equal(loaded.samples, samples)
-    assert loaded.duration_s == 1.0
-    assert loaded.original.read_bytes() == b"RIFF"
+    assert (loaded.duration_s, loaded.original.read_bytes()) == (1.0, b"RIFF")
 
 
 @pytest.mark.parametrize("kind", [Portrait, Motion, MeshSequence, Speech])
 def test_nothing_there_is_an_artefact_error(tmp_path: Path, kind: type) -> None:
-    with pytest.raises(ArtefactError):
-        kind.load(tmp_path)
+    raises(ArtefactError, None, kind.load, tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200])
@@ -86,50 +77,31 @@ def test_a_cut_off_file_is_an_artefact_error(tmp_path: Path, keep: int) -> None:
     motion().save(tmp_path)
     file = tmp_path / "motion.npz"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ArtefactError):
-        Motion.load(tmp_path)
+    raises(ArtefactError, None, Motion.load, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"fps": 0.0},
-        {"fps": 1e9},
-        {"rotation": np.ones((3, 3, 3))},
-        {"rotation": -np.stack([np.eye(3)] * 3)},
-        {"translation": np.full((3, 3), 1e5)},
-        {"upper": np.full((3, 126, 3), np.nan)},
-        {"upper": np.zeros((3, 125, 3))},
-        {"found": np.ones(2, bool)},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changed", [
+    {"fps": 0.0}, {"fps": 1e9}, {"rotation": np.ones((3, 3, 3))},
+    {"rotation": -np.stack([np.eye(3)] * 3)}, {"translation": np.full((3, 3), 1e5)},
+    {"upper": np.full((3, 126, 3), np.nan)}, {"upper": np.zeros((3, 125, 3))},
+    {"found": np.ones(2, bool)},
+], ids=str)  # fmt: skip
 def test_a_motion_that_nobody_makes(tmp_path: Path, changed: dict[str, object]) -> None:
     replace(motion(), **changed).save(tmp_path)
-    with pytest.raises(ArtefactError):
-        Motion.load(tmp_path)
+    raises(ArtefactError, None, Motion.load, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "mesh",
-    [
-        np.full((478, 3), 20.0),
-        np.repeat(np.linspace(0, 48, 478)[:, None], 3, 1),
-        portrait().mesh + [60, 0, 0],
-        portrait().mesh * 100,
-        np.full((478, 3), np.inf),
-        np.zeros((477, 3)),
-    ],
-    ids=["one point", "a line", "outside", "far", "endless", "477"],
-)
+@pytest.mark.parametrize("mesh", [
+    np.full((478, 3), 20.0), np.repeat(np.linspace(0, 48, 478)[:, None], 3, 1),
+    portrait().mesh + [60, 0, 0], portrait().mesh * 100, np.full((478, 3), np.inf),
+    np.zeros((477, 3)),
+], ids=["one point", "a line", "outside", "far", "endless", "477"])  # fmt: skip
 def test_a_portrait_without_a_face_in_it(tmp_path: Path, mesh: np.ndarray) -> None:
     replace(portrait(), mesh=mesh).save(tmp_path)
-    with pytest.raises(ArtefactError):
-        Portrait.load(tmp_path)
+    raises(ArtefactError, None, Portrait.load, tmp_path)
 
 
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "speech.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     (tmp_path / "original.wav").write_bytes(b"RIFF")
-    with pytest.raises(ArtefactError):
-        Speech.load(tmp_path)
+    raises(ArtefactError, None, Speech.load, tmp_path)

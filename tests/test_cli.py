@@ -4,39 +4,27 @@ import io
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
+from made_media import make_wav
 from PIL import Image
 
 from mdth import cli
 from mdth.log.console import Progress, progress_line
+from s3_servers import free_port
+from tests.support.commands import Command, Terminal, hear_interrupts
 
 ROOT = Path(__file__).parents[1]
-# The fixture `mdth`: arguments -> code, out, err.
-Command = Callable[..., Any]
-
-
-def sound(path: Path, samples: np.ndarray, rate_hz: int = 16_000) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return path
 
 
 def encoded(source: Path, target: Path, codec: str) -> Path:
-    """The sound of `source` in another codec and container."""
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         stream = made.add_stream(codec, rate=24_000, layout="mono")
         for frame in given.decode(audio=0):
@@ -58,33 +46,22 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["sing"],
-        ["talk", "a.jpg", "b.wav"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
-        ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
-        ["preprocess", "anna", "--n-gpus", "-1"],
-        ["assets", "steal"],
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    [], ["sing"], ["talk", "a.jpg", "b.wav"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
+    ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
+    ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],
+])  # fmt: skip
 def test_wrong_usage_is_2(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments)
     assert ended.code == 2
     assert "usage: mdth" in ended.err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--model TH --task preprocess",
-        "--model FLAME --task preprocess --twin-id a",
-        "--model TH --task train --twin-id a",
-        "--model TH --task inference --twin-id a --n-gpus none",
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    "--model TH --task preprocess", "--model FLAME --task preprocess --twin-id a",
+    "--model TH --task train --twin-id a", "--model TH --task inference --twin-id a --n-gpus none",
+])  # fmt: skip
 def test_the_seeds_command_refuses_other_usage(arguments: str) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.guarantee(arguments.split())
@@ -95,8 +72,7 @@ def test_version_and_assets(mdth: Command, checkpoints: Path) -> None:
     assert "mdth " in mdth("version").out
     listed = mdth("assets", "verify")
     assert listed.code == 0
-    assert "face_landmarker.task" in listed.out
-    assert "Apache-2.0" in listed.out
+    assert "face_landmarker.task" in listed.out and "Apache-2.0" in listed.out
 
 
 @pytest.mark.parametrize(
@@ -134,7 +110,6 @@ def test_an_input_is_never_overwritten(
 
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> Path:
-    """A folder of files that no video can be made from."""
     folder = tmp_path_factory.mktemp("bad")
     Image.new("RGB", (300, 200), (180, 170, 160)).save(folder / "wall.png")
     (folder / "text.jpg").write_text("not a picture")
@@ -145,42 +120,23 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory, portrait_path: Path) -> 
         picture.resize((130, 152)).save(folder / "tiny.png")
     content = portrait_path.read_bytes()
     (folder / "cut.jpg").write_bytes(content[: len(content) // 3])
-    sound(folder / "short.wav", np.zeros(4_700))
+    make_wav(folder / "short.wav", np.zeros(4_700))
     (folder / "folder.jpg").mkdir()
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("wall.png", ["no face in the picture"]),
-        ("text.jpg", ["text.jpg", "not a picture"]),
-        ("empty.jpg", ["empty.jpg", "empty"]),
-        ("cut.jpg", ["cut.jpg", "cut off"]),
-        ("tiny.png", ["the face is 5", "px high", "64"]),
-        ("folder.jpg", ["folder.jpg", "not a file"]),
-    ],
-)
-def test_bad_pictures(
-    mdth: Command, bad_files: Path, tmp_path: Path, short_path: Path, name: str, words: list[str]
-) -> None:
-    refused(mdth("talk", bad_files / name, short_path, "-o", tmp_path / "out.mp4"), *words)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("text.wav", ["text.wav", "not a sound"]),
-        ("empty.wav", ["empty.wav", "empty"]),
-        ("short.wav", ["0.29 s", "at least 0.3"]),
-        ("wall.png", ["wall.png"]),
-    ],
-)
-def test_bad_sounds(
-    mdth: Command, bad_files: Path, tmp_path: Path, portrait_path: Path, name: str, words: list[str]
-) -> None:
-    refused(mdth("talk", portrait_path, bad_files / name, "-o", tmp_path / "out.mp4"), *words)
+@pytest.mark.parametrize(("name", "words"), [
+    ("wall.png", ["no face in the picture"]), ("text.jpg", ["text.jpg", "not a picture"]),
+    ("empty.jpg", ["empty.jpg", "empty"]), ("cut.jpg", ["cut.jpg", "cut off"]),
+    ("tiny.png", ["the face is 5", "px high", "64"]), ("folder.jpg", ["folder.jpg", "not a file"]),
+    # As sounds.
+    ("text.wav", ["text.wav", "not a sound"]), ("empty.wav", ["empty.wav", "empty"]),
+    ("short.wav", ["0.29 s", "at least 0.3"]), ("wall.png", ["wall.png"]),
+])  # fmt: skip
+def test_bad_files(mdth: Command, bad_files, tmp_path, portrait_path, short_path, name, words):
+    sound = name.endswith(".wav") or words == ["wall.png"]
+    given = (portrait_path, bad_files / name) if sound else (bad_files / name, short_path)
+    refused(mdth("talk", *given, "-o", tmp_path / "out.mp4"), *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,10 +145,8 @@ def frame_count(path: Path) -> int:
         return sum(1 for _ in video.decode(video=0))
 
 
-def test_silence_gives_a_still_mouth(
-    mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path
-) -> None:
-    silence = sound(tmp_path / "silence.wav", np.zeros(16_000))
+def test_silence(mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path) -> None:
+    silence = make_wav(tmp_path / "silence.wav", np.zeros(16_000))
     out = tmp_path / "out.mp4"
     ended = mdth("talk", portrait_path, silence, "-o", out, "--still")
     assert (ended.code, ended.out.strip(), ended.err) == (0, str(out), "")
@@ -217,9 +171,7 @@ def test_a_truncated_mp3_is_used_as_far_as_it_goes(
 
 
 @pytest.mark.slow
-def test_a_picture_of_12000_px(
-    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
-) -> None:
+def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
     with Image.open(portrait_path) as picture:
         canvas = Image.new("RGB", (12_000, 4_000), (90, 120, 90))
         canvas.paste(picture.resize((3_413, 4_000)), (4_000, 0))
@@ -251,17 +203,10 @@ def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
     refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
 
 
-def test_a_store_that_is_not_there(
-    mdth: Command, twin_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_store(mdth: Command, twin_home: Path, s3_keys: None, monkeypatch) -> None:
     pytest.importorskip("obstore")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     monkeypatch.setenv("MDTH_STORE", "s3://bucket/twins")
-    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
     monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
     refused(mdth("preprocess", "anna"), "no folder")
@@ -269,13 +214,9 @@ def test_a_store_that_is_not_there(
 
 def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "mdth", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+        [sys.executable, "-m", "mdth", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -285,17 +226,14 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
-def hear_interrupts() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_nothing(
     tmp_path: Path, portrait_path: Path, checkpoints: Path, number: int, code: int
 ) -> None:
-    speech = sound(tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120))
+    speech = make_wav(
+        tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16_000 * 120)
+    )
     folder = tmp_path / "out"
     folder.mkdir()
     process = start(
@@ -328,19 +266,14 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_raw_frames_to_a_pipe(
-    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
-) -> None:
+def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
     to_stdout = subprocess.run(
-        [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
+        [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"], cwd=ROOT,
+        capture_output=True, check=True,
+    )  # fmt: skip
     assert b"rgb24, 218x256, 30 frames/s" in to_stdout.stderr
-    frames = np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)
-    assert len(frames) == 30
+    assert len(np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)) == 30
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = start(*arguments, "--raw", "-o", pipe)
@@ -357,16 +290,13 @@ def test_a_raw_file_is_complete_or_as_it_was(
     arguments = ["--raw", "-o", raw, "--preview", "--max-size", 256]
     refused(mdth("talk", bad_files / "text.jpg", short_path, *arguments), "not a picture")
     assert raw.read_bytes() == b"before"
-    ended = mdth("talk", portrait_path, short_path, *arguments)
-    assert ended.code == 0
+    assert mdth("talk", portrait_path, short_path, *arguments).code == 0
     assert raw.stat().st_size == 30 * 256 * 218 * 3
     assert list(tmp_path.iterdir()) == [raw]
 
 
 @pytest.mark.slow
-def test_the_reader_of_a_pipe_may_leave(
-    portrait_path: Path, short_path: Path, checkpoints: Path
-) -> None:
+def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpoints: Path) -> None:
     process = start("talk", portrait_path, short_path, "-o", "-")
     process.stdout.buffer.read(1000)
     process.stdout.close()
@@ -381,10 +311,6 @@ def test_the_progress_line() -> None:
 
 
 def test_no_bar_without_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     for stream, drawn in ((io.StringIO(), False), (Terminal(), True)):
         progress = Progress(stream)
         progress(1, 100)

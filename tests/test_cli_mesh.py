@@ -1,13 +1,11 @@
 """`mdth mesh`, and a talking video whose mouth the seed moves."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mesh_preview import read_glb
 
-Command = Callable[..., Any]
+from tests.support.commands import Command
 
 
 def test_mesh(mdth: Command, short_path: Path, twin_home: Path) -> None:
@@ -24,16 +22,12 @@ def test_arkit_weights(mdth: Command, short_path: Path, twin_home: Path) -> None
     assert (twin_home / "anim.csv").read_text("utf-8").count("\n") == 34
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["-o", "anim.fbx"], "no mesh format"),
-        (["-o", "none/anim.glb"], "no such folder"),
-        (["-o", "anim.glb", "--fps", "1000"], "fps 1000"),
-        (["-o", "anim.glb", "--engine-mesh", "flame"], "generic_model.pkl"),
-        (["-o", "anim.glb", "--engine-mesh", "biwi"], "biwi_templates.pkl"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["-o", "anim.fbx"], "no mesh format"), (["-o", "none/anim.glb"], "no such folder"),
+    (["-o", "anim.glb", "--fps", "1000"], "fps 1000"),
+    (["-o", "anim.glb", "--engine-mesh", "flame"], "generic_model.pkl"),
+    (["-o", "anim.glb", "--engine-mesh", "biwi"], "biwi_templates.pkl"),
+])  # fmt: skip
 def test_refused(
     mdth: Command,
     short_path: Path,

@@ -12,8 +12,7 @@ from mdth.face import geometry, topology
 def test_the_resting_face() -> None:
     face = resting_face()
     assert geometry.lip_opening(face) < 1e-3
-    mirrored = face[topology.MIRROR] * np.array([-1, 1, 1])
-    np.testing.assert_allclose(mirrored, face, atol=0.01)
+    np.testing.assert_allclose(face[topology.MIRROR] * np.array([-1, 1, 1]), face, atol=0.01)
     for iris, eye in (
         (topology.IRIS_LEFT, topology.EYE_LEFT),
         (topology.IRIS_RIGHT, topology.EYE_RIGHT),
@@ -33,9 +32,7 @@ def test_a_spoken_sentence(short_path: Path, checkpoints: Path, tmp_path: Path) 
     assert not np.ptp(vertices[:, topology.UPPER_FACE], axis=0).max() > 1e-6
 
 
-def test_a_persons_own_face(
-    portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path
-) -> None:
+def test_own_face(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
     widths = []
     for name, portrait in (("own", portrait_path), ("canonical", None)):
         path = tmp_path / f"{name}.npz"

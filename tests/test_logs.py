@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -19,8 +19,8 @@ from mdth.errors import StorageError
 from mdth.log import stages
 from mdth.log.console import JSON, Progress, logging_to, one_line
 from mdth.log.redact import hide
+from tests.support.commands import Command, Terminal
 
-Command = Callable[..., Any]
 PREPARE = ["fetch", "prepare speech", "prepare portrait", "seal", "publish"]
 FILM = ["fetch", "load", "read speech", "speech to mesh", "retarget", "render", "encode", "upload"]
 
@@ -62,8 +62,7 @@ def test_a_twin_from_raw_files_to_video(
     assert moved["seal"] == moved["publish"] > 0
     video = twin_home / "home/warping-serving/anna/th/output.mp4"
     moved = {line["stage"]: line["bytes"] for line in told(filmed.err)}
-    assert moved["encode"] == video.stat().st_size
-    assert moved["upload"] > moved["encode"]
+    assert moved["encode"] == video.stat().st_size and moved["upload"] > moved["encode"]
     again = mdth("inference", "anna", "--preview", "--log", "json")
     assert [line["stage"] for line in told(again.err)] == ["fetch", "upload"]
     assert told(again.err)[1]["bytes"] is None
@@ -89,16 +88,11 @@ def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
     assert (line["error"], line["exit"]) == ("Usage", 2)
 
 
-@pytest.mark.parametrize(
-    ("raised", "code", "error"),
-    [
-        (StorageError("no"), 1, "StorageError"),
-        (OSError(28, "No space left on device"), 1, "OSError"),
-        (MemoryError(), 1, "MemoryError"),
-        (KeyboardInterrupt(), 130, "Stopped"),
-        (cli._Terminated(), 143, "Stopped"),
-    ],
-)
+@pytest.mark.parametrize(("raised", "code", "error"), [
+    (StorageError("no"), 1, "StorageError"), (OSError(28, "No space left on device"), 1, "OSError"),
+    (MemoryError(), 1, "MemoryError"), (KeyboardInterrupt(), 130, "Stopped"),
+    (cli._Terminated(), 143, "Stopped"),
+])  # fmt: skip
 def test_every_way_to_end(
     mdth: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, error: str
 ) -> None:
@@ -114,16 +108,13 @@ def test_every_way_to_end(
     assert len(mdth("version").err.splitlines()) == 1
 
 
-def test_a_warning_of_a_library_is_a_line_too(
-    mdth: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_librarys_warning_is_a_line_too(mdth: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn() -> dict[str, str]:
         warnings.warn("invalid value", RuntimeWarning, stacklevel=1)
         return {}
 
     monkeypatch.setattr("mdth.record.versions", warn)
-    ended = mdth("version", "--log", "json")
-    (line,) = lines(ended.err)
+    (line,) = lines(mdth("version", "--log", "json").err)
     assert line["level"] == "warning"
     assert "invalid value" in line["message"]
 
@@ -135,10 +126,6 @@ def test_exit_codes_are_documented(mdth: Command) -> None:
 
 
 def test_no_bar_among_the_lines() -> None:
-    class Terminal(StringIO):
-        def isatty(self) -> bool:
-            return True
-
     for visible in (True, False):
         stream = Terminal()
         bar = Progress(stream, visible=visible)
@@ -249,8 +236,7 @@ def test_the_stopwatch_counts_a_stage_inside_another_for_itself() -> None:
         inner = stages.each("inner", slow(iter(range(5)), 0.02))
         assert list(stages.each("outer", slow(inner, 0.01))) == list(range(5))
     seconds = watch.seconds
-    assert seconds["inner"] >= 0.099
-    assert seconds["outer"] >= 0.049
+    assert seconds["inner"] >= 0.099 and seconds["outer"] >= 0.049
     # Each second counts once, so that together they are no more than all.
     assert seconds["total"] >= seconds["inner"] + seconds["outer"] - 1e-3
 

@@ -8,23 +8,15 @@ from mdth.errors import ArtefactError
 from mdth.storage import manifest
 
 NOTHING = {"chosen": None, "skipped": []}
-ORIGIN = manifest.Origin(
-    "anna",
-    {
-        "audio": {"chosen": {"name": "a.wav", "bytes": 1, "sha256": "1"}, "skipped": []},
-        "image": NOTHING,
-        "video": NOTHING,
-    },
-    {"face": 1},
-    {"net.onnx": "12"},
-    {"mdth": "1", "mediapipe": "0.10"},
-)
+ORIGIN = manifest.Origin("anna", {
+    "audio": {"chosen": {"name": "a.wav", "bytes": 1, "sha256": "1"}, "skipped": []},
+    "image": NOTHING, "video": NOTHING,
+}, {"face": 1}, {"net.onnx": "12"}, {"mdth": "1", "mediapipe": "0.10"})  # fmt: skip
 SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A sealed folder."""
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/speech.npy").write_bytes(b"speech")
     manifest.seal(tmp_path, ORIGIN)
@@ -50,14 +42,11 @@ def test_files_that_nothing_points_to_do_not_count(folder: Path) -> None:
     assert list(manifest.read(folder, twin="anna")["files"]) == ["audio/speech.npy"]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda folder: (folder / SPEECH).write_bytes(b"other!"),
-        lambda folder: (folder / SPEECH).write_bytes(b"longer than it was"),
-        lambda folder: (folder / SPEECH).unlink(),
-    ],
-)
+@pytest.mark.parametrize("change", [
+    lambda folder: (folder / SPEECH).write_bytes(b"other!"),
+    lambda folder: (folder / SPEECH).write_bytes(b"longer than it was"),
+    lambda folder: (folder / SPEECH).unlink(),
+])  # fmt: skip
 def test_changed_files_are_refused(folder: Path, change) -> None:
     change(folder)
     with pytest.raises(ArtefactError, match=r"changed since .* mdth preprocess anna"):
@@ -73,24 +62,17 @@ def entry(path: str, digest: str = "0" * 64) -> dict:
     return {"path": path, "bytes": 6, "sha256": digest}
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"audio/../../x.npy": entry("audio/../../x-000000000000.npy")},
-        {"/etc/x.npy": entry("/etc/x-000000000000.npy")},
-        {"audio/x.npy": entry("../../x.npy")},
-        {"audio/x.npy": entry("audio/other-000000000000.npy")},
-        {"audio/.x.npy": entry("audio/.x-000000000000.npy")},
-        {"audio/x\\y.npy": entry("audio/x\\y-000000000000.npy")},
-        {"models/x.npy": entry("models/x-000000000000.npy")},
-        {"audio/x.npy": entry("audio/x-../../../../.npy", "../../../../" + "0" * 52)},
-        {"audio/x.npy": {"path": 1, "bytes": 6, "sha256": "0" * 64}},
-        {"audio/x.npy": {"path": "audio/x.npy"}},
-        {"audio/x.npy": "audio/x.npy"},
-        ["audio/x.npy"],
-        None,
-    ],
-)
+@pytest.mark.parametrize("files", [
+    {"audio/../../x.npy": entry("audio/../../x-000000000000.npy")},
+    {"/etc/x.npy": entry("/etc/x-000000000000.npy")}, {"audio/x.npy": entry("../../x.npy")},
+    {"audio/x.npy": entry("audio/other-000000000000.npy")},
+    {"audio/.x.npy": entry("audio/.x-000000000000.npy")},
+    {"audio/x\\y.npy": entry("audio/x\\y-000000000000.npy")},
+    {"models/x.npy": entry("models/x-000000000000.npy")},
+    {"audio/x.npy": entry("audio/x-../../../../.npy", "../../../../" + "0" * 52)},
+    {"audio/x.npy": {"path": 1, "bytes": 6, "sha256": "0" * 64}},
+    {"audio/x.npy": {"path": "audio/x.npy"}}, {"audio/x.npy": "audio/x.npy"}, ["audio/x.npy"], None,
+])  # fmt: skip
 def test_a_list_that_points_elsewhere_is_refused(folder: Path, files: object) -> None:
     sealed = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**sealed, "files": files}))

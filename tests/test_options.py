@@ -20,9 +20,8 @@ def test_keywords_are_the_table() -> None:
 
 def test_the_command_line_is_the_table() -> None:
     parsed = vars(parser().parse_args(["talk", "a.jpg", "b.wav", "-o", "c.mp4"]))
-    assert {name: parsed[name] for name in TABLE} == {
-        name: entry.default for name, entry in TABLE.items()
-    }
+    defaults = {name: entry.default for name, entry in TABLE.items()}
+    assert {name: parsed[name] for name in TABLE} == defaults
     older = parser().parse_args(["talk", "a", "b", "-o", "c", "--seed", "9"])
     assert older.random_seed == 9 == Options.of(seed=9).motion.random_seed
 
@@ -31,36 +30,20 @@ def test_json_and_page_have_every_option() -> None:
     described = json.loads(json.dumps(schema()))["properties"]
     assert set(described) == set(TABLE)
     assert described["fps"] == {
-        "description": "frames a second",
-        "default": 30,
-        "type": "integer",
-        "minimum": 5,
+        "description": "frames a second", "default": 30, "type": "integer", "minimum": 5,
         "maximum": 120,
-    }
+    }  # fmt: skip
     assert described["face"]["type"] == ["integer", "null"]
     lines = list(rows())
     assert len(lines) == 2 + len(TABLE)
     assert all(any(f"`--{name.replace('_', '-')}`" in line for line in lines) for name in TABLE)
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [
-        {"fps": 3},
-        {"fps": "30"},
-        {"fps": 29.97},
-        {"fps": True},
-        {"random_seed": -1},
-        {"mouth": float("nan")},
-        {"motion": 2.1},
-        {"preset": "best"},
-        {"engine_mesh": "other"},
-        {"face": 0},
-        {"still": "yes"},
-        {"n_gpus": -1},
-        {"max_size": None},
-    ],
-)
+@pytest.mark.parametrize("choices", [
+    {"fps": 3}, {"fps": "30"}, {"fps": 29.97}, {"fps": True}, {"random_seed": -1},
+    {"mouth": float("nan")}, {"motion": 2.1}, {"preset": "best"}, {"engine_mesh": "other"},
+    {"face": 0}, {"still": "yes"}, {"n_gpus": -1}, {"max_size": None},
+])  # fmt: skip
 def test_what_cannot_work_is_refused_in_words(choices: dict[str, Any]) -> None:
     (name,) = choices
     with pytest.raises(InputError, match=name.replace("_", " ")):

@@ -19,6 +19,7 @@ from mdth.media.video import VideoWriter, probe_video, read_frames
 from mdth.motion.head import REST
 from mdth.options import Options
 from mdth.pipeline import Speech, frames
+from tests.support.raising import raises
 
 
 @pytest.fixture(scope="module")
@@ -89,39 +90,28 @@ def test_the_first_frame_of_a_long_speech_comes_at_once(portrait: Avatar, short_
 
 def test_what_is_missing_is_named(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    with pytest.raises(package.MissingInput, match="no face"):
-        package.talk(None, short_path, out)
-    with pytest.raises(package.MissingInput, match="no sound"):
-        package.talk(portrait, None, out)
-    with pytest.raises(package.InputError, match="fps 3"):
-        package.talk(portrait, short_path, out, fps=3)
-    with pytest.raises(package.InputError, match="preset"):
-        package.talk(portrait, short_path, out, preset="best")
+    raises(package.MissingInput, "no face", package.talk, None, short_path, out)
+    raises(package.MissingInput, "no sound", package.talk, portrait, None, out)
+    raises(package.InputError, "fps 3", package.talk, portrait, short_path, out, fps=3)
+    raises(package.InputError, "preset", package.talk, portrait, short_path, out, preset="best")
     with pytest.raises(package.MdthError, match="is a folder"):
         (tmp_path / "folder.mp4").mkdir()
         package.talk(portrait, short_path, tmp_path / "folder.mp4", preview=True)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
 
 
-def test_a_preview_is_one_second_with_its_sound(
-    portrait: Avatar, short_path: Path, tmp_path: Path
-) -> None:
+def test_a_preview_is_a_second_of_sound(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
     seen = []
     package.talk(
-        portrait,
-        short_path,
-        tmp_path / "out.mp4",
-        preview=True,
+        portrait, short_path, tmp_path / "out.mp4", preview=True,
         progress=lambda done, total: seen.append((done, total)),
-    )
+    )  # fmt: skip
     assert seen == [(number, 30) for number in range(1, 31)]
     assert len(list(read_frames(tmp_path / "out.mp4"))) == 30
     assert probe_video(tmp_path / "out.mp4").duration_s == pytest.approx(1.0, abs=0.04)
 
 
-def test_gpus_are_counted_from_the_drivers_list(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert devices.count_gpus() == 0
     for few in (0, 1):
@@ -131,5 +121,4 @@ def test_gpus_are_counted_from_the_drivers_list(
     listing.chmod(0o755)
     assert devices.count_gpus() == 2
     devices.check(2)
-    with pytest.raises(package.DeviceError, match="3 GPUs were asked for, 2 found"):
-        devices.check(3)
+    raises(package.DeviceError, "3 GPUs were asked for, 2 found", devices.check, 3)

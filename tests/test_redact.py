@@ -22,14 +22,11 @@ PLACES = [
     "Authorization: AWS4-HMAC-SHA256 Credential={plain}/20260101/us-east-1/s3/aws4_request",
     "Authorization: Bearer {plain}",
     "{{'Authorization': b'AWS4-HMAC-SHA256 Credential=x, SignedHeaders=h, Signature={plain}'}}",
-    "{{'X-Amz-Security-Token': '{plain}', 'Host': 'h'}}",
-    "x-amz-security-token:{plain}\nhost:h",
+    "{{'X-Amz-Security-Token': '{plain}', 'Host': 'h'}}", "x-amz-security-token:{plain}\nhost:h",
     "<Error><AWSAccessKeyId>{plain}</AWSAccessKeyId></Error>",
-    "<StringToSign>{plain}</StringToSign>",
-    "aws_secret_access_key = {plain}",
-    'password="{plain}"',
+    "<StringToSign>{plain}</StringToSign>", "aws_secret_access_key = {plain}", 'password="{plain}"',
     "AWS_SESSION_TOKEN={plain} is old",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -50,16 +47,12 @@ def test_a_known_secret_is_hidden_anywhere(secret: str, before: str, after: str)
     assert quote(secret, safe="") not in redacted(f"{before}{quote(secret, safe='')}{after}")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "s3://bucket/raw/t/audio/a@b.wav: not there",
-        "http://127.0.0.1:9000/bucket/a@b.wav",
-        "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE)",
-        "The provided token has expired. (ExpiredToken); renew the credentials",
-        "raw/t/audio/9.wav: attempt 2 of 5 in 0.4 s",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "s3://bucket/raw/t/audio/a@b.wav: not there", "http://127.0.0.1:9000/bucket/a@b.wav",
+    "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE)",
+    "The provided token has expired. (ExpiredToken); renew the credentials",
+    "raw/t/audio/9.wav: attempt 2 of 5 in 0.4 s",
+])  # fmt: skip
 def test_ordinary_words_stay(text: str) -> None:
     assert redacted(text) == text
 
@@ -72,8 +65,6 @@ def test_log_records_lose_secrets_also_in_tracebacks(caplog: pytest.LogCaptureFi
     except ValueError:
         log.exception("token=%s", "0123456789abcdef")
     log.warning("broken %d", "format")
-    assert "hunter2hunter2" not in caplog.text
-    assert "0123456789abcdef" not in caplog.text
-    assert "ValueError: http://host/x" in caplog.text
-    assert "broken %d" in caplog.text
+    assert "hunter2hunter2" not in caplog.text and "0123456789abcdef" not in caplog.text
+    assert "ValueError: http://host/x" in caplog.text and "broken %d" in caplog.text
     assert Redacting().filter(logging.LogRecord("a", 10, "", 1, "%s", ("x",), None))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,16 @@ from mdth import cli
 from mdth.errors import MdthError
 from mdth.files import assets
 from mdth.storage.store import Store
+from tests.support.commands import Command, fails
 
 TWIN = "th_test"
 # The trees of the seed's README, storage and local, with the files of a sample twin in them. HASH
 # stands for the beginning of the content's SHA-256.
 RAW = {"audio/2_speech.wav", "image/2_portrait.jpg", "video/2_clip.mp4"}
 PREPARED = {
-    "manifest.json",
-    "audio/original-HASH.wav",
-    "audio/speech-HASH.npy",
-    "image/person-HASH.png",
-    "image/portrait-HASH.npz",
-    "image/portrait-HASH.png",
-    "video/motion-HASH.npz",
-}
+    "manifest.json", "audio/original-HASH.wav", "audio/speech-HASH.npy", "image/person-HASH.png",
+    "image/portrait-HASH.npz", "image/portrait-HASH.png", "video/motion-HASH.npz",
+}  # fmt: skip
 VIDEO = {"output.json", "output.mp4", "times.json"}
 SEED_STORE = {
     *(f"raw/{TWIN}/{name}" for name in RAW),
@@ -76,7 +71,6 @@ def tree(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The raw folder that `mdth sample` makes, made once."""
     try:
         assets.verify()
     except MdthError as error:
@@ -90,7 +84,6 @@ def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def filled(twin_home: Path, sample_raw: Path) -> Path:
-    """A store with the sample input, and an empty home."""
     shutil.copytree(sample_raw, twin_home / "store/raw")
     return twin_home
 
@@ -105,8 +98,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
         source = manifest["sources"][kind]
         reasons = {skipped["name"]: skipped["reason"] for skipped in source["skipped"]}
         assert source["chosen"]["name"] == chosen
-        assert set(reasons) == DECOYS[kind]
-        assert reasons[".hidden"] == "hidden"
+        assert (set(reasons), reasons[".hidden"]) == (DECOYS[kind], "hidden")
         assert {reason for name, reason in reasons.items() if name.startswith("1_")} == {"empty"}
         assert all("not a" in reasons[name] for name in reasons if name.startswith("0."))
         assert all("comes first" in reasons[name] for name in reasons if name.startswith("10"))
@@ -124,8 +116,7 @@ def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
     prepared = filled / f"store/processed/{TWIN}/preprocessed/th/manifest.json"
     check_manifest(json.loads(prepared.read_text()))
     made = json.loads((filled / f"store/inference/{TWIN}/th/output.json").read_text())
-    assert made["synthetic"] is True
-    assert made["frames"] == 312
+    assert made["synthetic"] is True and made["frames"] == 312
     assert made["inputs"]["audio"]["chosen"]["name"] == "2_speech.wav"
     times = json.loads((filled / f"store/inference/{TWIN}/th/times.json").read_text())
     assert times["seconds"]["total"] > 0
@@ -152,22 +143,17 @@ def test_the_same_on_s3(
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
-def test_nothing_is_computed_twice_and_foreign_data_is_refused(
-    filled: Path, mdth: Callable[..., Any]
-) -> None:
+def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -> None:
     (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
     (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
     folder = filled / f"home/warping-processed/{TWIN}/processed/th"
     assert mdth("preprocess", TWIN).code == 0
     first = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
     assert not any(name.startswith("video/") for name in first)
-    again = mdth("preprocess", TWIN, "-v")
-    assert "prepared already" in again.err
+    assert "prepared already" in mdth("preprocess", TWIN, "-v").err
     assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
     shutil.copytree(folder, filled / "home/warping-processed/other/processed/th")
-    other = mdth("inference", "other")
-    assert other.code == 1
-    assert "prepared for the twin 'th_test'" in other.err
+    fails(mdth("inference", "other"), "prepared for the twin 'th_test'")
     (portrait,) = (folder / "image").glob("portrait-*.npz")
     with portrait.open("ab") as file:
         file.write(b"more")
@@ -178,21 +164,17 @@ def test_nothing_is_computed_twice_and_foreign_data_is_refused(
     # Other input: the old preparation is no longer the one asked for.
     assert mdth("preprocess", TWIN).code == 0
     (filled / f"store/raw/{TWIN}/audio/2_speech.wav").unlink()
-    stale = mdth("inference", TWIN)
-    assert stale.code == 1
-    assert "audio files changed" in stale.err
+    fails(mdth("inference", TWIN), "audio files changed")
     shutil.copytree(folder, filled / "before")
     assert mdth("preprocess", TWIN).code == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["sources"]["audio"]["chosen"]["name"] == "10_short.wav"
     shutil.rmtree(folder)
     shutil.copytree(filled / "before", folder)
-    older = mdth("inference", TWIN)
-    assert older.code == 1
-    assert "the store holds another preparation" in older.err
+    fails(mdth("inference", TWIN), "the store holds another preparation")
 
 
-def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:
+def test_a_twin_of_one_clip(filled: Path, mdth: Command) -> None:
     for kind in ("audio", "image"):
         shutil.rmtree(filled / f"store/raw/{TWIN}/{kind}")
     assert mdth("preprocess", TWIN).code == 0
@@ -201,12 +183,9 @@ def test_a_twin_of_one_clip(filled: Path, mdth: Callable[..., Any]) -> None:
     assert (made["frames"], made["width"], made["height"]) == (30, 512, 600)
 
 
-def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Callable[..., Any]) -> None:
+def test_a_twin_without_a_face_or_a_sound(filled: Path, mdth: Command) -> None:
     shutil.rmtree(filled / f"store/raw/{TWIN}/video")
     for name in ("2_portrait.jpg", "10_mirrored.png"):
         (filled / f"store/raw/{TWIN}/image" / name).unlink()
-    ended = mdth("preprocess", TWIN)
-    assert ended.code == 1
-    assert "no face" in ended.err
-    assert "not a picture" in ended.err
+    fails(mdth("preprocess", TWIN), "no face", "not a picture")
     assert not (filled / "store/processed").exists()

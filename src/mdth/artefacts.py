@@ -1,7 +1,7 @@
 """What the stages hand to each other: frozen, saved to a folder and loaded from one.
 
 Only plain formats are written: npz and npy without pickles, PNG, and the user's own sound. Files
-that were renamed since (see `mdth.twins.manifest`) are loaded by a table: the name `save` gave ->
+that were renamed since (see `mdth.storage.manifest`) are loaded by a table: the name `save` gave ->
 its path.
 """
 

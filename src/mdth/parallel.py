@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 # Items on their way: enough that threads have work while the caller makes the next ones.
-DEPTH = 8
+DEPTH = 4
 
 
 class InOrder(Generic[Item, Made]):

@@ -1,16 +1,21 @@
 """Cheap tasks for workers: each notes in a folder what it did, so that repeats can be seen."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mdth.batch.job import Job, Result
+from mdth.batch.run import run
 from mdth.errors import NoFaceFound, StorageError
 
+PATIENCE_S = 600  # generous: a test that needs it hangs
 _loaded: list[int] = []
 
 
@@ -41,6 +46,16 @@ def cheap(twin: str, *, folder: str, **_: Any) -> bool:
     return True
 
 
+def job(folder: Path) -> Job:
+    return Job("made_tasks:cheap", {"folder": str(folder)}, logging.INFO)
+
+
+def all_results(folder: Path, twins: list[str], **how: Any) -> dict[str, Result]:
+    results = list(run(twins, job(folder), **{"timeout_s": PATIENCE_S, **how}))
+    assert sorted(result.twin for result in results) == sorted(twins)
+    return {result.twin: result for result in results}
+
+
 def told(twin: str, **settings: Any) -> bool:
     """`cheap` for the command line, which gives no folder; notes the settings too."""
     folder = os.environ["MADE_TASKS_FOLDER"]
@@ -53,17 +68,12 @@ def in_the_store(twin: str, **_: Any) -> bool:
     return cheap(twin, folder=os.environ["MDTH_STORE"])
 
 
-def _first(twin: str, folder: Path) -> bool:
-    return noted(folder, "begun").count(twin) == 1
+def _once(act: Callable[[str, Path], None]) -> Callable[[str, Path], None]:
+    return lambda twin, folder: noted(folder, "begun").count(twin) == 1 and act(twin, folder)
 
 
 def _die(twin: str, folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _die_once(twin: str, folder: Path) -> None:
-    if _first(twin, folder):
-        _die(twin, folder)
 
 
 def _hang(twin: str, folder: Path) -> None:
@@ -76,11 +86,6 @@ def _faceless(twin: str, folder: Path) -> None:
 
 def _storeless(twin: str, folder: Path) -> None:
     raise StorageError(f"{twin}: the store is away")
-
-
-def _storeless_once(twin: str, folder: Path) -> None:
-    if _first(twin, folder):
-        _storeless(twin, folder)
 
 
 def _bug(twin: str, folder: Path) -> None:
@@ -102,14 +107,8 @@ def _tell(twin: str, folder: Path) -> None:
     logging.getLogger("mdth").info("working on %s", twin, extra={"bytes": 7})
 
 
-def _device(twin: str, folder: Path) -> None:
-    note(str(folder), "devices", os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
-
-
 def _child(twin: str, folder: Path) -> None:
-    """Start a child that would outlive everything."""
-    context = multiprocessing.get_context("spawn")
-    child = context.Process(target=time.sleep, args=(600,))
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     child.start()
     note(str(folder), "children", child.pid)
 
@@ -120,14 +119,6 @@ def _parent(twin: str, folder: Path) -> None:
     _hang(twin, folder)
 
 
-def _leave(twin: str, folder: Path) -> None:
-    os._exit(0)
-
-
-def _quit(twin: str, folder: Path) -> None:
-    sys.exit(3)
-
-
 def _tidy(twin: str, folder: Path) -> None:
     try:
         _hang(twin, folder)
@@ -135,25 +126,12 @@ def _tidy(twin: str, folder: Path) -> None:
         note(str(folder), "tidied", twin)
 
 
-def _cores(twin: str, folder: Path) -> None:
-    note(str(folder), "cores", len(os.sched_getaffinity(0)))
-
-
 ACTS = {
-    "die": _die,
-    "die_once": _die_once,
-    "hang": _hang,
-    "faceless": _faceless,
-    "storeless": _storeless,
-    "storeless_once": _storeless_once,
-    "bug": _bug,
-    "meet": _meet,
-    "tell": _tell,
-    "device": _device,
-    "cores": _cores,
-    "parent": _parent,
-    "child": _child,
-    "leave": _leave,
-    "quit": _quit,
-    "tidy": _tidy,
-}
+    "die": _die, "die_once": _once(_die), "hang": _hang, "faceless": _faceless, "bug": _bug,
+    "storeless": _storeless, "storeless_once": _once(_storeless), "meet": _meet, "tell": _tell,
+    "device": lambda _, folder: note(
+        str(folder), "devices", os.environ.get("CUDA_VISIBLE_DEVICES", "none")),
+    "cores": lambda _, folder: note(str(folder), "cores", len(os.sched_getaffinity(0))),
+    "parent": _parent, "child": _child, "tidy": _tidy, "leave": lambda *_: os._exit(0),
+    "quit": lambda *_: sys.exit(3),
+}  # fmt: skip

@@ -8,20 +8,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, noted
 
 from mdth.batch.job import Result
 from mdth.cli import batch
 from mdth.log.console import Progress, logging_to
-
-Command = Callable[..., Any]
-PATIENCE_S = 600
+from tests.support.commands import Command, Terminal, hear_interrupts
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MADE_TASKS_FOLDER", str(tmp_path))
     monkeypatch.setattr(
-        batch, "TASKS", {"inference": "made_tasks:told", "preprocess": "made_tasks:told"}
+        batch, "TASKS", dict.fromkeys(("inference", "preprocess"), "made_tasks:told")
     )
     return tmp_path
 
@@ -46,7 +42,7 @@ def test_all_done_is_0_and_a_table(mdth: Command, place: Path) -> None:
     twins = listed(place, "t-1", "t-2", "t-3")
     results = place / "results.csv"
     ended = mdth(
-        "batch", "--twins", twins, "--task", "inference", "--workers", 2, "--results", results
+        "batch", "--twins", twins, "--task", "inference", "--workers=2", f"--results={results}"
     )
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
@@ -59,12 +55,8 @@ def test_all_done_is_0_and_a_table(mdth: Command, place: Path) -> None:
 
 def test_any_failed_is_1_and_again_repeats_only_those(mdth: Command, place: Path) -> None:
     arguments = [
-        "batch",
-        "--twins",
-        listed(place, "t-1", "faceless-1", "t-2"),
-        "--task",
-        "inference",
-    ]
+        "batch", "--twins", listed(place, "t-1", "faceless-1", "t-2"), "--task", "inference",
+    ]  # fmt: skip
     ended = mdth(*arguments)
     assert ended.code == 1
     assert "mdth: faceless-1 failed: faceless-1: no face" in ended.err
@@ -106,10 +98,6 @@ def test_what_is_refused_before_any_work(mdth: Command, place: Path) -> None:
 
 
 def test_the_tally() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     stream = Terminal()
     with logging_to(stream, verbose=False):
         tally = batch.Tally(4, Progress(stream))
@@ -155,11 +143,6 @@ INTERRUPTED = """
 """
 
 
-def hear_interrupts() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_keeps_what_is_finished(place: Path, number: int, code: int) -> None:
     script = place / "interrupted.py"
@@ -172,13 +155,9 @@ def test_ctrl_c_keeps_what_is_finished(place: Path, number: int, code: int) -> N
         *("--results", str(results)),
     ]
     process = subprocess.Popen(
-        [sys.executable, str(script), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=hear_interrupts,
-    )
+        [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True, preexec_fn=hear_interrupts,
+    )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_S
     while "hang-1" not in noted(place, "begun"):
         assert time.monotonic() < deadline

@@ -1,14 +1,13 @@
 """Three small twins through both tasks, with the real pipeline, by two processes."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 from PIL import Image
 
-Command = Callable[..., Any]
+from tests.support.commands import Command
+
 TWINS = ("anna", "ben", "cleo")
 
 
@@ -35,9 +34,7 @@ def states(path: Path) -> dict[str, str]:
         return {row["twin"]: row["state"] for row in csv.DictReader(file)}
 
 
-def test_a_batch_of_twins_from_raw_files_to_videos(
-    mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path
-) -> None:
+def test_a_batch(mdth: Command, twin_home: Path, portrait_path: Path, short_path: Path) -> None:
     store, results = twin_home / "store", twin_home / "results.csv"
     for number, name in enumerate(TWINS):
         add_twin(store, name, portrait_path, short_path, start_s=0.3 + number * 0.5)

@@ -9,35 +9,18 @@ import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, job, noted
 
-from mdth.batch.job import Job, Result
 from mdth.batch.local import gpu_shares, shares, usable_cores
 from mdth.batch.run import run
 from mdth.errors import DeviceError
 
-# Generous: a test that needs it hangs.
-PATIENCE_S = 600
-
-
-def job(folder: Path) -> Job:
-    return Job("made_tasks:cheap", {"folder": str(folder)}, logging.INFO)
-
-
-def all_results(
-    folder: Path,
-    twins: list[str],
-    workers: int = 2,
-    retries: int = 2,
-    timeout_s: float | None = PATIENCE_S,
-) -> dict[str, Result]:
-    results = list(run(twins, job(folder), workers=workers, retries=retries, timeout_s=timeout_s))
-    assert sorted(result.twin for result in results) == sorted(twins)
-    return {result.twin: result for result in results}
+all_results = partial(made_tasks.all_results, workers=2)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -56,8 +39,7 @@ def test_one_worker_loads_once_and_does_all(tmp_path: Path) -> None:
     twins = [f"t-{number}" for number in range(8)]
     results = all_results(tmp_path, twins, workers=1)
     assert {result.state for result in results.values()} == {"done"}
-    assert noted(tmp_path, "finished") == twins
-    assert len(noted(tmp_path, "loaded")) == 1
+    assert (noted(tmp_path, "finished"), len(noted(tmp_path, "loaded"))) == (twins, 1)
 
 
 def test_two_workers_work_at_the_same_time(tmp_path: Path) -> None:
@@ -74,8 +56,7 @@ def test_killed_workers_cost_one_attempt_and_no_other_twin(tmp_path: Path) -> No
         assert (results[name].state, results[name].attempts) == ("done", 2)
     assert (results["die-1"].state, results["die-1"].attempts) == ("failed", 3)
     assert "signal 9" in results["die-1"].error
-    finished = noted(tmp_path, "finished")
-    assert sorted(finished) == sorted([*fine, "die_once-1", "die_once-2"])
+    assert sorted(noted(tmp_path, "finished")) == sorted([*fine, "die_once-1", "die_once-2"])
 
 
 def test_an_idle_worker_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
@@ -113,8 +94,7 @@ def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
 
 
 def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["parent-1"], timeout_s=5)
-    assert results["parent-1"].state == "failed"
+    assert all_results(tmp_path, ["parent-1"], timeout_s=5)["parent-1"].state == "failed"
     (child,) = map(int, noted(tmp_path, "children"))
     wait_for(lambda: not alive(child))
 
@@ -142,11 +122,9 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1"]
     results = all_results(tmp_path, names, workers=1, retries=1)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
-        "faceless-1": ("failed", 1),
-        "storeless-1": ("failed", 2),
-        "storeless_once-1": ("done", 2),
+        "faceless-1": ("failed", 1), "storeless-1": ("failed", 2), "storeless_once-1": ("done", 2),
         "bug-1": ("failed", 1),
-    }
+    }  # fmt: skip
     assert results["faceless-1"].error == "faceless-1: no face"
     assert results["bug-1"].error == "unexpected ValueError: a mistake of ours"
 
@@ -219,20 +197,13 @@ def test_a_system_without_process_groups_and_affinity(tmp_path: Path) -> None:
     script.write_text(textwrap.dedent(code))
     path = [str(tmp_path), str(Path(made_tasks.__file__).parent), os.environ.get("PYTHONPATH", "")]
     ended = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert sorted(ended.stdout.splitlines()) == [
-        "die-1 failed 2",
-        "hang-1 failed 1",
-        "t-1 done 1",
-        "t-2 done 1",
-    ]
+        "die-1 failed 2", "hang-1 failed 1", "t-1 done 1", "t-2 done 1",
+    ]  # fmt: skip
     assert not any(alive(int(pid)) for pid in noted(tmp_path, "loaded"))
 
 
@@ -250,15 +221,10 @@ def test_workers_share_the_cores(tmp_path: Path) -> None:
     assert set(noted(tmp_path, "cores")) <= {str(max(1, here // 2)), str(max(1, here - here // 2))}
 
 
-@pytest.mark.parametrize(
-    ("cores", "workers", "shared"),
-    [
-        ([0, 1], 1, [{0, 1}]),
-        ([0, 1], 2, [{0}, {1}]),
-        ([2, 3, 6, 7], 3, [{2}, {3}, {6, 7}]),
-        ([0, 1], 3, [{0}, {1}, {0}]),
-    ],
-)
+@pytest.mark.parametrize(("cores", "workers", "shared"), [
+    ([0, 1], 1, [{0, 1}]), ([0, 1], 2, [{0}, {1}]), ([2, 3, 6, 7], 3, [{2}, {3}, {6, 7}]),
+    ([0, 1], 3, [{0}, {1}, {0}]),
+])  # fmt: skip
 def test_shares_of_cores(cores: list[int], workers: int, shared: list[set[int]]) -> None:
     assert shares(cores, workers) == shared
 

@@ -5,21 +5,21 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import made_tasks
 import pytest
-from made_tasks import noted
+from made_tasks import PATIENCE_S, noted
 
 from mdth.batch import cluster
-from mdth.batch.job import Job, Result
+from mdth.batch.job import Job
 from mdth.batch.run import run
 from mdth.errors import InputError, MissingDependency
 
 HERE = Path(made_tasks.__file__).parent
-# Generous: a test that needs it hangs.
-PATIENCE_S = 600
+all_results = partial(made_tasks.all_results, where="auto")
 
 
 @pytest.fixture(scope="module")
@@ -30,24 +30,11 @@ def ray() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
-            num_cpus=2,
-            num_gpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=100_000_000,
-        )
+            num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR", object_store_memory=100_000_000,
+        )  # fmt: skip
         yield ray
         ray.shutdown()
-
-
-def all_results(
-    folder: Path, twins: list[str], retries: int = 2, timeout_s: float = PATIENCE_S
-) -> dict[str, Result]:
-    job = Job("made_tasks:cheap", {"folder": str(folder)})
-    results = list(run(twins, job, where="auto", retries=retries, timeout_s=timeout_s))
-    assert sorted(result.twin for result in results) == sorted(twins)
-    return {result.twin: result for result in results}
 
 
 def test_an_actor_per_gpu_stays_warm(ray: Any, tmp_path: Path) -> None:
@@ -72,11 +59,9 @@ def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
     twins = ["hang-1", "storeless_once-1", "faceless-1", "t-1"]
     results = all_results(tmp_path, twins, retries=1, timeout_s=5)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
-        "hang-1": ("failed", 1),
-        "storeless_once-1": ("done", 2),
-        "faceless-1": ("failed", 1),
+        "hang-1": ("failed", 1), "storeless_once-1": ("done", 2), "faceless-1": ("failed", 1),
         "t-1": ("done", 1),
-    }
+    }  # fmt: skip
 
 
 def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:
@@ -90,9 +75,7 @@ def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:
     assert sorted(noted(tmp_path, "finished")) == twins
 
 
-def test_nodes_with_another_version_take_no_part(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nodes_of_other_version(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
     monkeypatch.setattr("mdth.batch.run.MOST_FALSE_STARTS", 1)
     with pytest.raises(InputError, match=r"no worker starts .* the batch 99\.0"):
@@ -132,8 +115,7 @@ def test_the_command_on_a_cluster_by_its_address(ray: Any, tmp_path: Path) -> No
     assert ended.returncode == 1, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[0].split() == ["twin", "state", "seconds", "error", "attempts"]
-    assert lines[-1] == "3 twins: 2 done, 0 skipped, 1 failed"
-    assert len(lines) == 5
+    assert (lines[-1], len(lines)) == ("3 twins: 2 done, 0 skipped, 1 failed", 5)
     assert "mdth: die-1 failed: its worker died" in ended.stderr
     assert "raylet" not in ended.stdout + ended.stderr
     assert sorted(noted(store, "finished")) == ["t-1", "t-2"]

@@ -25,12 +25,9 @@ def test_rows_are_there_as_soon_as_they_come(tmp_path: Path) -> None:
             rows = list(csv.DictReader(path.open(newline="")))
             assert len(rows) == count
     assert rows[1] == {
-        "twin": "ben",
-        "state": "failed",
-        "seconds": "0.5",
-        "error": 'no face, "none" at all',
+        "twin": "ben", "state": "failed", "seconds": "0.5", "error": 'no face, "none" at all',
         "attempts": "3",
-    }
+    }  # fmt: skip
 
 
 def test_json_lines(tmp_path: Path) -> None:

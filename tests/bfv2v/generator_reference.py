@@ -42,7 +42,6 @@ class Reference(NamedTuple):
 
 
 def read() -> Reference:
-    """The reference as it was made."""
     import torch
 
     from mdth.bfv2v.config import DecoderConfig, DenseMotionConfig, GeneratorConfig, Section
@@ -77,7 +76,6 @@ def read() -> Reference:
 def render(
     files: Files, source: Source, driving: Iterable[Landmarks], devices: list[str], **options: int
 ) -> Iterator[np.ndarray]:
-    """The frames of one clip."""
     from mdth.bfv2v.export import Renderers
 
     with Renderers(files, devices, **options) as renderers:

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,8 @@ from generator_reference import Reference  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator, load_headpose  # noqa: E402
 from mdth.bfv2v.config import read_generator  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
-
-
-class Bomb:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.path,)
+from tests.support.bomb import Bomb  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 
 def saved(folder: Path, content: object) -> Path:
@@ -71,19 +62,17 @@ def test_another_entry_or_no_state_dict(reference: Reference, tmp_path: Path) ->
         load_generator(saved(tmp_path, {"generator": {"epoch": 3}}), config)
     with pytest.raises(CheckpointError, match="no entry 'he_estimator'"):
         load_headpose(saved(tmp_path, [1, 2]), config)
-    with pytest.raises(CheckpointError, match="no such file"):
-        load_generator(tmp_path / "none.tar", config)
+    raises(CheckpointError, "no such file", load_generator, tmp_path / "none.tar", config)
 
 
 def test_nothing_is_executed(reference: Reference, tmp_path: Path) -> None:
     checkpoint, config = reference.write(tmp_path)
     fired = tmp_path / "fired"
     bomb = tmp_path / "bomb.tar"
-    bomb.write_bytes(pickle.dumps({"generator": Bomb(fired)}, protocol=2))
-    zipped = saved(tmp_path, {"generator": Bomb(fired)})
+    bomb.write_bytes(pickle.dumps({"generator": Bomb(Path.touch, fired)}, protocol=2))
+    zipped = saved(tmp_path, {"generator": Bomb(Path.touch, fired)})
     for path in (bomb, zipped):
-        with pytest.raises(CheckpointError, match="no readable state dict"):
-            load_generator(path, config)
+        raises(CheckpointError, "no readable state dict", load_generator, path, config)
     assert not fired.exists()
 
 
@@ -93,12 +82,9 @@ def test_every_kind_of_cut_is_refused(small_files: list[Path], tmp_path: Path) -
     path = tmp_path / "cut.tar"
     for share in (0.0, 0.001, 0.3, 0.7, 0.999):
         path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(CheckpointError):
-            load_headpose(path, config)
-    random = np.random.default_rng(0)
-    path.write_bytes(random.integers(0, 256, 4000, np.uint8).tobytes())
-    with pytest.raises(CheckpointError):
-        load_headpose(path, config)
+        raises(CheckpointError, None, load_headpose, path, config)
+    path.write_bytes(np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes())
+    raises(CheckpointError, None, load_headpose, path, config)
 
 
 @pytest.fixture
@@ -109,8 +95,7 @@ def tree(small_files: list[Path]) -> dict[str, Any]:
 def refused(tree: object, folder: Path, reason: str) -> None:
     path = folder / "changed.yaml"
     path.write_text(tree if isinstance(tree, str) else json.dumps(tree))
-    with pytest.raises(CheckpointError, match=reason):
-        read_generator(path)
+    raises(CheckpointError, reason, read_generator, path)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +130,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     refused("x: " + "[" * 2000 + "]" * 2000, tmp_path, "nested deeper")
     refused("a: &a [1]\n" + "b: *a\n" * 20, tmp_path, "aliases")
     refused("# " + "x" * (1 << 20), tmp_path, "larger than")
-    with pytest.raises(CheckpointError, match="no such file"):
-        read_generator(tmp_path / "none.yaml")
+    raises(CheckpointError, "no such file", read_generator, tmp_path / "none.yaml")
 
 
 def test_yaml_as_people_write_it(tmp_path: Path, tree: dict[str, Any]) -> None:

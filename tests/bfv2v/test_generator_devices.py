@@ -49,9 +49,7 @@ def one(files: devices.Files, source: devices.Source) -> list[np.ndarray]:
     return list(render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
 
 
-def test_the_same_frames_on_three(
-    files: devices.Files, source: devices.Source, one: list[np.ndarray]
-) -> None:
+def test_same_on_three(files: devices.Files, source: devices.Source, one: list[np.ndarray]) -> None:
     assert len(one) == COUNT
     assert len({frame.tobytes() for frame in one}) == COUNT, "every frame is its own"
     with devices.Renderers(files, ["cpu"] * 3, batch=BATCH) as renderers:

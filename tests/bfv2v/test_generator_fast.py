@@ -25,6 +25,7 @@ from mdth.bfv2v.predictor import Predictor, found_device  # noqa: E402
 from mdth.errors import DeviceError  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
 from tests.support.generator_plain import PlainPredictor  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
@@ -52,8 +53,7 @@ def rendered(network: Generator, reference: Reference, dtype: torch.dtype) -> np
 
 def test_fast_equals_the_published_numbers(network: Generator, reference: Reference) -> None:
     found = rendered(network, reference, torch.float32)
-    expected = reference.outputs["prediction"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(found, reference.outputs["prediction"], rtol=0, atol=TOLERANCE)
 
 
 def test_fast_flow_equals_the_published_numbers(network: Generator, reference: Reference) -> None:
@@ -80,15 +80,12 @@ def test_convolution_of_pixels_shown_many_times(times: int) -> None:
     conv = torch.nn.Conv2d(3, 5, 3, padding=1)
     x = torch.randn(2, 3, 4, 7)
     expected = conv(functional.interpolate(x, scale_factor=times, mode="nearest"))
-    place = fold.Place(CPU, torch.float32)
-    made = fold.Shown(fold.plain(conv), times).to(place)
+    made = fold.Shown(fold.plain(conv), times).to(fold.Place(CPU, torch.float32))
     found = chains.shown(made(x), made.bias, times, 0)
     torch.testing.assert_close(found, functional.relu(expected), rtol=0, atol=1e-6)
 
 
-def test_a_batch_holds_the_frames_of_its_landmarks(
-    small_files: list[Path], picture: np.ndarray
-) -> None:
+def test_a_batch_holds_its_landmarks_frames(small_files: list[Path], picture: np.ndarray) -> None:
     """Plain and fast, one by one and together, another source in between: the same pictures."""
     network = load_generator(small_files[0], small_files[2])
     source, driving = walk(1, seed=5)[0], walk(5)
@@ -108,9 +105,7 @@ def test_a_batch_holds_the_frames_of_its_landmarks(
     assert np.abs(other.astype(int) - expected).max() > 20
 
 
-def test_nothing_of_a_clip_is_held_back_or_taken_early(
-    small_files: list[Path], picture: np.ndarray
-) -> None:
+def test_no_frame_is_held_back_or_early(small_files: list[Path], picture: np.ndarray) -> None:
     taken = []
     predictor = Predictor(load_generator(small_files[0], small_files[2]))
     predictor.source(picture, walk(1)[0])
@@ -123,9 +118,7 @@ def test_nothing_of_a_clip_is_held_back_or_taken_early(
     assert list(predictor.frames([])) == []
 
 
-def test_weights_beyond_float16_use_bfloat16(
-    picture: np.ndarray, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_large_weights_use_bfloat16(picture: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
     network = made_up.generator(made_up.SMALL)
     network.third.norm.bias.fill_(1e6)
     predictor = Predictor(network, precision=torch.float16)
@@ -136,16 +129,11 @@ def test_weights_beyond_float16_use_bfloat16(
 
 def test_wrong_use_is_named(small_files: list[Path], picture: np.ndarray) -> None:
     predictor = Predictor(load_generator(small_files[0], small_files[2]))
-    with pytest.raises(ValueError, match="no source"):
-        list(predictor.frames(walk(1)))
-    with pytest.raises(ValueError, match=r"\(256, 256, 3\)"):
-        predictor.source(picture[:100], walk(1)[0])
-    with pytest.raises(ValueError, match="batch of 0"):
-        list(predictor.frames(walk(1), batch=0))
-    with pytest.raises(DeviceError, match="finds"):
-        found_device("cuda:99")
-    with pytest.raises(DeviceError, match="use cpu"):
-        found_device("mps")
+    raises(ValueError, "no source", list, predictor.frames(walk(1)))
+    raises(ValueError, r"\(256, 256, 3\)", predictor.source, picture[:100], walk(1)[0])
+    raises(ValueError, "batch of 0", list, predictor.frames(walk(1), batch=0))
+    raises(DeviceError, "finds", found_device, "cuda:99")
+    raises(DeviceError, "use cpu", found_device, "mps")
 
 
 def test_landmarks_in_other_units_of_scale() -> None:

@@ -21,27 +21,18 @@ TOLERANCE = 1e-5
 FINER = {"deformation": 2e-6, "occlusion_map": 1e-6, "mask": 2e-7}
 # One for each kind of layer, in each part.
 CHANGED = [
-    "first.conv.weight",
-    "down_blocks.1.norm.running_mean",
-    "second.bias",
-    "resblocks_3d.3dr1.conv2.weight",
-    "dense_motion_network.prior_extractors.3.2.weight",
+    "first.conv.weight", "down_blocks.1.norm.running_mean", "second.bias",
+    "resblocks_3d.3dr1.conv2.weight", "dense_motion_network.prior_extractors.3.2.weight",
     "dense_motion_network.compress.weight",
     "dense_motion_network.hourglass.encoder.down_blocks.1.conv.weight",
     "dense_motion_network.hourglass.decoder.up_blocks.2.norm.weight",
-    "dense_motion_network.hourglass.decoder.conv.bias",
-    "dense_motion_network.mask.weight",
-    "dense_motion_network.occlusion.weight",
-    "third.norm.weight",
-    "fourth.bias",
-    "decoder.fc.weight",
-    "decoder.G_middle_2.conv_0.weight_orig",
-    "decoder.G_middle_5.norm_1.mlp_beta.weight",
-    "decoder.up_0.conv_s.weight_u",
-    "decoder.up_0.norm_s.mlp_gamma.weight",
-    "decoder.up_1.norm_0.mlp_shared.0.weight",
+    "dense_motion_network.hourglass.decoder.conv.bias", "dense_motion_network.mask.weight",
+    "dense_motion_network.occlusion.weight", "third.norm.weight", "fourth.bias",
+    "decoder.fc.weight", "decoder.G_middle_2.conv_0.weight_orig",
+    "decoder.G_middle_5.norm_1.mlp_beta.weight", "decoder.up_0.conv_s.weight_u",
+    "decoder.up_0.norm_s.mlp_gamma.weight", "decoder.up_1.norm_0.mlp_shared.0.weight",
     "decoder.conv_img.bias",
-]
+]  # fmt: skip
 
 
 def keys(name: str) -> dict[str, str]:

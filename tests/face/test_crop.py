@@ -11,8 +11,7 @@ def face(turn_deg: float = 0.0, scale: float = 60.0) -> np.ndarray:
     """68 landmarks px of the canonical face about (200, 180)."""
     angle = np.deg2rad(turn_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    flat = landmarks68.from_mesh(topology.CANONICAL)[:, :2]
-    return scale * flat @ turn.T + [200, 180]
+    return scale * landmarks68.from_mesh(topology.CANONICAL)[:, :2] @ turn.T + [200, 180]
 
 
 @pytest.mark.parametrize("turn_deg", [0, 20, -35])
@@ -26,15 +25,13 @@ def test_an_aligned_face_stands_upright_in_its_place(turn_deg: float) -> None:
     # By the formula: the middle lies a tenth of the way from eyes to mouth below the eyes.
     down = mouth[1] - left[1]
     assert left[1] + 0.1 * down == pytest.approx(128, abs=0.1)
-    side = max(4 * (right[0] - left[0]), 3.6 * down)
-    assert side == pytest.approx(256, rel=1e-3)
+    assert max(4 * (right[0] - left[0]), 3.6 * down) == pytest.approx(256, rel=1e-3)
 
 
 def test_scale_and_turn_change_nothing_in_the_crop() -> None:
     one, other = face(0, 60), face(25, 90)
-    np.testing.assert_allclose(
-        crop.aligned(one).points(one), crop.aligned(other).points(other), atol=1e-6
-    )
+    first, second = (crop.aligned(marks).points(marks) for marks in (one, other))
+    np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_there_and_back() -> None:

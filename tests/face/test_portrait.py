@@ -37,18 +37,14 @@ def test_the_face_of_a_portrait(picture: Image.Image, model: Path) -> None:
     assert portrait.mesh[topology.RIGID, :2].mean(axis=0) == pytest.approx([256, 190], abs=25)
 
 
-def test_a_face_too_small_for_the_detector_is_found_at_its_place(
-    picture: Image.Image, model: Path
-) -> None:
+def test_a_face_too_small_for_the_detector_is_found(picture: Image.Image, model: Path) -> None:
     whole = prepare_portrait(np.asarray(picture), tracker_model=model)
     portrait = prepare_portrait(wall(picture, (900, 600, 0.36)), tracker_model=model)
     expected = whole.mesh * 0.36 + np.array([900, 600, 0])
     assert np.abs(portrait.mesh - expected)[:, :2].mean() < 2
 
 
-def test_faces_are_counted_from_the_left_and_the_largest_is_taken(
-    picture: Image.Image, model: Path
-) -> None:
+def test_faces_count_from_the_left_the_largest_is_taken(picture: Image.Image, model: Path) -> None:
     group = wall(picture, (60, 300, 0.5), (600, 100, 0.9))
     largest = prepare_portrait(group, tracker_model=model)
     first = prepare_portrait(group, tracker_model=model, face=1)

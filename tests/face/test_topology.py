@@ -4,12 +4,9 @@ import pytest
 from mdth.face import topology
 
 LOOPS = [
-    topology.LIPS_OUTER,
-    topology.LIPS_INNER,
-    topology.EYE_LEFT,
-    topology.EYE_RIGHT,
+    topology.LIPS_OUTER, topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT,
     topology.FACE_OVAL,
-]
+]  # fmt: skip
 
 
 def neighbours() -> set[tuple[int, int]]:
@@ -47,8 +44,7 @@ def test_pairs_face_each_other_upper_first(pairs):
 
 
 def test_the_middle_pair_of_the_lips_is_the_named_one():
-    middle = topology.LIP_PAIRS[len(topology.LIP_PAIRS) // 2]
-    assert tuple(middle) == topology.LIP_MID_PAIR
+    assert tuple(topology.LIP_PAIRS[len(topology.LIP_PAIRS) // 2]) == topology.LIP_MID_PAIR
 
 
 def test_left_is_the_viewers_left_and_mirrors_the_right():

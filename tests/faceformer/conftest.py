@@ -31,8 +31,6 @@ class Clip(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A tiny network's sizes, weights and predictions."""
-
     config: Config
     weights: dict[str, torch.Tensor]
     clips: dict[str, Clip]
@@ -59,15 +57,11 @@ def read_reference(dataset: str) -> Reference:
         for name, array in arrays.items()
         if name.startswith("weights/")
     }
-    clips = {
-        name: Clip(
-            arrays[f"{name}/audio"][0],
-            arrays[f"{name}/template"].reshape(-1, 3),
-            int(arrays[f"{name}/one_hot"][0].argmax()),
-            arrays[f"{name}/vertices"].reshape(-1, sizes["vertice_dim"] // 3, 3),
-        )
-        for name in ("short", "long")
-    }
+    clips = {name: Clip(
+        arrays[f"{name}/audio"][0], arrays[f"{name}/template"].reshape(-1, 3),
+        int(arrays[f"{name}/one_hot"][0].argmax()),
+        arrays[f"{name}/vertices"].reshape(-1, sizes["vertice_dim"] // 3, 3),
+    ) for name in ("short", "long")}  # fmt: skip
     return Reference(config, weights, clips)
 
 
@@ -83,7 +77,6 @@ def vocaset_reference() -> Reference:
 
 @pytest.fixture(scope="session")
 def model(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> FaceFormer:
-    """The reference's network, read from a file."""
     from mdth.faceformer.predictor import FaceFormer
 
     path = reference.save(tmp_path_factory.mktemp("checkpoint") / "tiny.pth")

@@ -17,6 +17,8 @@ from mdth.faceformer.checkpoint import RECOMPUTED, load_network  # noqa: E402
 from mdth.faceformer.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
 from mdth.faceformer.network import Network, positions  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
+from tests.support.bomb import Bomb  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 KEYS = Path(__file__).parents[1] / "data"
 
@@ -65,9 +67,7 @@ def test_the_table_of_positions_is_ignored(vocaset_reference, tmp_path) -> None:
     assert RECOMPUTED not in load_network(path, vocaset_reference.config).state_dict()
 
 
-def test_partial_foreign_and_misshapen_files_name_the_first_differences(
-    vocaset_reference, tmp_path
-) -> None:
+def test_partial_foreign_and_misshapen_files_are_named(vocaset_reference, tmp_path) -> None:
     path, config = tmp_path / "a.pth", vocaset_reference.config
     weights = dict(vocaset_reference.weights)
     del weights["vertice_map.bias"], weights["audio_feature_map.weight"]
@@ -89,22 +89,11 @@ def test_another_network_entirely(vocaset_reference, tmp_path) -> None:
         load_network(tmp_path / "a.pth", VOCASET)
 
 
-class Bomb:
-    """Unpickled without care, it writes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_in_a_file_is_executed(zipped: bool, tmp_path) -> None:
     bomb, path = tmp_path / "exploded", tmp_path / "a.pth"
-    torch.save({"weight": Bomb(bomb)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match="no readable state dict"):
-        load_network(path, VOCASET)
+    torch.save({"weight": Bomb(Path.touch, bomb)}, path, _use_new_zipfile_serialization=zipped)
+    raises(CheckpointError, "no readable state dict", load_network, path, VOCASET)
     assert not bomb.exists()
 
 
@@ -120,53 +109,34 @@ def test_truncated_file(share: float, vocaset_reference, tmp_path) -> None:
 @pytest.mark.parametrize("content", [b"no checkpoint", b"\x80\x02.", b"PK\x03\x04", b"\x00" * 99])
 def test_other_kinds_of_files(content: bytes, tmp_path) -> None:
     (tmp_path / "a.pth").write_bytes(content)
-    with pytest.raises(CheckpointError):
-        load_network(tmp_path / "a.pth", VOCASET)
+    raises(CheckpointError, None, load_network, tmp_path / "a.pth", VOCASET)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {1: torch.zeros(1)}])
 def test_no_state_dict(content: object, tmp_path) -> None:
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="not a state dict"):
-        load_network(tmp_path / "a.pth", VOCASET)
+    raises(CheckpointError, "not a state dict", load_network, tmp_path / "a.pth", VOCASET)
 
 
 def test_missing_file_and_folder(tmp_path) -> None:
-    with pytest.raises(CheckpointError, match="no such file"):
-        load_network(tmp_path / "nothing.pth", VOCASET)
-    with pytest.raises(CheckpointError):
-        load_network(tmp_path, VOCASET)
+    raises(CheckpointError, "no such file", load_network, tmp_path / "nothing.pth", VOCASET)
+    raises(CheckpointError, None, load_network, tmp_path, VOCASET)
 
 
 def test_unknown_data_set(tmp_path) -> None:
-    with pytest.raises(InputError, match="vocaset, biwi"):
-        FaceFormer.load(tmp_path / "a.pth", dataset="meshtalk")
+    raises(InputError, "vocaset, biwi", FaceFormer.load, tmp_path / "a.pth", dataset="meshtalk")
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
-        importlib.reload(export)
+    raises(MissingDependency, r"mdth\[seed\]", importlib.reload, export)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"width": 0},
-        {"width": 10**9},
-        {"width": "64"},
-        {"width": True},
-        {"fps": -1},
-        {"dataset": 7},
-        {"more": 1},
-        {"names": 5},
-        {"encoder": {"num_hidden_layers": 16_384}},
-        {"encoder": {"conv_dim": [512] * 17}},
-        {"encoder": {"conv_dim": [512, -1]}},
-        {"encoder": None},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changed", [
+    {"width": 0}, {"width": 10**9}, {"width": "64"}, {"width": True}, {"fps": -1}, {"dataset": 7},
+    {"more": 1}, {"names": 5}, {"encoder": {"num_hidden_layers": 16_384}},
+    {"encoder": {"conv_dim": [512] * 17}}, {"encoder": {"conv_dim": [512, -1]}}, {"encoder": None},
+], ids=str)  # fmt: skip
 def test_sizes_that_no_network_has(tmp_path, changed) -> None:
     VOCASET.save(tmp_path / "a.json")
     assert Config.load(tmp_path / "a.json") == VOCASET
@@ -174,12 +144,10 @@ def test_sizes_that_no_network_has(tmp_path, changed) -> None:
     inner = changed.get("encoder")
     sizes |= {"encoder": sizes["encoder"] | inner} if isinstance(inner, dict) else changed
     (tmp_path / "a.json").write_text(json.dumps(sizes))
-    with pytest.raises(CheckpointError, match="not a network's sizes"):
-        Config.load(tmp_path / "a.json")
+    raises(CheckpointError, "not a network's sizes", Config.load, tmp_path / "a.json")
 
 
 def test_sizes_that_do_not_fit_each_other(tmp_path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
     odd = replace(VOCASET, encoder=replace(VOCASET.encoder, num_attention_heads=7))
-    with pytest.raises(CheckpointError):
-        load_network(tmp_path / "a.pth", odd)
+    raises(CheckpointError, None, load_network, tmp_path / "a.pth", odd)

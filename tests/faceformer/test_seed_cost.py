@@ -36,8 +36,7 @@ def test_kept_is_what_plain_recomputes(network) -> None:
 
 
 def test_keys_outgrow_their_first_room(network, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens = network.config.tokens_per_frame
-    speech = torch.randn(40 * tokens, network.config.width)
+    speech = torch.randn(40 * network.config.tokens_per_frame, network.config.width)
     with torch.inference_mode():
         expected = Decoder(network, 0).frames(speech)
         monkeypatch.setattr("mdth.faceformer.decoder.FIRST_CAPACITY", 4)

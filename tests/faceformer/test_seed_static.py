@@ -138,8 +138,7 @@ def test_on_a_gpu(network) -> None:
     speech = speech_of(network, 300)
     with torch.inference_mode():
         expected = Decoder(network, 0).frames(speech)
-        device = network.to("cuda")
-        found = StaticDecoder(device, 0).frames(speech.to("cuda")).cpu()
+        found = StaticDecoder(network.to("cuda"), 0).frames(speech.to("cuda")).cpu()
         network.to("cpu")
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 

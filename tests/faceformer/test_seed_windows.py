@@ -25,9 +25,7 @@ def cut(samples: np.ndarray, size: int) -> list[np.ndarray]:
 def test_windows_hold_no_more_the_longer_the_sound(reference, model) -> None:
     noise = torch.randn(RATE_HZ, generator=torch.Generator().manual_seed(0))
     statistics = SoundStatistics.of(noise.repeat(12))
-    encoder = WindowedEncoder(
-        model.network, Windows(past_s=1.0, hop_s=0.4, ahead_s=0.2), statistics
-    )
+    encoder = WindowedEncoder(model.network, Windows(past_s=1, hop_s=0.4, ahead_s=0.2), statistics)
     held = []
     for _ in range(12):
         for _speech in encoder.hear(noise):
@@ -69,20 +67,16 @@ def test_cutting_changes_nothing(size: int, reference, model) -> None:
 
 
 def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
-    clip = reference.clips["long"]
-    sound = torch.from_numpy(clip.samples)
+    sound = torch.from_numpy(reference.clips["long"].samples)
     statistics = SoundStatistics.of(sound, normalised=True)
     with torch.inference_mode():
         features = model.network.audio_encoder.feature_extractor(sound, statistics)
         whole = model.network.speech(model.network.aligned(features))
-        encoder = WindowedEncoder(
-            model.network, Windows(past_s=3.0, hop_s=2.0, ahead_s=3.0), statistics
-        )
+        encoder = WindowedEncoder(model.network, Windows(past_s=3, hop_s=2, ahead_s=3), statistics)
         parts = list(encoder.hear(sound))
     assert len(parts) > 10
     found = torch.cat(parts)
-    assert found.shape == whole.shape
-    assert float((found - whole).std() / whole.std()) < 0.05
+    assert found.shape == whole.shape and float((found - whole).std() / whole.std()) < 0.05
 
 
 def test_statistics_of_blocks_are_those_of_all_sound() -> None:
@@ -110,14 +104,9 @@ def test_too_little_sound(reference, model) -> None:
 @pytest.mark.parametrize("config", [VOCASET, BIWI])
 def test_any_length_gives_as_many_frames_either_way(config) -> None:
     tiny = EncoderConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        conv_dim=(4,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        conv_dim=(4,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
     made = dataclasses.replace(config, encoder=tiny, vertices=4)
     model = FaceFormer(made_up.network(made))
     template = np.zeros((4, 3), np.float32)

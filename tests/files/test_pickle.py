@@ -14,6 +14,8 @@ from scipy import sparse
 
 from mdth.errors import CheckpointError
 from mdth.files import pickle as model_pickle
+from tests.support.bomb import Bomb
+from tests.support.raising import raises
 
 # As Python 2 with `latin1` strings wrote it: the bytes of an array in a BINSTRING.
 PYTHON_2 = (
@@ -25,25 +27,14 @@ PYTHON_2 = (
 )
 
 
-class Bomb:
-    def __init__(self, call: Any, *arguments: Any) -> None:
-        self.what = (call, arguments)
-
-    def __reduce__(self) -> Any:
-        return self.what
-
-
 @pytest.mark.parametrize("protocol", range(2, 6))
 def test_arrays_come_back(protocol: int) -> None:
     given = {
         "real": np.random.default_rng(0).normal(size=(4, 3)),
         "columns": np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
-        "big_end": np.arange(3, dtype=">u2"),
-        "flags": np.array([True, False]),
-        "none": np.zeros((0, 3)),
-        "style": "lbs",
-        "scalar": np.float64(2.5),
-    }
+        "big_end": np.arange(3, dtype=">u2"), "flags": np.array([True, False]),
+        "none": np.zeros((0, 3)), "style": "lbs", "scalar": np.float64(2.5),
+    }  # fmt: skip
     found = model_pickle.loads(pickle.dumps(given, protocol))
     for key, value in given.items():
         np.testing.assert_array_equal(found[key], value)
@@ -51,16 +42,14 @@ def test_arrays_come_back(protocol: int) -> None:
 
 
 def test_python_2() -> None:
-    found = model_pickle.loads(PYTHON_2)
-    np.testing.assert_array_equal(found["a"], [1.5, -2])
+    np.testing.assert_array_equal(model_pickle.loads(PYTHON_2)["a"], [1.5, -2])
 
 
 @pytest.mark.parametrize("kind", ["csc", "csr", "coo"])
 @pytest.mark.parametrize("name", ["matrix", "array"])
 def test_sparse_becomes_dense(kind: str, name: str) -> None:
     dense = np.random.default_rng(0).normal(size=(5, 9)) * (np.arange(9) % 3 == 0)
-    matrix = getattr(sparse, f"{kind}_{name}")(dense)
-    found = model_pickle.loads(pickle.dumps({"m": matrix}, 2))
+    found = model_pickle.loads(pickle.dumps({"m": getattr(sparse, f"{kind}_{name}")(dense)}, 2))
     np.testing.assert_array_equal(found["m"], dense)
 
 
@@ -76,8 +65,7 @@ def test_chumpy(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chumpy = {name: types.ModuleType(name) for name in ("chumpy.ch", "chumpy.reordering")}
     monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
     for (path, module), name in zip(chumpy.items(), ("Ch", "Select"), strict=True):
-        kind = type(name, (Ch,), {"__module__": path, "__qualname__": name})
-        setattr(module, name, kind)
+        setattr(module, name, type(name, (Ch,), {"__module__": path, "__qualname__": name}))
         monkeypatch.setitem(sys.modules, path, module)
     whole = chumpy["chumpy.ch"].Ch(x=np.asfortranarray(np.arange(12.0).reshape(4, 3)))
     part = chumpy["chumpy.reordering"].Select(
@@ -94,17 +82,12 @@ def test_parameters_in_a_numpy_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model_pickle.load(path)["pose"], np.arange(15))
 
 
-@pytest.mark.parametrize(
-    ("bomb", "name"),
-    [
-        (Bomb(os.system, "touch bomb"), "system"),
-        (Bomb(eval, "open('bomb', 'w')"), "__builtin__.eval"),
-        (Bomb(getattr, "a", "b"), "__builtin__.getattr"),
-        (Bomb(np.load, "bomb"), "load"),
-        (collections.deque([1]), "collections.deque"),
-        (Path("bomb"), "pathlib"),
-    ],
-)
+@pytest.mark.parametrize(("bomb", "name"), [
+    (Bomb(os.system, "touch bomb"), "system"),
+    (Bomb(eval, "open('bomb', 'w')"), "__builtin__.eval"),
+    (Bomb(getattr, "a", "b"), "__builtin__.getattr"), (Bomb(np.load, "bomb"), "load"),
+    (collections.deque([1]), "collections.deque"), (Path("bomb"), "pathlib"),
+])  # fmt: skip
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_other_names_stop_it(
     bomb: Any, name: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -127,61 +110,40 @@ def pushed(name: str) -> bytes:
 ARRAY = pushed("numpy.ndarray")
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        # Other ways to name and to call what is not ours.
-        b"(S'touch bomb'\nios\nsystem\n.",
-        b"(" + pushed("os.system") + b"S'touch bomb'\no.",
-        b"U\x02osU\x06system\x93.",
-        b"U\x05numpyU\x10ndarray.__init__\x93.",
-        b"U\x05numpyU\x10ndarray.__dict__\x93.",
-        pushed("mdth.files.pickle.load") + b"U\x04bomb\x85R.",
-        pushed("copyreg.add_extension") + b").",
-        pushed("functools.partial") + b").",
-        pushed("builtins.object.__reduce_ex__") + b").",
-        # Ids and codes that mean something elsewhere.
-        b"Pbomb\n.",
-        b"K\x01Q.",
-        b"\x82\x01.",
-        b"\x83\x01\x00.",
-        b"\x84\x01\x00\x00\x00.",
-        b"\x97.",
-        b"\x97\x98.",
-        # Calls of what is no class, with other arguments, or of nothing.
-        b"U\x06systemU\x0atouch bomb\x85R.",
-        b"U\x06systemU\x0atouch bomb\x85\x81.",
-        b"U\x06system)}\x92.",
-        ARRAY + b")R)R.",
-        ARRAY + b"))}U\x01aK\x01s\x92.",
-        pushed("numpy.core.multiarray._reconstruct") + b")R.",
-        pushed("numpy.core.multiarray._reconstruct") + b"U\x06system\x85R.",
-        pushed("_codecs.encode") + b"U\x01aU\x03hex\x86R.",
-        pushed("_codecs.encode") + b"U\x01aU\x0crot13_system\x86R.",
-        # The state of a class: it would stay for all files to come.
-        ARRAY + b"}U\x05valueK\x01sb.",
-        ARRAY + b"N}U\x05valueK\x01s\x86b.",
-        ARRAY + b"N}U\x0c__setstate__" + pushed("numpy.dtype") + b"s\x86b.",
-        pushed("_codecs.encode") + b"N}U\x07__new__" + pushed("numpy.dtype") + b"s\x86b.",
-        pushed("collections.OrderedDict") + b"N}U\x07__new__K\x01s\x86b.",
-        b"}N}U\x09__class__" + ARRAY + b"s\x86b.",
-        # A number type whose bytes are said to be pointers (numpy believes it, and crashes).
-        pushed("numpy.core.multiarray._reconstruct")
-        + ARRAY
-        + b"K\x00\x85U\x01b\x87R(K\x01K\x01\x85"
-        + pushed("numpy.dtype")
-        + b"U\x02V8\x85R(K\x03U\x01|NU\x01a\x85}U\x01a"
-        + pushed("numpy.dtype")
-        + b"U\x01O\x85RK\x00\x86sK\x08K\x01K\x00tb\x89U\x08AAAAAAAAtb.",
-    ],
-)
+@pytest.mark.parametrize("steps", [
+    # Other ways to name and to call what is not ours.
+    b"(S'touch bomb'\nios\nsystem\n.", b"(" + pushed("os.system") + b"S'touch bomb'\no.",
+    b"U\x02osU\x06system\x93.", b"U\x05numpyU\x10ndarray.__init__\x93.",
+    b"U\x05numpyU\x10ndarray.__dict__\x93.", pushed("mdth.files.pickle.load") + b"U\x04bomb\x85R.",
+    pushed("copyreg.add_extension") + b").", pushed("functools.partial") + b").",
+    pushed("builtins.object.__reduce_ex__") + b").",
+    # Ids and codes that mean something elsewhere.
+    b"Pbomb\n.", b"K\x01Q.", b"\x82\x01.", b"\x83\x01\x00.", b"\x84\x01\x00\x00\x00.", b"\x97.",
+    b"\x97\x98.",
+    # Calls of what is no class, with other arguments, or of nothing.
+    b"U\x06systemU\x0atouch bomb\x85R.", b"U\x06systemU\x0atouch bomb\x85\x81.",
+    b"U\x06system)}\x92.", ARRAY + b")R)R.", ARRAY + b"))}U\x01aK\x01s\x92.",
+    pushed("numpy.core.multiarray._reconstruct") + b")R.",
+    pushed("numpy.core.multiarray._reconstruct") + b"U\x06system\x85R.",
+    pushed("_codecs.encode") + b"U\x01aU\x03hex\x86R.",
+    pushed("_codecs.encode") + b"U\x01aU\x0crot13_system\x86R.",
+    # The state of a class: it would stay for all files to come.
+    ARRAY + b"}U\x05valueK\x01sb.", ARRAY + b"N}U\x05valueK\x01s\x86b.",
+    ARRAY + b"N}U\x0c__setstate__" + pushed("numpy.dtype") + b"s\x86b.",
+    pushed("_codecs.encode") + b"N}U\x07__new__" + pushed("numpy.dtype") + b"s\x86b.",
+    pushed("collections.OrderedDict") + b"N}U\x07__new__K\x01s\x86b.",
+    b"}N}U\x09__class__" + ARRAY + b"s\x86b.",
+    # A number type whose bytes are said to be pointers (numpy believes it, and crashes).
+    pushed("numpy.core.multiarray._reconstruct") + ARRAY + b"K\x00\x85U\x01b\x87R(K\x01K\x01\x85"
+    + pushed("numpy.dtype") + b"U\x02V8\x85R(K\x03U\x01|NU\x01a\x85}U\x01a"
+    + pushed("numpy.dtype") + b"U\x01O\x85RK\x00\x86sK\x08K\x01K\x00tb\x89U\x08AAAAAAAAtb.",
+])  # fmt: skip
 def test_nothing_runs(steps: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(copyreg._inverted_registry, 1, ("os", "system"))  # type: ignore[attr-defined]
     monkeypatch.setitem(copyreg._extension_cache, 1, os.system)  # type: ignore[attr-defined]
     before = {kind: dict(vars(kind)) for kind in model_pickle._CLASSES.values()}
-    with pytest.raises(CheckpointError):
-        model_pickle.loads(b"\x80\x04" + steps)
+    raises(CheckpointError, None, model_pickle.loads, b"\x80\x04" + steps)
     assert not list(tmp_path.iterdir())
     assert before == {kind: dict(vars(kind)) for kind in model_pickle._CLASSES.values()}
 
@@ -212,8 +174,7 @@ def test_memo_bombs_cost_no_time() -> None:
     assert model_pickle.loads(pickle.dumps({"x": laughs}, 2))["x"]
     assert len(model_pickle.loads(doubled + b".")) == 2
     for bad in (key_bomb, b"\x80\x02Nr\xff\xff\xff\xffh\x00."):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(bad)
+        raises(CheckpointError, None, model_pickle.loads, bad)
     assert time.thread_time() - start < 60  # opened up they would take years
 
 
@@ -222,19 +183,16 @@ def test_false_sizes() -> None:
     record = PYTHON_2.replace(b"U\x02f8", b"U\x03V99")
     objects = PYTHON_2.replace(b"U\x02f8", b"U\x02O8")
     for bad in (huge, record, objects, b"\x80\x02}(" + b"U\x01aN" * 9 + b"."):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(bad)
+        raises(CheckpointError, None, model_pickle.loads, bad)
     wide = sparse.csc_matrix((5, 3))
     wide._shape = (1 << 20, 1 << 20)
-    with pytest.raises(CheckpointError, match="sparse"):
-        model_pickle.loads(pickle.dumps({"m": wide}, 2))
+    raises(CheckpointError, "sparse", model_pickle.loads, pickle.dumps({"m": wide}, 2))
 
 
 def test_cut_short_anywhere() -> None:
     whole = pickle.dumps({"m": sparse.csc_matrix(np.eye(3)), "a": np.arange(4.0)}, 2)
     for length in range(len(whole)):
-        with pytest.raises(CheckpointError):
-            model_pickle.loads(whole[:length])
+        raises(CheckpointError, None, model_pickle.loads, whole[:length])
 
 
 def test_any_changed_byte_is_data_or_an_error() -> None:
@@ -250,5 +208,4 @@ def test_any_changed_byte_is_data_or_an_error() -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pkl"):
-        model_pickle.load(tmp_path / "none.pkl")
+    raises(CheckpointError, r"none\.pkl", model_pickle.load, tmp_path / "none.pkl")

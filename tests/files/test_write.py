@@ -38,8 +38,7 @@ def test_a_file_is_there_when_it_is_complete(tmp_path: Path) -> None:
     with pytest.raises(ValueError), replacing(target) as part:
         part.write_text("half")
         raise ValueError
-    assert target.read_text() == "new"
-    assert names(target.parent) == {"a.txt"}
+    assert (target.read_text(), names(target.parent)) == ("new", {"a.txt"})
 
 
 def test_what_a_killed_writer_left_goes_and_what_is_written_stays(tmp_path: Path) -> None:
@@ -69,8 +68,7 @@ def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with alone(tmp_path / "t"), replacing(tmp_path / "t/a.txt") as part:
         part.write_text("a")
         sweep([tmp_path / "t"])
-    assert names(tmp_path / "t") == {"a.txt"}
-    assert names(tmp_path) == {"t"}
+    assert (names(tmp_path / "t"), names(tmp_path)) == ({"a.txt"}, {"t"})
 
 
 def test_without_the_modules_of_posix(tmp_path: Path) -> None:
@@ -85,7 +83,7 @@ def test_without_the_modules_of_posix(tmp_path: Path) -> None:
         "print((folder / 'a.txt').read_text())\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "t")], capture_output=True, text=True
+        [sys.executable, "-c", code, tmp_path / "t"], capture_output=True, text=True
     )
     assert ended.stdout == "a\n", ended.stderr
     assert names(tmp_path / "t") == {"a.txt"}

@@ -9,7 +9,6 @@ from tests.support.flame_made_up import write_official
 
 @pytest.fixture(scope="session")
 def flame_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in's files as FLAME publishes them."""
     folder = tmp_path_factory.mktemp("flame")
     write_official(folder)
     return folder

@@ -7,7 +7,6 @@ import numpy as np
 
 
 def spoken(speaker: Any, blocks: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
-    """What a speaker makes of a whole sound in blocks."""
     said = speaker.open(fps)
     for block in blocks:
         yield from said.feed(block)

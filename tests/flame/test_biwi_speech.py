@@ -18,6 +18,7 @@ from mdth.faceformer import biwi_speech, flame_speech  # noqa: E402
 from mdth.faceformer.config import BIWI  # noqa: E402
 from mdth.faceformer.files import biwi_files  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_900).astype(np.float32)
 
@@ -64,8 +65,7 @@ def test_the_lips_follow_the_landmarks(common: Path) -> None:
     offsets = flame_to_face(head.landmarks(meshes) - neutral, neutral[0])
     lower, upper = topology.LIP_MID_PAIR[1], topology.LIP_MID_PAIR[0]
     assert offsets[1, lower, 1] == pytest.approx(0.1, abs=0.005)
-    assert abs(offsets[1, upper]).max() < 0.005
-    assert abs(offsets[0]).max() < 1e-9
+    assert abs(offsets[1, upper]).max() < 0.005 and abs(offsets[0]).max() < 1e-9
 
 
 def test_missing_and_wrong_landmarks(common: Path) -> None:
@@ -76,18 +76,14 @@ def test_missing_and_wrong_landmarks(common: Path) -> None:
         ("468 " * 51, "from 0 to 467"),
     ):
         marks.write_text(text)
-        with pytest.raises(CheckpointError, match=message):
-            biwi_speech.load(common)
+        raises(CheckpointError, message, biwi_speech.load, common)
     marks.unlink()
-    with pytest.raises(CheckpointError, match="landmarks 17 to 67"):
-        biwi_speech.load(common)
+    raises(CheckpointError, "landmarks 17 to 67", biwi_speech.load, common)
 
 
 def test_wrong_templates(common: Path) -> None:
     templates = biwi_files(common)[1]
     templates.write_bytes(pickle.dumps({"F2": np.zeros(9)}, 2))
-    with pytest.raises(CheckpointError, match="no template of M3"):
-        biwi_speech.load(common)
+    raises(CheckpointError, "no template of M3", biwi_speech.load, common)
     templates.write_bytes(pickle.dumps({"M3": np.zeros((900, 3))}, 2))
-    with pytest.raises(CheckpointError, match="900 vertices for a network of 468"):
-        biwi_speech.load(common)
+    raises(CheckpointError, "900 vertices for a network of 468", biwi_speech.load, common)

@@ -11,10 +11,10 @@ from mdth.flame.model import Embedding, Flame, chain, rotation_matrices
 from mdth.flame.ply import read_vertices
 from tests.support.flame_made_up import TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
+from tests.support.raising import raises
 
 
 def quarter(axis: int) -> np.ndarray:
-    """Axis-angle of 90 degrees about an axis."""
     return np.eye(3)[axis] * np.pi / 2
 
 
@@ -22,9 +22,8 @@ def test_rotations_by_hand() -> None:
     about_z = rotation_matrices(quarter(2))
     np.testing.assert_allclose(about_z, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
     many = rotation_matrices(np.random.default_rng(0).normal(size=(7, 5, 3)))
-    np.testing.assert_allclose(
-        many @ many.swapaxes(-1, -2), np.tile(np.eye(3), (7, 5, 1, 1)), atol=1e-14
-    )
+    ones = np.tile(np.eye(3), (7, 5, 1, 1))
+    np.testing.assert_allclose(many @ many.swapaxes(-1, -2), ones, atol=1e-14)
     np.testing.assert_allclose(np.linalg.det(many), 1)
     np.testing.assert_allclose(rotation_matrices(np.full(3, 1e-9))[2, 1], 1e-9)
     np.testing.assert_array_equal(rotation_matrices(np.zeros(3)), np.eye(3))
@@ -34,12 +33,10 @@ def arm() -> Flame:
     """A stick along x: root at 0, elbow at 1, vertices at 0.5, 1 (half and half) and 2."""
     return Flame(
         template=np.array([[0.5, 0, 0], [1, 0, 0], [2, 0, 0], [0, 0, 0]], float),
-        triangles=np.array([[0, 1, 2]]),
-        pose_correctives=np.zeros((4, 3, 9)),
+        triangles=np.array([[0, 1, 2]]), pose_correctives=np.zeros((4, 3, 9)),
         regressor=np.array([[0, 0, 0, 1.0], [0, 1.0, 0, 0]]),
-        weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float),
-        parents=np.array([-1, 0]),
-    )
+        weights=np.array([[1, 0], [0.5, 0.5], [0, 1], [1, 0]], float), parents=np.array([-1, 0]),
+    )  # fmt: skip
 
 
 def test_two_joints_by_hand() -> None:
@@ -88,8 +85,7 @@ def test_many_frames_are_each_frame(flame: Flame) -> None:
     for frame in (0, 33, 39):
         alone = flame.vertices(pose=poses[frame], templates=templates[frame])
         np.testing.assert_allclose(together[frame], alone[0], atol=1e-12)
-    with pytest.raises(ValueError, match="frames"):
-        flame.vertices(pose=poses[:3], templates=templates)
+    raises(ValueError, "frames", flame.vertices, pose=poses[:3], templates=templates)
 
 
 def test_sizes_are_flames(flame: Flame) -> None:
@@ -98,8 +94,7 @@ def test_sizes_are_flames(flame: Flame) -> None:
 
 
 def test_landmarks_lie_in_their_triangles(flame: Flame, embedding: Embedding) -> None:
-    vertices = flame.vertices(pose=np.zeros((2, 15)))
-    points = embedding.points(vertices, flame.triangles)
+    points = embedding.points(flame.vertices(pose=np.zeros((2, 15))), flame.triangles)
     assert points.shape == (2, 51, 3)
     a, b, c = flame.template[flame.triangles[embedding.triangle[7]]]
     weights = embedding.corners[7]
@@ -146,18 +141,14 @@ def test_foreign_and_damaged_files(flame_folder: Path, tmp_path: Path) -> None:
     whole = (flame_folder / "generic_model.pkl").read_bytes()
     cut = tmp_path / "generic_model.pkl"
     cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        files.read_model(cut)
+    raises(CheckpointError, "damaged", files.read_model, cut)
     foreign = tmp_path / "foreign.pkl"
     foreign.write_bytes(pickle.dumps({"v_template": np.zeros((3, 3))}, 2))
-    with pytest.raises(CheckpointError, match=r"foreign\.pkl: no f, posedirs"):
-        files.read_model(foreign)
+    raises(CheckpointError, r"foreign\.pkl: no f, posedirs", files.read_model, foreign)
     small = tmp_path / "small.pkl"
     small.write_bytes(pickle.dumps({**arrays(), "weights": np.zeros((7, 5))}, 2))
-    with pytest.raises(CheckpointError, match="weights"):
-        files.read_model(small)
-    with pytest.raises(CheckpointError, match="none"):
-        files.read_model(tmp_path / "none.pkl")
+    raises(CheckpointError, "weights", files.read_model, small)
+    raises(CheckpointError, "none", files.read_model, tmp_path / "none.pkl")
 
 
 def test_placement(tmp_path: Path) -> None:
@@ -167,8 +158,7 @@ def test_placement(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pose, np.arange(15))
     np.testing.assert_array_equal(translation, np.ones(3))
     path.write_bytes(pickle.dumps({"pose": np.arange(4.0)}, 2))
-    with pytest.raises(CheckpointError, match="params"):
-        files.read_placement(path)
+    raises(CheckpointError, "params", files.read_placement, path)
 
 
 def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
@@ -177,14 +167,10 @@ def test_as_smplx_computes_it(flame_folder: Path, flame: Flame) -> None:
     random = np.random.default_rng(0)
     pose = random.normal(0, 0.3, (3, 15))
     templates = flame.template + random.normal(0, 1e-3, (3, *flame.template.shape))
-    tensors = [
-        torch.from_numpy(np.array(array))
-        for array in (
-            *(np.zeros((3, 1)), pose, templates, np.zeros((*flame.template.shape, 1))),
-            flame.pose_correctives.reshape(-1, 36).T,
-            *(flame.regressor, flame.parents, flame.weights),
-        )
-    ]
+    tensors = [torch.from_numpy(np.array(array)) for array in (
+        *(np.zeros((3, 1)), pose, templates, np.zeros((*flame.template.shape, 1))),
+        flame.pose_correctives.reshape(-1, 36).T, *(flame.regressor, flame.parents, flame.weights),
+    )]  # fmt: skip
     expected, _ = lbs.lbs(*tensors)
     found = flame.vertices(pose=pose, templates=templates)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
@@ -209,5 +195,4 @@ def test_ply(kind: str, tmp_path: Path) -> None:
     path.write_bytes(header.encode() + body)
     np.testing.assert_allclose(read_vertices(path), vertices, rtol=1e-6)
     path.write_bytes((header.encode() + body)[: len(header) + 20])
-    with pytest.raises(CheckpointError, match="ply"):
-        read_vertices(path)
+    raises(CheckpointError, "ply", read_vertices, path)

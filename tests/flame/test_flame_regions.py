@@ -17,10 +17,8 @@ def test_regions_lie_where_the_landmarks_do(flame: Flame, embedding: Embedding) 
     lips = flame.template[regions.lips]
     assert 20 < len(regions.lips) < 500 and 50 < len(regions.upper) < 2000
     assert lips[:, 1].max() < marks[10:19, 1].max() < flame.template[regions.upper][:, 1].max()
-    away = np.linalg.norm(lips[:, None] - marks[31:], axis=-1).min(axis=1)
-    assert away.max() < 0.3 * unit
-    assert regions.pairs.shape == (3, 2)
-    assert regions.shut == pytest.approx(0.02 * unit)
+    assert np.linalg.norm(lips[:, None] - marks[31:], axis=-1).min(axis=1).max() < 0.3 * unit
+    assert (regions.pairs.shape, regions.shut) == ((3, 2), pytest.approx(0.02 * unit))
 
 
 def test_flame_meshes_are_compared(

@@ -3,9 +3,7 @@
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +22,8 @@ from mdth.faceformer.files import SUBJECT  # noqa: E402
 from mdth.faceformer.flame_speech import Head  # noqa: E402
 from mdth.flame.model import Embedding, Flame  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support.commands import Command  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 
 SOUND = np.random.default_rng(0).normal(0, 0.1, 16_000 + 900).astype(np.float32)
 
@@ -63,8 +63,7 @@ def test_a_frame_for_each_of_the_video(face: FlameFace, fps: int) -> None:
 
 def test_blocks_change_nothing(face: FlameFace) -> None:
     whole = list(spoken(face, [SOUND], 25))
-    cut = list(spoken(face, np.array_split(SOUND, 7), 25))
-    np.testing.assert_array_equal(whole, cut)
+    np.testing.assert_array_equal(whole, list(spoken(face, np.array_split(SOUND, 7), 25)))
 
 
 def test_sounds_that_are_heard_at_once(speech: FlameSpeech) -> None:
@@ -110,8 +109,7 @@ def test_long_sound_is_heard_in_windows_with_all_of_its_statistics(
 
 
 def test_too_short(face: FlameFace) -> None:
-    with pytest.raises(SpeechTooShort):
-        list(itertools.islice(spoken(face, [SOUND[:2000]], 25), 1))
+    raises(SpeechTooShort, None, list, itertools.islice(spoken(face, [SOUND[:2000]], 25), 1))
 
 
 def test_a_template_of_another_model(head: Head) -> None:
@@ -126,7 +124,7 @@ def write_ply(path: Path, vertices: np.ndarray) -> None:
 
 
 def test_the_seeds_folder_from_the_command_line(
-    mdth: Callable[..., Any],
+    mdth: Command,
     twin_home: Path,
     flame_folder: Path,
     flame: Flame,
@@ -155,18 +153,14 @@ def test_the_seeds_folder_from_the_command_line(
 
 
 def test_no_files(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="generic_model"):
-        FlameSpeech.load(tmp_path)
+    raises(CheckpointError, "generic_model", FlameSpeech.load, tmp_path)
 
 
-def test_landmarks_are_what_the_face_is_made_of(
-    speech: FlameSpeech, face: FlameFace, head: Head
-) -> None:
+def test_landmarks_are_the_faces_parts(speech: FlameSpeech, face: FlameFace, head: Head) -> None:
     """The same motion at FLAME's own points, in metres; more frames than a chunk."""
     marks = np.stack(list(spoken(speech, [SOUND], 60)))
     faces = np.stack(list(spoken(face, [SOUND], 60)))
     assert marks.shape == (len(faces), 51, 3) and len(faces) > 32
     neutral = head.landmarks(head.template[None])[0]
     np.testing.assert_allclose(flame_to_face(marks, neutral), faces, atol=1e-6)
-    with pytest.raises(SpeechTooShort):
-        next(spoken(speech, [SOUND[:2000]], 30))
+    raises(SpeechTooShort, None, next, spoken(speech, [SOUND[:2000]], 30))

@@ -144,7 +144,6 @@ def _changed(draw: st.DrawFn, tree: Any) -> Any:
 
 
 def as_zip(files: dict[str, bytes]) -> bytes:
-    """Several files as one case."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -153,7 +152,6 @@ def as_zip(files: dict[str, bytes]) -> bytes:
 
 
 def from_zip(content: bytes) -> dict[str, bytes]:
-    """The files of a case."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -204,9 +202,8 @@ def _npy(draw: st.DrawFn, content: bytes) -> bytes:
         )
     )
     header = f"{{'descr': {descr!r}, 'fortran_order': {draw(st.booleans())}, 'shape': {shape!r}}}"
-    text = draw(
-        st.sampled_from([header, header[:-1], "(" * 3000, header + "\0", "{" + header])
-    ).encode()
+    text = draw(st.sampled_from([header, header[:-1], "(" * 3000, header + "\0", "{" + header]))
+    text = text.encode()
     version = draw(st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]))
     wide = 2 if version == b"\x01\x00" else 4
     size = len(text).to_bytes(wide, "little") if len(text) < 60_000 else bytes(wide)

@@ -38,8 +38,6 @@ class Finding:
 
 @dataclass
 class Figures:
-    """What became of a target's cases."""
-
     target: str
     cases: int = 0
     results: int = 0
@@ -62,7 +60,6 @@ class _Died(Exception):
 
 
 def run_slice(target: str, *, seed: int, count: int) -> Figures:
-    """Generated cases of one seed."""
     figures = Figures(target)
     skip = 0
     with tempfile.TemporaryDirectory(prefix="mdth-fuzz-") as folder:
@@ -165,7 +162,6 @@ def slices(cases: int, seed: int) -> Iterator[tuple[int, int]]:
 def run_target(
     target: str, cases: int, *, seed: int = 0, tell: Callable[[Figures], None] | None = None
 ) -> Figures:
-    """All cases of a target."""
     figures = Figures(target)
     for slice_seed, count in slices(cases, seed):
         figures.add(run_slice(target, seed=slice_seed, count=count))

@@ -16,45 +16,26 @@ from PIL import Image
 Files = dict[str, bytes]
 
 SOUNDS = {
-    "mp3": ("libmp3lame", 16_000, "mono"),
-    "flac": ("flac", 16_000, "stereo"),
-    "ogg": ("vorbis", 16_000, "stereo"),
-    "opus": ("libopus", 48_000, "mono"),
-    "m4a": ("aac", 16_000, "mono"),
-    "aac": ("aac", 16_000, "stereo"),
-    "aiff": ("pcm_s16be", 8_000, "mono"),
-    "au": ("pcm_mulaw", 8_000, "mono"),
-    "caf": ("alac", 16_000, "mono"),
-    "w64": ("pcm_f32le", 8_000, "mono"),
-    "wv": ("wavpack", 16_000, "mono"),
-    "mka": ("libopus", 48_000, "stereo"),
-    "ac3": ("ac3", 48_000, "stereo"),
-    "wma": ("wmav2", 44_100, "mono"),
-    "tta": ("tta", 16_000, "mono"),
-    "mp2": ("mp2", 16_000, "mono"),
-    "mov": ("adpcm_ima_qt", 16_000, "mono"),
-    "avi": ("adpcm_ms", 16_000, "mono"),
-}
+    "mp3": ("libmp3lame", 16_000, "mono"), "flac": ("flac", 16_000, "stereo"),
+    "ogg": ("vorbis", 16_000, "stereo"), "opus": ("libopus", 48_000, "mono"),
+    "m4a": ("aac", 16_000, "mono"), "aac": ("aac", 16_000, "stereo"),
+    "aiff": ("pcm_s16be", 8_000, "mono"), "au": ("pcm_mulaw", 8_000, "mono"),
+    "caf": ("alac", 16_000, "mono"), "w64": ("pcm_f32le", 8_000, "mono"),
+    "wv": ("wavpack", 16_000, "mono"), "mka": ("libopus", 48_000, "stereo"),
+    "ac3": ("ac3", 48_000, "stereo"), "wma": ("wmav2", 44_100, "mono"),
+    "tta": ("tta", 16_000, "mono"), "mp2": ("mp2", 16_000, "mono"),
+    "mov": ("adpcm_ima_qt", 16_000, "mono"), "avi": ("adpcm_ms", 16_000, "mono"),
+}  # fmt: skip
 CLIPS = {
-    "mp4": ("libx264", "yuv420p"),
-    "mov": ("mpeg4", "yuv420p"),
-    "mkv": ("libx264", "yuv420p"),
-    "webm": ("libvpx-vp9", "yuv420p"),
-    "avi": ("mpeg4", "yuv420p"),
-    "flv": ("flv", "yuv420p"),
-    "ts": ("mpeg2video", "yuv420p"),
-    "mpg": ("mpeg1video", "yuv420p"),
-    "gif": ("gif", "rgb8"),
-    "wmv": ("wmv2", "yuv420p"),
-    "mxf": ("mpeg2video", "yuv420p"),
-    "mjpeg.avi": ("mjpeg", "yuvj420p"),
-    "vp8.webm": ("libvpx", "yuv420p"),
-    "hevc.mp4": ("libx265", "yuv420p"),
-    "prores.mov": ("prores", "yuv422p10le"),
-    "raw.avi": ("rawvideo", "yuv420p"),
-    "ffv1.mkv": ("ffv1", "yuv420p"),
+    "mp4": ("libx264", "yuv420p"), "mov": ("mpeg4", "yuv420p"), "mkv": ("libx264", "yuv420p"),
+    "webm": ("libvpx-vp9", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "flv": ("flv", "yuv420p"),
+    "ts": ("mpeg2video", "yuv420p"), "mpg": ("mpeg1video", "yuv420p"), "gif": ("gif", "rgb8"),
+    "wmv": ("wmv2", "yuv420p"), "mxf": ("mpeg2video", "yuv420p"),
+    "mjpeg.avi": ("mjpeg", "yuvj420p"), "vp8.webm": ("libvpx", "yuv420p"),
+    "hevc.mp4": ("libx265", "yuv420p"), "prores.mov": ("prores", "yuv422p10le"),
+    "raw.avi": ("rawvideo", "yuv420p"), "ffv1.mkv": ("ffv1", "yuv420p"),
     "nut": ("mpeg4", "yuv420p"),
-}
+}  # fmt: skip
 # Not every build of PyAV encodes AMR: one frame of a tone, as a phone has it.
 AMR = b"#!AMR\n" + bytes.fromhex("04ab3832777b4854d2084f9226") * 20
 
@@ -76,9 +57,7 @@ def _wav(kind: str) -> bytes:
         file.setnchannels(1 if kind == "mono" else 6)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        file.writeframes(
-            np.repeat((tone * 9000).astype("<i2"), 1 if kind == "mono" else 6).tobytes()
-        )
+        file.writeframes(np.repeat((tone * 9000).astype("<i2"), file.getnchannels()).tobytes())
     return buffer.getvalue()
 
 
@@ -124,7 +103,6 @@ def _write_pictures(out: Output, stream: av.VideoStream) -> None:
 
 @cache
 def sounds() -> tuple[bytes, ...]:
-    """Sounds of 0.4 s."""
     made = [_wav("mono"), _wav("six"), _wav("float"), AMR]
     with TemporaryDirectory() as folder:
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
@@ -215,7 +193,6 @@ def _saved(*things: object) -> Files:
 
 @cache
 def artefacts() -> Files:
-    """One of everything that is prepared."""
     from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
@@ -224,9 +201,7 @@ def artefacts() -> Files:
         original = Path(folder, "a.wav")
         original.write_bytes(_wav("mono"))
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
-        faces = Faces(
-            *(chance.normal(size=(3, *shape)) for shape in ((68, 3), (4, 4), (4, 4), (3, 3)))
-        )
+        faces = Faces(*(chance.normal(size=(3, *s)) for s in ((68, 3), (4, 4), (4, 4), (3, 3))))
         return _saved(
             Speech(_tone(16_000), original),
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
@@ -250,26 +225,19 @@ def settings() -> object:
         "dataset_params": {"frame_shape": [64, 64, 3]},
         "model_params": {
             "common_params": {
-                "num_kp": 6,
-                "sections": [[jaw, 1], [eyes, 2], [lips, 3]],
-                "image_channel": 3,
-                "feature_channel": 8,
-                "estimate_jacobian": False,
+                "num_kp": 6, "sections": [[jaw, 1], [eyes, 2], [lips, 3]], "image_channel": 3,
+                "feature_channel": 8, "estimate_jacobian": False,
             },
             "generator_params": {
-                "block_expansion": 4,
-                "max_features": 16,
-                "num_down_blocks": 2,
-                "reshape_channel": 8,
-                "reshape_depth": 4,
-                "num_resblocks": 1,
+                "block_expansion": 4, "max_features": 16, "num_down_blocks": 2,
+                "reshape_channel": 8, "reshape_depth": 4, "num_resblocks": 1,
                 "estimate_occlusion_map": True,
                 "dense_motion_params": {"block_expansion": 4, "num_blocks": 2, "reshape_depth": 4},
                 "decoder": {"ic": 16, "oc": 8},
             },
             "he_estimator_params": {"block_expansion": 4, "max_features": 32, "num_bins": 66},
         },
-    }
+    }  # fmt: skip
 
 
 @cache
@@ -291,7 +259,6 @@ def sealed() -> Files:
 
 @cache
 def manifest_tree() -> object:
-    """The manifest of `sealed`, parsed."""
     return json.loads(sealed()["manifest.json"])
 
 
@@ -320,15 +287,12 @@ def pickles() -> tuple[bytes, ...]:
 
     chance = np.random.default_rng(0)
     model = {
-        "v_template": chance.normal(size=(5, 3)),
-        "f": np.array([[0, 1, 2], [2, 3, 4]], np.uint32),
-        "shapedirs": chance.normal(size=(5, 3, 4)),
-        "posedirs": chance.normal(size=(5, 3, 9)),
+        "v_template": chance.normal(size=(5, 3)), "f": np.array([[0, 1, 2], [2, 3, 4]], np.uint32),
+        "shapedirs": chance.normal(size=(5, 3, 4)), "posedirs": chance.normal(size=(5, 3, 9)),
         "J_regressor": sparse.csc_matrix(chance.uniform(size=(2, 5)) > 0.5).astype(float),
         "weights": chance.uniform(size=(5, 2)),
-        "kintree_table": np.array([[4294967295, 0], [0, 1]], np.int64),
-        "bs_type": "lrotmin",
-    }
+        "kintree_table": np.array([[4294967295, 0], [0, 1]], np.int64), "bs_type": "lrotmin",
+    }  # fmt: skip
     coordinates = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.ones((51, 3))}
     made = [pickle.dumps(model, protocol) for protocol in range(6)]
     made += [pickle.dumps(coordinates, 2), pickle.dumps(sparse.coo_matrix(np.eye(3)), 4)]
@@ -348,9 +312,6 @@ def models() -> Files:
         b"property list uchar int vertex_indices\n" \
         b"end_header\n" + struct.pack("<9f", *range(9)) + b"\3" + bytes(12)  # fmt: skip
     return {
-        "model.pkl": made[2],
-        "embedding.pkl": made[6],
-        "params.npy": made[8],
-        "text.ply": ply,
+        "model.pkl": made[2], "embedding.pkl": made[6], "params.npy": made[8], "text.ply": ply,
         "binary.ply": binary,
-    }
+    }  # fmt: skip

@@ -14,14 +14,7 @@ from typing import NamedTuple
 
 import fuzz_seeds as seeds
 import numpy as np
-from fuzz_mutations import (
-    as_zip,
-    changed_tree,
-    damaged,
-    from_zip,
-    one_file_damaged,
-    values,
-)
+from fuzz_mutations import as_zip, changed_tree, damaged, from_zip, one_file_damaged, values
 from hypothesis import strategies as st
 
 from mdth.errors import MdthError
@@ -39,7 +32,6 @@ class Target(NamedTuple):
 
 
 def promise(kept: object, what: object) -> None:
-    """Raise BrokenPromise unless kept."""
     if not kept:
         raise BrokenPromise(str(what))
 
@@ -141,10 +133,8 @@ def _manifest(content: bytes, folder: Path) -> None:
 def _manifest_cases() -> st.SearchStrategy[bytes]:
     files = seeds.sealed()
     trees = changed_tree(seeds.manifest_tree()).map(lambda tree: _json(tree))
-    return st.one_of(
-        trees.map(lambda text: as_zip({**files, "manifest.json": text})),
-        one_file_damaged(files),
-    )
+    whole = trees.map(lambda text: as_zip({**files, "manifest.json": text}))
+    return st.one_of(whole, one_file_damaged(files))
 
 
 def _json(tree: object) -> bytes:
@@ -191,9 +181,8 @@ def _state_dict_cases() -> st.SearchStrategy[bytes]:
         return buffer.getvalue()
 
     whole = st.one_of(tables, tables.map(lambda table: {"generator": table}))
-    return st.one_of(
-        damaged(seeds.state_dicts()), st.builds(saved, whole, st.booleans()).filter(_is_short)
-    )
+    written = st.builds(saved, whole, st.booleans()).filter(_is_short)
+    return st.one_of(damaged(seeds.state_dicts()), written)
 
 
 def _is_short(content: bytes) -> bool:
@@ -318,9 +307,7 @@ TARGETS: dict[str, Target] = {
     "picture": Target(lambda: damaged(seeds.pictures()), _picture),
     "artefacts": Target(lambda: one_file_damaged(seeds.artefacts()), _artefacts),
     "manifest": Target(_manifest_cases, _manifest),
-    "checkpoint": Target(_state_dict_cases, _state_dict),
-    "pickle": Target(_pickle_cases, _pickle),
+    "checkpoint": Target(_state_dict_cases, _state_dict), "pickle": Target(_pickle_cases, _pickle),
     "flame": Target(lambda: one_file_damaged(seeds.models()), _model),
-    "settings": Target(_settings_cases, _settings),
-    "names": Target(_name_cases, _names),
-}
+    "settings": Target(_settings_cases, _settings), "names": Target(_name_cases, _names),
+}  # fmt: skip

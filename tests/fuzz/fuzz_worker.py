@@ -36,7 +36,6 @@ def say(**words: object) -> None:
 
 
 def outcome(target: Target, content: bytes) -> tuple[str, str]:
-    """What became of a case, and of a finding its traceback."""
     PRINTED.seek(0)
     PRINTED.truncate()
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +54,6 @@ def outcome(target: Target, content: bytes) -> tuple[str, str]:
 
 
 def run_case(target: Target, number: int, content: bytes, file: Path) -> None:
-    """One case, announced before and told after."""
     file.write_bytes(content)
     say(case=number, file=str(file))
     start = time.monotonic()
@@ -82,12 +80,9 @@ def generated(target: Target, seed: int, count: int) -> Iterator[bytes]:
 
     @seeded(seed)
     @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )
+    )  # fmt: skip
     @given(target.cases())
     def collect(content: bytes) -> None:
         made.append(content)

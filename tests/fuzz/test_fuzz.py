@@ -23,8 +23,7 @@ def test_damaged_files_end_in_a_result_or_our_error(target: str) -> None:
     _need_packages(target)
     figures = run_slice(target, seed=SEED, count=CASES)
     assert [finding.why for finding in figures.findings] == []
-    assert figures.cases == CASES
-    assert figures.results + figures.refused == CASES
+    assert (figures.cases, figures.results + figures.refused) == (CASES, CASES)
     assert figures.peak_mb < 2048
 
 
@@ -52,8 +51,7 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
         "TARGETS = {'made': SimpleNamespace(run=run)}\n"
         "Target = object\n"
     )
-    here = Path(__file__).parent
-    worker = (here / "fuzz_worker.py").read_text()
+    worker = (Path(__file__).parent / "fuzz_worker.py").read_text()
     (tmp_path / "fuzz_worker.py").write_text(worker)
     import fuzz_runner
 
@@ -65,12 +63,9 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
         files[-1].write_bytes(name.encode())
     monkeypatch.setattr(fuzz_runner, "_hangs_alone", lambda _, content: content == b"hang")
     figures = run_files("made", files)
-    assert figures.cases == 6
-    assert figures.results == 2
+    assert (figures.cases, figures.results) == (6, 2)
     said = {finding.content: finding.why.strip().splitlines()[-1] for finding in figures.findings}
     assert said == {
-        b"wrong": "KeyError: 'nothing'",
-        b"dead": "ends with -6",
-        b"large": "MemoryError",
+        b"wrong": "KeyError: 'nothing'", b"dead": "ends with -6", b"large": "MemoryError",
         b"hang": "hangs",
-    }
+    }  # fmt: skip

@@ -5,13 +5,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mdth.artefacts import FloatArray
+from tests.support.web import Handler
 
 IN_ACCESS, IN_OPEN = 0x1, 0x20
 
@@ -30,7 +31,6 @@ class Canary:
 
     @property
     def touched(self) -> bool:
-        """Whether it was opened since the last question."""
         try:
             return bool(os.read(self._watch, 65536))
         except BlockingIOError:
@@ -66,17 +66,12 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(Handler):
     server: Server
 
     def do_GET(self) -> None:  # noqa: N802  the name the library wants
         self.server.asked.append(self.path)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.server.content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.answer(200, self.server.content)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Files that nobody would make by accident."""
 
 import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -42,10 +43,8 @@ def alias_record(path: Path) -> bytes:
 
 def mov_with_reference(path: Path, other: Path) -> Path:
     """A clip whose samples are said to lie in another file."""
-    grey = np.full((32, 32, 3), 99, np.uint8)
-    make_clip(path, [grey] * 10, [k / 25 for k in range(10)])
-    entry = atom(b"alis", bytes(4) + alias_record(other))
-    body = struct.pack(">II", 0, 1) + entry
+    make_clip(path, [np.full((32, 32, 3), 99, np.uint8)] * 10, [k / 25 for k in range(10)])
+    body = struct.pack(">II", 0, 1) + atom(b"alis", bytes(4) + alias_record(other))
     path.write_bytes(rebuilt(path.read_bytes(), {b"dref": body}))
     return path
 
@@ -71,3 +70,8 @@ def avi_with_subtitles(path: Path, text: str) -> Path:
     assert content.count(b"auds") == 1
     path.write_bytes(content.replace(b"auds", b"txts").replace(b"01wb", b"01tx"))
     return path
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum

@@ -2,13 +2,10 @@
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
@@ -21,8 +18,9 @@ from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 from mdth.storage.store import Store
 from s3_servers import s3_client
-
-Command = Callable[..., Any]
+from tests.support.commands import Command
+from tests.support.raising import raises
+from tests.support.web import Handler, serving
 
 OUTSIDE = [
     "", ".", "..", "...", "/etc", "/", "//", "a/b", "../a", "a/../..", "a/", "./a", "~", "~root",
@@ -40,17 +38,12 @@ OUTSIDE = [
 def test_an_id_that_is_no_plain_name(tmp_path: Path, name: str) -> None:
     tree = layout.LocalTree(tmp_path)
     places: list[Callable[[str], object]] = [
-        layout.check_twin_id,
-        layout.stored_processed,
-        layout.stored_inference,
-        lambda given: layout.stored_raw(given, "audio"),
-        lambda given: tree.raw(given, "audio"),
-        tree.processed,
-        tree.serving,
-    ]
+        layout.check_twin_id, layout.stored_processed, layout.stored_inference,
+        lambda given: layout.stored_raw(given, "audio"), lambda given: tree.raw(given, "audio"),
+        tree.processed, tree.serving,
+    ]  # fmt: skip
     for place in places:
-        with pytest.raises(InvalidTwinId):
-            place(name)
+        raises(InvalidTwinId, None, place, name)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +60,13 @@ def test_the_command_line_refuses_it_and_writes_nothing(
 ) -> None:
     before = sorted(twin_home.rglob("*"))
     ended = mdth(command, "--", name)
-    assert ended.code == 1
-    assert len(ended.err.splitlines()) == 1
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
     assert ended.err.rstrip("\n").isprintable()
     assert sorted(twin_home.rglob("*")) == before
 
 
 def test_the_seeds_command_refuses_it(twin_home: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    given = ["--model", "TH", "--task", "inference", "--twin-id", "../../etc"]
-    assert cli.guarantee(given) == 1
+    assert cli.guarantee(["--model", "TH", "--task", "inference", "--twin-id", "../../etc"]) == 1
     assert "not a twin id" in capfd.readouterr().err
 
 
@@ -91,15 +82,11 @@ def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
     store = Store(str(tmp_path / "store"))
     calls: list[Callable[[], object]] = [
         lambda: store.download(path, tmp_path / "into"),
-        lambda: store.upload(tmp_path / "secret", path),
-        lambda: store.remove(path),
-        lambda: store.read_json(path),
-        lambda: store.below(path),
-        lambda: store.files(path),
-    ]
+        lambda: store.upload(tmp_path / "secret", path), lambda: store.remove(path),
+        lambda: store.read_json(path), lambda: store.below(path), lambda: store.files(path),
+    ]  # fmt: skip
     for call in calls:
-        with pytest.raises(StorageError):
-            call()
+        raises(StorageError, None, call)
     assert (tmp_path / "secret").read_text() == "secret"
     assert not (tmp_path / "into").exists()
 
@@ -145,12 +132,7 @@ def test_a_twin_with_files_of_such_names(
     assert "zz.wav" in listed.out
 
 
-# On S3 keys are any text.
-
-
-def test_keys_of_a_bucket_stay_below_their_prefix(
-    s3_url: str, s3_server: tuple[str, Path], tmp_path: Path
-) -> None:
+def test_keys_stay_below_prefix(s3_url: str, s3_server: tuple[str, Path], tmp_path: Path) -> None:
     client = s3_client(s3_server[0])
     for name in ("ok.wav", "..wav", "a\\..\\b.wav"):
         key = f"{tmp_path.name}/raw/anna/audio/{name}"
@@ -158,8 +140,7 @@ def test_keys_of_a_bucket_stay_below_their_prefix(
     store = Store(s3_url)
     assert {"ok.wav", "..wav"} <= {file.name for file in store.files("raw/anna/audio")}
     for path in ("raw/anna/audio/../../bob/secret", "raw/anna/audio/", "../../other-bucket/key"):
-        with pytest.raises(StorageError):
-            store.download(path, tmp_path / "into")
+        raises(StorageError, None, store.download, path, tmp_path / "into")
     assert not (tmp_path / "into").exists()
 
 
@@ -167,7 +148,7 @@ def test_keys_of_a_bucket_stay_below_their_prefix(
 def lying_server(key: str) -> Iterator[str]:
     """The URL of a server that nobody vouches for: every folder has one file of that key below."""
 
-    class Lie(BaseHTTPRequestHandler):
+    class Lie(Handler):
         def do_GET(self) -> None:
             (prefix,) = parse_qs(urlsplit(self.path).query)["prefix"]
             name = escape(prefix + key, {"\n": "&#10;"})
@@ -176,28 +157,17 @@ def lying_server(key: str) -> Iterator[str]:
                 f"<Key>{name}</Key><Size>5</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
                 "</Contents></ListBucketResult>"
             ).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(listed)))
-            self.end_headers()
-            self.wfile.write(listed)
+            self.answer(200, listed)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Lie) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Lie) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
+    "key", ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
     ids=ascii,
-)
-def test_a_listing_that_lies(
-    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+)  # fmt: skip
+def test_lying_list(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     with lying_server(key) as url:
         monkeypatch.setenv("MDTH_S3_ENDPOINT", url)
         store = Store(s3_url)

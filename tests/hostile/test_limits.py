@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hostile_files import atom, rebuilt
+from hostile_files import atom, chunk, rebuilt
 from made_media import make_clip, make_sound, make_wav
 from PIL import Image
 
@@ -21,6 +21,7 @@ from mdth.media import audio, image, limits, video
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import probe_video, read_frames
+from tests.support.raising import raises
 
 GREY = np.full((32, 32, 3), 99, np.uint8)
 
@@ -29,20 +30,12 @@ def tone(seconds: float, rate_hz: int = 16_000) -> np.ndarray:
     return (0.3 * np.sin(np.arange(round(rate_hz * seconds)) / 10)).astype(np.float32)
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
 def png(path: Path, size: tuple[int, int], *extra: bytes, colour: int = 2) -> Path:
     """A PNG header and pixels for one row, with more chunks between them."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, colour, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(bytes(1 + 3 * size[0])))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + b"".join(extra) + pixels + chunk(b"IEND", b""))
     return path
-
-
-# Pictures.
 
 
 @pytest.mark.parametrize(
@@ -54,20 +47,15 @@ def test_a_png_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
     content[16:24] = struct.pack(">II", *size)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     path.write_bytes(content)
-    with pytest.raises(UnreadableMedia):
-        read_image(path)
+    raises(UnreadableMedia, None, read_image, path)
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
-        [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000)))],
-        [chunk(b"tEXt", b"a\0" + bytes(900_000))] * 80,
-        [chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
-    ],
-    ids=["zTXt", "iTXt", "tEXt", "iCCP"],
-)
+@pytest.mark.parametrize("extra", [
+    [chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+    [chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(200_000_000)))],
+    [chunk(b"tEXt", b"a\0" + bytes(900_000))] * 80,
+    [chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000)))],
+], ids=["zTXt", "iTXt", "tEXt", "iCCP"])  # fmt: skip
 def test_a_png_whose_texts_unfold(tmp_path: Path, extra: list[bytes]) -> None:
     path = png(tmp_path / "a.png", (1, 1), *extra)
     before = _peak()
@@ -105,10 +93,8 @@ def test_a_jpeg_of_a_thousand_scans(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 60).convert("RGB").save(path, progressive=True)
     content = path.read_bytes()
     last = content.rindex(b"\xff\xda")
-    scan = content[last:-2]
-    path.write_bytes(content[:last] + scan * limits.MOST_JPEG_SCANS + b"\xff\xd9")
-    with pytest.raises(UnreadableMedia, match="scans"):
-        read_image(path)
+    path.write_bytes(content[:last] + content[last:-2] * limits.MOST_JPEG_SCANS + b"\xff\xd9")
+    raises(UnreadableMedia, "scans", read_image, path)
     path.write_bytes(content + b"\xff\xda\0\2" * 1000)  # after the picture: a phone's clip, say
     assert read_image(path).shape == (64, 64, 3)
 
@@ -117,8 +103,7 @@ def test_a_picture_file_of_a_gigabyte(tmp_path: Path) -> None:
     path = png(tmp_path / "a.png", (1, 1))
     with path.open("r+b") as file:
         file.truncate(limits.LARGEST_PICTURE_BYTES + 1)  # sparse: takes no room
-    with pytest.raises(UnreadableMedia, match="700 MB"):
-        read_image(path)
+    raises(UnreadableMedia, "700 MB", read_image, path)
 
 
 @pytest.mark.parametrize("number_type", range(14))
@@ -143,11 +128,7 @@ def test_kinds_that_are_not_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.jpg"
     mode = "1" if kind == "XBM" else "RGB"
     Image.new(mode, (64, 64)).save(path, kind)
-    with pytest.raises(UnreadableMedia, match="png, jpeg"):
-        read_image(path)
-
-
-# Sound and clips.
+    raises(UnreadableMedia, "png, jpeg", read_image, path)
 
 
 def test_a_small_sound_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +136,7 @@ def test_a_small_sound_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sum(map(len, read_blocks(path))) == 120 * 16_000
     monkeypatch.setattr(limits, "MOST_VALUES", 100_000)
     monkeypatch.setattr(limits, "VALUES_PER_BYTE", 10)
-    with pytest.raises(UnreadableMedia, match="unfold"):
-        list(read_blocks(path))
+    raises(UnreadableMedia, "unfold", list, read_blocks(path))
 
 
 def test_an_hour_of_silence_in_the_smallest_form(tmp_path: Path) -> None:
@@ -169,8 +149,7 @@ def test_an_hour_of_silence_in_the_smallest_form(tmp_path: Path) -> None:
 
 def test_a_sound_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LONGEST_SOUND_S", 2)
-    with pytest.raises(UnreadableMedia, match="longer than"):
-        list(read_blocks(make_wav(tmp_path / "a.wav", tone(3))))
+    raises(UnreadableMedia, "longer than", list, read_blocks(make_wav(tmp_path / "a.wav", tone(3))))
 
 
 def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,29 +162,24 @@ def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             packet.stream, packet.time_base = stream, Fraction(1)
             packet.pts = packet.dts = 29 * number
             out.mux(packet)
-    with pytest.raises(UnreadableMedia, match="longer than"):
-        list(read_blocks(path))
+    raises(UnreadableMedia, "longer than", list, read_blocks(path))
 
 
 def test_many_streams(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as out:
-        streams = [
-            out.add_stream("pcm_u8", rate=8_000, layout="mono")
-            for _ in range(limits.MOST_STREAMS + 1)
-        ]
+        more = range(limits.MOST_STREAMS + 1)
+        streams = [out.add_stream("pcm_u8", rate=8_000, layout="mono") for _ in more]
         for stream in streams:
             packet = av.Packet(bytes(800))
             packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1), 0, 0
             out.mux(packet)
-    with pytest.raises(UnreadableMedia):
-        probe_sound(path)
+    raises(UnreadableMedia, None, probe_sound, path)
 
 
 def test_codecs_that_no_recorder_writes(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.avi", [GREY] * 3, [0, 0.04, 0.08], codec="asv1")
-    with pytest.raises(UnreadableMedia, match="asv1"):
-        probe_video(path)
+    raises(UnreadableMedia, "asv1", probe_video, path)
 
 
 def _header_patched(path: Path, kind: bytes, at: int, value: bytes) -> None:
@@ -222,17 +196,13 @@ def test_a_clip_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
     content = path.read_bytes()
     at = content.index(b"strf") + 8
     path.write_bytes(content[: at + 4] + struct.pack("<ii", *size) + content[at + 12 :])
-    with pytest.raises(UnreadableMedia):
-        list(read_frames(path))
+    raises(UnreadableMedia, None, list, read_frames(path))
 
 
-def test_frames_too_heavy_to_hold_twenty_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_too_heavy_to_hold_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mp4", [GREY] * 3, [0, 0.04, 0.08])
     monkeypatch.setattr(video, "LARGEST_FRAME_BYTES", 32 * 32)
-    with pytest.raises(UnreadableMedia, match="too large"):
-        probe_video(path)
+    raises(UnreadableMedia, "too large", probe_video, path)
 
 
 def test_a_size_that_changes_within_the_clip(tmp_path: Path) -> None:
@@ -243,15 +213,13 @@ def test_a_size_that_changes_within_the_clip(tmp_path: Path) -> None:
     joined.write_bytes(small.read_bytes() + large.read_bytes())
     frames = list(read_frames(joined))
     assert {frame.shape for frame in frames} == {(32, 32, 3)}
-    assert len(frames) > 15
-    assert frames[0].mean() < 110 < 190 < frames[-1].mean()
+    assert len(frames) > 15 and frames[0].mean() < 110 < 190 < frames[-1].mean()
 
 
 def test_a_clip_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mkv", [GREY] * 5, [20.0 * k for k in range(5)])
     monkeypatch.setattr(video, "LONGEST_CLIP_S", 60)
-    with pytest.raises(UnreadableMedia, match="longer than"):
-        list(read_frames(path))
+    raises(UnreadableMedia, "longer than", list, read_frames(path))
 
 
 @pytest.mark.parametrize("units", [0, 1, 2**32 - 1])
@@ -280,8 +248,7 @@ def test_nested_boxes(tmp_path: Path) -> None:
     body = b""
     for _ in range(3000):
         body = atom(b"udta", body)
-    content = rebuilt(path.read_bytes(), {})
-    path.write_bytes(content + body)
+    path.write_bytes(rebuilt(path.read_bytes(), {}) + body)
     try:
         assert list(read_frames(path))
     except UnreadableMedia:

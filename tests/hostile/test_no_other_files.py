@@ -19,6 +19,7 @@ from mdth.errors import InputError, MissingInput, UnreadableMedia
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.image import is_picture, read_image
 from mdth.media.video import probe_video, read_frames
+from tests.support.raising import raises
 
 # {0} stands for the reference: a path or an address.
 TEXTS = {
@@ -61,26 +62,19 @@ TEXTS = {
     "mvg": "push graphic-context\nviewbox 0 0 64 64\nimage over 0,0 0,0 '{0}'\n",
 }
 READERS: dict[str, Callable[[Path], object]] = {
-    "sound": lambda path: list(read_blocks(path)),
-    "probe": probe_sound,
-    "clip": lambda path: list(read_frames(path)),
-    "probe_clip": probe_video,
-    "picture": read_image,
-}
+    "sound": lambda path: list(read_blocks(path)), "probe": probe_sound,
+    "clip": lambda path: list(read_frames(path)), "probe_clip": probe_video, "picture": read_image,
+}  # fmt: skip
 NAMES = ["list.mp3", "list.m3u8", "list.jpg"]
 
 
 def references(canary: Path, url: str) -> dict[str, str]:
     return {
-        "path": str(canary),
-        "beside": f"private/{canary.name}",
-        "up": f"private/../private/{canary.name}",
-        "file": f"file://{canary}",
-        "http": f"{url}/canary.wav",
-        "crypto": f"crypto:{canary}",
-        "concat": f"concat:{canary}|{canary}",
-        "data": "data:audio/wav;base64,UklGRg==",
-    }
+        "path": str(canary), "beside": f"private/{canary.name}",
+        "up": f"private/../private/{canary.name}", "file": f"file://{canary}",
+        "http": f"{url}/canary.wav", "crypto": f"crypto:{canary}",
+        "concat": f"concat:{canary}|{canary}", "data": "data:audio/wav;base64,UklGRg==",
+    }  # fmt: skip
 
 
 def _plain_open(path: Path, **options: str) -> None:
@@ -106,9 +100,7 @@ def test_texts_that_name_other_files(
     assert server.asked == []
 
 
-def test_the_canary_and_the_server_do_notice(
-    tmp_path: Path, canary: object, server: object
-) -> None:
+def test_canary_and_server_do_notice(tmp_path: Path, canary: object, server: object) -> None:
     path = tmp_path / "list.m3u8"
     path.write_text(TEXTS["concat"].format(canary.path))
     _plain_open(path, safe="0")
@@ -137,8 +129,7 @@ def test_subtitles_inside_an_avi(tmp_path: Path, canary: object, server: object)
         for kind in ("hls", "concat", "srt", "ass"):
             path = avi_with_subtitles(tmp_path / "a.avi", TEXTS[kind].format(reference))
             assert len(list(read_frames(path))) == 10
-            with pytest.raises(UnreadableMedia):
-                list(read_blocks(path))
+            raises(UnreadableMedia, None, list, read_blocks(path))
     assert not canary.touched
     assert server.asked == []
 
@@ -151,14 +142,11 @@ def test_subtitles_inside_an_avi(tmp_path: Path, canary: object, server: object)
         *("lavfi:sine", "sine=frequency=440", "frame%03d.png", "*.wav", "hw:0", ":0.0"),
     ],
 )
-def test_a_name_is_never_an_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_names_are_no_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     make_wav(tmp_path / "a.wav", np.zeros(8000, np.float32))
     monkeypatch.chdir(tmp_path)
     for read in READERS.values():
-        with pytest.raises((MissingInput, UnreadableMedia)):
-            read(Path(name))
+        raises((MissingInput, UnreadableMedia), None, read, Path(name))
     if "/" not in name:  # and a file of that very name is only a file
         shutil.copyfile("a.wav", name)
         assert len(list(read_blocks(Path(name)))) == 1
@@ -178,5 +166,4 @@ def test_text_of_any_first_bytes_is_no_media(tmp_path: Path) -> None:
     for start in (b"ID3\x04\0\0\0\0\0\0", b"RIFF", b"\xef\xbb\xbf", struct.pack("<I", 0)):
         path = tmp_path / "a.mp3"
         path.write_bytes(start + TEXTS["hls"].format("/etc/hostname").encode())
-        with pytest.raises(UnreadableMedia):
-            list(read_blocks(path))
+        raises(UnreadableMedia, None, list, read_blocks(path))

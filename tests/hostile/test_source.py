@@ -36,7 +36,6 @@ def name_of(node: ast.AST) -> str:
 
 
 def wrong_in(text: str) -> Iterator[str]:
-    """What a source text does that it should not."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -59,9 +58,7 @@ def wrong_in(text: str) -> Iterator[str]:
 def wrong_call(call: ast.Call) -> Iterator[str]:
     name = name_of(call.func)
     given = {keyword.arg: keyword.value for keyword in call.keywords}
-    constants = {
-        key: value.value for key, value in given.items() if isinstance(value, ast.Constant)
-    }
+    constants = {key: v.value for key, v in given.items() if isinstance(v, ast.Constant)}
     if name in NEVER or name.endswith((".extractall", ".extract")):
         yield name
     if name == "torch.load" and constants.get("weights_only") is not True:
@@ -86,25 +83,16 @@ def test_nothing_of_that_kind(path: Path) -> None:
     assert not found
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "import os; os.system('ls')",
-        "import subprocess; subprocess.run('ls', shell=True)",
-        "import torch; torch.load('a')",
-        "import torch; torch.load('a', weights_only=False)",
-        "import numpy as np; np.load('a', allow_pickle=True)",
-        "import pickle; pickle.loads(b'')",
-        "import pickle; pickle._Unpickler",
-        "from pickle import loads",
-        "import yaml; yaml.load('a', Loader=yaml.Loader)",
-        "import yaml; yaml.parse('a')",
-        "eval('1')",
-        "import zipfile; zipfile.ZipFile('a').extractall()",
-        "import zipfile\nwith zipfile.ZipFile('a') as archive:\n    archive.extractall()",
-        "import xml.etree",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "import os; os.system('ls')", "import subprocess; subprocess.run('ls', shell=True)",
+    "import torch; torch.load('a')", "import torch; torch.load('a', weights_only=False)",
+    "import numpy as np; np.load('a', allow_pickle=True)", "import pickle; pickle.loads(b'')",
+    "import pickle; pickle._Unpickler", "from pickle import loads",
+    "import yaml; yaml.load('a', Loader=yaml.Loader)", "import yaml; yaml.parse('a')", "eval('1')",
+    "import zipfile; zipfile.ZipFile('a').extractall()",
+    "import zipfile\nwith zipfile.ZipFile('a') as archive:\n    archive.extractall()",
+    "import xml.etree",
+])  # fmt: skip
 def test_each_of_them_would_be_seen(text: str) -> None:
     assert list(wrong_in(text))
 

@@ -35,7 +35,6 @@ def click_offsets_s(sound: np.ndarray, times_s: list[float], *, rate_hz: int) ->
 
 
 def make_wav(path: Path, sound: np.ndarray, *, rate_hz: int = 16_000) -> Path:
-    """Write samples float32 [n] or [C,n] as a 16-bit wav."""
     channels = np.atleast_2d(sound)
     levels = np.round(np.clip(channels, -1, 1) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:

@@ -12,6 +12,7 @@ from made_media import click_offsets_s, clicks, make_clip, make_sound, make_wav
 
 from mdth.errors import InputError, UnreadableMedia
 from mdth.media.audio import decode_blocks, probe_sound, read_blocks
+from tests.support.raising import raises
 
 TIMES_S = [0.0, 0.5, 1.5, 2.5]
 
@@ -20,24 +21,15 @@ def _read(path: Path) -> np.ndarray:
     return np.concatenate(list(read_blocks(path)))
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "rate_hz", "layout"),
-    [
-        ("a.wav", "pcm_s16le", 44_100, "stereo"),
-        ("a24.wav", "pcm_s24le", 48_000, "mono"),
-        ("a8.wav", "pcm_u8", 8_000, "mono"),
-        ("float.wav", "pcm_f32le", 37_000, "mono"),
-        ("b.mp3", "libmp3lame", 44_100, "stereo"),
-        ("b.m4a", "aac", 48_000, "stereo"),
-        ("low.mp4", "aac", 11_025, "mono"),
-        ("c.flac", "flac", 96_000, "mono"),
-        ("d.ogg", "vorbis", 22_050, "stereo"),
-        ("e.opus", "libopus", 48_000, "mono"),
-        ("f.webm", "libopus", 48_000, "stereo"),
-        ("g.mkv", "aac", 44_100, "5.1"),
-        ("h.aiff", "pcm_s16be", 32_000, "mono"),
-    ],
-)
+@pytest.mark.parametrize(("name", "codec", "rate_hz", "layout"), [
+    ("a.wav", "pcm_s16le", 44_100, "stereo"), ("a24.wav", "pcm_s24le", 48_000, "mono"),
+    ("a8.wav", "pcm_u8", 8_000, "mono"), ("float.wav", "pcm_f32le", 37_000, "mono"),
+    ("b.mp3", "libmp3lame", 44_100, "stereo"), ("b.m4a", "aac", 48_000, "stereo"),
+    ("low.mp4", "aac", 11_025, "mono"), ("c.flac", "flac", 96_000, "mono"),
+    ("d.ogg", "vorbis", 22_050, "stereo"), ("e.opus", "libopus", 48_000, "mono"),
+    ("f.webm", "libopus", 48_000, "stereo"), ("g.mkv", "aac", 44_100, "5.1"),
+    ("h.aiff", "pcm_s16be", 32_000, "mono"),
+])  # fmt: skip
 def test_every_kind_comes_out_in_time_and_level(
     tmp_path: Path, name: str, codec: str, rate_hz: int, layout: str
 ) -> None:
@@ -46,8 +38,7 @@ def test_every_kind_comes_out_in_time_and_level(
     heard = _read(path)
     assert heard.dtype == np.float32
     assert heard.ndim == 1
-    offsets = click_offsets_s(heard, TIMES_S[1:], rate_hz=16_000)
-    assert np.abs(offsets).max() < 0.0002
+    assert np.abs(click_offsets_s(heard, TIMES_S[1:], rate_hz=16_000)).max() < 0.0002
     assert abs(len(heard) / 16_000 - 3.0) < (0.03 if name == "g.mkv" else 0.002)
     # The small codecs of FFmpeg are not exact; a wrong down-mix would be 0.71 or 1.4 times.
     assert np.abs(heard).max() == pytest.approx(0.5, rel=0.15)
@@ -119,16 +110,14 @@ def test_own_rate_and_channels(tmp_path: Path) -> None:
 def test_what_is_no_sound(unusable: Path, read: object) -> None:
     with pytest.raises(InputError, match=unusable.name) as caught:
         read(unusable)
-    assert type(caught.value).__name__ == (
-        "MissingInput" if unusable.stem == "missing" else "UnreadableMedia"
-    )
+    expected = "MissingInput" if unusable.stem == "missing" else "UnreadableMedia"
+    assert type(caught.value).__name__ == expected
 
 
 def test_a_clip_without_sound(tmp_path: Path) -> None:
     grey = np.full((32, 32, 3), 99, np.uint8)
     clip = make_clip(tmp_path / "a.mp4", [grey] * 5, [k / 30 for k in range(5)])
-    with pytest.raises(UnreadableMedia, match="no sound"):
-        next(read_blocks(clip))
+    raises(UnreadableMedia, "no sound", next, read_blocks(clip))
 
 
 @pytest.mark.parametrize(
@@ -154,13 +143,10 @@ def test_truncated_mp4(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     path = make_sound(tmp_path / "late.m4a", sound, codec="aac", rate_hz=32_000)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])  # its index was at the end
-    with pytest.raises(UnreadableMedia):
-        next(read_blocks(path))
+    raises(UnreadableMedia, None, next, read_blocks(path))
 
 
-def test_a_hole_in_the_file_is_warned_about(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_hole_in_the_file_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sound = 0.3 * np.random.default_rng(0).standard_normal(32_000 * 4).astype(np.float32)
     path = make_sound(tmp_path / "a.mp3", sound, codec="libmp3lame", rate_hz=32_000)
     content = bytearray(path.read_bytes())
@@ -176,8 +162,7 @@ def test_a_hole_in_the_file_is_warned_about(
 def test_nothing_decodes(tmp_path: Path) -> None:
     path = make_wav(tmp_path / "a.wav", clicks([0.1], rate_hz=16_000, length_s=1.0))
     path.write_bytes(path.read_bytes()[:44])
-    with pytest.raises(UnreadableMedia):
-        next(read_blocks(path))
+    raises(UnreadableMedia, None, next, read_blocks(path))
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(1, 1), (4_000_000_000, 1), (16_000, 60_000)])
@@ -186,22 +171,17 @@ def test_a_header_that_lies(tmp_path: Path, rate_hz: int, channels: int) -> None
     content = bytearray(path.read_bytes())
     content[22:28] = struct.pack("<HI", channels, rate_hz)
     path.write_bytes(content)
-    with pytest.raises(UnreadableMedia):
-        list(read_blocks(path))
+    raises(UnreadableMedia, None, list, read_blocks(path))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
-        "ffconcat version 1.0\nfile '{}'\n",
-        '<?xml version="1.0"?><MPD type="static"><BaseURL>{}</BaseURL></MPD>',
-        "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
-    ],
-)
+@pytest.mark.parametrize("text", [
+    "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "ffconcat version 1.0\nfile '{}'\n",
+    '<?xml version="1.0"?><MPD type="static"><BaseURL>{}</BaseURL></MPD>',
+    "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+])  # fmt: skip
 def test_playlists_open_nothing(tmp_path: Path, text: str) -> None:
     make_wav(tmp_path / "other.wav", clicks([0.1], rate_hz=16_000, length_s=1.0))
     path = tmp_path / "list.mp3"
     path.write_text(text.format("other.wav"))
-    with pytest.raises(UnreadableMedia):
-        list(read_blocks(path))
+    raises(UnreadableMedia, None, list, read_blocks(path))

@@ -1,9 +1,9 @@
 import tracemalloc
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_media import make_wav
 
 from mdth.artefacts import Speech
 from mdth.errors import MissingInput, SpeechTooShort, StorageError, UnreadableMedia
@@ -12,12 +12,7 @@ from mdth.media.speech import prepare_speech
 
 def _wav(path: Path, seconds: float, *, level: float = 0.1, rate_hz: int = 16_000) -> Path:
     noise = level * np.random.default_rng(0).uniform(-1, 1, round(seconds * rate_hz))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(np.round(noise * 32767).astype("<i2").tobytes())
-    return path
+    return make_wav(path, noise, rate_hz=rate_hz)
 
 
 def test_what_is_prepared_is_what_is_loaded(tmp_path: Path) -> None:
@@ -29,10 +24,7 @@ def test_what_is_prepared_is_what_is_loaded(tmp_path: Path) -> None:
     loaded = Speech.load(tmp_path / "audio")
     np.testing.assert_array_equal(loaded.samples, speech.samples)
     assert loaded.original == tmp_path / "audio" / "original.wav"
-    assert sorted(file.name for file in (tmp_path / "audio").iterdir()) == [
-        "original.wav",
-        "speech.npy",
-    ]
+    assert sorted(f.name for f in (tmp_path / "audio").iterdir()) == ["original.wav", "speech.npy"]
 
 
 def test_silence_is_a_speech(tmp_path: Path) -> None:

@@ -49,17 +49,10 @@ def _grey(stream: av.VideoStream) -> list[av.VideoFrame]:
     return frames
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec"),
-    [
-        (".wav", "pcm_s16le"),
-        (".aiff", "pcm_s16be"),
-        (".mp3", "libmp3lame"),
-        (".flac", "flac"),
-        (".m4a", "aac"),
-        (".mkv", "aac"),
-    ],
-)
+@pytest.mark.parametrize(("suffix", "codec"), [
+    (".wav", "pcm_s16le"), (".aiff", "pcm_s16be"), (".mp3", "libmp3lame"), (".flac", "flac"),
+    (".m4a", "aac"), (".mkv", "aac"),
+])  # fmt: skip
 def test_a_sound_with_tags_that_are_no_utf8(tmp_path: Path, suffix: str, codec: str) -> None:
     path = _tagged(tmp_path / f"a{suffix}", "sound", codec)
     assert probe_sound(path).rate_hz == RATE_HZ

@@ -9,6 +9,7 @@ from made_media import clicks, make_clip, make_sound
 
 from mdth.errors import InputError, UnreadableMedia
 from mdth.media.video import probe_video, read_frames
+from tests.support.raising import raises
 
 
 def _levels(count: int, *, shape: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
@@ -84,8 +85,7 @@ def test_truncated_clip_gives_what_decodes_and_says_so(
 
 
 def test_a_time_stamp_far_away_makes_no_endless_clip(tmp_path: Path) -> None:
-    times = [0.0, 0.1, 0.2, 90_000.0, 90_000.1]
-    path = make_clip(tmp_path / "a.mkv", _levels(5), times)
+    path = make_clip(tmp_path / "a.mkv", _levels(5), [0.0, 0.1, 0.2, 90_000.0, 90_000.1])
     assert sum(1 for _ in read_frames(path)) < 200
 
 
@@ -101,20 +101,17 @@ def test_a_rate_that_cannot_be(tmp_path: Path, claim: float) -> None:
 
 @pytest.mark.parametrize("read", [probe_video, lambda path: next(read_frames(path))])
 def test_what_is_no_video(unusable: Path, read: object) -> None:
-    with pytest.raises(InputError, match=unusable.name):
-        read(unusable)
+    raises(InputError, unusable.name, read, unusable)
 
 
 def test_a_sound_is_no_video(tmp_path: Path) -> None:
     sound = clicks([0.1], rate_hz=16_000, length_s=1.0)
     path = make_sound(tmp_path / "a.mp3", sound, codec="libmp3lame", rate_hz=16_000)
-    with pytest.raises(UnreadableMedia, match="no video"):
-        probe_video(path)
+    raises(UnreadableMedia, "no video", probe_video, path)
 
 
 def test_a_picture_is_no_video(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
-    with pytest.raises(UnreadableMedia, match="still picture"):
-        probe_video(tmp_path / "a.png")
+    raises(UnreadableMedia, "still picture", probe_video, tmp_path / "a.png")

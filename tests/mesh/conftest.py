@@ -8,7 +8,6 @@ from mdth.face import topology
 
 @pytest.fixture(scope="session")
 def rest() -> np.ndarray:
-    """A neutral face [478,3], face frame."""
     return resting_face()
 
 

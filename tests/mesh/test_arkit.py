@@ -69,15 +69,9 @@ def test_csv(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     assert about == {"fps": 25.0, "sound": "speech.wav", "rate_hz": 48_000}
 
 
-@pytest.mark.parametrize(
-    ("frame", "fps", "expected"),
-    [
-        (0, 30, "00:00:00:00.000"),
-        (29, 30, "00:00:00:29.000"),
-        (30 * 3661 + 7, 30, "01:01:01:07.000"),
-        (60, 59.94, "00:00:01:00.060"),
-        (3, 12.5, "00:00:00:03.000"),
-    ],
-)
+@pytest.mark.parametrize(("frame", "fps", "expected"), [
+    (0, 30, "00:00:00:00.000"), (29, 30, "00:00:00:29.000"), (30 * 3661 + 7, 30, "01:01:01:07.000"),
+    (60, 59.94, "00:00:01:00.060"), (3, 12.5, "00:00:00:03.000"),
+])  # fmt: skip
 def test_timecode(frame: int, fps: float, expected: str) -> None:
     assert timecode(frame, fps) == expected

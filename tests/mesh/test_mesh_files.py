@@ -10,6 +10,7 @@ from mdth.artefacts import MeshSequence
 from mdth.errors import InputError, UnreadableMedia
 from mdth.mesh import surface
 from mdth.mesh.export import export, export_animation
+from tests.support.raising import raises
 
 MILLIMETRE = 1e-3
 SOUND = Path("somewhere/speech.wav")
@@ -17,13 +18,10 @@ SOUND = Path("somewhere/speech.wav")
 
 def document(path: Path) -> dict:
     content = path.read_bytes()
-    size = struct.unpack_from("<I", content, 12)[0]
-    return json.loads(content[20 : 20 + size])
+    return json.loads(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]])
 
 
-def test_glb_moves_as_the_mesh_does(
-    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
-) -> None:
+def test_glb_moves_as_the_mesh(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest, sound=SOUND, rate_hz=44_100)
     found = read_glb(path)
@@ -67,8 +65,7 @@ def test_the_face_looks_at_the_viewer(rest: np.ndarray, opening: MeshSequence) -
     up = surface.normals(face.neutral, face.triangles)
     assert up[4, 2] > 0.5, "the tip of the nose faces the viewer"
     assert face.neutral[10, 1] > face.neutral[152, 1], "the forehead is above the chin"
-    width = np.ptp(face.neutral[:468, 0])
-    assert 0.12 < width < 0.18, "metres"
+    assert 0.12 < np.ptp(face.neutral[:468, 0]) < 0.18, "metres"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 51])
@@ -77,8 +74,7 @@ def test_shapes_are_few_and_rest_is_rest(frames: int, opening: MeshSequence) -> 
     shapes, weights = surface.principal_shapes(offsets, most=32, tolerance=2e-5)
     assert len(shapes) == weights.shape[1] <= min(32, frames)
     assert np.abs(weights).max() <= 1 + 1e-6
-    error = np.tensordot(weights, shapes, axes=1) - offsets
-    assert np.sqrt(np.square(error).mean()) <= 2e-5
+    assert np.sqrt(np.square(np.tensordot(weights, shapes, axes=1) - offsets).mean()) <= 2e-5
     np.testing.assert_allclose(weights[0, 0] * shapes[0, 152], 0, atol=1e-4)
 
 
@@ -109,9 +105,8 @@ def test_usda(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     line = next(line for line in text.splitlines() if line.startswith("        25: "))
     points = np.array(line[13:-2].replace("(", "").replace(")", "").split(","), float)
     expected = surface.of_face(opening, rest)
-    np.testing.assert_allclose(
-        points.reshape(-1, 3), expected.neutral + expected.offsets[25], atol=1e-5
-    )
+    wanted = expected.neutral + expected.offsets[25]
+    np.testing.assert_allclose(points.reshape(-1, 3), wanted, atol=1e-5)
 
 
 def test_any_other_mesh(tmp_path: Path) -> None:
@@ -122,19 +117,15 @@ def test_any_other_mesh(tmp_path: Path) -> None:
     animation = surface.Animation(corners, np.array([[0, 1, 2], [0, 2, 3]]), moved, 30.0)
     export_animation(animation, tmp_path / "any.glb")
     np.testing.assert_allclose(read_glb(tmp_path / "any.glb").offsets, moved, atol=1e-6)
-    with pytest.raises(InputError, match="478"):
-        export_animation(animation, tmp_path / "any.csv")
+    raises(InputError, "478", export_animation, animation, tmp_path / "any.csv")
 
 
 def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
-    with pytest.raises(InputError, match="no mesh format"):
-        export(opening, tmp_path / "anim.fbx", neutral=rest)
-    with pytest.raises(InputError, match="folder"):
-        export(opening, tmp_path / "none/anim.glb", neutral=rest)
+    raises(InputError, "no mesh format", export, opening, tmp_path / "anim.fbx", neutral=rest)
+    raises(InputError, "folder", export, opening, tmp_path / "none/anim.glb", neutral=rest)
     with pytest.raises(InputError, match="no frames"):
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)
-    with pytest.raises(InputError, match="478"):
-        export(opening, tmp_path / "a.npz", neutral=rest[:468])
+    raises(InputError, "478", export, opening, tmp_path / "a.npz", neutral=rest[:468])
     with pytest.raises(InputError, match="no frames"):
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.csv", neutral=rest)
     assert not list(tmp_path.iterdir())
@@ -144,17 +135,13 @@ def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) ->
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UnreadableMedia, match="cut short"):
-        read_glb(path)
+    raises(UnreadableMedia, "cut short", read_glb, path)
 
 
-def test_the_drawn_export_opens_its_mouth(
-    tmp_path: Path, rest: np.ndarray, opening: MeshSequence
-) -> None:
+def test_the_drawn_mouth_opens(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
     export(opening, path, neutral=rest)
-    found = read_glb(path)
-    picture = strip(found, frames=3, size_px=120)
+    picture = strip(read_glb(path), frames=3, size_px=120)
     assert picture.shape == (120, 360, 3)
     # What shows through between the lips, the background's colour.
     holes = [(part == 40).all(axis=2)[65:100, 45:75].sum() for part in np.split(picture, 3, axis=1)]

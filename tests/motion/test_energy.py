@@ -50,8 +50,7 @@ def test_a_frames_level_comes_before_later_sound_is_asked_for():
             asked.append(index)
             yield np.ones(640, np.float32)
 
-    levels = loudness(stream(), fps=25)
-    next(levels)
+    next(loudness(stream(), fps=25))
     assert asked == [0]
 
 

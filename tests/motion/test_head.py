@@ -68,9 +68,7 @@ def test_later_sound_does_not_change_earlier_states():
 
 @pytest.mark.parametrize("fps", [25, 50])
 def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
-    states = [
-        s for seed in range(3) for s in generated(speech(fps, 60, seed), fps=fps, random_seed=seed)
-    ]
+    states = [s for k in range(3) for s in generated(speech(fps, 60, k), fps=fps, random_seed=k)]
     euler = angles(states)
     spread = euler.std(axis=0)
     assert (spread > [0.8, 0.6, 0.4]).all()
@@ -78,8 +76,7 @@ def test_the_head_moves_a_few_degrees_slowly_and_within_limits(fps):
     assert np.abs(euler).max() < 5
     places = np.stack([s.translation for s in states])
     assert (np.abs(places) < LIMITS[3:]).all()
-    one_run = angles(states[: 60 * fps])
-    assert np.abs(np.diff(one_run, axis=0)).max() * fps < 25
+    assert np.abs(np.diff(angles(states[: 60 * fps]), axis=0)).max() * fps < 25
 
 
 def test_both_eyes_blink_and_the_gaze_counters_the_head():

@@ -26,8 +26,7 @@ def test_blinks_are_as_many_as_long_and_as_irregular_as_in_people(seed):
     assert 0.1 <= lengths.min()
     assert lengths.max() <= 0.4
     pauses = np.diff(starts)
-    assert pauses.min() > 1
-    assert pauses.std() > 0.3 * pauses.mean()
+    assert pauses.min() > 1 and pauses.std() > 0.3 * pauses.mean()
 
 
 def test_lids_close_faster_than_they_open_and_shut_fully():
@@ -41,10 +40,8 @@ def test_lids_close_faster_than_they_open_and_shut_fully():
 def test_every_blink_is_seen_shut_at_video_rates(fps):
     closed = closed_track(1, fps)
     starts, lengths = spans(closed > 0.1, fps)
-    peaks = [
-        closed[round(s * fps) : round((s + n) * fps)].max()
-        for s, n in zip(starts, lengths, strict=True)
-    ]
+    ranges = zip(starts, lengths, strict=True)
+    peaks = [closed[round(s * fps) : round((s + n) * fps)].max() for s, n in ranges]
     assert min(peaks) > 0.9
 
 
@@ -57,8 +54,7 @@ def test_drift_has_its_deviations_and_is_smooth():
     tracks = np.array(tracks)
     np.testing.assert_allclose(tracks.std(axis=(0, 1)), deviations, rtol=0.15)
     speed = np.diff(tracks, axis=1) * 30 / deviations
-    assert np.abs(speed).max() < 6
-    assert np.abs(np.diff(speed, axis=1)).max() < 1.5
+    assert np.abs(speed).max() < 6 and np.abs(np.diff(speed, axis=1)).max() < 1.5
 
 
 def test_glances_are_small_held_and_quick():
@@ -103,8 +99,7 @@ def test_nods_follow_stressed_syllables_only(fps):
     nod = accents_of(levels, fps)[:, 0]
     starts, lengths = spans(nod > 0.01, fps)
     assert 6 <= len(starts) <= 14
-    since_stress = np.mod(starts[1:] - 1, 1.5)
-    assert np.mean(since_stress < 0.3) > 0.8
+    assert np.mean(np.mod(starts[1:] - 1, 1.5) < 0.3) > 0.8
     assert 1 <= nod.max() <= 2
     assert lengths.max() < 0.7
 
@@ -127,5 +122,4 @@ def test_quiet_and_loud_recordings_nod_alike():
 def test_activity_falls_in_silence():
     levels, _ = phrase(30)
     activity = accents_of(np.concatenate([levels, np.full(90, -75.0)]), 30)[:, 2]
-    assert activity[300:599].min() > 0.5
-    assert activity[-1] < 0.1
+    assert activity[300:599].min() > 0.5 and activity[-1] < 0.1

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from mdth.options import Options
 from mdth.seed import files as seed_files
 from mdth.seed.files import SeedFiles
 from mdth.twins.output import with_settings
+from tests.support.commands import Command
 
 
-def test_auto_takes_the_seeds_engine_where_all_is_there(
-    seed_home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_takes_the_seeds_engine(seed_home: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="mdth"):
         assert engines.choose(Options()).name == "seed"
     assert "engine: seed, as all that it needs is here" in caplog.text
@@ -85,9 +83,7 @@ def test_a_twin_is_filmed_by_the_engine_it_was_prepared_for(seed_home: Path) -> 
         with_settings(prepared, {"engine": "embedded"})
 
 
-def test_the_doctor_lists_what_is_missing(
-    mdth: Callable[..., Any], seed_home: Path, checkpoints: Path
-) -> None:
+def test_the_doctor_lists_the_missing(mdth: Command, seed_home: Path, checkpoints: Path) -> None:
     healthy = mdth("doctor")
     assert healthy.code == 0
     assert "  seed: ready" in healthy.out and "  auto: takes seed" in healthy.out

@@ -49,8 +49,7 @@ def test_the_source_put_back_is_the_picture(scale: float) -> None:
 def test_another_colour_leaves_no_seam() -> None:
     """A step of 100 grey levels is spread over the soft edge, 32 px wide: under 8 a pixel."""
     picture = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
-    square = crop(1.0)
-    pasted = Paster(picture, square).paste(np.full((256, 256, 3), 160, np.uint8)).astype(int)
+    pasted = Paster(picture, crop(1.0)).paste(np.full((256, 256, 3), 160, np.uint8)).astype(int)
     steps = [np.abs(np.diff(pasted, axis=axis)).max() for axis in (0, 1)]
     assert max(steps) <= 8
     assert pasted[150, 170].tolist() == [160] * 3

@@ -21,17 +21,14 @@ def guarantee(task: str) -> int:
     return cli.guarantee(f"--model TH --task {task} --twin-id {TWIN} --n-gpus 1".split())
 
 
-def test_preprocess_and_inference(
-    seed_twin: Callable[[str], Path], capfd: Any, monkeypatch: Any
-) -> None:
+def test_both_commands(seed_twin: Callable[[str], Path], capfd: Any, monkeypatch: Any) -> None:
     home = seed_twin(TWIN)
     assert guarantee("preprocess") == 0
     assert "engine: seed" in capfd.readouterr().err
     prepared = home / f"home/warping-processed/{TWIN}/processed/th"
     manifest = json.loads((prepared / "manifest.json").read_text())
     check_manifest(manifest)
-    clip = np.load(prepared / manifest["files"]["video/seed_clip.npz"]["path"])
-    check_clip(clip)
+    check_clip(np.load(prepared / manifest["files"]["video/seed_clip.npz"]["path"]))
 
     assert guarantee("inference") == 0
     assert "embedded one is made for it" in capfd.readouterr().err, "a CPU is warned of"
@@ -50,9 +47,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     """The engine, the networks that prepared, and who read the landmarks."""
     names = {name.removeprefix("image/") for name in manifest["files"] if name.startswith("image")}
     assert names == IMAGE
-    assert {name for name in manifest["files"] if name.startswith("video")} == {
-        "video/seed_clip.npz"
-    }
+    assert {n for n in manifest["files"] if n.startswith("video")} == {"video/seed_clip.npz"}
     assert manifest["settings"]["engine"] == "seed"
     assert manifest["settings"]["landmarks"] == "mesh"
     assert {"torch", "eos-py"} <= set(manifest["versions"])

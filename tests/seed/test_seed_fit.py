@@ -14,6 +14,7 @@ from mdth.seed import eos_files, landmarks
 from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 from mdth.seed.clip import at_rate, filled_faces
 from mdth.seed.fit import Fitter, to_model, viewport
+from tests.support.raising import raises
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,7 @@ def pictured(yaw_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
 
 
 def test_every_point_has_a_place_of_its_own() -> None:
-    assert landmarks68.VERTICES.shape == (68,)
-    assert len(set(landmarks68.VERTICES)) == 68
+    assert (landmarks68.VERTICES.shape, len(set(landmarks68.VERTICES))) == ((68,), 68)
     mirrored = topology.MIRROR[landmarks68.VERTICES]
     # The scheme mirrored: the jaw and the brows backwards, eyes and lips crosswise.
     order = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
@@ -100,26 +100,20 @@ def test_all_of_the_model_is_there(model_folder: Path) -> None:
     np.testing.assert_array_equal(vertices[17:60], landmarks68.VERTICES[17:60])
     assert vertices[60] == vertices[48] and vertices[64] == vertices[54]
     mean = np.asarray(files.model.get_shape_model().get_mean()).reshape(-1, 3)
-    heights = mean[vertices[:9], 1]
-    assert (np.diff(heights) < 0).all(), "the jaw runs down to the chin"
+    assert (np.diff(mean[vertices[:9], 1]) < 0).all(), "the jaw runs down to the chin"
 
 
 def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=eos_files.EDGES):
-        Fitter.load(tmp_path)
+    raises(CheckpointError, eos_files.EDGES, Fitter.load, tmp_path)
     for name in eos_files.NAMES:
         (tmp_path / name).write_bytes((model_folder / name).read_bytes())
     (tmp_path / eos_files.SHAPE).write_bytes(b"no model")
-    with pytest.raises(CheckpointError, match="eos"):
-        Fitter.load(tmp_path)
+    raises(CheckpointError, "eos", Fitter.load, tmp_path)
 
 
-def test_without_eos_the_extra_is_named(
-    model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_eos_names_the_extra(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "eos", None)
-    with pytest.raises(MissingDependency, match=r"mdth\[seed\]"):
-        Fitter.load(model_folder)
+    raises(MissingDependency, r"mdth\[seed\]", Fitter.load, model_folder)
 
 
 def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:
@@ -131,9 +125,7 @@ def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:
     np.testing.assert_array_equal(read, mesh[landmarks68.VERTICES])
 
 
-def test_face_alignment_reads_them_where_its_weights_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_face_alignment_reads_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in with the package's names: given the face's box, asked for nothing to fetch."""
     torch = pytest.importorskip("torch")
     asked = {}
@@ -185,16 +177,13 @@ def faces(count: int) -> Faces:
     turns = np.tile(np.eye(4), (count, 1, 1))
     turns[:, 0, 3] = np.arange(count)
     return Faces(
-        random.normal(size=(count, 68, 3)),
-        turns,
-        np.tile(np.diag([0.9, -0.9, -1, 1]), (count, 1, 1)),
-        np.tile(np.eye(3), (count, 1, 1)),
-    )
+        random.normal(size=(count, 68, 3)), turns,
+        np.tile(np.diag([0.9, -0.9, -1, 1]), (count, 1, 1)), np.tile(np.eye(3), (count, 1, 1)),
+    )  # fmt: skip
 
 
 def test_frames_without_a_face_keep_their_place() -> None:
-    found = np.array([False, True, True, False, False, True, False])
-    whole = filled_faces(faces(3), found)
+    whole = filled_faces(faces(3), np.array([False, True, True, False, False, True, False]))
     np.testing.assert_allclose(whole.modelview[:, 0, 3], [0, 0, 1, 4 / 3, 5 / 3, 2, 2])
     np.testing.assert_array_equal(whole.landmarks[[1, 2, 5]], faces(3).landmarks)
     np.testing.assert_allclose(np.linalg.det(whole.rotation), 1)

@@ -1,9 +1,8 @@
 """The seed's frames: paste, devices, no clip, and the same for any number of workers."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -19,6 +18,7 @@ from mdth.seed.files import SeedFiles
 from mdth.seed.moves import Driving, SeedDriver
 from mdth.seed.networks import Networks
 from mdth.seed.session import read_eye_basis, rendered
+from tests.support.commands import Command
 
 # Of the portrait, px.
 FACE = slice(150, 350), slice(150, 350)
@@ -77,7 +77,7 @@ def test_any_number_of_workers_makes_the_same_frames(
 
 
 def test_talk_pastes_the_head_back_without_a_clip(
-    mdth: Callable[..., Any], seed_home: Path, portrait_path: Path, short_path: Path
+    mdth: Command, seed_home: Path, portrait_path: Path, short_path: Path
 ) -> None:
     out = seed_home / "out.mp4"
     # One second at 10 frames a second is enough to see what changes.

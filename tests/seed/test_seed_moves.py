@@ -16,8 +16,7 @@ UNIT_MM = 92.0
 
 
 def landmarks() -> np.ndarray:
-    face = topology.CANONICAL * np.array([1, -1, -1]) * UNIT_MM
-    marks = landmarks68.from_mesh(face)
+    marks = landmarks68.from_mesh(topology.CANONICAL * np.array([1, -1, -1]) * UNIT_MM)
     marks[3] = (marks[36] + marks[39]) / 2
     marks[4] = (marks[42] + marks[45]) / 2
     return marks
@@ -60,8 +59,7 @@ def test_angles_are_the_networks() -> None:
     """inv(pitch) inv(yaw) inv(roll): the head-pose network's rotation gives its own angles back."""
     torch = pytest.importorskip("torch")
     headpose = pytest.importorskip("mdth.bfv2v.headpose")
-    yaw_pitch_roll = torch.tensor([[20.0, -10.0, 5.0]])
-    turned = headpose.rotation(yaw_pitch_roll).numpy()
+    turned = headpose.rotation(torch.tensor([[20.0, -10.0, 5.0]])).numpy()
     np.testing.assert_allclose(moves.angles_deg(turned)[0], [10, -20, -5], atol=0.02)
 
 
@@ -102,8 +100,7 @@ def test_forwards_and_backwards_for_ever() -> None:
 
 def test_steady_when_still_quick_when_moving() -> None:
     noise = np.random.default_rng(2).normal(0, 0.05, (200, 3))
-    step = np.where(np.arange(200) < 100, 0, 20.0)
-    angles = noise + step[:, None] * [1, 0, 0]
+    angles = noise + np.where(np.arange(200) < 100, 0, 20.0)[:, None] * [1, 0, 0]
     tracks, _ = head.head_tracks(faces(angles, np.full((200, 2), 128.0)), source())
     assert tracks[50:100, 1].std() < 0.7 * noise[50:100, 1].std()
     assert tracks[106, 0] - tracks[99, 0] > 18, "six frames after a step of 20 degrees"
@@ -129,9 +126,7 @@ def test_eyes_move_and_nothing_else_does() -> None:
 
 
 def test_lids_keep_still_where_nobody_shall_blink() -> None:
-    clip = SeedClip(
-        faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking()), np.ones(60, bool)
-    )
+    clip = SeedClip(faces(np.zeros((60, 3)), np.full((60, 2), 128), blinking()), np.ones(60, bool))
     for rate in (0, 1):
         states = head.from_clip(clip, source(), basis(), fps=30, blink_rate=rate)
         upper = np.stack([state.upper for state in itertools.islice(states, 60)])
@@ -146,8 +141,7 @@ def test_irises_go_no_further_than_published() -> None:
     for iris, (inner, outer), share in ((3, (39, 36), 12), (4, (42, 45), 24)):
         width = np.linalg.norm(own[inner] - own[outer])
         reach = np.abs(offsets[:, iris, :2]).max()
-        assert reach <= width / share + 1e-9
-        assert reach > 0.9 * width / share
+        assert reach <= width / share + 1e-9 and reach > 0.9 * width / share
 
 
 def test_upper_lids_follow_the_cube() -> None:
@@ -157,9 +151,7 @@ def test_upper_lids_follow_the_cube() -> None:
     way[3 * 11 + 1], way[3 * 14 + 1] = 0.8, 0.6  # landmark 37's and 40's height
     marks = np.tile(own, (2, 1, 1))
     marks[1, 37, 1] -= 8.0
-    offsets = eyes.eye_offsets(
-        faces(np.zeros((2, 3)), np.full((2, 2), 128.0), marks), source(), way
-    )
+    offsets = eyes.eye_offsets(faces(np.zeros((2, 3)), np.full((2, 2), 128), marks), source(), way)
     weight = -4.0 / 128 * 0.8
     assert offsets[1, 37, 1] == pytest.approx(128 * 0.8 * 30 * weight**3)
     assert offsets[1, 40, 1] == pytest.approx(128 * 0.6 * weight)
@@ -198,10 +190,9 @@ def test_a_turn_keeps_the_heads_place() -> None:
     driver = SeedDriver(source())
     turn = moves.rotation_from(np.array([0, 15.0, 0]))
     driving = driver.drive(
-        np.zeros((51, 3)), moves.Move(turn, np.array([4.0, -2]), np.zeros((68, 3)))
+        np.zeros((51, 3)), moves.Move(turn, np.array([4, -2]), np.zeros((68, 3)))
     )
-    origin = np.array([[0, 0, 0, 1.0]])
-    np.testing.assert_allclose((origin @ driving.view)[0, :2], [132, 128])
+    np.testing.assert_allclose((np.array([[0, 0, 0, 1.0]]) @ driving.view)[0, :2], [132, 128])
     nose = seen(landmarks(), driving.view)[30, 0] - seen(landmarks(), driver.source.view)[30, 0]
     assert nose > 10, "about y by a positive angle the nose goes to the viewer's right"
 

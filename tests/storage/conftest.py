@@ -4,27 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, fault_proxy
+from fault_proxy import FaultProxy, Proxied, fault_proxy
 
 from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
-from s3_servers import KEY, SECRET, moto_server, s3_client
-
-
-@pytest.fixture
-def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment that every S3 server here accepts, without a server."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
-@pytest.fixture(scope="session")
-def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """moto's S3 server with an empty bucket."""
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as url:
-        s3_client(url).create_bucket(Bucket="bucket")
-        yield url
+from s3_servers import moto_server, s3_client
 
 
 @pytest.fixture(scope="session")
@@ -36,15 +20,17 @@ def _rclone_proxy(s3_server: tuple[str, Path]) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture(scope="session")
-def _moto_proxy(moto_url: str) -> Iterator[FaultProxy]:
-    with fault_proxy(moto_url) as proxy:
+def _moto_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
+    log = tmp_path_factory.mktemp("moto") / "moto.log"
+    with moto_server(log) as url, fault_proxy(url) as proxy:
+        s3_client(url).create_bucket(Bucket="bucket")
         yield proxy
 
 
 @pytest.fixture
 def rclone_proxy(
     _rclone_proxy: FaultProxy, s3_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[FaultProxy, str]:
+) -> Proxied:
     """The proxy before rclone's server, and an empty prefix of a bucket, to be opened now."""
     return _reached(_rclone_proxy, tmp_path, monkeypatch)
 
@@ -52,20 +38,18 @@ def rclone_proxy(
 @pytest.fixture
 def moto_proxy(
     _moto_proxy: FaultProxy, s3_keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[FaultProxy, str]:
-    """The same before moto's server."""
+) -> Proxied:
     return _reached(_moto_proxy, tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=["rclone", "moto"])
-def proxied(request: pytest.FixtureRequest) -> tuple[FaultProxy, str]:
+def proxied(request: pytest.FixtureRequest) -> Proxied:
     """The proxy before each server in turn, and the URL of an empty store."""
     return request.getfixturevalue(f"{request.param}_proxy")
 
 
 @pytest.fixture(params=["path", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store of every kind."""
     quick = S3Settings(read_timeout_s=0.5, first_wait_s=0.01)
     if request.param == "s3":
         return Store(request.getfixturevalue("s3_url"), settings=quick)
@@ -75,9 +59,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"), settings=quick)
 
 
-def _reached(
-    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[FaultProxy, str]:
+def _reached(proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proxied:
     proxy.clear()
     monkeypatch.setenv("MDTH_S3_ENDPOINT", proxy.url)
     return proxy, f"s3://bucket/{tmp_path.name}"

@@ -32,7 +32,6 @@ class Refusal:
     message: str = ""
 
     def body(self) -> bytes:
-        """The XML that S3 sends."""
         if not self.code:
             return b""
         return (
@@ -78,7 +77,6 @@ class Seen:
 
     @property
     def range(self) -> str:
-        """The header of that name, "" without one."""
         return self.headers.get("Range", "")
 
 
@@ -103,7 +101,6 @@ class FaultProxy:
         self.rules.append(Rule(fault, **where))
 
     def fault_for(self, method: str, path: str) -> str | Refusal:
-        """The fault of the first rule that applies, or ""."""
         with self.lock:
             return next((rule.fault for rule in self.rules if rule.applies(method, path)), "")
 
@@ -116,23 +113,23 @@ class FaultProxy:
             self.lock.notify_all()
 
     def clear(self) -> None:
-        """No rules, nothing seen yet, and the usual pauses."""
         self.stall_s, self.slow_s = 30.0, 0.2
         self.rules.clear()
         self.seen.clear()
         self.most_active = 0
 
     def count(self, method: str = "", pattern: str = "") -> int:
-        """How many such requests came."""
         return len(self.requests(method, pattern))
 
     def requests(self, method: str = "", pattern: str = "") -> list[Seen]:
-        """Such requests, in the order in which they came."""
         return [
             seen
             for seen in self.seen
             if method in ("", seen.method) and re.search(pattern, seen.path)
         ]
+
+
+Proxied = tuple[FaultProxy, str]  # and the URL of an empty store
 
 
 @contextmanager
@@ -156,8 +153,7 @@ def fault_proxy(upstream: str, *, stall_s: float = 30.0) -> Iterator[FaultProxy]
 
     server = Server(("127.0.0.1", 0), Handler)
     proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield proxy
     finally:
@@ -218,8 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reset(self) -> None:
         """Close so that the client sees a reset, not an end."""
         self.wfile.flush()
-        linger = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()
 

@@ -64,18 +64,9 @@ CASES = [
     Case("no answer to a part of an upload", STALL, (PART,), stalls=True),
     Case("30 s stall in the middle of a read", STALL_INSIDE, (GET,), stalls=True),
     Case("wrong ETag (the content arrives damaged)", ETAG, (GET,)),
-    Case(
-        "clock skew, 403 RequestTimeTooSkewed",
-        Refusal(403, "RequestTimeTooSkewed", "The difference between the times is too large."),
-    ),
-    Case(
-        "expired credentials, 400 ExpiredToken",
-        Refusal(400, "ExpiredToken", "The provided token has expired."),
-    ),
-    Case(
-        "missing bucket, 404 NoSuchBucket",
-        Refusal(404, "NoSuchBucket", "The specified bucket does not exist."),
-    ),
+    Case("clock skew, 403 RequestTimeTooSkewed", Refusal(403, "RequestTimeTooSkewed", "Too late.")),
+    Case("expired credentials, 400 ExpiredToken", Refusal(400, "ExpiredToken", "It has expired.")),
+    Case("missing bucket, 404 NoSuchBucket", Refusal(404, "NoSuchBucket", "There is no bucket.")),
     Case("access denied, 403 AccessDenied", Refusal(403, "AccessDenied", "Access Denied")),
 ]
 
@@ -91,12 +82,10 @@ class Outcome:
 
 # The requests of each operation, as the proxy sees them: method and a pattern of path and query.
 REQUESTS = {
-    LIST: ("GET", r"list-type=2"),
-    GET: ("GET", r"/a\.bin(\?x-id=GetObject)?$"),
-    PUT: ("PUT", r"/new\.bin"),
-    PART: ("PUT", r"/large\.bin\?.*partNumber=2"),
+    LIST: ("GET", r"list-type=2"), GET: ("GET", r"/a\.bin(\?x-id=GetObject)?$"),
+    PUT: ("PUT", r"/new\.bin"), PART: ("PUT", r"/large\.bin\?.*partNumber=2"),
     DELETE: ("DELETE", r"/a\.bin"),
-}
+}  # fmt: skip
 
 
 def operations(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
@@ -111,7 +100,6 @@ def operations(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 def put_sources(folder: Path) -> None:
-    """The files that the operations send: 1 MB, and one of three parts."""
     (folder / "a.bin").write_bytes(bytes(range(250)) * 4000)
     (folder / "large.bin").write_bytes(bytes(range(250)) * 44_000)
 
@@ -129,7 +117,6 @@ def broken(proxy: FaultProxy, case: Case, operation: str, times: int) -> Iterato
 
 
 def measure(case: Case, operation: str, proxy: FaultProxy, folder: Path, url: str) -> Outcome:
-    """What the fault does to an operation, once and for good."""
     once, for_good = (
         operations(Store(url, settings=case.settings(operation, for_good=way)), folder)[operation]
         for way in (False, True)

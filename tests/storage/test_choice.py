@@ -24,11 +24,9 @@ def test_the_first_readable_by_natural_order() -> None:
     reasons = {skipped.name: skipped.reason for skipped in choice.skipped}
     assert reasons.pop(".0.wav") == "hidden"
     assert list(reasons.items()) == [
-        ("1.wav", "empty"),
-        ("2.wav", "2.wav: not a sound"),
-        ("a.wav", "not needed, 10.wav comes first"),
-        ("B.wav", "not needed, 10.wav comes first"),
-    ]
+        ("1.wav", "empty"), ("2.wav", "2.wav: not a sound"),
+        ("a.wav", "not needed, 10.wav comes first"), ("B.wav", "not needed, 10.wav comes first"),
+    ]  # fmt: skip
 
 
 def test_nothing_readable() -> None:
@@ -36,8 +34,7 @@ def test_nothing_readable() -> None:
         raise UnreadableMedia("no")
 
     choice = choose(_files("a", "b"), readable)
-    assert choice.name is None
-    assert len(choice.skipped) == 2
+    assert choice.name is None and len(choice.skipped) == 2
     assert choose([], readable).name is None
 
 

@@ -5,6 +5,7 @@ import pytest
 from mdth.errors import InvalidTwinId
 from mdth.storage import layout
 from mdth.storage.layout import LocalTree, check_twin_id
+from tests.support.raising import raises
 
 
 @pytest.mark.parametrize("twin_id", ["th_test", "A-1", "a.b", "x" * 64, "7"])
@@ -20,12 +21,9 @@ def test_plain_names_are_twin_ids(twin_id: str) -> None:
     ],
 )
 def test_anything_else_is_not(twin_id: str) -> None:
-    with pytest.raises(InvalidTwinId):
-        check_twin_id(twin_id)
-    with pytest.raises(InvalidTwinId):
-        layout.stored_raw(twin_id, layout.AUDIO)
-    with pytest.raises(InvalidTwinId):
-        LocalTree(Path("home")).serving(twin_id)
+    raises(InvalidTwinId, None, check_twin_id, twin_id)
+    raises(InvalidTwinId, None, layout.stored_raw, twin_id, layout.AUDIO)
+    raises(InvalidTwinId, None, LocalTree(Path("home")).serving, twin_id)
 
 
 def test_the_folders_are_the_seeds() -> None:

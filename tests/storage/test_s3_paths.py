@@ -1,15 +1,14 @@
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, Refusal
+from fault_proxy import Proxied, Refusal
 from fault_table import QUICK
 
 from mdth.errors import ArtefactError, StorageError
 from mdth.storage.faults import NotThere
 from mdth.storage.store import Store
 from s3_servers import s3_client
-
-Proxied = tuple[FaultProxy, str]
+from tests.support.raising import raises
 
 ODD_NAMES = [
     "a b.wav",
@@ -56,26 +55,21 @@ def test_markers_of_folders_are_no_files(moto_proxy: Proxied) -> None:
     for key in ("raw/t/audio/", "raw/t/audio/below/"):
         client.put_object(Bucket="bucket", Key=f"{prefix}/{key}")
     store = Store(url, settings=QUICK)
-    assert store.files("raw/t/audio") == []
-    assert store.below("raw/t") == {}
+    assert (store.files("raw/t/audio"), store.below("raw/t")) == ([], {})
 
 
 @pytest.mark.parametrize("key", ["raw/t/../../x", "raw/t//etc/passwd", "raw/t/./a", "raw/t/a\x7fb"])
 def test_keys_that_are_no_plain_paths_are_refused(moto_proxy: Proxied, key: str) -> None:
     proxy, url = moto_proxy
     store = Store(url, settings=QUICK)
-    with pytest.raises(StorageError, match="not a path inside the store"):
-        store.download(key, Path("never"))
+    raises(StorageError, "not a path inside the store", store.download, key, Path("never"))
     prefix = url.removeprefix("s3://bucket/")
     s3_client(proxy.url).put_object(Bucket="bucket", Key=f"{prefix}/{key}", Body=b"x")
-    with pytest.raises(StorageError, match="not a plain file name; remove it"):
-        store.below("raw/t")
+    raises(StorageError, "not a plain file name; remove it", store.below, "raw/t")
 
 
 @pytest.mark.parametrize("server", ["rclone_proxy", "moto_proxy"])
-def test_what_is_missing_is_told_apart(
-    request: pytest.FixtureRequest, tmp_path: Path, server: str
-) -> None:
+def test_missing_is_told_apart(request: pytest.FixtureRequest, tmp_path: Path, server: str) -> None:
     _, url = request.getfixturevalue(server)
     with pytest.raises(NotThere, match="check MDTH_STORE and the name"):
         Store(url, settings=QUICK).download("raw/t/none.wav", tmp_path / "none")
@@ -94,8 +88,7 @@ def test_json_without_end_does_not_fill_the_memory(
     (tmp_path / "m.json").write_bytes(b'{"a": "' + b"x" * (1 << 20) + b'"}')
     store = Store(url, settings=QUICK)
     store.upload(tmp_path / "m.json", "m.json")
-    with pytest.raises(ArtefactError, match="more than 1 MiB"):
-        store.read_json("m.json")
+    raises(ArtefactError, "more than 1 MiB", store.read_json, "m.json")
 
 
 def test_a_refusal_for_the_time_names_the_clock(rclone_proxy: Proxied) -> None:

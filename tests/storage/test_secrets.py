@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import obstore
 import pytest
-from fault_proxy import FaultProxy, Refusal
+from fault_proxy import Proxied, Refusal
 from fault_table import QUICK, operations, put_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from mdth.errors import MdthError, StorageError
 from mdth.log.redact import guard_logs, redacted
 from mdth.storage.store import Store
-
-Proxied = tuple[FaultProxy, str]
 
 KEY = "AKIA" + "QWERTYUIOPASDFGH"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -38,15 +36,10 @@ SAYINGS = [
     "token {token} expired, {quoted}",
 ]
 REFUSALS = [
-    (403, "SignatureDoesNotMatch"),
-    (403, "InvalidAccessKeyId"),
-    (400, "ExpiredToken"),
-    (403, "AccessDenied"),
-    (404, "NoSuchBucket"),
-    (400, "NeverHeardOf"),
-    (500, "InternalError"),
+    (403, "SignatureDoesNotMatch"), (403, "InvalidAccessKeyId"), (400, "ExpiredToken"),
+    (403, "AccessDenied"), (404, "NoSuchBucket"), (400, "NeverHeardOf"), (500, "InternalError"),
     (503, "SlowDown"),
-]
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -72,17 +65,14 @@ def shown(error: BaseException) -> str:
 def check_nothing_in(text: str) -> None:
     """None of the secrets, as they are or in a URL, and no signature."""
     for secret in SECRETS:
-        assert secret not in text
-        assert quote(secret, safe="") not in text
+        assert secret not in text and quote(secret, safe="") not in text
     assert not re.search(r"(?i)signature['\"]?[=:]\s*['\"]?[0-9a-f]{16}", text)
 
 
 @settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
+    max_examples=30, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+)  # fmt: skip
 @given(
     saying=st.sampled_from(SAYINGS),
     refusal=st.sampled_from(REFUSALS),
@@ -104,19 +94,13 @@ def test_no_refusal_shows_a_secret(
     proxy.clear()
     (tmp_path / "a.bin").write_bytes(b"a")
     words = saying.format(
-        key=KEY,
-        secret=SECRET,
-        token=TOKEN,
-        quoted=quote(TOKEN, safe=""),
-        password=PASSWORD,
+        key=KEY, secret=SECRET, token=TOKEN, quoted=quote(TOKEN, safe=""), password=PASSWORD,
         signed=SIGNED.replace("&", "&amp;"),
-    ).replace("&X-", "&amp;X-")
+    ).replace("&X-", "&amp;X-")  # fmt: skip
     proxy.break_next(Refusal(*refusal, f"{around} {words} {around}"))
     credentials = {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_SESSION_TOKEN": TOKEN,
-    }
+        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN,
+    }  # fmt: skip
     with pytest.MonkeyPatch.context() as environment:
         for name, value in credentials.items():
             environment.setenv(name, value)
@@ -124,8 +108,7 @@ def test_no_refusal_shows_a_secret(
         with pytest.raises(StorageError) as caught:
             operations(store, tmp_path)[operation]()
     check_nothing_in(shown(caught.value) + said.getvalue())
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
     said.truncate(0)
 
 
@@ -183,16 +166,11 @@ def test_profiles_of_awss_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "X-Amz-Credential=from-the-environment" in signed
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"s3://{KEY}:{quote(SECRET, safe='')}@bucket/x",
-        f"s3://user:{PASSWORD}@bucket/x",
-        f"nosuch://user:{PASSWORD}@host/x",
-        f"http://user:{PASSWORD}@127.0.0.1:9/x",
-        f"s3://bucket/x?X-Amz-Security-Token={quote(TOKEN, safe='')}",
-    ],
-)
+@pytest.mark.parametrize("url", [
+    f"s3://{KEY}:{quote(SECRET, safe='')}@bucket/x", f"s3://user:{PASSWORD}@bucket/x",
+    f"nosuch://user:{PASSWORD}@host/x", f"http://user:{PASSWORD}@127.0.0.1:9/x",
+    f"s3://bucket/x?X-Amz-Security-Token={quote(TOKEN, safe='')}",
+])  # fmt: skip
 def test_credentials_in_a_store_url_are_not_repeated(
     url: str, s3_keys: None, monkeypatch: pytest.MonkeyPatch, said: io.StringIO
 ) -> None:

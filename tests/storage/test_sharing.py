@@ -5,7 +5,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, fault_proxy
+from fault_proxy import Proxied, fault_proxy
 from fault_table import QUICK
 
 from mdth.errors import InputError, StorageError
@@ -34,22 +34,17 @@ def work(pickled: bytes, folder: str, name: str, answers: "Queue[str]") -> None:
     answers.put(use(store, folder, name) + use(Store(store.url), folder, f"{name}-own"))
 
 
-def test_two_hundred_twins_share_connections(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
-) -> None:
+def test_200_twins_share_connections(rclone_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = rclone_proxy
     before = proxy.connections
     names = [f"t{number}" for number in range(TWINS)]
     with ThreadPoolExecutor(8) as pool:
         back = list(pool.map(lambda name: use(Store(url), str(tmp_path), name), names))
     assert back == names
-    assert proxy.count() >= 3 * TWINS
-    assert proxy.connections - before <= POOL
+    assert proxy.count() >= 3 * TWINS and proxy.connections - before <= POOL
 
 
-def test_worker_processes_and_threads_use_the_same_store(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
-) -> None:
+def test_workers_and_threads_share_it(rclone_proxy: Proxied, tmp_path: Path) -> None:
     _, url = rclone_proxy
     store = Store(url, settings=QUICK)
     assert use(store, str(tmp_path), "before") == "before"  # the parent has connections now
@@ -78,9 +73,7 @@ def refused(store: Store, answers: "Queue[str]") -> None:
             answers.put(str(error))
 
 
-def test_a_forked_process_is_told_so_and_does_not_hang(
-    rclone_proxy: tuple[FaultProxy, str], tmp_path: Path
-) -> None:
+def test_a_forked_process_is_told(rclone_proxy: Proxied, tmp_path: Path) -> None:
     store = Store(rclone_proxy[1], settings=QUICK)
     assert store.files("raw/none") == []
     context = multiprocessing.get_context("fork")
@@ -95,7 +88,6 @@ def test_a_forked_process_is_told_so_and_does_not_hang(
 
 @pytest.fixture(scope="module")
 def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of buckets, one with a store whose twin `t` has thousands of sounds."""
     root = tmp_path_factory.mktemp("thousands")
     folder = root / "bucket/store/raw/t/audio"
     folder.mkdir(parents=True)
@@ -118,9 +110,7 @@ def pick(store: Store, folder: Path) -> list[str]:
     return fetched
 
 
-def test_of_thousands_of_files_only_those_up_to_the_first_good_one_are_read(
-    thousands: Path, tmp_path: Path
-) -> None:
+def test_of_thousands_only_files_up_to_a_good_one_are_read(thousands: Path, tmp_path: Path) -> None:
     assert pick(Store(str(thousands / "bucket/store")), tmp_path) == ["0.wav", "1.wav"]
 
 

@@ -4,8 +4,6 @@ import os
 import shutil
 import socket
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +13,8 @@ from mdth.errors import ArtefactError, MissingDependency, StorageError
 from mdth.storage.faults import Damaged
 from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
+from tests.support.raising import raises
+from tests.support.web import Handler, serving
 
 QUICK = S3Settings(first_wait_s=0.01)
 
@@ -36,15 +36,11 @@ def test_files_come_in_natural_order_with_sizes(store: Store, tmp_path: Path) ->
 
 
 def test_a_missing_folder_has_no_files(store: Store) -> None:
-    assert store.files("raw/nobody/audio") == []
-    assert store.below("raw/nobody") == {}
+    assert (store.files("raw/nobody/audio"), store.below("raw/nobody")) == ([], {})
 
 
-def test_download_is_all_or_nothing(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = _folder(tmp_path / "in", {"a.bin": "x" * 1000}) / "a.bin"
-    store.upload(source, "raw/t/a.bin")
+def test_download_is_atomic(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.upload(_folder(tmp_path / "in", {"a.bin": "x" * 1000}) / "a.bin", "raw/t/a.bin")
     target = tmp_path / "out" / "a.bin"
     assert store.download("raw/t/a.bin", target).read_text() == "x" * 1000
     target.write_text("older")
@@ -54,8 +50,7 @@ def test_download_is_all_or_nothing(
         raise Damaged("500 of 1000 bytes arrived")
 
     monkeypatch.setattr(store._files, "fetch", cut)
-    with pytest.raises(StorageError, match="500 of 1000"):
-        store.download("raw/t/a.bin", target)
+    raises(StorageError, "500 of 1000", store.download, "raw/t/a.bin", target)
     assert [file.read_text() for file in target.parent.iterdir()] == ["older"]
 
 
@@ -70,20 +65,16 @@ def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None
 def test_json_that_is_none(tmp_path: Path, content: str) -> None:
     store = Store(str(tmp_path / "store"))
     store.upload(_folder(tmp_path / "in", {"m.json": content}) / "m.json", "m.json")
-    with pytest.raises(ArtefactError, match="JSON"):
-        store.read_json("m.json")
+    raises(ArtefactError, "JSON", store.read_json, "m.json")
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../b", "/etc/passwd", ""])
 def test_no_path_leaves_the_store(tmp_path: Path, path: str) -> None:
-    store = Store(str(tmp_path))
-    with pytest.raises(StorageError, match="inside"):
-        store.download(path, tmp_path / "x")
+    raises(StorageError, "inside", Store(str(tmp_path)).download, path, tmp_path / "x")
 
 
 def test_a_local_store_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="MDTH_STORE"):
-        Store(str(tmp_path / "nowhere")).files("raw/t/audio")
+    raises(StorageError, "MDTH_STORE", Store(str(tmp_path / "nowhere")).files, "raw/t/audio")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,14 +86,12 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(StorageError, match="No space left on device"):
-        store.upload(source, "raw/t/a.txt")
+    raises(StorageError, "No space left on device", store.upload, source, "raw/t/a.txt")
     assert list((tmp_path / "store" / "raw" / "t").iterdir()) == []
 
 
 def test_a_missing_bucket(s3_url: str) -> None:
-    with pytest.raises(StorageError, match="bucket"):
-        Store("s3://no-such-bucket/x").files("raw/t/audio")
+    raises(StorageError, "bucket", Store("s3://no-such-bucket/x").files, "raw/t/audio")
 
 
 def test_denied_access_shows_no_secret(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,21 +99,16 @@ def test_denied_access_shows_no_secret(s3_url: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     with pytest.raises(StorageError, match="credentials") as caught:
         Store(s3_url).files("raw/t/audio")
-    assert secret not in str(caught.value)
-    assert key not in str(caught.value)
+    assert secret not in str(caught.value) and key not in str(caught.value)
 
 
-def test_an_unreachable_server_is_given_up_soon(
-    s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_server_is_soon_left(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDTH_S3_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
         Store(s3_url, settings=QUICK).files("raw/t/audio")
 
 
-def test_a_server_that_never_answers_is_given_up(
-    s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_never_answers_is_left(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StorageError, match="5 attempts.*MDTH_S3_ENDPOINT"):
@@ -136,22 +120,13 @@ def test_a_server_that_never_answers_is_given_up(
 def test_a_server_that_is_no_store_or_redirects_without_end(
     status: int, said: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Handler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Location", self.path)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(status, Location=self.path)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(StorageError, match=said):
-            Store(s3_url, settings=QUICK).files("raw/t/audio")
-        server.shutdown()
+    with serving(Answer) as address:
+        monkeypatch.setenv("MDTH_S3_ENDPOINT", address)
+        raises(StorageError, said, Store(s3_url, settings=QUICK).files, "raw/t/audio")
 
 
 def test_a_folder_may_be_a_file_url(tmp_path: Path) -> None:
@@ -164,24 +139,19 @@ def test_a_folder_may_be_a_file_url(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket/prefix", "az://box/x"])
-def test_buckets_without_their_package_name_the_extra(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_buckets_without_package_name_the_extra(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     monkeypatch.delitem(sys.modules, "mdth.storage.objects", raising=False)
-    with pytest.raises(MissingDependency, match=r"mdth\[s3\]"):
-        Store(url)
+    raises(MissingDependency, r"mdth\[s3\]", Store, url)
 
 
 @pytest.mark.parametrize(
-    ("url", "kind"),
-    [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")],
+    ("url", "kind"), [("gs://bucket/a/b", "GCSStore"), ("az://container/a", "AzureStore")]
 )
 def test_other_clouds_are_opened(url: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     store = Store(url)
-    assert type(store._files.client()).__name__ == kind
-    assert store.url == url
+    assert (type(store._files.client()).__name__, store.url) == (kind, url)
 
 
 def test_azure_without_an_account_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +162,7 @@ def test_azure_without_an_account_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_unknown_protocol() -> None:
-    with pytest.raises(StorageError, match="nosuch"):
-        Store("nosuch://place")
+    raises(StorageError, "nosuch", Store, "nosuch://place")
 
 
 def test_numbers_survive(store: Store, tmp_path: Path) -> None:

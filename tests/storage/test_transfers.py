@@ -3,7 +3,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_proxy import CUT, DRIP, ETAG, LOST_ANSWER, NO_RANGE, TOGETHER, FaultProxy, Refusal
+from fault_proxy import (
+    CUT,
+    DRIP,
+    ETAG,
+    LOST_ANSWER,
+    NO_RANGE,
+    TOGETHER,
+    FaultProxy,
+    Proxied,
+    Refusal,
+)
 from fault_table import IMPATIENT, QUICK
 
 from mdth.errors import StorageError
@@ -12,8 +22,8 @@ from mdth.storage.faults import NotThere, failures
 from mdth.storage.settings import MIB, S3Settings, s3_settings
 from mdth.storage.store import Store
 from s3_servers import s3_client
+from tests.support.raising import raises
 
-Proxied = tuple[FaultProxy, str]
 SIZE = 6_000_000
 CONTENT = hashlib.shake_256(b"content").digest(SIZE)
 OTHER = hashlib.shake_256(b"other").digest(SIZE)
@@ -23,12 +33,10 @@ ERROR = Refusal(500, "InternalError", "again")
 
 
 def key(url: str) -> str:
-    """The key of `a.bin`, as a client of the bucket names it."""
     return f"{url.removeprefix('s3://bucket/')}/a.bin"
 
 
 def put(url: str, proxy: FaultProxy, content: bytes) -> None:
-    """Store `a.bin` past the code under test."""
     s3_client(proxy.url).put_object(Bucket="bucket", Key=key(url), Body=content)
 
 
@@ -92,8 +100,7 @@ def test_a_server_that_calls_a_part_the_whole(s3_url: str, tmp_path: Path) -> No
         broken = store._files.download("a.bin", file)
         broken.attempt()
         broken._done -= 1_000_000
-        with pytest.raises(failures(), match="non-partial"):
-            broken.attempt()
+        raises(failures(), "non-partial", broken.attempt)
         broken.attempt()
         file.seek(0)
         assert file.read() == CONTENT
@@ -132,8 +139,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_not_stored(
     monkeypatch.setattr(objects, "_attributes", attributes)
     with pytest.raises(StorageError, match="changed while it was sent"):
         Store(url, settings=SMALL_PARTS).upload(source, "a.bin")
-    with pytest.raises(NotThere):
-        Store(url).download("a.bin", tmp_path / "back")
+    raises(NotThere, None, Store(url).download, "a.bin", tmp_path / "back")
 
 
 def test_a_known_hash_counts_more_than_the_etag(rclone_proxy: Proxied, tmp_path: Path) -> None:
@@ -159,9 +165,7 @@ def test_a_local_file_is_checked_too(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_parts_go_side_by_side_and_a_failed_one_again_alone(
-    rclone_proxy: Proxied, tmp_path: Path
-) -> None:
+def test_parts_go_side_by_side_a_failed_one_again(rclone_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = rclone_proxy
     (tmp_path / "a.bin").write_bytes(CONTENT)
     proxy.break_next(ERROR, pattern="partNumber=3", times=1)
@@ -183,8 +187,7 @@ def test_a_failed_upload_is_aborted(moto_proxy: Proxied, tmp_path: Path) -> None
         Store(url, settings=SMALL_PARTS).upload(tmp_path / "a.bin", "a.bin")
     left = s3_client(proxy.url).list_multipart_uploads(Bucket="bucket", Prefix=key(url))
     assert left.get("Uploads", []) == []
-    with pytest.raises(NotThere):
-        Store(url).download("a.bin", tmp_path / "back")
+    raises(NotThere, None, Store(url).download, "a.bin", tmp_path / "back")
 
 
 @pytest.mark.parametrize("name", ["POST", "PUT"])
@@ -211,9 +214,7 @@ def test_an_upload_taken_away_is_a_failure(moto_proxy: Proxied, tmp_path: Path) 
     assert (tmp_path / "back.bin").read_bytes() == OTHER
 
 
-def test_an_upload_damaged_on_the_way_is_refused_and_sent_again(
-    moto_proxy: Proxied, tmp_path: Path
-) -> None:
+def test_an_upload_damaged_on_the_way_is_sent_again(moto_proxy: Proxied, tmp_path: Path) -> None:
     proxy, url = moto_proxy
     (tmp_path / "a.bin").write_bytes(CONTENT[:1000])
     proxy.break_next(

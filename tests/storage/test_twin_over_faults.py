@@ -1,25 +1,23 @@
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fault_proxy import CUT, RESET, FaultProxy, Refusal
+from fault_proxy import CUT, RESET, FaultProxy, Proxied, Refusal
 
 from mdth.storage.store import Store
 from s3_servers import KEY, SECRET
+from tests.support.commands import Command
 
 BUSY = Refusal(503, "SlowDown", "Please reduce your request rate.")
 
 
 @pytest.fixture
 def s3_twin(
-    rclone_proxy: tuple[FaultProxy, str],
+    rclone_proxy: Proxied,
     twin_home: Path,
     portrait_path: Path,
     short_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> FaultProxy:
-    """The proxy before a store with the input of the twin `ada`."""
     proxy, url = rclone_proxy
     store = Store(url)
     store.upload(portrait_path, "raw/ada/image/portrait.jpg")
@@ -29,9 +27,7 @@ def s3_twin(
     return proxy
 
 
-def test_a_twin_is_prepared_over_a_bad_line_and_no_secret_is_written(
-    s3_twin: FaultProxy, twin_home: Path, mdth: Callable[..., Any]
-) -> None:
+def test_a_twin_over_a_bad_line(s3_twin: FaultProxy, twin_home: Path, mdth: Command) -> None:
     for passed in range(2, 20, 3):
         s3_twin.break_next(BUSY, times=1, passed=passed)
     s3_twin.break_next(RESET, method="PUT", times=1, passed=1)
@@ -44,17 +40,15 @@ def test_a_twin_is_prepared_over_a_bad_line_and_no_secret_is_written(
     written = [path.read_bytes() for path in local if "common" not in str(path)]
     assert len(written) > 5
     for text in [*written, ended.out.encode(), ended.err.encode()]:
-        assert KEY.encode() not in text
-        assert SECRET.encode() not in text
+        assert KEY.encode() not in text and SECRET.encode() not in text
 
 
 def test_a_refused_twin_ends_in_one_line_without_secrets(
-    s3_twin: FaultProxy, mdth: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    s3_twin: FaultProxy, mdth: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"wrong{SECRET}")
     ended = mdth("preprocess", "ada", "-v")
     assert ended.code != 0
     last = ended.err.strip().splitlines()[-1]
     assert last.startswith("mdth: error: s3://bucket/") and "check the credentials" in last
-    assert SECRET not in ended.err + ended.out
-    assert KEY not in ended.err + ended.out
+    assert SECRET not in ended.err + ended.out and KEY not in ended.err + ended.out

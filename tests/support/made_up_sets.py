@@ -126,10 +126,7 @@ def _sentence(
 
 
 def _write_regions(folder: Path, vertices: int) -> None:
-    for name, chosen in (
-        ("lips", range(vertices // 5)),
-        ("upper", range(vertices // 2, vertices)),
-    ):
+    for name, chosen in (("lips", range(vertices // 5)), ("upper", range(vertices // 2, vertices))):
         (folder / f"{name}.txt").write_text("\n".join(map(str, chosen)) + "\n", "utf-8")
 
 

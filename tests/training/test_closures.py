@@ -14,10 +14,8 @@ def test_the_smallest_gap_near_each_labial() -> None:
     gaps[round(0.80 * FPS)] = 0.002
     phones = [("B", 0.44, 0.52), ("AH", 0.75, 0.85), ("M", 0.60, 0.70), ("P", 0.78, 0.88)]
     assert smallest_gaps(gaps, phones) == {
-        "B": [pytest.approx(0.01)],
-        "M": [pytest.approx(0.1)],
-        "P": [pytest.approx(0.002)],
-    }
+        "B": [pytest.approx(0.01)], "M": [pytest.approx(0.1)], "P": [pytest.approx(0.002)],
+    }  # fmt: skip
 
 
 def test_the_example_has_phones_of_each_kind() -> None:

@@ -16,42 +16,31 @@ ROOT = Path(__file__).parents[2]
 GONE = "nowhere/to/be/found"
 # The arguments of each that name data which is not there, if it takes any; OUT: where it may write.
 COMMANDS = {
-    "benchmarks": f"{GONE}.png {GONE}.wav",
-    "benchmarks.batch": None,
-    "benchmarks.faceformer": None,
+    "benchmarks": f"{GONE}.png {GONE}.wav", "benchmarks.batch": None, "benchmarks.faceformer": None,
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
-    "benchmarks.scale": None,
-    "benchmarks.store": None,
+    "benchmarks.scale": None, "benchmarks.store": None,
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",
-    "training.arkit_onnx": f"{GONE} {GONE} OUT",
-    "training.bank": f"{GONE} OUT/bank",
-    "training.closures": f"{GONE}.wav {GONE}.tsv",
-    "training.dataset": f"{GONE} {GONE} OUT/dataset",
+    "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
+    "training.closures": f"{GONE}.wav {GONE}.tsv", "training.dataset": f"{GONE} {GONE} OUT/dataset",
     "training.decoder": f"{GONE} {GONE} OUT/run",
-    "training.dub": f"check --grid {GONE} --work {GONE}",
-    "training.evaluate": f"{GONE} --work OUT",
+    "training.dub": f"check --grid {GONE} --work {GONE}", "training.evaluate": f"{GONE} --work OUT",
     "training.export_onnx": f"{GONE} OUT {GONE}",
     "training.features": f"{GONE} OUT/windows --sessions 1 --workers 1",
     "training.generator": f"{GONE} OUT/generator --config small",
     "training.generator.pack": f"{GONE} OUT/clips.npz",
-    "training.glasses": f"{GONE} --output OUT/glasses.npz",
-    "training.head_sweep": f"{GONE}.jpg",
+    "training.glasses": f"{GONE} --output OUT/glasses.npz", "training.head_sweep": f"{GONE}.jpg",
     "training.kokoro": f"say Hello. --folder {GONE} -o OUT/hello.wav",
     "training.landmarks68": f"{GONE} --predictor {GONE}",
-    "training.mesh_compare": f"{GONE} {GONE} --regions face",
-    "training.mouth": f"{GONE} OUT/mouth",
+    "training.mesh_compare": f"{GONE} {GONE} --regions face", "training.mouth": f"{GONE} OUT/mouth",
     "training.mouth_data": f"{GONE} OUT/mouth --tracks {GONE}",
-    "training.mouth_export": f"{GONE} OUT",
-    "training.mouth_measure": f"{GONE} {GONE}",
-    "training.mouth_strips": f"{GONE} {GONE} OUT/strips.png",
-    "training.reenact": GONE,
+    "training.mouth_export": f"{GONE} OUT", "training.mouth_measure": f"{GONE} {GONE}",
+    "training.mouth_strips": f"{GONE} {GONE} OUT/strips.png", "training.reenact": GONE,
     "training.seed.predict": f"vocaset {GONE} {GONE}.pth OUT/predicted",
     "training.seed.train": f"vocaset {GONE} OUT/run --encoder small",
     "training.sheet": f"{GONE}.jpg OUT/sheet.png",
-    "training.spoken": f"label {GONE} --dataset {GONE}",
-    "training.tracks": f"{GONE} OUT/tracks",
-}
+    "training.spoken": f"label {GONE} --dataset {GONE}", "training.tracks": f"{GONE} OUT/tracks",
+}  # fmt: skip
 # Runs commands one after the other in one process, which starts much faster than one for each.
 WALK = """
 import contextlib, io, json, runpy, sys, warnings
@@ -90,8 +79,7 @@ class Ended(NamedTuple):
 
 def walk(commands: dict[str, list[str]], lacking: list[str]) -> dict[str, Ended]:
     """How each command ends where some modules are not installed."""
-    given = json.dumps([lacking, commands])
-    run = [sys.executable, "-c", WALK, given]
+    run = [sys.executable, "-c", WALK, json.dumps([lacking, commands])]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {name: Ended(*ended) for name, ended in json.loads(done.stdout).items()}
@@ -116,8 +104,7 @@ def test_none_is_forgotten() -> None:
     for path in sorted(ROOT.glob("training/**/*.py")) + sorted(ROOT.glob("benchmarks/*.py")):
         text = path.read_text("utf-8")
         if 'if __name__ == "__main__":' in text:
-            last = ast.parse(text).body[-1]
-            assert "command.run(main" in ast.unparse(last), path
+            assert "command.run(main" in ast.unparse(ast.parse(text).body[-1]), path
             parts = path.relative_to(ROOT).with_suffix("").parts
             found.add(".".join(parts).removesuffix(".__main__"))
     assert found == {name for name in COMMANDS if not name.startswith("tests.")}
@@ -139,7 +126,6 @@ def test_missing_data_is_one_line(name: str, without_data: dict[str, Ended]) -> 
 
 
 def told() -> list[tuple[str, str]]:
-    """Every command in cards and pages: its module and the rest of its line."""
     pages = [*ROOT.glob("src/mdth/weights/*.json"), *ROOT.glob("docs/*.md")]
     pages += [ROOT / "training/README.md", ROOT / "examples/README.md"]
     text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")

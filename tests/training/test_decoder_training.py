@@ -35,14 +35,10 @@ def made_up_faces(clips: int = 12) -> Faces:
     basis = RNG.standard_normal((4, 478, 3)).astype(np.float32) * 0.01
     return Faces(
         np.array([f"clip{i:02}" for i in range(clips)]),
-        RNG.standard_normal((clips, 75, 4)).astype(np.float32),
-        basis,
-        np.zeros((clips, 478, 3), np.float32),
-        np.full((clips, 75), 0.1, np.float32),
-        np.full((clips, 75), 0.5, np.float32),
-        np.arange(clips) >= clips - 1,
-        np.array([[0, 1.0]]),
-    )
+        RNG.standard_normal((clips, 75, 4)).astype(np.float32), basis,
+        np.zeros((clips, 478, 3), np.float32), np.full((clips, 75), 0.1, np.float32),
+        np.full((clips, 75), 0.5, np.float32), np.arange(clips) >= clips - 1, np.array([[0, 1.0]]),
+    )  # fmt: skip
 
 
 def test_gaps_in_a_track_are_filled_evenly() -> None:

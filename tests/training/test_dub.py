@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mdth.errors import InputError, UnreadableMedia
+from tests.support.raising import raises
 from training import dub, dub_map, grid_phones
 from training.dub_map import Dub
 from training.grid_phones import WordPhone
@@ -34,20 +35,15 @@ def test_a_clip_name_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("name", ["bbaf2", "bbaf2nx", "xbaf2n", "bba42n"])
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=name):
-        grid_phones.sentence(name)
+    raises(InputError, name, grid_phones.sentence, name)
 
 
 def test_every_word_has_sounds() -> None:
     known = grid_phones.pronunciations()
     tables = (
-        grid_phones.COMMANDS,
-        grid_phones.COLOURS,
-        grid_phones.PREPOSITIONS,
-        grid_phones.LETTERS,
-        grid_phones.DIGITS,
-        grid_phones.ADVERBS,
-    )
+        grid_phones.COMMANDS, grid_phones.COLOURS, grid_phones.PREPOSITIONS, grid_phones.LETTERS,
+        grid_phones.DIGITS, grid_phones.ADVERBS,
+    )  # fmt: skip
     words = [word for table in tables for word in table.values()]
     assert sorted(words) == sorted(known)
     assert len(known) == 51
@@ -56,10 +52,8 @@ def test_every_word_has_sounds() -> None:
 def test_words_are_found_again_in_a_table_of_phones() -> None:
     said = phones("S EH T|W AY T|W IH TH|AA|F AO|AH G EY N")
     without = [phone._replace(word=-1) for phone in said]
-    words = grid_phones.sentence("swwr4a")
-    assert grid_phones.with_words(without, words) == said
-    with pytest.raises(ValueError, match="is not"):
-        grid_phones.with_words(without, grid_phones.sentence("swwr5a"))
+    assert grid_phones.with_words(without, grid_phones.sentence("swwr4a")) == said
+    raises(ValueError, "is not", grid_phones.with_words, without, grid_phones.sentence("swwr5a"))
 
 
 def test_the_aligner_hears_what_the_synthesizer_says() -> None:
@@ -110,15 +104,13 @@ def test_knots_rise_by_no_less_than_the_gap() -> None:
 
 
 def test_a_pause_inside_has_no_map() -> None:
-    with pytest.raises(InputError, match="0.20 s"):
-        dub_map.time_map(phones("B|- B", each_s=0.2), phones("B|B"))
+    raises(InputError, "0.20 s", dub_map.time_map, phones("B|- B", each_s=0.2), phones("B|B"))
 
 
 def test_levels_meet_along_the_right_map_only() -> None:
     random = np.random.default_rng(0)
     loudness = np.repeat(random.uniform(0.01, 1.0, 20), 1600)
-    noise = random.normal(0.0, 0.1, len(loudness))
-    real = (loudness * noise).astype(np.float32)
+    real = (loudness * random.normal(0.0, 0.1, len(loudness))).astype(np.float32)
     fast = np.concatenate([real[:16000:2], real[16000:]])
     right = Dub("", "", "", [0.0, 0.1, 0.5, 1.4, 1.5], [0.0, 0.2, 1.0, 1.9, 2.0])
     along, even = dub_map.level_match(right, fast, real)
@@ -149,5 +141,4 @@ def test_the_index_comes_back_as_written(tmp_path: Path) -> None:
     assert dub_map.read_index(index) == dubs
     assert list(tmp_path.iterdir()) == [index]
     index.write_text('[{"wav": "0001.wav"}]', encoding="utf-8")
-    with pytest.raises(UnreadableMedia, match=r"index\.json"):
-        dub_map.read_index(index)
+    raises(UnreadableMedia, r"index\.json", dub_map.read_index, index)

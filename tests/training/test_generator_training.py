@@ -17,6 +17,7 @@ from mdth.errors import CheckpointError, InputError, NoFaceFound  # noqa: E402
 from mdth.face import geometry, landmarks68, topology  # noqa: E402
 from mdth.face.crop import around  # noqa: E402
 from tests.support import generator_made_up as made_up  # noqa: E402
+from torch_threads import one_thread  # noqa: E402, F401
 from training.generator import __main__ as command  # noqa: E402
 from training.generator import critic, losses, run, trainer  # noqa: E402
 from training.generator.batches import Clips  # noqa: E402
@@ -30,14 +31,6 @@ TINY = dataclasses.replace(
     frame_size=SIDE,
     dense_motion=dataclasses.replace(made_up.SMALL.dense_motion, num_blocks=2),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def made_clip(path: Path) -> Iterator[Sample]:
@@ -123,9 +116,7 @@ def test_losses_fall_and_the_critic_joins(packed: Packed, monkeypatch: pytest.Mo
     made, clips = new_trainer(), Clips(packed, side=SIDE, held_out=2, device=CPU)
     random = np.random.default_rng(0)
     seen = [made.step(clips.draw(2, random)) for _ in range(54)]
-    first, last = (
-        np.mean([s["pyramid"] for s in seen[part]]) for part in (slice(5), slice(45, 50))
-    )
+    first, last = (np.mean([s["pyramid"] for s in seen[k]]) for k in (slice(5), slice(45, 50)))
     assert last < 0.6 * first
     assert "critic" not in seen[49]
     assert {"critic", "adversarial", "matching"} <= seen[50].keys()
@@ -162,9 +153,7 @@ def darkening_clip(path: Path) -> Iterator[Sample]:
     )
 
 
-def test_the_command_trains_reports_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_trains_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it leaves behind loads as the published files do."""
     data, out, yaml = tmp_path / "clips.npz", tmp_path / "run", tmp_path / "tiny.yaml"
     packed = pack([Path(f"{index}.mp4") for index in range(2, 6)], every=1, reader=darkening_clip)
@@ -173,9 +162,7 @@ def test_the_command_trains_reports_and_goes_on(
     monkeypatch.setattr(run, "HELD_OUT", 2)
     for steps in ("2", "4"):
         given = ["train", str(data), str(out), "--config", str(yaml), "--batch", "2"]
-        monkeypatch.setattr(
-            "sys.argv", [*given, "--steps", steps, "--every", "2", "--critic-width", "4"]
-        )
+        monkeypatch.setattr("sys.argv", [*given, "--steps", steps, "--every=2", "--critic-width=4"])
         command.main()
     curve = json.loads((out / "curve.json").read_text())
     assert [entry["step"] for entry in curve] == [0, 2, 4]
@@ -185,8 +172,7 @@ def test_the_command_trains_reports_and_goes_on(
     errors = ((pair.source - pair.driving).numpy().astype(float) ** 2).mean(axis=(1, 2, 3))
     assert curve[0]["still_db"] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)
     assert (out / "samples-000004.png").is_file()
-    network = load_generator(out / "checkpoint.pth.tar", out / "config.yaml")
-    assert network.config == TINY
+    assert load_generator(out / "checkpoint.pth.tar", out / "config.yaml").config == TINY
 
 
 def test_perceptual_loss_wants_vgg(tmp_path: Path) -> None:

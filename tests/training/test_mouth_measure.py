@@ -15,13 +15,10 @@ from training.mouth_strips import opened, pops  # noqa: E402
 from training.sheet_shapes import Shape  # noqa: E402
 
 
-def test_the_renderers_own_frame_scores_best(
-    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_own_frame_scores_best(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
-    true = Portrait(Renderer(portrait).frame(mesh), mesh)
-    shown, inside = Source(portrait, None).show(true)
+    shown, inside = Source(portrait, None).show(Portrait(Renderer(portrait).frame(mesh), mesh))
     assert set(shown) == {"real", "painted", "drawn", "copied"}
     assert np.array_equal(shown["painted"], shown["drawn"]), "without a network"
     outside = inside == 0
@@ -29,8 +26,7 @@ def test_the_renderers_own_frame_scores_best(
     tally = Tally()
     tally.add(shown, inside)
     drawn, copied = tally.figures("drawn"), tally.figures("copied")
-    assert drawn["psnr"] > copied["psnr"] + 3
-    assert drawn["gmsd"] < copied["gmsd"]
+    assert drawn["psnr"] > copied["psnr"] + 3 and drawn["gmsd"] < copied["gmsd"]
     assert tally.frames == 1
 
 

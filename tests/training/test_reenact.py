@@ -30,8 +30,7 @@ def shot() -> reenact.Shot:
 
 def test_a_clip_that_rests_is_nearly_itself(shot: reenact.Shot) -> None:
     figures = reenact.reenact([shot, shot], None)
-    assert figures["psnr face rendered"] > 38
-    assert figures["ssim whole rendered"] > 0.97
+    assert figures["psnr face rendered"] > 38 and figures["ssim whole rendered"] > 0.97
     assert figures["ssim whole still"] == pytest.approx(1)
     assert not any("cosine" in name for name in figures)
 

@@ -11,8 +11,7 @@ TRACKED = np.cumsum(RNG.standard_normal((6, 75)), axis=1)
 
 def test_a_perfect_prediction() -> None:
     found = score(TRACKED, TRACKED, TRACKED, TRACKED)
-    assert found.opening == pytest.approx(1)
-    assert found.spread == pytest.approx(1)
+    assert (found.opening, found.spread) == (pytest.approx(1), pytest.approx(1))
     assert found.lag_frames == pytest.approx(0, abs=0.05)
 
 

@@ -12,6 +12,8 @@ pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)
 from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
 from mdth.files import pickle as model_pickle  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
+from tests.support.bomb import Bomb  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 from training.seed import biwi, corpus, vocaset  # noqa: E402
 
 SIZES = made_up_sets.Sizes(vertices=30, subjects=2, sentences=3, duration_s=1.5)
@@ -49,8 +51,7 @@ def test_vocaset_splits_and_rates(vocaset_folder: Path) -> None:
     assert found.sound(first).shape == (24_000,) and found.sound(first).dtype == np.float32
     meshes = found.vertices(first)
     assert meshes.shape == (45, 30, 3) and meshes.dtype == np.float32
-    stored = np.load(vocaset_folder / "data_verts.npy")[:90:2]
-    np.testing.assert_array_equal(meshes, stored)
+    np.testing.assert_array_equal(meshes, np.load(vocaset_folder / "data_verts.npy")[:90:2])
 
 
 def test_rows_in_any_order_and_elsewhere(copied: Path) -> None:
@@ -80,16 +81,14 @@ def test_sound_keeps_its_loudness_over_time(vocaset_folder: Path) -> None:
     clip = found.clips[1]
     sound = found.sound(clip)
     loudness = np.array([part.std() for part in np.array_split(sound, 45)])
-    opening = -corpus.offsets(found, clip)[:, 0, 1]
-    assert np.corrcoef(loudness, opening)[0, 1] > 0.9
+    assert np.corrcoef(loudness, -corpus.offsets(found, clip)[:, 0, 1])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("i2", (2200,)), ("f4", (2200, 2)), ("f8", (2, 2200))])
 def test_sounds_of_any_kind(kind: str, shape: tuple[int, ...]) -> None:
     level = 16_384 if kind == "i2" else 0.5
     found = vocaset.at_speech_rate(np.full(shape, level, kind), 22_000)
-    assert found.shape == (1600,)
-    assert found[400:1200] == pytest.approx(0.5, abs=0.01)
+    assert (found.shape, found[400:1200]) == ((1600,), pytest.approx(0.5, abs=0.01))
 
 
 def test_missing_sound_leaves_its_sentence_out(copied: Path) -> None:
@@ -101,39 +100,25 @@ def test_missing_sound_leaves_its_sentence_out(copied: Path) -> None:
 
 def test_damaged_vocaset(copied: Path) -> None:
     (copied / "templates.pkl").rename(copied / "gone")
-    with pytest.raises(MissingInput, match=r"no templates\.pkl"):
-        vocaset.Vocaset(copied)
+    raises(MissingInput, r"no templates\.pkl", vocaset.Vocaset, copied)
     (copied / "gone").rename(copied / "templates.pkl")
     whole = (copied / "raw_audio_fixed.pkl").read_bytes()
     (copied / "raw_audio_fixed.pkl").write_bytes(whole[:-100])
-    with pytest.raises(ArtefactError, match=r"raw_audio_fixed\.pkl"):
-        vocaset.Vocaset(copied)
+    raises(ArtefactError, r"raw_audio_fixed\.pkl", vocaset.Vocaset, copied)
     (copied / "raw_audio_fixed.pkl").write_bytes(whole)
     np.save(copied / "data_verts.npy", np.zeros((7, 30, 3), np.float32))
     found = vocaset.Vocaset(copied)
-    with pytest.raises(ArtefactError, match="which has 7"):
-        found.vertices(found.clips[0])
+    raises(ArtefactError, "which has 7", found.vertices, found.clips[0])
     np.save(copied / "data_verts.npy", np.zeros((7, 29, 3), np.float32))
-    with pytest.raises(ArtefactError, match="template"):
-        vocaset.Vocaset(copied)
+    raises(ArtefactError, "template", vocaset.Vocaset, copied)
     np.save(copied / "data_verts.npy", np.zeros((7, 29)))
-    with pytest.raises(ArtefactError, match="not meshes"):
-        vocaset.Vocaset(copied)
-
-
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
+    raises(ArtefactError, "not meshes", vocaset.Vocaset, copied)
 
 
 def test_nothing_in_vocasets_pickles_is_executed(copied: Path) -> None:
-    table = {vocaset.TRAINING[0]: {"sentence01": Bomb(copied / "exploded")}}
+    table = {vocaset.TRAINING[0]: {"sentence01": Bomb(Path.touch, copied / "exploded")}}
     (copied / "raw_audio_fixed.pkl").write_bytes(pickle.dumps(table))
-    with pytest.raises(ArtefactError, match="not loaded"):
-        vocaset.Vocaset(copied)
+    raises(ArtefactError, "not loaded", vocaset.Vocaset, copied)
     assert not (copied / "exploded").exists()
 
 
@@ -146,16 +131,14 @@ def test_nested_pickles(protocol: int) -> None:
     }
     found = model_pickle.loads(pickle.dumps(table, protocol))
     np.testing.assert_array_equal(found["a"]["one"]["audio"], shared)
-    assert found["a"]["two"] == {0: 7, 1: 8}
-    assert found["b"][0]["x"][0] == 0.5
+    assert (found["a"]["two"], found["b"][0]["x"][0]) == ({0: 7, 1: 8}, 0.5)
     assert found["b"][0]["x"][1] is found["a"]["one"]["audio"]
 
 
 def test_a_list_that_holds_itself() -> None:
     endless: list = []
     endless.append(endless)
-    with pytest.raises(CheckpointError):
-        model_pickle.loads(pickle.dumps({"a": endless}))
+    raises(CheckpointError, None, model_pickle.loads, pickle.dumps({"a": endless}))
 
 
 def test_biwi_splits_and_scale(biwi_folder: Path) -> None:
@@ -201,20 +184,16 @@ def test_vl_files(tmp_path: Path) -> None:
         path.write_bytes(head + mesh.tobytes())
         np.testing.assert_array_equal(biwi.read_vl(path, 5), mesh)
     path.write_bytes(np.array([6], "<i4").tobytes() + mesh.tobytes())
-    with pytest.raises(ArtefactError, match="count"):
-        biwi.read_vl(path, 5)
+    raises(ArtefactError, "count", biwi.read_vl, path, 5)
     path.write_bytes(mesh.tobytes()[:-1])
-    with pytest.raises(ArtefactError, match="59 bytes, not 5 vertices"):
-        biwi.read_vl(path, 5)
+    raises(ArtefactError, "59 bytes, not 5 vertices", biwi.read_vl, path, 5)
 
 
 def test_incomplete_biwi(biwi_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingInput, match="unpack BIWI"):
-        biwi.Biwi(tmp_path)
+    raises(MissingInput, "unpack BIWI", biwi.Biwi, tmp_path)
     for part in ("faces", "rigid_scans"):
         (tmp_path / part).symlink_to(biwi_folder / part)
-    with pytest.raises(MissingInput, match="no sound for 8 takes"):
-        biwi.Biwi(tmp_path)
+    raises(MissingInput, "no sound for 8 takes", biwi.Biwi, tmp_path)
     with pytest.raises(ArtefactError, match="no vertices"):
         (tmp_path / "a.obj").write_text("f 1 2 3\n")
         biwi.read_obj(tmp_path / "a.obj")

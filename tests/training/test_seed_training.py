@@ -17,6 +17,7 @@ from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from tests.support import faceformer_made_up as network_made_up  # noqa: E402
 from tests.support import faceformer_plain as plain  # noqa: E402
 from tests.support import made_up_sets  # noqa: E402
+from tests.support.raising import raises  # noqa: E402
 from torch_threads import one_thread  # noqa: E402, F401
 from training import mesh_compare  # noqa: E402
 from training.seed import forward, initial, predict, run, train, vocaset, wav2vec2  # noqa: E402
@@ -25,14 +26,9 @@ from training.seed.corpus import normalised, of_split  # noqa: E402
 from training.seed.settings import STATE, Settings  # noqa: E402
 
 TINY = EncoderConfig(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=64,
-    conv_dim=(32,) * 7,
-    num_conv_pos_embeddings=8,
-    num_conv_pos_embedding_groups=2,
-)
+    hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+    conv_dim=(32,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+)  # fmt: skip
 SIZES = made_up_sets.Sizes(vertices=20, subjects=2, sentences=8, duration_s=1.0)
 
 
@@ -91,9 +87,7 @@ def test_gradients_reach_all_but_the_frozen_convolutions(corpus: vocaset.Vocaset
 
 
 @pytest.mark.parametrize("feedback", ["own", "taught", "scheduled"])
-def test_going_on_is_the_same_as_never_stopping(
-    feedback: str, corpus: vocaset.Vocaset, tmp_path: Path
-) -> None:
+def test_going_on_is_never_stopping(feedback: str, corpus: vocaset.Vocaset, tmp_path: Path) -> None:
     """Dropout, masks, the shuffle and Adam included: bit for bit."""
     settings = {"feedback": feedback, "schedule_steps": 5, "accumulate": 2, "rate": 1e-3}
     once = trainer(corpus, **settings)
@@ -105,9 +99,8 @@ def test_going_on_is_the_same_as_never_stopping(
     for name, weight in once.network.state_dict().items():
         assert torch.equal(weight, again.network.state_dict()[name]), name
     with pytest.raises(InputError, match="rate"):
-        training.train(
-            trainer(corpus, **settings | {"rate": 1.0}), tmp_path / "parts", training.Times(9)
-        )
+        other = trainer(corpus, **settings | {"rate": 1.0})
+        training.train(other, tmp_path / "parts", training.Times(9))
 
 
 def test_a_damaged_state_is_named(corpus: vocaset.Vocaset, tmp_path: Path) -> None:
@@ -172,8 +165,7 @@ def test_hidden_spans() -> None:
     torch.manual_seed(0)
     hidden = forward.spans(20_000, 0.05)
     assert hidden.float().mean() == pytest.approx(0.05, abs=0.01)
-    starts = (hidden[1:] & ~hidden[:-1]).sum()
-    assert hidden.sum() / starts >= forward.MASK_TOKENS
+    assert hidden.sum() / (hidden[1:] & ~hidden[:-1]).sum() >= forward.MASK_TOKENS
 
 
 @pytest.mark.parametrize("config", [VOCASET, BIWI], ids=lambda config: config.dataset)
@@ -199,8 +191,7 @@ def test_sizes_are_kept_beside_the_weights(tmp_path: Path) -> None:
     config.save(tmp_path / "a.json")
     assert Config.load(tmp_path / "a.json") == config
     (tmp_path / "a.json").write_text('{"dataset": "x"}')
-    with pytest.raises(CheckpointError, match=r"a\.json"):
-        Config.load(tmp_path / "a.json")
+    raises(CheckpointError, r"a\.json", Config.load, tmp_path / "a.json")
 
 
 def published_encoder(prefix: str = "") -> dict[str, torch.Tensor]:
@@ -235,12 +226,9 @@ def test_encoder_from_published_weights(kind: str, prefix: str, tmp_path: Path) 
 def test_encoder_of_another_size(tmp_path: Path) -> None:
     torch.save(published_encoder(), tmp_path / "pytorch_model.bin")
     other = Wav2Vec2(dataclasses.replace(TINY, intermediate_size=8))
-    with pytest.raises(CheckpointError, match="not this size"):
-        wav2vec2.load_encoder(other, str(tmp_path))
-    with pytest.raises(CheckpointError, match="none of"):
-        wav2vec2.weights_path(str(tmp_path.parent))
-    with pytest.raises(CheckpointError, match="no such"):
-        wav2vec2.weights_path(str(tmp_path / "nothing.bin"))
+    raises(CheckpointError, "not this size", wav2vec2.load_encoder, other, str(tmp_path))
+    raises(CheckpointError, "none of", wav2vec2.weights_path, str(tmp_path.parent))
+    raises(CheckpointError, "no such", wav2vec2.weights_path, str(tmp_path / "nothing.bin"))
 
 
 def test_a_hubs_name_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,8 +241,7 @@ def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     pytest.importorskip("huggingface_hub")
-    with pytest.raises(CheckpointError, match="could not be fetched"):
-        wav2vec2.weights_path("nobody/nothing")
+    raises(CheckpointError, "could not be fetched", wav2vec2.weights_path, "nobody/nothing")
 
 
 def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
@@ -280,14 +267,11 @@ def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert FaceFormer.load(tmp_path / "run/faceformer.pth").config.names == ("F2",)
     written = ["biwi", str(tmp_path / "set"), str(tmp_path / "run/faceformer.pth")]
     predict.main([*written, str(tmp_path / "out"), "--split", "test", "--style", "all"])
-    assert sorted(path.name for path in (tmp_path / "out/predicted").iterdir()) == [
-        "F1_e37.npz",
-        "F2_e37.npz",
-    ]
+    names = sorted(path.name for path in (tmp_path / "out/predicted").iterdir())
+    assert names == ["F1_e37.npz", "F2_e37.npz"]
     folders = [str(tmp_path / "out" / part) for part in ("predicted", "true")]
     regions = ["--lips", str(tmp_path / "set/lips.txt"), "--upper", str(tmp_path / "set/upper.txt")]
     with caplog.at_level("INFO", logger="mdth"):
         mesh_compare.main([*folders, *regions, "--sounds", str(tmp_path / "out/sounds")])
     assert "lips, 2 vertices" in caplog.text and "lip speed in speech" in caplog.text
-    with pytest.raises(InputError, match="--tracks"):
-        train.main(["tracked", str(tmp_path), str(tmp_path / "b")])
+    raises(InputError, "--tracks", train.main, ["tracked", str(tmp_path), str(tmp_path / "b")])

@@ -34,7 +34,7 @@ from mdth.artefacts import Motion, Portrait
 from mdth.embedded import engine as embedded
 from mdth.engine import PREPARE, SPEAK, Engine, Source
 from mdth.face.topology import UPPER_FACE
-from mdth.files import assets
+from mdth.files import assets, reading
 from mdth.files import json as json_files
 from mdth.options import Options, PortraitOptions
 from mdth.storage import plain
@@ -144,7 +144,7 @@ def small_face(source: Source, options: PortraitOptions) -> Portrait:
 
 def small_motion(video: Path, progress: object = None) -> Motion:
     """In the place of tracking a clip: numbers that its content determines."""
-    random = np.random.default_rng(int(json_files.sha256(video)[:8], 16))
+    random = np.random.default_rng(int(reading.sha256(video)[:8], 16))
     return Motion(
         25.0,
         np.ones(3, bool),

@@ -266,3 +266,14 @@ def at_once(*calls: Callable[[], dict]) -> list[dict]:
     for thread in threads:
         thread.join()
     return results
+
+
+def test_an_option_that_does_nothing_for_the_engine_says_so_and_films_nothing_again(
+    light: list[str], place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both()
+    tasks.inference("t", paste=True)
+    assert "paste does nothing for the engine embedded" in caplog.text
+    assert light == ["face", "frames"]
+    tasks.inference("t", crf=30)
+    assert light == ["face", "frames", "frames"], "one that does something does"

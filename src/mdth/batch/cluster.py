@@ -112,7 +112,9 @@ class RayWorker:
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """Late, or with its process or node; then the twin can be tried again."""
-        return lost(first_line(error), seconds, limit_s=self._timeout_s)
+        limit_s = self._timeout_s
+        late = limit_s is not None and seconds >= limit_s
+        return lost(first_line(error), seconds, limit_s=limit_s if late else None)
 
     def close(self) -> None:
         """End the actor."""

@@ -77,7 +77,7 @@ def failed(error: str, *, again: bool = False, seconds: float = 0.0) -> Outcome:
 
 
 def lost(how: str, seconds: float, *, limit_s: float | None = None) -> Outcome:
-    """A twin whose worker is gone after so many seconds: by itself, or because of the limit."""
-    if limit_s is not None and seconds >= limit_s:
+    """A twin whose worker is gone after so many seconds: by itself, or because of a limit."""
+    if limit_s is not None:
         return failed(f"stopped after {limit_s:g} s; see --timeout", seconds=seconds)
     return failed(f"its worker died ({how})", again=True, seconds=seconds)

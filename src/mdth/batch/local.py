@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -24,8 +23,6 @@ from mdth.batch.job import Job, Outcome, failed, lost
 SPAWN = multiprocessing.get_context("spawn")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 GRACE_S = 5.0
-
-Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -64,7 +61,7 @@ class LocalWorker:
     def start(self) -> Future[str]:
         """A new process in the place of what there was; twins wait for it in its pool."""
         self.close()
-        heard, teller = SPAWN.Pipe(duplex=False)
+        heard, teller = SPAWN.Pipe()
         self._pool = ProcessPool(
             1, initializer=worker.enter, initargs=(teller, *self._settings), context=SPAWN
         )
@@ -81,7 +78,9 @@ class LocalWorker:
         self._opened.callback(_kill_group, self._process)
         self._opened.callback(self._pool.join)
         self._opened.callback(self._pool.stop)
-        return _over("")
+        up: Future[str] = Future()
+        up.set_result("")
+        return up
 
     def begin(self, twin: str) -> Future[Outcome]:
         """One attempt; if the process died while it had nothing to do, by a new one."""
@@ -89,9 +88,10 @@ class LocalWorker:
             self.start()
         try:
             return self._pool.schedule(worker.work, (self._job, twin), timeout=self._timeout_s)
-        except RuntimeError:  # it died just now
-            self.start()
-            return _over(lost("while it had nothing to do", 0.0))
+        except RuntimeError as error:
+            broken: Future[Outcome] = Future()
+            broken.set_exception(BrokenProcessPool(str(error)))
+            return broken
 
     def lost(self, error: BaseException, seconds: float) -> Outcome:
         """What pebble's exception says of a twin."""
@@ -107,18 +107,15 @@ class LocalWorker:
         self._opened.close()
 
 
-def _over(result: Result) -> Future[Result]:
-    ended: Future[Result] = Future()
-    ended.set_result(result)
-    return ended
-
-
 def _relay(heard: Connection) -> None:
     """Hand on a worker's log records until it ends."""
     with contextlib.suppress(EOFError, OSError), heard:
         while True:
             record = heard.recv()
-            logging.getLogger(record.name).handle(record)
+            if record is None:
+                heard.send(None)
+            else:
+                logging.getLogger(record.name).handle(record)
 
 
 def _kill_group(process: BaseProcess | None) -> None:

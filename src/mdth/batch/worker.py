@@ -1,5 +1,6 @@
 """The inside of a local worker process: what it sets up, does for each twin, and leaves."""
 
+import contextlib
 import logging
 import os
 import queue
@@ -40,7 +41,10 @@ def enter(teller: Connection, level: int, environment: dict[str, str], cores: se
 def work(job: Job, twin: str) -> Outcome:
     """Do the job for one twin; a SIGTERM lets it tidy up before the process ends."""
     try:
-        return attempt(job, twin)
+        outcome = attempt(job, twin)
+        for handler in logging.getLogger("mdth").handlers:
+            handler.flush()
+        return outcome
     except _Stopped:
         _leave()
 
@@ -78,3 +82,9 @@ class _Forward(QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         """Send it at once: what is buffered would be lost with a killed worker."""
         self._teller.send(record)
+
+    def flush(self) -> None:
+        """Wait until the parent has told all of it, so that a twin's lines precede its result."""
+        with contextlib.suppress(EOFError, OSError):
+            self._teller.send(None)
+            self._teller.recv()

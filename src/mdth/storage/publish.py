@@ -9,17 +9,21 @@ a video only if the record's hash says so.
 
 Each publication looks again after it wrote. So whoever wrote last also looked last, and what stays
 is valid, whoever's it is. Nothing depends on conditional puts or on locks between machines.
+
+On the local disk the orders are the same, by renaming, for who is alone with the twin on this
+machine (`mdth.files.write.alone`).
 """
 
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mdth.errors import ArtefactError, StorageError
 from mdth.files.json import Json, read_json, write_json
-from mdth.files.write import scratch_beside
+from mdth.files.write import scratch_beside, synced
 from mdth.storage.faults import NotThere
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
 from mdth.storage.manifest import find, pointed_to, sizes, video_of, vouched
@@ -33,6 +37,8 @@ PAUSE_S = 0.5
 # For so long a file that nothing points to may be needed: by a reader of the manifest before, or by
 # another machine that has put it and not yet its manifest.
 DAY_S = 24 * 3600
+# The record comes last: it vouches for the video.
+VIDEO = (OUTPUT, TIMES, RECORD)
 
 
 def stored_manifest(store: Store, folder: str) -> Json | None:
@@ -157,7 +163,7 @@ def publish_output(store: Store, source: Path, folder: str, *, again: bool = Fal
         if number:
             _pause(number)
         store.remove(f"{folder}/{RECORD}")
-        for name in (OUTPUT, TIMES, RECORD):
+        for name in VIDEO:
             store.upload(source / name, f"{folder}/{name}")
         again = False
     raise _too_busy(store, folder)
@@ -184,3 +190,47 @@ def _too_busy(store: Store, folder: str) -> StorageError:
     return StorageError(
         f"{store.url}/{folder}: other machines keep publishing there; run again later"
     )
+
+
+def place_prepared(new: Path, folder: Path) -> None:
+    """Put sealed data in the place of what is in `folder`. Raises ArtefactError, StorageError."""
+    manifest = read_json(new / MANIFEST)
+    _move(new, folder, sizes(manifest))
+    keep_only(folder, manifest)
+
+
+def keep_only(folder: Path, manifest: Json) -> None:
+    """Delete everything in `folder` but a manifest and what it points to."""
+    kept = sizes(manifest)
+    with _writing(folder):
+        for path in [path for path in folder.rglob("*") if not path.is_dir()]:
+            if path.relative_to(folder).as_posix() not in kept:
+                path.unlink()
+        for path in [path for path in folder.iterdir() if path.is_dir()]:
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
+def place_output(new: Path, folder: Path) -> None:
+    """Put a video, its times and its record in the place of what is in `folder`."""
+    with _writing(folder):
+        (folder / RECORD).unlink(missing_ok=True)
+    _move(new, folder, VIDEO)
+
+
+def _move(new: Path, folder: Path, paths: Iterable[str]) -> None:
+    with _writing(folder):
+        for path in paths:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            synced(new / path).replace(folder / path)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror or error}); free some space or set "
+            "MDTH_HOME"
+        ) from error

@@ -15,7 +15,6 @@ from mdth.options import Options
 from mdth.pipeline import Speech as Said
 from mdth.storage import layout, manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
-from mdth.storage.place import keep_only
 from mdth.twins import plan
 from mdth.twins.plan import Plan, Sizes, Step
 from mdth.twins.sources import Sources, check_fresh, fetch
@@ -71,7 +70,7 @@ class Preparing(Plan):
     def run(self, progress: Progress | None = None) -> bool:
         """Prepare, unless it is here or in the store, and publish. Raises MdthError."""
         if self.here is not None:
-            keep_only(self.target.local, self.here)
+            publish.keep_only(self.target.local, self.here)
         return super().run(progress)
 
     def make(self, folder: Path, progress: Progress | None) -> None:

@@ -12,10 +12,8 @@ from mdth.errors import StorageError
 from mdth.files.json import Json
 from mdth.files.reading import link_on_the_way
 from mdth.files.write import alone, scratch_beside, sweep
-from mdth.storage import layout
+from mdth.storage import layout, publish
 from mdth.storage.manifest import agrees
-from mdth.storage.place import place_output, place_prepared
-from mdth.storage.publish import fetch_prepared, publish_output, publish_prepared, read_output
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
@@ -83,14 +81,14 @@ class Twin:
     def prepared(self) -> Publication:
         """Its prepared data."""
         local, stored = self.tree.processed(self.name), layout.stored_processed(self.name)
-        how = fetch_prepared, place_prepared, publish_prepared
+        how = publish.fetch_prepared, publish.place_prepared, publish.publish_prepared
         return Publication(self.store, local, stored, *how)
 
     @property
     def video(self) -> Publication:
         """Its video with record and times."""
         local, stored = self.tree.serving(self.name), layout.stored_inference(self.name)
-        how = read_output, place_output, publish_output
+        how = publish.read_output, publish.place_output, publish.publish_output
         return Publication(self.store, local, stored, *how)
 
     @contextmanager

@@ -64,12 +64,10 @@ def faces(canonical):
     for pairs in (topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT):
         sleepy[pairs[:, 0]] += 0.6 * (sleepy[pairs[:, 1]] - sleepy[pairs[:, 0]])
     return {
-        "shut": canonical,
-        "smile": _move_mouth(canonical, 0, 0, out=0.05, up=0.05),
+        "shut": canonical, "smile": _move_mouth(canonical, 0, 0, out=0.05, up=0.05),
         "teeth": _move_mouth(canonical, 0.05, 0.06, out=0.05, up=0.05, jaw=0.3),
-        "open": _move_mouth(canonical, 0.02, 0.28, out=-0.02, up=0, jaw=1),
-        "sleepy": sleepy,
-    }
+        "open": _move_mouth(canonical, 0.02, 0.28, out=-0.02, up=0, jaw=1), "sleepy": sleepy,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -46,16 +46,11 @@ def test_bounce_goes_forwards_and_backwards():
     assert [bounce(i, 1) for i in range(3)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("track", "limited"),
-    [
-        ([-3.0, 2.0, 9.0], [-3.0, 2.0, 9.0]),
-        ([0.0, 5.0, 14.0], [-4.0, 1.0, 10.0]),
-        ([-20.0, 0.0, 20.0], [-10.0, 0.0, 10.0]),
-        ([10.0, 30.0, 50.0], [-10.0, 0.0, 10.0]),
-        ([12.0, 12.0], [10.0, 10.0]),
-    ],
-)
+@pytest.mark.parametrize(("track", "limited"), [
+    ([-3.0, 2.0, 9.0], [-3.0, 2.0, 9.0]), ([0.0, 5.0, 14.0], [-4.0, 1.0, 10.0]),
+    ([-20.0, 0.0, 20.0], [-10.0, 0.0, 10.0]), ([10.0, 30.0, 50.0], [-10.0, 0.0, 10.0]),
+    ([12.0, 12.0], [10.0, 10.0]),
+])  # fmt: skip
 def test_limit_shrinks_and_shifts_just_enough(track, limited):
     np.testing.assert_allclose(limit(np.array(track), -10, 10), limited)
 
@@ -72,9 +67,8 @@ def test_a_clip_within_the_limits_keeps_its_motion_relative_to_its_mean():
 def test_angles_and_translation_are_limited():
     rng = np.random.default_rng(0)
     euler = np.stack([swing(25, 8, 0.3, 35), swing(25, 8, 0.2, 25), swing(25, 8, 0.4, 30)], axis=1)
-    motion = made_motion(
-        euler=euler, translation=rng.uniform(-2, 2, 3) * swing(25, 8, 0.3, 1)[:, None]
-    )
+    shift = rng.uniform(-2, 2, 3) * swing(25, 8, 0.3, 1)[:, None]
+    motion = made_motion(euler=euler, translation=shift)
     for state in states(motion, 30, 600):
         assert np.abs(euler_deg(state.rotation)).max() <= 10 + 1e-9
         assert (np.abs(state.translation) <= clip.TRANSLATION_LIMITS + 1e-9).all()
@@ -113,8 +107,7 @@ def test_the_speed_is_the_clips_at_any_output_rate(clip_fps, fps):
 def test_the_first_state_is_the_portraits_own_and_the_clip_takes_over_in_half_a_second():
     euler = np.tile([9.0, 0, 0], (100, 1))
     euler[50:] *= -1
-    motion = made_motion(seconds=4, euler=euler)
-    yaw = angles(motion, 30, 40)[:, 0]
+    yaw = angles(made_motion(seconds=4, euler=euler), 30, 40)[:, 0]
     assert yaw[0] == 0
     assert np.abs(np.diff(yaw)).max() < 1.2
     assert yaw[15:30].min() > 8
@@ -130,16 +123,14 @@ def with_blinks(count=200, depth=0.06, starts=(40, 120)):
 
 @pytest.mark.parametrize("depth", [0.045, 0.06, 0.09])
 def test_blinks_of_the_clip_shut_the_eyes_whatever_its_own_opening(depth):
-    motion = made_motion(upper=with_blinks(depth=depth))
-    closed = clip.clip_track(motion, NECK).closed
+    closed = clip.clip_track(made_motion(upper=with_blinks(depth=depth)), NECK).closed
     for start in (40, 120):
         assert closed[start : start + 5].max(axis=0).min() > 0.9
     assert np.abs(np.delete(closed, np.r_[40:60, 120:140], axis=0)).max() < 0.05
 
 
 def test_a_clip_without_blinks_keeps_its_eyes_open():
-    rng = np.random.default_rng(0)
-    upper = rng.normal(0, 0.003, (200, len(topology.UPPER_FACE), 3))
+    upper = np.random.default_rng(0).normal(0, 0.003, (200, len(topology.UPPER_FACE), 3))
     assert clip.clip_track(made_motion(upper=upper), NECK).closed.max() < 0.2
 
 
@@ -158,8 +149,7 @@ def test_gaze_comes_from_the_irises_and_is_held_through_blinks():
 def test_brows_move_as_in_the_clip_up_to_a_limit():
     upper = np.zeros((200, len(topology.UPPER_FACE), 3))
     upper[:, at(topology.BROWS), 1] = swing(25, 8, 0.25, 0.02)[:, None]
-    brows = clip.clip_track(made_motion(upper=upper), NECK).brows
-    assert 0.015 < brows[:, 0, 1].max() < 0.02
+    assert 0.015 < clip.clip_track(made_motion(upper=upper), NECK).brows[:, 0, 1].max() < 0.02
     assert np.abs(clip.clip_track(made_motion(upper=upper * 20), NECK).brows).max() < 0.061
 
 

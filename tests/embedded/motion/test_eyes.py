@@ -17,13 +17,11 @@ def test_shut_lids_meet_whatever_the_opening(faces, folds, name):
 
 
 def test_the_upper_lid_goes_nearly_all_the_way(faces):
-    face = faces["shut"]
-    moved = eyes.move_lids(face, np.ones(2))[:, 1]
+    moved = eyes.move_lids(faces["shut"], np.ones(2))[:, 1]
     middle_top, middle_bottom = topology.LID_PAIRS_LEFT[3]
     assert moved[middle_top] > 0 > moved[middle_bottom]
-    assert moved[middle_top] / (moved[middle_top] - moved[middle_bottom]) == pytest.approx(
-        0.9, abs=0.05
-    )
+    top, bottom = moved[middle_top], moved[middle_bottom]
+    assert top / (top - bottom) == pytest.approx(0.9, abs=0.05)
 
 
 def test_lid_skin_follows_less_the_further_it_is(faces):
@@ -70,16 +68,14 @@ def test_open_lids_follow_the_gaze_down_and_shut_ones_do_not(faces):
 
 
 def test_gaze_is_limited():
-    face = np.zeros((478, 3))
-    far = eyes.move_gaze(face, np.array([80.0, 0.0]), np.zeros(2))[IRISES[0], 0]
+    far = eyes.move_gaze(np.zeros((478, 3)), np.array([80.0, 0.0]), np.zeros(2))[IRISES[0], 0]
     assert far == pytest.approx(EYE_RADIUS * np.sin(np.deg2rad(GAZE_LIMIT_DEG)))
 
 
 def test_brows_take_the_forehead_along_and_leave_eyes_and_mouth(faces, folds):
     raised = eyes.move_brows(np.tile([0, -0.03, 0], (20, 1)))
     np.testing.assert_allclose(raised[topology.BROWS, 1], -0.03)
-    above_the_brow = 104
-    assert -0.03 < raised[above_the_brow, 1] < -0.003
+    assert -0.03 < raised[104, 1] < -0.003
     for group in (topology.EYE_LEFT, topology.LIPS_OUTER, topology.FACE_OVAL, IRISES):
         assert not raised[group].any()
     assert folds(faces["shut"], faces["shut"] + raised) == 0

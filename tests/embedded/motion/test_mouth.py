@@ -14,9 +14,7 @@ def gaps(face):
 
 def lift(face):
     """How far the mouth corners stand above the middle of the lips."""
-    return (
-        face[list(topology.LIP_MID_PAIR), 1].mean() - face[list(topology.MOUTH_CORNERS), 1].mean()
-    )
+    return face[[*topology.LIP_MID_PAIR], 1].mean() - face[[*topology.MOUTH_CORNERS], 1].mean()
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -44,11 +44,8 @@ def test_a_gap_is_filled_between_and_the_ends_hold_still():
 
 def test_known_movements_are_measured_in_eye_distances_and_degrees(picture, model):
     steps = [
-        moved(picture),
-        moved(picture, dx=15),
-        moved(picture, roll_deg=8),
-        moved(picture, size=1.1),
-    ]
+        moved(picture), moved(picture, dx=15), moved(picture, roll_deg=8), moved(picture, size=1.1),
+    ]  # fmt: skip
     motion = prepare_motion(settled(steps), 25.0, model)
     assert motion.fps == 25
     assert motion.found.all()

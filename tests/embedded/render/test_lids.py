@@ -22,8 +22,7 @@ def combed(mesh: np.ndarray) -> np.ndarray:
     for edge, ring in zip(mesh[EDGE], mesh[RING], strict=True):
         ends = [np.round(p[:2]).astype(int).tolist() for p in (edge, ring)]
         cv2.line(frame, *ends, (LASH,) * 3, 1)
-    brow = np.round(mesh[topology.BROW_LEFT, :2]).astype(np.int32)
-    cv2.fillPoly(frame, [brow], (LASH,) * 3)
+    cv2.fillPoly(frame, [np.round(mesh[topology.BROW_LEFT, :2]).astype(np.int32)], (LASH,) * 3)
     return frame
 
 
@@ -38,8 +37,7 @@ def test_lashes_go_while_the_lid_comes_down(mesh: np.ndarray, eye: int) -> None:
         dark.append(int((SKIN - frame.astype(int)).sum()))
         if changed.any():
             rows, columns = np.nonzero(changed)
-            nine = slice(9 * eye, 9 * eye + 9)
-            near = mesh[EDGE[nine], :2]
+            near = mesh[EDGE[slice(9 * eye, 9 * eye + 9)], :2]
             unit = float(geometry.eye_distance(mesh))
             assert columns.min() > near[:, 0].min() - 0.1 * unit
             assert columns.max() < near[:, 0].max() + 0.1 * unit

@@ -41,12 +41,10 @@ def drawing(channels: int = conditions.CHANNELS, gain: float = 1.0) -> bytes:
         make.make_node("Mul", ["drawn", "gain"], ["inside"]),
     ]
     graph = make.make_graph(
-        nodes,
-        "mouth",
-        [make.make_tensor_value_info("conditions", floats, [1, channels, *size])],
+        nodes, "mouth", [make.make_tensor_value_info("conditions", floats, [1, channels, *size])],
         [make.make_tensor_value_info("inside", floats, [1, 3, *size])],
         [*ends, onnx.numpy_helper.from_array(np.float32(gain), "gain")],
-    )
+    )  # fmt: skip
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
     return model.SerializeToString()
 
@@ -90,15 +88,11 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
 
     view = View(np.array([[cos, sin, -60.0], [-sin, cos, -40.0]]), (128, 80))
     shown = conditions.cut_out(noise, view)
-    assert shown.shape == (80, 128, 3)
-    assert shown.std() < 0.45 * noise.std()
-    flat = conditions.cut_out(np.full_like(noise, 90), view)
-    assert np.allclose(flat, 90)
+    assert shown.shape == (80, 128, 3) and shown.std() < 0.45 * noise.std()
+    assert np.allclose(conditions.cut_out(np.full_like(noise, 90), view), 90)
 
 
-def test_a_network_that_copies_the_drawing_paints_it(
-    portrait: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     monkeypatch.setattr(mouth_network, "RAISED", (0.0, 0.0))
     network = MouthNetwork(networks.session(drawing()))
@@ -111,11 +105,9 @@ def test_a_network_that_copies_the_drawing_paints_it(
     change = np.abs(by_rule.astype(int) - frame).sum()
     assert change > 10_000
     assert np.abs(by_rule.astype(int) - painted).sum() < 0.2 * change
-    outside = np.abs(painted.astype(int) - frame).max(-1) > 0
-    rows, columns = np.nonzero(outside)
+    rows, columns = np.nonzero(np.abs(painted.astype(int) - frame).max(-1) > 0)
     unit = float(geometry.eye_distance(portrait.mesh))
-    assert np.ptp(columns) < 0.8 * unit
-    assert np.ptp(rows) < 0.4 * unit
+    assert np.ptp(columns) < 0.8 * unit and np.ptp(rows) < 0.4 * unit
 
 
 @pytest.mark.parametrize(("log_scale", "share"), [(-1.0, 1.0), (0.3, 0.5)])
@@ -140,9 +132,8 @@ def test_another_network_paints_otherwise(portrait: Portrait) -> None:
     shown = []
     for gain in (1.0, 0.0):
         frame = portrait.image.copy()
-        MouthPainter(portrait, MouthNetwork(networks.session(drawing(gain=gain)))).paint(
-            frame, mesh, rigid
-        )
+        network = MouthNetwork(networks.session(drawing(gain=gain)))
+        MouthPainter(portrait, network).paint(frame, mesh, rigid)
         shown.append(frame.astype(int))
     assert np.abs(shown[0] - shown[1]).max() > 40
 
@@ -169,8 +160,7 @@ def put(folder: Path, model: bytes) -> None:
     import json
 
     (folder / "mouth.onnx").write_bytes(model)
-    card = {"sha256": hashlib.sha256(model).hexdigest()}
-    (folder / "mouth.json").write_text(json.dumps(card))
+    (folder / "mouth.json").write_text(json.dumps({"sha256": hashlib.sha256(model).hexdigest()}))
 
 
 def test_no_weights_no_network(weights: Path) -> None:

@@ -111,8 +111,7 @@ def test_mouth_is_painted_between_the_lips_only(portrait: Portrait, renderer: Re
     changed = np.abs(after.astype(int) - before).max(-1)
     outline = np.round(lip_outline(mesh)).astype(np.int32)
     lips = cv2.fillPoly(np.zeros(changed.shape, np.uint8), [outline], 1)
-    around = cv2.dilate(lips, np.ones((9, 9), np.uint8))
-    assert changed[around == 0].max() == 0
+    assert changed[cv2.dilate(lips, np.ones((9, 9), np.uint8)) == 0].max() == 0
     assert (changed[cv2.erode(lips, np.ones((5, 5), np.uint8)) > 0] > 4).mean() > 0.8
     inside = after[cv2.erode(lips, np.ones((3, 3), np.uint8)) > 0].mean(-1)
     assert inside.min() < 60 < 90 < inside.max(), "a mouth shows dark and teeth"
@@ -121,8 +120,7 @@ def test_mouth_is_painted_between_the_lips_only(portrait: Portrait, renderer: Re
 def test_shut_lips_show_no_teeth(portrait: Portrait, renderer: Renderer) -> None:
     mesh = portrait.mesh.astype(float)
     pairs = topology.LIP_PAIRS
-    middle = (mesh[pairs[:, 0]] + mesh[pairs[:, 1]]) / 2
-    mesh[pairs[:, 0]] = mesh[pairs[:, 1]] = middle
+    mesh[pairs[:, 0]] = mesh[pairs[:, 1]] = (mesh[pairs[:, 0]] + mesh[pairs[:, 1]]) / 2
     rigid = rigid_motion(portrait.mesh.astype(float), mesh)
     frame = portrait.image.copy()
     renderer._mouth.paint(frame, mesh, rigid)
@@ -150,9 +148,7 @@ def brightest_between_lips(picture: np.ndarray, mesh: np.ndarray) -> float:
     return float(np.quantile(np.mean(band, axis=-1), 0.98))
 
 
-def test_a_large_smile_that_shuts_shows_no_teeth(
-    smile: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shut_smile_shows_no_teeth(smile: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     shut = Driver(smile).neutral.astype(float)
     teeth = brightest_between_lips(smile.image, smile.mesh)
     shown = brightest_between_lips(Renderer(smile).frame(shut), shut)
@@ -160,8 +156,7 @@ def test_a_large_smile_that_shuts_shows_no_teeth(
     monkeypatch.setattr(warp, "CLOSING", 0.0)
     monkeypatch.setattr(mouth, "SEAM", 0.0)
     coarse = brightest_between_lips(Renderer(smile).frame(shut), shut)
-    assert shown < teeth - 50
-    assert shown < coarse - 5
+    assert shown < teeth - 50 and shown < coarse - 5
 
 
 def test_a_mouth_without_teeth_has_none_of_its_own(smile: Portrait) -> None:
@@ -176,14 +171,12 @@ def test_a_blink_covers_the_iris(portrait: Portrait, renderer: Renderer) -> None
     mesh = portrait.mesh.astype(float)
     for pairs in (topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT):
         upper, lower = pairs[:, 0], pairs[:, 1]
-        meeting = 0.1 * mesh[upper] + 0.9 * mesh[lower]
-        mesh[upper] = mesh[lower] = meeting
+        mesh[upper] = mesh[lower] = 0.1 * mesh[upper] + 0.9 * mesh[lower]
     frame = renderer.frame(mesh)
     for iris in (topology.IRIS_LEFT, topology.IRIS_RIGHT):
         x, y = np.round(portrait.mesh[iris[0], :2]).astype(int)
         open_eye = portrait.image[y - 1 : y + 2, x - 2 : x + 3].mean()
-        shut_eye = frame[y - 1 : y + 2, x - 2 : x + 3].mean()
-        assert shut_eye > open_eye + 25
+        assert frame[y - 1 : y + 2, x - 2 : x + 3].mean() > open_eye + 25
 
 
 def test_gaze_moves_the_iris_and_not_the_lids(portrait: Portrait, renderer: Renderer) -> None:

@@ -30,13 +30,11 @@ def hopper(portrait: Portrait, checkpoints: Path) -> Portrait:
 
 def test_the_mask_is_the_person(hopper: Portrait) -> None:
     person = hopper.person
-    assert person is not None
-    assert person.shape == hopper.image.shape[:2]
+    assert person is not None and person.shape == hopper.image.shape[:2]
     assert person.dtype == np.float32
     assert min(person[240, 256], person[60, 250]) > 0.95, "face and cap"
     assert person[100, 40] == person[60, 480] == 0, "flag and sky"
-    soft = ((person > 0.05) & (person < 0.95)).mean()
-    assert 0 < soft < 0.1
+    assert 0 < ((person > 0.05) & (person < 0.95)).mean() < 0.1
 
 
 def test_people_who_do_not_touch_are_told_apart(hopper: Portrait) -> None:
@@ -45,8 +43,7 @@ def test_people_who_do_not_touch_are_told_apart(hopper: Portrait) -> None:
     mesh = hopper.mesh - hopper.mesh.mean(0)
     mesh = mesh / np.ptp(mesh[:, 1]) * 100 + [315, 110, 0]
     own = own_part(both, mesh.astype(np.float32))
-    assert own[:, :200].max() == 0
-    assert own[100:, 260:370].min() == 1
+    assert (own[:, :200].max(), own[100:, 260:370].min()) == (0, 1)
 
 
 def test_a_mask_that_misses_the_face_is_no_mask(hopper: Portrait) -> None:
@@ -85,10 +82,8 @@ def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -
     frame = sweep.turn(pose)
     figures = sweep.figures
     assert figures.known
-    assert figures.folded == 0
-    assert figures.background == figures.border == 0
-    assert figures.glasses_px < 1
-    assert figures.collar_px < 1
+    assert figures.folded == 0 and figures.background == figures.border == 0
+    assert figures.glasses_px < 1 and figures.collar_px < 1
     assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
 
 
@@ -110,8 +105,7 @@ def test_the_cap_keeps_its_shape(hopper: Portrait) -> None:
 
 def test_lines_behind_the_head_go_on_under_it() -> None:
     """A wall with horizontal stripes stays striped in the strip beside a round head."""
-    rows = np.arange(200)
-    stripes = np.repeat(np.where(rows // 10 % 2, 200, 60)[:, None], 200, 1)
+    stripes = np.repeat(np.where(np.arange(200) // 10 % 2, 200, 60)[:, None], 200, 1)
     wall = np.repeat(stripes[..., None], 3, 2).astype(np.float32)
     y, x = np.mgrid[:200, :200]
     seen = np.hypot(x - 100, y - 100) > 60
@@ -128,5 +122,4 @@ def test_frames_follow_small_movements_smoothly(hopper: Portrait) -> None:
     for yaw in (2.0, 5.0, 8.0):
         now, then = (renderer.frame(turned(hopper, (yaw + d, 1, 1))) for d in (0, 0.01))
         change = np.abs(now.astype(int) - then).max(-1)
-        assert change.max() < 40
-        assert change.mean() < 0.2
+        assert change.max() < 40 and change.mean() < 0.2

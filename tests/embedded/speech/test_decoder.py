@@ -20,8 +20,7 @@ def weights(tmp_path: Path) -> Path:
 
 def test_the_shipped_one_loads(weights: Path) -> None:
     decoder = Decoder(weights)
-    assert decoder.basis.shape[1:] == (478, 3)
-    assert decoder.scheme.frames == 40
+    assert (decoder.basis.shape[1:], decoder.scheme.frames) == ((478, 3), 40)
 
 
 def test_one_changed_byte_is_an_error(weights: Path) -> None:

@@ -50,18 +50,14 @@ def pieces(sound: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("sizes", [[160], [1, 7, 3333], [20_000]])
-def test_any_chunks_give_the_same_frames(
-    model: SpeechToMesh, speech: np.ndarray, sizes: list[int]
-) -> None:
+def test_any_chunks_same_frames(model: SpeechToMesh, speech: np.ndarray, sizes: list[int]) -> None:
     whole = model.mesh_sequence(speech, 30).offsets
     streamed = np.stack(list(model.stream(pieces(speech, sizes), 30)))
     assert whole.dtype == np.float32 and whole.shape == (round(len(speech) / RATE_HZ * 30), 478, 3)
     assert np.abs(whole - streamed).max() < 1e-4
 
 
-def test_a_frame_comes_out_at_most_its_look_ahead_late(
-    model: SpeechToMesh, speech: np.ndarray
-) -> None:
+def test_a_frame_is_at_most_its_look_ahead_late(model: SpeechToMesh, speech: np.ndarray) -> None:
     sent = 0
 
     def blocks() -> Iterator[np.ndarray]:
@@ -110,9 +106,7 @@ def test_the_level_does_not_matter(model: SpeechToMesh, speech: np.ndarray, gain
 
 
 @pytest.mark.parametrize("shift", [97, 383])
-def test_a_shift_of_the_sound_shifts_the_lips(
-    model: SpeechToMesh, speech: np.ndarray, shift: int
-) -> None:
+def test_shifted_sound_shifts_the_lips(model: SpeechToMesh, speech: np.ndarray, shift: int) -> None:
     fps = RATE_HZ / shift
     plain = opening(model.mesh_sequence(speech, fps).offsets)
     moved = opening(model.mesh_sequence(np.pad(speech, (shift, 0)), fps).offsets)[1:]
@@ -121,8 +115,7 @@ def test_a_shift_of_the_sound_shifts_the_lips(
 
 
 def test_eyes_and_brows_stay(model: SpeechToMesh, speech: np.ndarray) -> None:
-    offsets = model.mesh_sequence(speech, 10).offsets
-    assert np.abs(offsets[:, topology.UPPER_FACE]).max() == 0
+    assert np.abs(model.mesh_sequence(speech, 10).offsets[:, topology.UPPER_FACE]).max() == 0
 
 
 def test_a_wrong_encoder_is_an_error(tmp_path: Path) -> None:

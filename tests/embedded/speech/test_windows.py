@@ -16,10 +16,8 @@ SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
 
 
 def test_the_shipped_scheme_in_numbers() -> None:
-    assert SCHEME.frames == 40
-    assert SCHEME.samples == 40 * 384 + 512
-    assert SCHEME.hop_samples == 2496
-    assert SCHEME.look_ahead_s == pytest.approx(0.436)
+    assert (SCHEME.frames, SCHEME.samples) == (40, 40 * 384 + 512)
+    assert (SCHEME.hop_samples, SCHEME.look_ahead_s) == (2496, pytest.approx(0.436))
 
 
 def test_windows_blend_without_a_jump_and_keep_time() -> None:
@@ -50,8 +48,7 @@ def test_level_takes_loudness_away_but_leaves_silence() -> None:
     sound = np.random.default_rng(0).standard_normal(SCHEME.samples).astype(np.float32) * 0.05
     assert level(sound * np.float32(10)) == pytest.approx(level(sound), rel=1e-3, abs=1e-5)
     assert not level(np.zeros(SCHEME.samples, np.float32)).any()
-    faint = np.abs(level(sound * np.float32(1e-4))).max()
-    assert faint < 0.01
+    assert np.abs(level(sound * np.float32(1e-4))).max() < 0.01
 
 
 def test_log_mel_has_a_row_for_each_frame_and_hears_a_click_in_its_place() -> None:
