@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,18 +52,12 @@ def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
 
 
 def models(engine: Engine, options: Options, *stages: str) -> dict[str, str]:
-    """The files that an engine reads in these stages, each with its SHA-256.
+    """The files that an engine reads in these stages, each with its SHA-256 in hex.
 
     Raises CheckpointError for a missing one.
     """
-    needs = engine.needs(options)
-    return hashes(need.path for need in needs if need.path and need.stages & set(stages))
-
-
-def hashes(files: Iterable[Path]) -> dict[str, str]:
-    """The SHA-256 of each file by its name, in hex. Raises CheckpointError for a missing one."""
-    found = {}
-    for file in files:
+    needs, found = engine.needs(options), {}
+    for file in (need.path for need in needs if need.path and need.stages & set(stages)):
         try:
             found[file.name] = known_sha256(file)
         except OSError as error:

@@ -14,8 +14,8 @@ from mdth.media.image import read_image
 from mdth.motion.head import generated
 from mdth.seed import moves
 from mdth.seed.artefacts import SeedStill
-from mdth.seed.drive import Driving, SeedDriver
 from mdth.seed.files import SeedFiles
+from mdth.seed.moves import Driving, SeedDriver
 from mdth.seed.networks import Networks
 from mdth.seed.session import read_eye_basis, rendered
 from tests.support.commands import Command
@@ -28,8 +28,7 @@ FACE = slice(150, 350), slice(150, 350)
 def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.bfv2v.checkpoint import load_headpose
     from mdth.seed import landmarks
-    from mdth.seed.fit import Fitter
-    from mdth.seed.reader import FaceReader
+    from mdth.seed.fit import FaceReader, Fitter
 
     network = load_headpose(made_files.headpose, made_files.config)
     fitter = Fitter.load(made_files.landmark)

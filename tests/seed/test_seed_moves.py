@@ -10,7 +10,7 @@ from mdth.face.geometry import rotation_from_euler_deg
 from mdth.motion.head import REST
 from mdth.seed import eyes, head, moves
 from mdth.seed.artefacts import Faces, SeedClip
-from mdth.seed.drive import SeedDriver
+from mdth.seed.moves import SeedDriver
 
 UNIT_MM = 92.0
 

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from mdth.artefacts import Files, FloatArray, Motion, Portrait
-from mdth.embedded.motion.prepare import prepare_motion
+from mdth.embedded.motion.clip import prepare_motion
 from mdth.embedded.motion.rest import face_of, resting_face
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.session import Drive, EmbeddedAvatar, EmbeddedSession, MeshSession

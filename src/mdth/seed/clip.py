@@ -17,7 +17,7 @@ from mdth.face.crop import Crop, around
 from mdth.face.track import as_found, filled, filled_rotations, nearest_rotations
 from mdth.face.tracker import track
 from mdth.seed.artefacts import FPS, Faces, SeedClip, joined
-from mdth.seed.reader import FaceReader
+from mdth.seed.fit import FaceReader
 
 # Crops that the head-pose network sees at once.
 BATCH = 32

@@ -7,6 +7,7 @@ slowly.
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from mdth import devices
@@ -22,9 +23,8 @@ from mdth.seed import artefacts, landmarks
 from mdth.seed.artefacts import SeedAvatar, SeedClip, SeedStill
 from mdth.seed.clip import prepare_clip
 from mdth.seed.files import SeedFiles, package_needs, seed_files
-from mdth.seed.fit import Fitter
+from mdth.seed.fit import FaceReader, Fitter
 from mdth.seed.networks import Networks
-from mdth.seed.reader import FaceReader
 from mdth.seed.session import SeedSession
 
 log = logging.getLogger("mdth")
@@ -98,10 +98,8 @@ class Seed:
 
 def _clip(path: Path, reader: FaceReader, progress: Progress | None) -> SeedClip:
     info = probe_video(path)
-    model = assets.path(TRACKER)
-    return prepare_clip(
-        lambda: clip_frames(path, info, progress), float(info.fps), reader, model=model
-    )
+    read = partial(clip_frames, path, info, progress)
+    return prepare_clip(read, float(info.fps), reader, model=assets.path(TRACKER))
 
 
 def _reader(files: SeedFiles, device: str) -> FaceReader:

@@ -1,22 +1,28 @@
-"""68 landmarks of a square picture -> the face model's pose and the landmarks in its space."""
+"""Crops and the meshes in them -> faces as the seed's networks see them: pose and landmarks."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from mdth.artefacts import FloatArray
+from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.face import crop, landmarks68
 from mdth.face.crop import SIZE_PX
+from mdth.seed.artefacts import Faces, SeedStill
 from mdth.seed.eos_files import EosFiles, import_eos
+from mdth.seed.landmarks import Marks
 
 # The depth of the screen's origin, and how much nearer the irises lie than the tracker has them.
 SCREEN_DEPTH, IRIS_NEARER = 75.0, 50.0
 # Irises take the places of two points of the jaw.
 IRIS_POINTS = (3, 4)
+# The rotations [B,3,3] of the heads in pictures RGB uint8 [B,256,256,3].
+HeadRotations = Callable[[Frame], FloatArray]
 
 
 class Fit(NamedTuple):
-    """landmarks: [68,3] mm, model space. modelview, screen: [4,4], see `seed_artefacts.Faces`."""
+    """landmarks: [68,3] mm, model space. modelview, screen: [4,4], see `Faces`."""
 
     landmarks: FloatArray
     modelview: FloatArray
@@ -43,15 +49,9 @@ class Fitter:
             for point, place in enumerate(landmarks)
         ]
         files = self._files
+        contours = files.edges, files.contour_landmarks, files.model_contour
         mesh, camera, _, _ = self._eos.fitting.fit_shape_and_pose(
-            files.model,
-            named,
-            files.mapper,
-            self._size,
-            self._size,
-            files.edges,
-            files.contour_landmarks,
-            files.model_contour,
+            files.model, named, files.mapper, self._size, self._size, *contours
         )
         modelview = np.asarray(camera.get_modelview(), np.float64)
         screen = viewport(self._size) @ np.asarray(camera.get_projection(), np.float64)
@@ -75,3 +75,30 @@ def to_model(placed: FloatArray, whole: FloatArray) -> FloatArray:
     """Points [N,3] px -> model space, mm, through the inverse of `whole` [4,4]."""
     rows = np.column_stack([placed, np.ones(len(placed))])
     return np.asarray(np.linalg.solve(whole, rows.T).T[:, :3])
+
+
+class FaceReader(NamedTuple):
+    """Who reads the landmarks, who fits the model to them, who tells how the head is turned."""
+
+    marks: Marks
+    fitter: Fitter
+    rotations: HeadRotations
+
+    def read(self, pictures: Sequence[Frame], meshes: Sequence[FloatArray]) -> Faces:
+        """The face of each picture RGB uint8 [256,256,3]; meshes: [478,3] px of the picture.
+
+        Landmarks are never rounded to whole px; pictures are red, green, blue for stills and clips.
+        """
+        fits = [
+            self.fitter.fit(self.marks.read(picture, mesh), landmarks68.irises(mesh))
+            for picture, mesh in zip(pictures, meshes, strict=True)
+        ]
+        landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
+        return Faces(landmarks, modelview, screen, self.rotations(np.stack(pictures)))
+
+    def still(self, portrait: Portrait) -> SeedStill:
+        """The source: the aligned crop of the portrait's face, fitted."""
+        square = crop.aligned(landmarks68.from_mesh(portrait.mesh))
+        picture = square.cut(portrait.image)
+        mesh = square.points(np.asarray(portrait.mesh, np.float64))
+        return SeedStill(picture, self.read([picture], [mesh]), square.matrix)

@@ -1,4 +1,4 @@
-"""What head, eyes and brows do in one frame, for the seed's source."""
+"""What head, eyes and brows do in one frame, and with the speech: what drives the generator."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -18,6 +18,9 @@ IRIS_POINTS = (3, 4)
 # Upper lid points and the lower ones they meet; how much of the way the upper goes.
 LID_PAIRS = np.array([[37, 41], [38, 40], [43, 47], [44, 46]])
 UPPER_LID_SHARE = 0.85
+MM_PER_M = 1000.0
+# FaceFormer's landmarks are the 51 after the jaw.
+FIRST_SPOKEN = 17
 _BROW_ROWS = np.array(
     [int(np.flatnonzero(BROWS == v)[0]) for v in landmarks68.VERTICES[landmarks68.BROWS]]
 )
@@ -89,3 +92,39 @@ def rotation_from(degrees: FloatArray) -> FloatArray:
         turns[axis][one, one] = turns[axis][two, two] = np.cos(angle)
         turns[axis][one, two], turns[axis][two, one] = -np.sin(angle), np.sin(angle)
     return np.asarray(turns[0] @ turns[1] @ turns[2])
+
+
+class Driving(NamedTuple):
+    """landmarks: [68,3] mm, model space. view: U [4,4], takes rows [x y z 1] to px."""
+
+    landmarks: FloatArray
+    view: FloatArray
+
+
+class SeedDriver:
+    """Turns speech and moves into what drives one source. amplitude: of the mouth, 1 as spoken."""
+
+    def __init__(self, source: Faces, *, amplitude: float = 1.0) -> None:
+        self._landmarks = np.asarray(source.landmarks[0], np.float64)
+        self._modelview = np.asarray(source.modelview[0], np.float64)
+        self._screen = np.asarray(source.screen[0], np.float64)
+        self._origin = np.asarray(source.origin_px[0], np.float64)
+        self._amplitude = amplitude
+        self.source = Driving(self._landmarks, (self._screen @ self._modelview).T)
+
+    def drive(self, spoken: FloatArray, move: Move) -> Driving:
+        """spoken: [51,3] m, how far FaceFormer's landmarks 17..67 are from its template's.
+
+        The mouth is the source's own, moved by the speech; everything else by the move.
+        """
+        landmarks = self._landmarks + move.upper
+        way_mm = MM_PER_M * self._amplitude * spoken[landmarks68.MOUTH - FIRST_SPOKEN]
+        landmarks[landmarks68.MOUTH] = self._landmarks[landmarks68.MOUTH] + way_mm
+        return Driving(landmarks, self._view(move))
+
+    def _view(self, move: Move) -> FloatArray:
+        modelview = self._modelview.copy()
+        modelview[:3, :3] = move.rotation @ modelview[:3, :3]
+        whole = self._screen @ modelview
+        whole[:2, 3] = self._origin + move.shift_px
+        return np.asarray(whole.T)

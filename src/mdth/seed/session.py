@@ -18,10 +18,9 @@ from mdth.options import MotionOptions, Options
 from mdth.parallel import InOrder
 from mdth.seed import head, moves
 from mdth.seed.artefacts import SeedAvatar, SeedStill
-from mdth.seed.drive import Driving, SeedDriver
 from mdth.seed.eyes import NUMBERS
 from mdth.seed.files import seed_files
-from mdth.seed.moves import Move
+from mdth.seed.moves import Driving, Move, SeedDriver
 from mdth.seed.paste import Paster
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mdth.artefacts import Motion
-from mdth.embedded.motion.prepare import prepare_motion
+from mdth.embedded.motion.clip import prepare_motion
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
 from mdth.face.track import filled

@@ -1,18 +1,27 @@
-"""A clip's motion, cleaned for another face: relative, smooth, and within what the warp carries."""
+"""A clip's motion, and cleaned for another face: relative, smooth, and within the warp's reach."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mdth.artefacts import FloatArray, Motion
+from mdth.artefacts import FloatArray, Frame, Motion
 from mdth.embedded.motion.eyes import WIDEST
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.face.smoothing import one_euro, smoothstep
 from mdth.face.topology import BROWS, IRISES
-from mdth.face.track import between, limit, nearest_rotations
+from mdth.face.track import (
+    as_found,
+    between,
+    filled,
+    filled_rotations,
+    limit,
+    nearest_rotations,
+)
+from mdth.face.tracker import track
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
 
 EULER_LIMIT_DEG = 10.0
@@ -28,6 +37,45 @@ SHUT_SHARE = 0.9
 GAZE_LOST = 0.4
 # A clip takes over from the portrait's own pose in this time.
 TAKE_OVER_S = 0.5
+
+
+def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> Motion:
+    """Pose, eyes and brows of the face in RGB uint8 frames [H,W,3]: one entry per frame.
+
+    Frames are read once and not kept. Those without a face lie on straight lines between those
+    around. Raises NoFaceFound when no frame shows a face.
+    """
+    found: list[bool] = []
+    poses: list[geometry.Pose] = []
+    uppers: list[FloatArray] = []
+    for mesh in track(iter(frames), tracker_model, fps=fps):
+        found.append(mesh is not None)
+        if mesh is None:
+            continue
+        pose = geometry.head_pose(mesh[None])
+        poses.append(pose)
+        face = geometry.to_face(mesh[None], pose)[0]
+        uppers.append(face[topology.UPPER_FACE].astype(np.float32))
+    is_found, upper = as_found(found), np.stack(uppers)
+    pose = geometry.Pose(*(np.concatenate(part) for part in zip(*poses, strict=True)))
+    return Motion(
+        fps=float(fps),
+        found=is_found,
+        rotation=filled_rotations(pose.rotation, is_found),
+        translation=filled(_relative(pose), is_found),
+        upper=filled(upper - upper.mean(axis=0), is_found),
+    )
+
+
+def _relative(pose: geometry.Pose) -> FloatArray:
+    """Where heads are [T,3], eye distances from the clip's mean.
+
+    Depth comes from the size: a mesh tells no distance.
+    """
+    scale = pose.scale.mean()
+    moved: FloatArray = (pose.translation - pose.translation.mean(axis=0)) / scale
+    moved[:, 2] = geometry.VIEW_DISTANCE * (scale / pose.scale - 1)
+    return moved
 
 
 class ClipTrack(NamedTuple):
@@ -85,12 +133,12 @@ def from_clip(
     because it may start far from its mean. amount: of the head's motion, which keeps its limits.
     blink_rate: 0 keeps the eyes open; a clip's blinks are else its own.
     """
-    track = clip_track(motion, NECK)
+    parts = clip_track(motion, NECK)
     for frame in itertools.count():
         position = frame / fps * motion.fps
         taken = smoothstep(frame / fps / TAKE_OVER_S)
         euler, translation, closed, gaze, brows = (
-            taken * between(part, position) for part in track
+            taken * between(part, position) for part in parts
         )
         euler = np.clip(amount * euler, -EULER_LIMIT_DEG, EULER_LIMIT_DEG)
         translation = np.clip(amount * translation, -TRANSLATION_LIMITS, TRANSLATION_LIMITS)
