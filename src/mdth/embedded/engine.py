@@ -35,7 +35,7 @@ class Embedded:
 
     def needs(self, options: Options) -> Sequence[Need]:
         """Outside models, our own networks, and what another speaker of the mouth reads."""
-        weights = [*sorted(WEIGHTS.glob("*.onnx")), *sorted(WEIGHTS.glob("*.npz"))]
+        weights = sorted(WEIGHTS.glob("*.onnx"))
         stages = frozenset({SPEAK})
         own = [Need(path.name, path, stages, "install mdth again") for path in weights]
         more = speakers.needs(options.motion.engine_mesh)
