@@ -43,6 +43,15 @@ def prepare_portrait(
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
+        mesh = _usable(image, meshes, face)
+        person = None
+        if person_model:
+            person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
+    return Portrait(image, mesh, person, likelihood(image, mesh))
+
+
+def _usable(image: Frame, meshes: list[Mesh], face: int | None) -> Mesh:
+    """The face that is asked for. Raises NoFaceFound where it is not there, or too small."""
     height, width = image.shape[:2]
     if not meshes:
         raise NoFaceFound(
@@ -59,8 +68,7 @@ def prepare_portrait(
     turn = max(abs(yaw), abs(pitch))
     if turn > FRONTAL_DEG:
         log.warning("the face is turned by %.0f degrees; one seen from the front works best", turn)
-    person = person_mask(image, mesh, person_model) if person_model else None
-    return Portrait(image, mesh, person, likelihood(image, mesh))
+    return mesh
 
 
 def best_frame(

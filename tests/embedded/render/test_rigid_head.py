@@ -46,6 +46,38 @@ def test_people_who_do_not_touch_are_told_apart(hopper: Portrait) -> None:
     assert (own[:, :200].max(), own[100:, 260:370].min()) == (0, 1)
 
 
+@pytest.mark.parametrize("where", ["poster", "couple"])
+def test_only_this_person_moves(hopper: Portrait, checkpoints: Path, where: str) -> None:
+    """A poster that the cap touches, and somebody who stands shoulder to shoulder."""
+    sky = np.array([60, 110, 190], np.uint8)
+    picture = np.full((600, 1000, 3), sky)
+    picture[:, :512] = hopper.image
+    theirs = np.zeros(picture.shape[:2], bool)
+    alone = hopper.person[..., None] > 0.5
+    if where == "poster":
+        picture[:, :512] = np.where(alone, hopper.image, sky)
+        theirs[8:138, 372:482] = True
+        picture[8:138, 372:482] = cv2.resize(hopper.image, (110, 130), interpolation=cv2.INTER_AREA)
+    else:
+        wall = np.where(alone, hopper.image, sky)
+        picture[:, 488:] = wall[:, ::-1]
+        picture[:, :512][alone[..., 0]] = hopper.image[alone[..., 0]]
+        theirs[:, 540:] = (picture[:, 540:] != sky).any(-1)
+    talker = prepare_portrait(
+        picture,
+        tracker_model=checkpoints / "face_landmarker.task",
+        person_model=checkpoints / "selfie_segmentation.tflite",
+        face=1 if where == "couple" else None,
+    )
+    assert talker.mesh[:, 0].mean() == pytest.approx(hopper.mesh[:, 0].mean(), abs=4)
+    assert talker.person[240, 256] == 1 and talker.person[theirs].mean() < 0.01
+    for pose in ((8, 0, 0), (-8, 0, 0), (0, 0, -6)):
+        frame = Renderer(talker).frame(turned(talker, pose))
+        reached = cv2.dilate((talker.person > 0).astype(np.uint8), np.ones((61, 61), np.uint8)) > 0
+        change = np.abs(frame.astype(int) - picture).max(-1)[theirs & ~reached]
+        assert change.size > 5000 and change.max() <= 2
+
+
 def test_a_mask_that_misses_the_face_is_no_mask(hopper: Portrait) -> None:
     empty = np.zeros_like(hopper.person)
     assert own_part(empty, hopper.mesh).max() == 0
