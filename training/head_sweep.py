@@ -1,6 +1,6 @@
 """Turn portraits' heads and measure what a real head would not do.
 
-`python -m training.head_sweep PORTRAITS... --sheet sheet.png`: yaw, pitch and roll from -10 to 10
+`python -m training.head_sweep PORTRAITS... --sheet sheet.png`: yaw, pitch and roll from -12 to 12
 degrees. Per portrait: pixels of the person whose warp folds, how far what is background before and
 after is from the portrait, how far points on glasses or temples leave the head's rigid motion, how
 far the collar leaves its place (px in a picture of 512), and the renderer's time for a frame.
@@ -30,7 +30,7 @@ from training import command, models
 
 log = logging.getLogger("mdth")
 
-MOST_DEG, STEP_DEG = 10, 2
+MOST_DEG, STEP_DEG = 12, 2
 SIZE_PX = 512
 SHEET_PX = 400
 # Levels of 255 that nobody sees.

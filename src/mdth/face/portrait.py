@@ -10,8 +10,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
-from mdth.face import geometry, topology
-from mdth.face.glasses import likelihood
+from mdth.face import covered, geometry, glasses, topology
 from mdth.face.person import person_mask
 from mdth.face.tracker import FaceTracker, Mesh
 
@@ -47,7 +46,10 @@ def prepare_portrait(
         person = None
         if person_model:
             person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
-    return Portrait(image, mesh, person, likelihood(image, mesh))
+    cover = covered.likelihood(image, mesh)
+    if cover > covered.SURE:
+        log.warning("something is before the mouth: it is left as it is; a bare mouth works best")
+    return Portrait(image, mesh, person, glasses.likelihood(image, mesh), cover)
 
 
 def _usable(image: Frame, meshes: list[Mesh], face: int | None) -> Mesh:
