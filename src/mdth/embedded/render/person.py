@@ -25,6 +25,8 @@ NEARBY = 0.15
 # Less of the person than this in a pixel is nothing; where there is less than the second, it is
 # the background's colours that are freed of the person's.
 LEAST, MUCH = 0.04, 0.6
+# Nearer to the mask than this, relative to OUTER, halos and shades of the outline are the person's.
+CLOSE = 0.17
 # Odds are evened out over this, eye distances.
 EVEN = 0.03
 # No colour is further off than this (squared, relative to what it varies by).
@@ -65,13 +67,14 @@ class Layers:
             _variance(picture, where, unit) + NOISE**2
             for where in (surely, np.asarray(mask <= LEAST, np.float32))
         ]
-        trust = _trust(picture, mask, near=near, behind=guess, spread=spread, unit=unit)
+        far = _outside(mask, unit)
+        trust = _trust(picture, far, near=near, behind=guess, spread=spread, unit=unit)
         # Once more, from what is background close beside the outline.
         seen = nothing | ~_grown(trust < 1, EVEN * unit)
         guess = background.plate(picture, seen, unit)
         cover = _cover(picture, mask, near=near, behind=guess, surely=surely, spread=spread)
         cover = np.asarray(cover * (1 - trust) * ~nothing, np.float32)
-        behind = _bytes(_freed(picture, cover, near=near, guess=guess))
+        behind = _bytes(_freed(picture, cover, far, near=near, guess=guess))
         person = _lifted(image, behind, cover)
         above = round(ABOVE * unit) if y0 == 0 and (cover[0] > 0.3).any() else 0
         if above:
@@ -84,11 +87,12 @@ class Layers:
         return self.region[0], self.region[1] - self.above
 
 
-def _freed(picture: Grid, cover: Grid, *, near: Grid, guess: Grid) -> Grid:
+def _freed(picture: Grid, cover: Grid, far: FloatArray, *, near: Grid, guess: Grid) -> Grid:
     """The background [h,w,3]: the picture less the person's colours where these are little."""
     alpha = cover[..., None]
     freed = np.clip((picture - alpha * near) / np.maximum(1 - alpha, 0.1), 0, 255)
-    return np.asarray(guess + smoothstep((MUCH - alpha) / MUCH) * (freed - guess), np.float32)
+    share = smoothstep((MUCH - alpha) / MUCH) * smoothstep(far / CLOSE)[..., None]
+    return np.asarray(guess + share * (freed - guess), np.float32)
 
 
 def _lifted(picture: Image, behind: Image, cover: Grid) -> Image:
@@ -179,7 +183,7 @@ def _mixture(picture: Grid, near: Grid, behind: Grid) -> FloatArray:
 
 def _trust(
     picture: Grid,
-    mask: Grid,
+    far: FloatArray,
     *,
     near: Grid,
     behind: Grid,
@@ -191,14 +195,18 @@ def _trust(
     The odds of two normal distributions: the person's colours nearby and the background's. Those
     of the place beside the mask come first, which may be a little too small.
     """
-    outside = cv2.distanceTransform(np.asarray(mask <= LEAST, np.uint8), cv2.DIST_L2, 5)
-    far = np.asarray(outside, float) / (OUTER * unit)
     own, other = (
         np.minimum(_length(picture - colours) / varies, UNLIKE) + 3 * np.log(varies)
         for colours, varies in zip((near, behind), spread, strict=True)
     )
     odds = background.blur((own - other) / 2, EVEN * unit) + FARTHER * far
-    return np.asarray(smoothstep(odds / SURELY) * (outside > 0))
+    return np.asarray(smoothstep(odds / SURELY) * smoothstep(far / CLOSE))
+
+
+def _outside(mask: Grid, unit: float) -> FloatArray:
+    """How far each pixel is from the mask, 1 at OUTER [H,W]."""
+    away = cv2.distanceTransform(np.asarray(mask <= LEAST, np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(away, float) / (OUTER * unit)
 
 
 def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
