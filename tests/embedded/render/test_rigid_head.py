@@ -135,7 +135,7 @@ def test_the_background_is_the_portraits(anyone: Portrait) -> None:
     assert sweep.figures.beside < 0.03 * unit**2
 
 
-@pytest.mark.parametrize("pose", [(10, 0, 0), (-10, 0, 0), (0, 10, 0), (0, -8, 0), (0, 0, 10)])
+@pytest.mark.parametrize("pose", [(12, 0, 0), (-12, 0, 0), (0, 12, 0), (0, -12, 0), (0, 0, 12)])
 def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -> None:
     sweep = Sweep("hopper", hopper)
     frame = sweep.turn(pose)
