@@ -32,7 +32,7 @@ EVEN = 0.03
 # No colour is further off than this (squared, relative to what it varies by).
 UNLIKE = 25.0
 # The logarithm of the odds that grows towards OUTER, and that which is certainty.
-FARTHER, SURELY = 12.0, 4.0
+FARTHER, SURELY = 20.0, 4.0
 # How much of a head that the upper edge cuts is made up, eye distances.
 ABOVE = 0.7
 
