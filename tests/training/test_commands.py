@@ -24,6 +24,7 @@ COMMANDS = {
     "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
     "training.closures": f"{GONE}.wav {GONE}.tsv", "training.dataset": f"{GONE} {GONE} OUT/dataset",
     "training.decoder": f"{GONE} {GONE} OUT/run",
+    "training.covered": f"{GONE} --output OUT/covered.npz",
     "training.dub": f"check --grid {GONE} --work {GONE}", "training.evaluate": f"{GONE} --work OUT",
     "training.export_onnx": f"{GONE} OUT {GONE}",
     "training.features": f"{GONE} OUT/windows --sessions 1 --workers 1",
