@@ -203,7 +203,7 @@ def main() -> None:
         real.append(figures(talk, sound))
         portrait = resting_portrait(talk)
         for seed in range(given.seeds):
-            options = Options.of(**choices, random_seed=seed)
+            options = Options.of(**choices, random_seed=len(ours))
             ours.append(figures(spoken(engine, portrait, sound, options), sound))
         if given.each:
             pair = [f"{row} {real[-1][row]:.2f}/{ours[-1][row]:.2f}" for row in list(ROWS)[:11]]

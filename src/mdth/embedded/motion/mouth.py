@@ -86,7 +86,7 @@ def _touching() -> FloatArray:
     return spread(_LIPS, np.concatenate([_still_skin(), JAW]))
 
 
-def _relaxed_lips(face: FloatArray) -> FloatArray:
+def _relaxed_lips(face: FloatArray, relax: float) -> FloatArray:
     """Offsets [20,3] of the inner lips that take a smile part of the way to rest."""
     left, right = face[list(topology.MOUTH_CORNERS)]
     middle = (face[topology.LIP_MID_PAIR[0]] + face[topology.LIP_MID_PAIR[1]]) / 2
@@ -95,8 +95,8 @@ def _relaxed_lips(face: FloatArray) -> FloatArray:
     lifted = max(0.0, lift - REST_LIFT)
     # A wide mouth alone is no smile.
     smiling = float(smoothstep(lifted / SMILE_LIFT))
-    narrowing = SMILE_RELAX * smiling * max(0.0, 1 - REST_WIDTH / width)
-    lowering = SMILE_RELAX * lifted
+    narrowing = relax * smiling * max(0.0, 1 - REST_WIDTH / width)
+    lowering = relax * lifted
     lips = face[_LIPS]
     centre_x = (left[0] + right[0]) / 2
     off_centre = (lips[:, 0] - centre_x) / (width / 2)
@@ -129,14 +129,14 @@ def _beside_corners(face: FloatArray, lips: FloatArray) -> FloatArray:
     return np.asarray(corners - away * inward)
 
 
-def neutral_face(face: FloatArray) -> FloatArray:
-    """The face [478,3] with its mouth shut and its smile relaxed: every pair of inner lips meets.
+def neutral_face(face: FloatArray, *, relax: float = SMILE_RELAX) -> FloatArray:
+    """The face [478,3] with its mouth shut: every pair of inner lips meets, and a smile relaxes.
 
     The lower lip goes most of the way, the upper lip a little, the chin comes along the more the
     wider the mouth was, and the skin between them and the still parts of the face follows.
     """
     face = np.asarray(face, np.float64)
-    lips = face[_LIPS] + _relaxed_lips(face)
+    lips = face[_LIPS] + _relaxed_lips(face, relax)
     pairs = len(_UPPER)
     gaps = lips[pairs : 2 * pairs] - lips[:pairs]
     lengths = np.linalg.norm(gaps, axis=1, keepdims=True)
