@@ -3,7 +3,7 @@
     python -m training.motion_bank data/talk work/talk src/mdth/weights
 
 Only clips whose `use` is `train`. Steps of 40 ms: the head about the clip's mean, the neck's way,
-brows and cheeks as principal components, smoothed without delay, each with the voice that was heard.
+brows and cheeks as principal components, smoothed without delay; and where the eyes looked.
 """
 
 import logging
@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.face import geometry, topology
-from mdth.motion.bank import CHEEKS, HEAD, MOVED, WINDOWS, heard, mouth_shape
-from mdth.motion.head import KNOT_LEAD, STEADY_EYES
-from mdth.motion.voice import STEP_HZ, Voice
+from mdth.motion.bank import CHEEKS, HEAD, MOVED, NECK, mouth_shape
+from mdth.motion.head import STEADY_EYES
+from mdth.motion.voice import STEP_HZ
 from training import card, command
 from training.motion_measure import clips, gaze_deg, smoothed
 from training.talk import Talk
@@ -29,6 +30,8 @@ HEAD_S, FACE_S, GAZE_S = 0.06, 0.08, 0.03
 OPEN, SACCADE_DEG_S, SHORTEST_LOOK_S = 0.75, 30.0, 0.2
 # Root mean square of the standard deviations of yaw, pitch and roll.
 USUAL_DEG = 3.3
+# Quicker turns and shifts (eye distances a second) are left out.
+QUICKEST_DEG_S, QUICKEST_SHIFT = 55.0, 1.2
 BROW_COMPONENTS, CHEEK_COMPONENTS = 3, 3
 RIDGE = 1e-4
 """Keeps the cheeks' answer to the mouth small where few clips tell it, eye distances squared."""
@@ -59,15 +62,16 @@ def evened(head: FloatArray) -> float:
     return float((USUAL_DEG / np.sqrt(head[:, HEAD].var(axis=0).mean())) ** 0.5)
 
 
-def voice_track(sound: FloatArray, count: int) -> FloatArray:
-    """[count,W]: what was heard `KNOT_LEAD` after each step."""
-    strengths = np.array(Voice().feed(sound))
-    before, after = WINDOWS[-1][1], KNOT_LEAD
-    padded = np.pad(strengths, (before, after + count), constant_values=float(strengths.mean()))
-    return np.stack([heard(padded[step + after : step + after + before]) for step in range(count)])
+def following(usual: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """How many steps follow each usual one [T] up to the next that is not."""
+    ends = np.append(np.flatnonzero(~usual), len(usual))
+    steps = np.flatnonzero(usual)
+    return np.asarray(ends[np.searchsorted(ends, steps)] - steps - 1)
 
 
-def components(offsets: FloatArray, count: int, vertices: FloatArray) -> tuple[FloatArray, FloatArray]:
+def components(
+    offsets: FloatArray, count: int, vertices: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Principal components [count,V,3] of offsets [T,V,3] and of their mirrors, and their signs."""
     place = {int(vertex): k for k, vertex in enumerate(vertices)}
     facing = [place[int(topology.MIRROR[vertex])] for vertex in vertices]
@@ -107,19 +111,21 @@ def main() -> None:
     parser.add_argument("tracks", type=Path)
     parser.add_argument("output", type=Path)
     given = parser.parse_args()
-    heads, voices, lefts, faces, mouths, eyes, names = [], [], [], [], [], [], []
-    for name, talk, sound in clips(given.talk, given.tracks, ["train"]):
+    heads, lefts, faces, mouths = [], [], [], []
+    eyes: list[FloatArray] = []
+    for _, talk, _ in clips(given.talk, given.tracks, ["train"]):
         head = at_steps(head_track(talk), talk.fps)
         face = talk.faces().astype(np.float64)
         mouth = at_steps(smoothed(mouth_shape(face), talk.fps, FACE_S), talk.fps)
         moved = smoothed(face[:, MOVED].reshape(len(face), -1), talk.fps, FACE_S)
         moved = at_steps(moved - moved.mean(axis=0), talk.fps).reshape(len(head), len(MOVED), 3)
-        heads.append(head * evened(head))
-        faces.append(moved)
-        mouths.append(mouth - mouth.mean(axis=0))
-        voices.append(voice_track(sound, len(head)))
-        lefts.append(np.arange(len(head))[::-1])
-        names.append(name)
+        speed = np.gradient(head, axis=0) * STEP_HZ
+        turns, shifts = (np.linalg.norm(speed[:, part], axis=1) for part in (HEAD, NECK))
+        usual = (turns < QUICKEST_DEG_S) & (shifts < QUICKEST_SHIFT)
+        heads.append((head * evened(head))[usual])
+        faces.append(moved[usual])
+        mouths.append((mouth - mouth.mean(axis=0))[usual])
+        lefts.append(following(usual))
         eyes += looks(talk)
     face, mouth = np.concatenate(faces), np.concatenate(mouths)
     brows, cheeks = np.split(face, [len(topology.BROWS)], axis=1)
@@ -140,15 +146,14 @@ def main() -> None:
     np.savez_compressed(
         path,
         motion=motion.astype(np.float16),
-        voice=np.concatenate(voices).astype(np.float16),
         left=np.concatenate(lefts).astype(np.int16),
         basis=basis.astype(np.float32),
         mirror=np.concatenate([[-1, 1, -1, -1, 1, 1], brow_signs, cheek_signs]).astype(np.int8),
-        looks=np.stack(eyes).astype(np.float32),
+        looks=np.concatenate([eyes, np.array(eyes) * [-1, 1, 1]]).astype(np.float32),
         cheeks=answer.T.reshape(len(CHEEKS), 3, 4).astype(np.float32),
     )
-    log.info("%d steps of %d clips, SD %s", len(motion), len(names), motion.std(0).round(3))
-    card.write("motion", path, {"clips": len(names), "seconds": round(len(motion) / STEP_HZ, 1)})
+    log.info("%d steps of %d clips, SD %s", len(motion), len(heads), motion.std(0).round(3))
+    card.write("motion", path, {"clips": len(heads), "seconds": round(len(motion) / STEP_HZ, 1)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Head, eyes, brows and cheeks of real people in talk, and ours for the same sounds, beside each other.
+"""Head, eyes, brows and cheeks of real people in talk, and ours for the same sounds.
 
     python -m training.motion_measure data/talk work/talk --use choose last
 
@@ -27,6 +27,7 @@ from training.dataset import read_sound
 from training.talk import Talk, load
 
 log = logging.getLogger("mdth")
+Figures = dict[str, FloatArray]
 
 SMOOTH_S = 0.06
 # A blink: lids that come nearer by this share of their usual gap and part again, each within so
@@ -46,7 +47,7 @@ ROWS = {
 
 
 def smoothed(track: FloatArray, fps: float, spread_s: float = SMOOTH_S) -> FloatArray:
-    """A track [T,K], each value the mean of those around, weighted by a Gaussian of SD `spread_s`."""
+    """A track [T,K], each value the mean around it under a Gaussian of SD `spread_s`."""
     reach = max(1, int(4 * spread_s * fps))
     kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / (fps * spread_s)))
     ends = np.pad(track, ((reach, reach), (0, 0)), mode="edge")
@@ -58,7 +59,7 @@ def gaze_deg(faces: FloatArray) -> FloatArray:
     """Eyes turned to the viewer's right and down [T,2], from the mean, for faces [T,478,3]."""
     centres = faces[:, [iris[0] for iris in topology.IRISES], :2].mean(axis=1)
     shift: FloatArray = centres - centres.mean(axis=0)
-    return np.rad2deg(np.arcsin(np.clip(shift / EYE_RADIUS, -1, 1)))
+    return np.asarray(np.rad2deg(np.arcsin(np.clip(shift / EYE_RADIUS, -1, 1))))
 
 
 def blink_lengths(openings: FloatArray, fps: float) -> list[float]:
@@ -92,7 +93,7 @@ def in_step(speed: FloatArray, voice: FloatArray) -> FloatArray:
     )
 
 
-def figures(talk: Talk, sound: FloatArray) -> dict[str, FloatArray]:
+def figures(talk: Talk, sound: FloatArray) -> Figures:
     """Each row's value of one clip, the lengths of its blinks, and both correlations by shift."""
     fps, faces = talk.fps, talk.faces().astype(np.float64)
     pose = talk.pose
@@ -137,7 +138,7 @@ def _voice(sound: FloatArray) -> FloatArray:
     return np.array(Voice().feed(sound))
 
 
-def summary(clips: list[dict[str, FloatArray]]) -> dict[str, float]:
+def summary(clips: list[Figures]) -> dict[str, float]:
     """The rows over clips: means, correlations at the shift where their mean is largest."""
     rows = {row: float(np.mean([clip[row] for clip in clips])) for row in ROWS if "step" not in row}
     seconds = np.array([clip["seconds"] for clip in clips])
@@ -198,11 +199,13 @@ def main() -> None:
     given = parser.parse_args()
     chosen = dict(pair.split("=") for pair in given.option)
     choices = {key: value if value.isalpha() else float(value) for key, value in chosen.items()}
-    engine, real, ours = Embedded(), [], []
+    engine = Embedded()
+    real: list[Figures] = []
+    ours: list[Figures] = []
     for name, talk, sound in clips(given.talk, given.tracks, given.use):
         real.append(figures(talk, sound))
         portrait = resting_portrait(talk)
-        for seed in range(given.seeds):
+        for _ in range(given.seeds):
             options = Options.of(**choices, random_seed=len(ours))
             ours.append(figures(spoken(engine, portrait, sound, options), sound))
         if given.each:

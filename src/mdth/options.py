@@ -92,9 +92,7 @@ class MotionOptions(_Group):
     """What mouth, head and eyes do: amounts are 1 as usual, 0 not at all."""
 
     mouth: float = option(1.0, "how much the lips move", within=(0, MOST), unit="X")
-    motion: float = option(
-        1.0, "how much head, brows and cheeks move", within=(0, MOST), unit="X"
-    )
+    motion: float = option(1.0, "how much head, brows and cheeks move", within=(0, MOST), unit="X")
     manner: str = option("natural", "how lively the speaker is", among=MANNERS, unit="HOW")
     blink: float = option(1.0, "how often the eyes blink", within=(0, MOST), unit="X")
     still: bool = option(False, "no head motion and no blinks")

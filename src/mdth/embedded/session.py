@@ -47,10 +47,13 @@ class Drive:
         self._heads = self._states(avatar.motion, options)
 
     def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
-        if not (motion or options.still):
-            return iter(self._heard)
         amounts = {"amount": options.motion, "blink_rate": options.blink}
-        heads = from_clip(motion, fps=options.fps, **amounts) if motion else still()
+        if options.still:
+            heads = still()
+        elif motion:
+            heads = from_clip(motion, fps=options.fps, **amounts)
+        else:
+            return iter(self._heard)
         pairs = zip(heads, self._heard, strict=False)
         return (head._replace(smile=spoken.smile) for head, spoken in pairs)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.errors import CheckpointError
@@ -18,8 +17,6 @@ from mdth.face import topology
 WEIGHTS = Path(__file__).parents[1] / "weights" / "motion.npz"
 # Yaw, pitch, roll (degrees), the neck's way (eye distances), then brows and cheeks (components).
 HEAD, NECK, FACE = slice(0, 3), slice(3, 6), slice(6, None)
-# Means of the voice over these steps before now tell two moments of a speech apart.
-WINDOWS = ((0, 3), (3, 8), (8, 16), (16, 32), (32, 64))
 
 _X, _Y = np.abs(topology.CANONICAL[:, 0]), topology.CANONICAL[:, 1]
 # The skin between eyes and mouth.
@@ -34,16 +31,15 @@ MOVED = np.concatenate([topology.BROWS, CHEEKS])
 class Bank:
     """N steps of many clips, each clip about its own mean.
 
-    motion: [N,D], channels as above. voice: [N,W], the strengths of the voice, see `heard`.
-    left: [N], how many steps of the same clip follow. basis: [D-6,20+C,3], what a component does to
-    `MOVED`, face frame, eye distances. mirror: [D], each channel's sign in a mirror. cheeks:
-    [C,3,4], how the cheeks follow the mouth, see `mouth_shape`. looks: [L,3], where eyes looked
-    from their usual aim, degrees to the viewer's right and down, and for how many seconds.
+    motion: [N,D], channels as above. left: [N], how many steps of the same clip follow.
+    basis: [D-6,20+C,3], what a component does to `MOVED`, face frame, eye distances. mirror: [D],
+    each channel's sign in a mirror. cheeks: [C,3,4], how the cheeks follow the mouth, see
+    `mouth_shape`. looks: [L,3], where eyes looked from their usual aim, degrees to the viewer's
+    right and down, and for how many seconds.
     """
 
     motion: FloatArray
-    voice: FloatArray
-    left: npt.NDArray[np.integer]
+    left: FloatArray
     basis: FloatArray
     mirror: FloatArray
     cheeks: FloatArray
@@ -66,19 +62,12 @@ def bank() -> Bank:
     one = Bank.load()
     return Bank(
         np.concatenate([one.motion, one.motion * one.mirror]),
-        np.concatenate([one.voice, one.voice]),
-        np.concatenate([one.left, one.left]).astype(np.intp),
+        np.concatenate([one.left, one.left]),
         one.basis,
         one.mirror,
         one.cheeks,
         one.looks,
     )
-
-
-def heard(strengths: npt.ArrayLike) -> FloatArray:
-    """[W]: the voice of the last 64 steps, oldest first, as `WINDOWS` see it."""
-    newest = np.asarray(strengths, np.float64)[::-1]
-    return np.array([newest[start:end].mean() for start, end in WINDOWS])
 
 
 def mouth_shape(face: FloatArray) -> FloatArray:

@@ -15,13 +15,14 @@ from mdth.motion.bank import CHEEKS, FACE, HEAD, NECK, bank
 from mdth.motion.idle import Blinks, Glances
 from mdth.motion.matching import Matching
 from mdth.motion.voice import STEP_HZ, Voice
+from mdth.options import MANNERS as NAMES
 from mdth.options import MotionOptions
 
 # Yaw, pitch, roll (degrees) and x, y, z of the neck (eye distances) bend towards these.
 LIMITS = np.array([12.0, 12.0, 12.0, 0.08, 0.08, 0.1])
 # The bank's people, half of them made, against real ones: heads and faces move this much more.
-HEAD_GAIN = np.array([2.0, 1.5, 2.0, 1.0, 1.0, 1.0])
-BROW_GAIN, CHEEK_GAIN = 2.3, 1.8
+HEAD_GAIN = np.array([2.15, 1.5, 2.2, 1.0, 1.0, 0.6])
+BROW_GAIN, CHEEK_GAIN = 2.6, 2.0
 FACE_GAIN = np.repeat([BROW_GAIN, CHEEK_GAIN], [len(BROWS), len(CHEEKS)])
 FACE_LIMIT = 0.08
 # A silent head moves this share as much as a speaking one.
@@ -29,9 +30,10 @@ QUIET_SHARE = 0.4
 START_S = 1.5
 # A voice that speaks this much of the time leaves nothing of a smile.
 SPOKEN = 0.5
-# A state hears so many steps ahead, because heads move before the word; a knot two fewer.
+# A state hears so many steps ahead, because heads move before the word.
 LEAD_STEPS = 6
-KNOT_LEAD = LEAD_STEPS - 2
+# The pace in silence and how much the strongest voice adds, which follows the voice in 0.1 s.
+PACE, PACE_OF_VOICE, PACE_STEPS = 0.7, 0.5, 3.0
 # The eyeball's radius, about 12 mm where the outer corners are 92 mm apart.
 EYE_RADIUS = 0.13
 # Of a turn of the head, what the eyes make up for.
@@ -105,6 +107,11 @@ class Knots:
         return np.asarray(weights / 6 @ np.array(self._held))
 
 
+def calmed(activity: float) -> float:
+    """The share of amount and pace that a voice leaves that speaks so much."""
+    return QUIET_SHARE + (1 - QUIET_SHARE) * activity
+
+
 class Manner(NamedTuple):
     """How much of the usual head motion, of brows and cheeks, and of blinks a speaker has."""
 
@@ -113,14 +120,17 @@ class Manner(NamedTuple):
     blinks: float
 
 
-MANNERS = {"calm": Manner(0.5, 0.6, 0.85), "natural": Manner(1, 1, 1), "lively": Manner(1.4, 1.4, 1.15)}
+_AMOUNTS = Manner(0.5, 0.6, 0.85), Manner(1, 1, 1), Manner(1.4, 1.4, 1.15)
+MANNERS = dict(zip(NAMES, _AMOUNTS, strict=True))
 
 
 def _steps(voice: Iterable[float], matching: Matching) -> Iterator[FloatArray]:
     """[D+1] of each step: the bank's channels and how much the voice speaks."""
-    activity = Activity()
+    activity, pace = Activity(), PACE
     for strength in itertools.chain(voice, itertools.repeat(0.0)):
-        yield np.append(matching.step(strength), activity.step(strength))
+        speaks = activity.step(strength)
+        pace += (PACE + PACE_OF_VOICE * strength - pace) / PACE_STEPS
+        yield np.append(matching.step(pace * calmed(speaks)), speaks)
 
 
 def generated(
@@ -143,13 +153,16 @@ def generated(
     own, known = MANNERS[manner], bank()
     randoms = [np.random.default_rng([random_seed, part]) for part in range(3)]
     steps = _steps(voice, Matching(known, randoms[0]))
-    knots = Knots(itertools.islice(steps, KNOT_LEAD - 1, None))
-    blinks, glances = Blinks(randoms[1], rate=blink_rate * own.blinks), Glances(known.looks, randoms[2])
+    knots = Knots(itertools.islice(steps, LEAD_STEPS - 3, None))
+    blinks, glances = (
+        Blinks(randoms[1], rate=blink_rate * own.blinks),
+        Glances(known.looks, randoms[2]),
+    )
     for frame in itertools.count():
         time_s = frame / fps
-        *motion, activity = knots.at(time_s)
-        motion = np.asarray(motion) * smoothstep(time_s / START_S)
-        motion *= amount * (QUIET_SHARE + (1 - QUIET_SHARE) * activity)
+        values = knots.at(time_s)
+        activity = float(values[-1])
+        motion = values[:-1] * amount * calmed(activity) * smoothstep(time_s / START_S)
         moved = np.concatenate([motion[HEAD], motion[NECK]]) * HEAD_GAIN * own.head
         yaw, pitch, roll, *translation = LIMITS * np.tanh(moved / LIMITS)
         face = own.face * np.tensordot(motion[FACE], known.basis, axes=1)
@@ -163,7 +176,7 @@ def generated(
             glances.at(time_s) - STEADY_EYES * np.array([yaw, pitch]),
             face[: len(BROWS)],
             face[len(BROWS) :],
-            float(1 - smoothstep(activity / SPOKEN)),
+            float(1 - smoothstep(activity / SPOKEN) * smoothstep(time_s / START_S)),
         )
 
 

@@ -15,13 +15,13 @@ Random = np.random.Generator
 
 
 class Blinks:
-    """Irregular blinks, 20 a minute: quick to close, slower to open, most 0.2 to 0.7 s long.
+    """Irregular blinks, 23 a minute: quick to close, slower to open, most 0.2 to 0.7 s long.
 
     Some only half close, some come in pairs. rate: how many more or fewer of them; pauses change,
     a blink keeps its length. 0: none.
     """
 
-    PAUSE_S = (0.5, 2.5)
+    PAUSE_S = (0.5, 1.9)
     DOUBLE, DOUBLE_PAUSE_S = 0.1, (0.1, 0.35)
     PARTIAL, DEPTH = 0.15, (0.5, 0.85)
     # Lengths lie around the first as the logarithm's deviation says.

@@ -1,4 +1,4 @@
-"""How strong a voice is against its own loudest, in steps of 40 ms, whatever the recording's level."""
+"""How strong a voice is against its own loudest, in steps of 40 ms, at any recording's level."""
 
 import math
 
@@ -11,7 +11,7 @@ STEP_HZ = 25
 MEMORY_S = 0.06
 # The voice's loudest falls this fast; no peak counts as lower than the quietest.
 PEAK_FALL_DB_S = 1.0
-QUIETEST_PEAK_DB = -58.0
+QUIETEST_PEAK_DB = -55.0
 RANGE_DB = 25.0
 
 

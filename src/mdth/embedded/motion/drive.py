@@ -7,7 +7,7 @@ from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion import eyes, mouth
 from mdth.embedded.motion.cheeks import move_cheeks
 from mdth.face import geometry
-from mdth.motion.head import HeadState
+from mdth.motion.head import REST, HeadState
 
 
 class Driver:
@@ -27,8 +27,9 @@ class Driver:
         self._rotation = pose.rotation[0]
         self._origin = pose.translation[0]
         own = geometry.to_face(meshes, pose)[0]
-        self._face = mouth.neutral_face(own)
-        self._smile = mouth.neutral_face(own, relax=0.0) - self._face
+        smiling, relaxed = mouth.neutral_face(own, relax=0.0), mouth.neutral_face(own)
+        self._face = relaxed + move_cheeks(relaxed, smiling, REST.cheeks)
+        self._smile = smiling - self._face
         self.neutral = self._place(self._face, np.eye(3), np.zeros(3))
 
     def mesh(self, offsets: FloatArray, head: HeadState) -> npt.NDArray[np.float32]:
