@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from mdth.embedded.motion.drive import Driver
+from mdth.embedded.speech.speakers import Speakers
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
-from mdth.motion.head import REST, generated
+from mdth.motion.head import LEAD_STEPS, REST, generated
+from mdth.motion.voice import STEP_HZ
 
 SILENCE = np.zeros((478, 3))
 MOUTH = np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER])
@@ -161,3 +163,8 @@ def test_cheeks_answer_to_the_mouth_and_the_eyes_rest(faces, portrait_of):
     way = driver.mesh(grin, REST) - driver.neutral
     assert way[[50, 280], 1].max() < -0.2, "up"
     assert np.abs(way[topology.UPPER_FACE]).max() < 1e-3
+
+
+def test_the_head_hears_no_further_ahead_than_the_speech():
+    ahead_s = Speakers().get("embedded").look_ahead_s
+    assert (LEAD_STEPS + 1) / STEP_HZ < ahead_s
