@@ -31,7 +31,7 @@ OPEN, SACCADE_DEG_S, SHORTEST_LOOK_S = 0.75, 30.0, 0.2
 # Root mean square of the standard deviations of yaw, pitch and roll.
 USUAL_DEG = 3.3
 # Quicker turns and shifts (eye distances a second) are left out.
-QUICKEST_DEG_S, QUICKEST_SHIFT = 55.0, 1.2
+QUICKEST_DEG_S, QUICKEST_SHIFT = 45.0, 1.2
 BROW_COMPONENTS, CHEEK_COMPONENTS = 3, 3
 RIDGE = 1e-4
 """Keeps the cheeks' answer to the mouth small where few clips tell it, eye distances squared."""
@@ -115,6 +115,7 @@ def main() -> None:
     eyes: list[FloatArray] = []
     for _, talk, _ in clips(given.talk, given.tracks, ["train"]):
         head = at_steps(head_track(talk), talk.fps)
+        head *= evened(head)
         face = talk.faces().astype(np.float64)
         mouth = at_steps(smoothed(mouth_shape(face), talk.fps, FACE_S), talk.fps)
         moved = smoothed(face[:, MOVED].reshape(len(face), -1), talk.fps, FACE_S)
@@ -122,7 +123,7 @@ def main() -> None:
         speed = np.gradient(head, axis=0) * STEP_HZ
         turns, shifts = (np.linalg.norm(speed[:, part], axis=1) for part in (HEAD, NECK))
         usual = (turns < QUICKEST_DEG_S) & (shifts < QUICKEST_SHIFT)
-        heads.append((head * evened(head))[usual])
+        heads.append(head[usual])
         faces.append(moved[usual])
         mouths.append((mouth - mouth.mean(axis=0))[usual])
         lefts.append(following(usual))

@@ -20,8 +20,8 @@ from mdth.options import MotionOptions
 
 # Yaw, pitch, roll (degrees) and x, y, z of the neck (eye distances) bend towards these.
 LIMITS = np.array([12.0, 12.0, 12.0, 0.08, 0.08, 0.1])
-# The bank's people, half of them made, against real ones: heads and faces move this much more.
-HEAD_GAIN = np.array([2.15, 1.5, 2.2, 1.0, 1.0, 0.6])
+# What brings the amounts of the bank to those of real people in talk (`training.motion_measure`).
+HEAD_GAIN = np.array([2.3, 1.5, 2.2, 1.0, 1.0, 0.6])
 BROW_GAIN, CHEEK_GAIN = 3.1, 2.4
 FACE_GAIN = np.repeat([BROW_GAIN, CHEEK_GAIN], [len(BROWS), len(CHEEKS)])
 FACE_LIMIT = 0.08
@@ -33,7 +33,7 @@ SPOKEN = 0.5
 # A state hears so many steps ahead, because heads move before the word.
 LEAD_STEPS = 6
 # The pace in silence and how much the strongest voice adds, which follows the voice in 0.1 s.
-PACE, PACE_OF_VOICE, PACE_STEPS = 0.6, 0.7, 3.0
+PACE, PACE_OF_VOICE, PACE_STEPS = 0.67, 0.65, 3.0
 # The eyeball's radius, about 12 mm where the outer corners are 92 mm apart.
 EYE_RADIUS = 0.13
 # Of a turn of the head, what the eyes make up for.

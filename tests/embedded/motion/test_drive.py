@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from mdth.embedded.motion.drive import Driver
+from mdth.embedded.session import Drive, EmbeddedAvatar
 from mdth.embedded.speech.speakers import Speakers
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.motion.head import LEAD_STEPS, REST, generated
 from mdth.motion.voice import STEP_HZ
+from mdth.options import MotionOptions
 
 SILENCE = np.zeros((478, 3))
 MOUTH = np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER])
@@ -138,7 +140,7 @@ def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(po
     np.testing.assert_allclose(rigid_first, portrait.mesh[topology.RIGID], atol=1e-3)
     rigid = meshes[:, topology.RIGID]
     unit = geometry.eye_distance(portrait.mesh)
-    assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.06
+    assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.08
     assert np.abs(rigid - rigid[0]).max() / unit > 0.05
 
 
@@ -168,3 +170,33 @@ def test_cheeks_answer_to_the_mouth_and_the_eyes_rest(faces, portrait_of):
 def test_the_head_hears_no_further_ahead_than_the_speech():
     ahead_s = Speakers().get("embedded").look_ahead_s
     assert (LEAD_STEPS + 1) / STEP_HZ < ahead_s
+
+
+class Mute:
+    """A speech whose mouth stays shut, 30 frames a second."""
+
+    def __init__(self):
+        self.heard = 0
+
+    def feed(self, block):
+        frames = self.heard // 16000 * 30
+        self.heard += len(block)
+        return iter(np.zeros((self.heard // 16000 * 30 - frames, 478, 3)))
+
+    def finish(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("is_still", [True, False])
+def test_a_session_smiles_before_and_after_it_speaks(faces, portrait_of, is_still):
+    options = MotionOptions(still=is_still, motion=0.0, blink=0.0)
+    portrait = portrait_of(faces["smile"])
+    drive = Drive(EmbeddedAvatar(portrait), options, Mute())
+    voice = np.random.default_rng(0).normal(0, 0.1, 16000 * 6).astype(np.float32)
+    sound = np.concatenate([voice, np.zeros(16000 * 5, np.float32)])
+    meshes = [*drive.feed(sound), *drive.finish()]
+    corners = np.array([mesh[list(topology.MOUTH_CORNERS), 1].mean() for mesh in meshes])
+    own = portrait.mesh[list(topology.MOUTH_CORNERS), 1].mean()
+    assert abs(corners[0] - own) < 0.5 and abs(corners[-1] - own) < 0.5
+    assert corners[90:170].min() > own + 2, "lower while it speaks"
+    assert np.abs(np.diff(corners)).max() < 0.5
