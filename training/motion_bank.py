@@ -32,6 +32,8 @@ OPEN, SACCADE_DEG_S, SHORTEST_LOOK_S = 0.75, 30.0, 0.2
 USUAL_DEG = 3.3
 # Quicker turns and shifts (eye distances a second) are left out.
 QUICKEST_DEG_S, QUICKEST_SHIFT = 45.0, 1.2
+# Brows are at rest where they are lower than in so many of a clip's pictures.
+RESTING = 0.6
 BROW_COMPONENTS, CHEEK_COMPONENTS = 3, 3
 RIDGE = 1e-4
 """Keeps the cheeks' answer to the mouth small where few clips tell it, eye distances squared."""
@@ -55,6 +57,20 @@ def head_track(talk: Talk) -> FloatArray:
     neck[:, 2] = geometry.VIEW_DISTANCE * (scale / pose.scale - 1)
     whole = np.concatenate([euler, neck], axis=1)
     return smoothed(whole - whole.mean(axis=0), talk.fps, HEAD_S)
+
+
+def moved_track(face: FloatArray, fps: float) -> FloatArray:
+    """[T,20+C,3] of `MOVED`: cheeks about their mean, brows above where they rest.
+
+    In talk brows are raised now and then; about their mean they would frown half the time.
+    """
+    moved = smoothed(face[:, MOVED].reshape(len(face), -1), fps, FACE_S)
+    moved = moved.reshape(len(face), len(MOVED), 3)
+    brows = len(topology.BROWS)
+    height = moved[:, :brows, 1].mean(axis=1)
+    rest = moved.mean(axis=0)
+    rest[:brows] = moved[height >= np.quantile(height, RESTING), :brows].mean(axis=0)
+    return np.asarray(moved - rest)
 
 
 def evened(head: FloatArray) -> float:
@@ -118,8 +134,7 @@ def main() -> None:
         head *= evened(head)
         face = talk.faces().astype(np.float64)
         mouth = at_steps(smoothed(mouth_shape(face), talk.fps, FACE_S), talk.fps)
-        moved = smoothed(face[:, MOVED].reshape(len(face), -1), talk.fps, FACE_S)
-        moved = at_steps(moved - moved.mean(axis=0), talk.fps).reshape(len(head), len(MOVED), 3)
+        moved = at_steps(moved_track(face, talk.fps), talk.fps)
         speed = np.gradient(head, axis=0) * STEP_HZ
         turns, shifts = (np.linalg.norm(speed[:, part], axis=1) for part in (HEAD, NECK))
         usual = (turns < QUICKEST_DEG_S) & (shifts < QUICKEST_SHIFT)

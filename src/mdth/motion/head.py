@@ -24,7 +24,7 @@ LIMITS = np.array([12.0, 12.0, 12.0, 0.08, 0.08, 0.1])
 HEAD_GAIN = np.array([2.3, 1.5, 2.2, 1.0, 1.0, 0.6])
 BROW_GAIN, CHEEK_GAIN = 3.1, 2.4
 FACE_GAIN = np.repeat([BROW_GAIN, CHEEK_GAIN], [len(BROWS), len(CHEEKS)])
-FACE_LIMIT = 0.08
+FACE_LIMIT = 0.07
 # A silent head moves this share as much as a speaking one.
 QUIET_SHARE = 0.5
 START_S = 1.5
