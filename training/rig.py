@@ -85,7 +85,9 @@ def main() -> None:
         ))  # fmt: skip
     rows = [decoded(network, windows) for windows in heard]
     lag_s = _lag(rows, list(weights), rates[0], people)
-    said = [_said(row, len(w), fps, lag_s) for row, w, fps in zip(rows, weights, rates, strict=True)]
+    said = [
+        _said(row, len(w), fps, lag_s) for row, w, fps in zip(rows, weights, rates, strict=True)
+    ]
     faces = mapped(list(weights), said)
     opening = linear(people.basis)[:, 0]
     fits = [correlation(a @ opening, b @ opening) for a, b in zip(said, faces, strict=True)]
