@@ -32,8 +32,9 @@ SHADOW, OWN_SHADE = 0.035, 0.8
 LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
-# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
-TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
+# The share of a mouth that has to look like teeth, on how much of the picture, square eye distances
+# (lips just parted show a strip of them), and how bright teeth are, relative to the skin.
+TOOTHLIKE, TOOTH_AREA, TOOTH_LEVEL = 0.6, 0.01, 0.55
 # How much of the lower lip the tracked inner line takes in, eye distances.
 WET = 0.018
 
@@ -95,7 +96,9 @@ class Cavity:
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
             shown = self._image[self._own_mask[..., 0] > 0.8].astype(float)
-            self.own_teeth = self._toothlike(shown) > TOOTHLIKE
+            share = self._toothlike(shown)
+            area = share * len(shown) / self.eye_distance**2
+            self.own_teeth = share > TOOTHLIKE and area > TOOTH_AREA
         if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
 
