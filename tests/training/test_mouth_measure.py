@@ -18,13 +18,15 @@ from training.sheet_shapes import Shape  # noqa: E402
 def test_the_own_frame_scores_best(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mouth_network, "shipped", lambda: None)
     mesh = Driver(portrait).mesh(Shape(drop=0.12).offsets(), REST)
-    shown, inside = Source(portrait, None).show(Portrait(Renderer(portrait).frame(mesh), mesh))
+    seen = Source(portrait, None).show(Portrait(Renderer(portrait).frame(mesh), mesh))
+    shown, inside = seen.ways, seen.inside
+    assert set(seen.bright) == set(shown) and 0 < seen.bright["real"] < 1
     assert set(shown) == {"real", "painted", "drawn", "copied"}
     assert np.array_equal(shown["painted"], shown["drawn"]), "without a network"
     outside = inside == 0
     assert np.array_equal(shown["copied"][outside], shown["real"][outside])
     tally = Tally()
-    tally.add(shown, inside)
+    tally.add(seen)
     drawn, copied = tally.figures("drawn"), tally.figures("copied")
     assert drawn["psnr"] > copied["psnr"] + 3 and drawn["gmsd"] < copied["gmsd"]
     assert tally.frames == 1

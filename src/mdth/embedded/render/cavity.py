@@ -32,9 +32,9 @@ SHADOW, OWN_SHADE = 0.035, 0.8
 LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
-# The share of a mouth that has to look like teeth, on how much of the picture, square eye distances
-# (lips just parted show a strip of them), and how bright teeth are, relative to the skin.
-TOOTHLIKE, TOOTH_AREA, TOOTH_LEVEL = 0.6, 0.01, 0.55
+# The share of a mouth that has to look like teeth, and on how much of the picture, square eye
+# distances: lips just parted show a strip of them.
+TOOTHLIKE, TOOTH_AREA = 0.6, 0.01
 # How much of the lower lip the tracked inner line takes in, eye distances.
 WET = 0.018
 
@@ -96,9 +96,9 @@ class Cavity:
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
             shown = self._image[self._own_mask[..., 0] > 0.8].astype(float)
-            share = self._toothlike(shown)
-            area = share * len(shown) / self.eye_distance**2
-            self.own_teeth = share > TOOTHLIKE and area > TOOTH_AREA
+            pixels = int(self.light.toothlike(shown).sum())
+            area = pixels / self.eye_distance**2
+            self.own_teeth = pixels > TOOTHLIKE * len(shown) and area > TOOTH_AREA
         if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
 
@@ -112,14 +112,6 @@ class Cavity:
         wet = max(1, round(WET * self.eye_distance))
         seen[:-wet] = np.minimum(seen[:-wet], seen[wet:])
         return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
-
-    def _toothlike(self, seen: FloatArray) -> float:
-        """How much of what is seen of a mouth, RGB [N,3], is bright and less red than flesh."""
-        if not len(seen):
-            return 0.0
-        flesh = self.light.flesh[0] / max(self.light.flesh[1], 1)
-        bright = seen.mean(1) > TOOTH_LEVEL * self.light.skin.mean()
-        return float((bright & (seen[:, 0] < (1 + flesh) / 2 * seen[:, 1])).mean())
 
     def _own_tooth_colour(self, seen: FloatArray) -> FloatArray:
         """Colour of the brightest third of what is seen of a mouth, RGB [N,3] -> [3].
