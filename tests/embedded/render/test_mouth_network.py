@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from mdth.artefacts import Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions, mouth_network
 from mdth.embedded.render.cavity import Cavity
+from mdth.embedded.render.lips import lip_outline
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.mouth_network import MouthNetwork
@@ -139,9 +141,21 @@ def test_another_network_paints_otherwise(portrait: Portrait) -> None:
 
 
 def test_own_teeth_need_no_network(portrait: Portrait) -> None:
-    smiling = Portrait(portrait.image, opened(portrait, 0.12))
     network = MouthNetwork(networks.session(drawing()))
-    assert MouthPainter(smiling, network)._network is None
+
+    def used(gap: float, share: float) -> MouthNetwork | None:
+        """The network for lips with teeth in so much of what they show, from above."""
+        mesh = opened(portrait, gap)
+        image = portrait.image.copy()
+        lips = np.round(lip_outline(mesh)).astype(int)
+        seen = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [lips], 1) > 0
+        image[seen] = [70, 20, 25]
+        image[seen & (np.cumsum(seen, 0) <= share * seen.sum(0))] = [235, 228, 215]
+        return MouthPainter(Portrait(image, mesh), network)._network
+
+    assert used(0.12, 1.0) is None
+    assert used(0.12, 0.4) is network, "lips parted, some teeth"
+    assert used(0.04, 1.0) is network, "a strip of teeth"
     assert MouthPainter(portrait, network)._network is network
 
 
