@@ -11,13 +11,13 @@ from training.mouth_bank import Samples, paired
 
 # Share of each batch by set; within a set everybody comes as often.
 SHARES = {
-    "congress": 0.12,
-    "flux": 0.04,
-    "generated": 0.1,
-    "london": 0.17,
-    "crossed": 0.2,
-    "s1": 0.12,
-    "talk": 0.25,
+    "congress": 0.1,
+    "flux": 0.06,
+    "generated": 0.13,
+    "london": 0.22,
+    "crossed": 0.22,
+    "s1": 0.05,
+    "talk": 0.22,
 }
 # Grey pictures: only their light counts. This share of the others loses its colours too.
 GREY, GREYED = ("congress",), 0.06
@@ -42,6 +42,14 @@ class Batch(NamedTuple):
     around: Tensor
     grey: Tensor
     pairs: int
+
+    @property
+    def lent(self) -> Tensor:
+        """Which show another's mouth, softer than the face it is in, [B]."""
+        clips = torch.arange(len(self.around), device=self.around.device) >= (
+            len(self.around) - 2 * self.pairs
+        )
+        return clips & ~self.around
 
 
 class Banks:

@@ -45,20 +45,25 @@ def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
-def losses(painted: Tensor, true: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean absolute error of colours, of their gradients and of how strong those are nearby.
-
-    weight [B,1,h,w]. The last does not ask where an edge lies: teeth a little aside stay sharp.
-    """
+def losses(painted: Tensor, true: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of colours and of their gradients; weight [B,1,h,w]."""
     total = weight.sum().clamp_min(1.0)
     colour = ((painted - true).abs() * weight).sum() / (3 * total)
     edges = torch.zeros((), device=weight.device)
     near = (weight[..., 1:], weight[..., 1:, :])
     for a, b, w in zip(gradients(painted), gradients(true), near, strict=True):
         edges = edges + ((a - b).abs() * w).sum() / (3 * total)
+    return colour, edges
+
+
+def energy_loss(painted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute error of how strong gradients are nearby; weight [B,1,h,w].
+
+    It does not ask where an edge lies: teeth a little aside stay sharp.
+    """
     windows = functional.avg_pool2d(weight, WINDOW)
     unlike = (strength(painted, weight) - strength(true, weight)).abs()
-    return colour, edges, unlike.sum() / (3 * windows.sum().clamp_min(1.0))
+    return unlike.sum() / (3 * windows.sum().clamp_min(1.0))
 
 
 def strength(x: Tensor, weight: Tensor) -> Tensor:
@@ -124,7 +129,10 @@ class Trainer:
             torch.where(batch.grey[:, None, None, None], x.mean(1, keepdim=True), x)
             for x in (self.network(conditions, code), true)
         )
-        colour, edges, energy = losses(painted, true, mask + AROUND * (where - mask))
+        weight = mask + AROUND * (where - mask)
+        colour, edges = losses(painted, true, weight)
+        as_sharp = ~batch.lent
+        energy = energy_loss(*(x[as_sharp] for x in (painted, true, weight)))
         loss = colour + GRADIENT * edges + ENERGY * energy + CODE_SIZE * spread
         seen = {"colour": colour, "edges": edges, "energy": energy, "code": spread}
         if batch.pairs:
@@ -134,11 +142,14 @@ class Trainer:
         if progress > CRITIC_FROM:
             fake = torch.cat([where * painted + (1 - where) * true, where], 1)
             real = torch.cat([true, where], 1)
+            real = real[as_sharp]
             seen["critic"] = self._teach_critic(fake.detach(), real)
             features, score = self.critic(fake)
             with torch.no_grad():
                 wanted, _ = self.critic(real)
-            matching = sum(functional.l1_loss(a, b) for a, b in zip(features, wanted, strict=True))
+            matching = sum(
+                functional.l1_loss(a[as_sharp], b) for a, b in zip(features, wanted, strict=True)
+            )
             loss = loss + MATCHING * matching - self.adversarial * score.mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
