@@ -7,9 +7,10 @@ Sets: the five people of `grid/others`, the last tenth of the `grid/s1` clips an
 frame with parted lips), and the London people kept out of training (portrait: neutral; true:
 smiling). Inside the lips, with the true picture outside them: PSNR, SSIM, GMSD of the painted
 mouth, laid in as the renderer does, and of two baselines: the drawn cavity, and the source's own
-mouth as the warp stretches it. Then gradient energy and flicker relative to the real clip, and how
-much of the lower half of wider open mouths is as bright as teeth, in the real clip and here.
-Without a network the drawing is measured alone. LPIPS is not: no backbone of it was at hand.
+mouth as the warp stretches it. Around the lips PSNR of the face. Then gradient energy and flicker
+relative to the real clip, and how much of the lower half of wider open mouths is as bright as
+teeth, in the real clip and here. Without a network the drawing is measured alone. LPIPS is not: no
+backbone of it was at hand.
 """
 
 import json
@@ -42,7 +43,7 @@ log = logging.getLogger("mdth")
 SIZE = conditions.SIZES[0]
 WAYS = ("painted", "drawn", "copied")
 RUNS = 40
-TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "bright", "real", "flick")
+TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "rim", "energy", "bright", "real", "flick")
 # Of each clip of `talk` so many frames, and the opening from which brightness is counted, eye
 # distances.
 MOST, OPEN = 100, 0.06
@@ -51,11 +52,13 @@ MOST, OPEN = 100, 0.06
 class Shown(NamedTuple):
     """Cut-outs [h,w,3] of the real mouth and each way, the inside of the lips [h,w].
 
-    bright: of the lower half of an open mouth, the share that is as bright as teeth, by way.
+    rims: PSNR around the lips, where a network changes the face. bright: of the lower half of an
+    open mouth, the share that is as bright as teeth. Both by way.
     """
 
     ways: dict[str, FloatArray]
     inside: FloatArray
+    rims: dict[str, float]
     bright: dict[str, float]
 
 
@@ -82,9 +85,10 @@ class Source:
         laid = self._laid(mesh, seen)
         real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
         inside = seen.view.filled.inside
-        painted = seen.view.drawn
+        painted, rim = seen.view.drawn, seen.around
         if self._network:
             painted = self._network.paint(seen.planes, seen.tone)
+            rim = rim + conditions.rim_change(seen.planes, painted, seen.tone)
         ways = {"painted": laid(painted), "drawn": laid(seen.view.drawn), "copied": seen.around}
         mixed = {
             name: np.clip(real + inside[..., None] * (way - real), 0, 255)
@@ -97,7 +101,10 @@ class Source:
         if lower.any():
             alike = self._cavity.light.toothlike
             bright = {name: float(alike(way[lower]).mean()) for name, way in shown.items()}
-        return Shown(shown, inside, bright)
+        near = conditions.rim(inside)
+        rims = {way: metrics.psnr(seen.around, real, near) for way in WAYS}
+        rims["painted"] = metrics.psnr(rim, real, near)
+        return Shown(shown, inside, rims, bright)
 
     def _laid(self, mesh: FloatArray, seen: mouth_bank.Seen) -> Callable[[FloatArray], FloatArray]:
         """How the renderer lays colours into the warped face: narrow lips show their line."""
@@ -131,6 +138,7 @@ class Tally:
             self.values[f"psnr {way}"].append(metrics.psnr(shown[way], real, inside))
             self.values[f"ssim {way}"].append(metrics.ssim(shown[way], real, inside))
             self.values[f"gmsd {way}"].append(metrics.gmsd(shown[way], real))
+            self.values[f"rim {way}"].append(seen.rims[way])
             self.values[f"energy {way}"].append(metrics.gradient_energy(shown[way], inside))
         self.values["energy real"].append(metrics.gradient_energy(real, inside))
 
@@ -146,7 +154,7 @@ class Tally:
         """The set's figures of one way."""
         mean = {name: float(np.mean(v)) for name, v in self.values.items()}
         total = {name: float(np.sum(v)) for name, v in self.values.items()}
-        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd")}
+        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd", "rim")}
         figures["energy"] = total[f"energy {way}"] / total["energy real"]
         if "bright real" in mean:
             figures["bright"] = mean[f"bright {way}"]
@@ -245,7 +253,7 @@ def main() -> None:
     for use in ("choose", "last") if args.talk else ():
         clips = [clip for clip, _ in talk_clips(args.data / "talk", use)]
         sets[f"talk, {use}"] = measure_clips(clips, network, args.talk)
-    log.info(("%-18s %-8s" + 7 * " %7s"), *TITLES)
+    log.info(("%-18s %-8s" + 8 * " %7s"), *TITLES)
     report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
         report[name] = {way: tally.figures(way) for way in WAYS}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdth.artefacts import Frame
-from mdth.embedded.render.conditions import CHANNELS
+from mdth.embedded.render.conditions import CHANNELS, RIM
 from training.mouth_batches import Banks, Batch
 from training.mouth_network import CODE, Critic, MouthNetwork
 
@@ -24,8 +24,8 @@ CODE_RATE = 4e-3
 GRADIENT, ENERGY, CHANGE, MATCHING = 1.0, 0.7, 0.5, 2.0
 # Codes stay near zero, and are left out (zero) or blurred so often and so much.
 CODE_SIZE, CODE_LEFT_OUT, CODE_NOISE = 1e-3, 0.1, 0.1
-# Around the lips, so far (of the cut-out's width), errors count so much.
-REACH, AROUND = 0.06, 0.3
+# Around the lips errors count so much.
+AROUND = 0.3
 # Sharpness is compared in windows of so many px.
 WINDOW = 8
 # The critic joins after this share of the steps.
@@ -76,7 +76,7 @@ def strength(x: Tensor, weight: Tensor) -> Tensor:
 
 def region(mask: Tensor, around: Tensor) -> Tensor:
     """The lips' inside [B,1,h,w], and where `around` [B] says so a soft rim about it."""
-    reach = max(1, round(REACH * mask.shape[-1] / 2))
+    reach = max(1, round(RIM * mask.shape[-1]))
     grown = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
     soft = functional.avg_pool2d(grown, 2 * reach + 1, 1, reach)
     return torch.maximum(mask, soft * around[:, None, None, None])

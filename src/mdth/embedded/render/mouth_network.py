@@ -1,9 +1,7 @@
 """The shipped mouth network, where there is one: conditions -> colours inside the lips.
 
-It learnt from many frames of soft video and from few sharp stills. On a sharp portrait half of its
-change of the drawing is taken, and everywhere the fine detail is raised, which an average of
-possible mouths lacks. Both were chosen by `training.mouth_measure`, on the very people that it
-measures, and by looking at stills.
+Fine detail is raised, which an average of possible mouths lacks. How much, and whose teeth are
+shown, was chosen by `training.mouth_measure` on the clips for choosing, and by looking at stills.
 """
 
 from functools import cache
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
 NAME = "mouth"
 # Of a plane of conditions, log2 picture px a px, halved: where a portrait counts as soft, as sharp.
 SOFT, SHARP = -0.5, 0.0
-# The share of the network's change, and how much the detail is raised, on soft and sharp portraits.
-SHARES = (1.0, 0.5)
-RAISED = (0.5, 0.9)
+# How much the detail is raised, on soft and sharp portraits.
+RAISED = (0.4, 0.4)
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -64,15 +61,11 @@ def shipped() -> MouthNetwork | None:
 
 def finished(painted: Layer, planes: Layer) -> Layer:
     """Colours [h,w,3] relative to the skin, by the conditions [14,h,w] they were painted from."""
-    sharp = float(np.clip((planes[10, 0, 0] - SOFT) / (SHARP - SOFT), 0, 1))
-    drawn = planes[4:7].transpose(1, 2, 0)
-    share, raised = (float(np.interp(sharp, (0, 1), ends)) for ends in (SHARES, RAISED))
-    mixed = drawn + share * (painted - drawn)
-    # Outside of the lips the network has learnt nothing: the blur must not bring that in.
-    inside = np.ascontiguousarray(planes[3])
-    weight = _blurred(inside)[..., None] + 1e-3
-    detail = mixed - _blurred(mixed * inside[..., None]) / weight
-    return np.asarray(mixed + raised * detail, np.float32)
+    raised = float(np.interp(planes[10, 0, 0], (SOFT, SHARP), RAISED))
+    # Only what is inside of the lips, and by what is there.
+    inside = planes[3][..., None]
+    blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
+    return np.asarray(painted + raised * inside * (painted - blurred), np.float32)
 
 
 def _blurred(x: Layer) -> Layer:
