@@ -159,23 +159,33 @@ def test_another_network_paints_otherwise(portrait: Portrait) -> None:
     assert np.abs(shown[0] - shown[1]).max() > 40
 
 
-def test_own_teeth_need_no_network(portrait: Portrait) -> None:
-    network = MouthNetwork(networks.session(drawing()))
-
-    def used(gap: float, share: float) -> MouthNetwork | None:
-        """The network for lips with teeth in so much of what they show, from above."""
+def test_own_teeth_are_a_smiles(portrait: Portrait) -> None:
+    def smiling(gap: float, share: float) -> Portrait:
+        """Lips with teeth in so much of what they show, from above."""
         mesh = opened(portrait, gap)
         image = portrait.image.copy()
         lips = np.round(lip_outline(mesh)).astype(int)
         seen = cv2.fillPoly(np.zeros(image.shape[:2], np.uint8), [lips], 1) > 0
         image[seen] = [70, 20, 25]
         image[seen & (np.cumsum(seen, 0) <= share * seen.sum(0))] = [235, 228, 215]
-        return MouthPainter(Portrait(image, mesh), network)._network
+        return Portrait(image, mesh)
 
-    assert used(0.12, 1.0) is None
-    assert used(0.12, 0.4) is network, "lips parted, some teeth"
-    assert used(0.04, 1.0) is network, "a strip of teeth"
-    assert MouthPainter(portrait, network)._network is network
+    smile = smiling(0.12, 1.0)
+    assert Cavity(smile).own_teeth
+    assert not Cavity(smile, show_own=False).own_teeth
+    assert not Cavity(smiling(0.12, 0.4)).own_teeth, "lips parted, some teeth"
+    assert not Cavity(smiling(0.04, 1.0)).own_teeth, "a strip of teeth"
+    assert not Cavity(portrait).own_teeth
+    # They are kept whatever the network paints, and at rest everything is.
+    mesh = np.asarray(smile.mesh, float)
+    frame = smile.image.copy()
+    network = MouthNetwork(networks.session(drawing(gain=0.0)))
+    MouthPainter(smile, network).paint(frame, mesh, rigid_motion(mesh, mesh))
+    off = np.abs(frame.astype(int) - smile.image).max(-1)
+    upper = np.round(lip_outline(mesh)[:41].mean(0) + [0, 0.02 * geometry.eye_distance(mesh)])
+    x, y = upper.astype(int)
+    assert off[y, x - 8 : x + 9].max() < 40
+    assert off[: int(mesh[13, 1]) - 8].max() == 0
 
 
 @pytest.fixture

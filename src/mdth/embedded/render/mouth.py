@@ -1,8 +1,8 @@
 """The mouth layer: what is behind the lips, laid into a frame with a soft edge.
 
 A trained network paints it from the drawn cavity, and changes the lips' rim where the warp alone
-would leave it as it lies in the portrait. Without a network, and for portraits that show their own
-teeth, the drawing is what is seen.
+would leave it as it lies in the portrait. Without a network the drawing is what is seen. Teeth that
+the portrait shows itself are laid over either.
 """
 
 import cv2
@@ -24,6 +24,8 @@ from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
 from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.embedded.render.tone import Tone
+from mdth.face import geometry
+from mdth.face.smoothing import smoothstep
 
 # Room around the lips, eye distances.
 MARGIN = 0.1
@@ -53,7 +55,7 @@ class MouthPainter:
 
     def __init__(self, portrait: Portrait, network: MouthNetwork | None = None) -> None:
         self._cavity = Cavity(portrait)
-        self._network = None if self._cavity.own_teeth else network or mouth_network.shipped()
+        self._network = network or mouth_network.shipped()
         self._tone = Tone.of(self._cavity.light.skin)
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
@@ -80,9 +82,11 @@ class MouthPainter:
             planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
             painted = self._network.paint(planes, self._tone)
             inside = redrawn(painted, seen.view, onto=view)
-            # Lips that close leave the portrait as it is.
-            change = filled.open.max() * rim_change(planes, painted, self._tone)
+            # Lips that are as in the portrait stay as they are there.
+            moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
+            change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
             part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
+        self._cavity.keep_own(inside, bones, filled.inside, view)
         lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
 
 
