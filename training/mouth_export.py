@@ -38,19 +38,24 @@ def export(network: "MouthNetwork", path: Path) -> None:
 
 
 def trained(state: dict[str, Any], people: Sequence[str]) -> "MouthNetwork":
-    """The network of a checkpoint with the mean code of some people; of none: zero.
+    """The network of a checkpoint with the mean code of some people, or none's: zero.
 
-    Raises InputError: a person is not among those trained on.
+    A collection's name, `talk`, stands for one person, the mean of all of its. Raises InputError:
+    a person is not among those trained on.
     """
     from training.mouth_network import MouthNetwork
 
     network = MouthNetwork()
     network.load_state_dict(state["average"])
-    if unknown := set(people) - set(state["people"]):
-        raise InputError(f"not trained on: {' '.join(sorted(unknown))}")
-    if people:
-        numbers = [state["people"].index(person) for person in people]
-        network.code[:] = state["codes"]["weight"][numbers].mean(0)
+    for person in people:
+        numbers = [
+            number
+            for number, name in enumerate(state["people"])
+            if name == person or name.startswith(f"{person}/")
+        ]
+        if not numbers:
+            raise InputError(f"not trained on: {person}")
+        network.code += state["codes"]["weight"][numbers].mean(0) / len(people)
     return network
 
 

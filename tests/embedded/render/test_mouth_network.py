@@ -99,22 +99,15 @@ def test_a_cut_out_of_a_large_picture_is_averaged() -> None:
     assert np.allclose(conditions.cut_out(np.full_like(noise, 90), view), 90)
 
 
-def test_a_copying_network_paints_it(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mouth_network, "shipped", lambda: None)
-    monkeypatch.setattr(mouth_network, "RAISED", (0.0, 0.0))
+def test_what_the_network_says_is_laid_between_the_lips(portrait: Portrait) -> None:
     network = MouthNetwork(networks.session(drawing()))
     mesh = opened(portrait, 0.12)
-    rigid = rigid_motion(portrait.mesh.astype(float), mesh)
     frame = Renderer(portrait).frame(portrait.mesh)
-    by_rule, painted = frame.copy(), frame.copy()
-    MouthPainter(portrait).paint(by_rule, mesh, rigid)
-    MouthPainter(portrait, network).paint(painted, mesh, rigid)
-    change = np.abs(by_rule.astype(int) - frame).sum()
-    assert change > 10_000
-    assert np.abs(by_rule.astype(int) - painted).sum() < 0.2 * change
+    painted = frame.copy()
+    MouthPainter(portrait, network).paint(painted, mesh, rigid_motion(portrait.mesh, mesh))
     rows, columns = np.nonzero(np.abs(painted.astype(int) - frame).max(-1) > 0)
     unit = float(geometry.eye_distance(portrait.mesh))
-    assert np.ptp(columns) < 0.8 * unit and np.ptp(rows) < 0.4 * unit
+    assert 0.3 * unit < np.ptp(columns) < 0.8 * unit and np.ptp(rows) < 0.4 * unit
 
 
 def test_finish_raises_detail_inside_the_lips_alone() -> None:
@@ -206,13 +199,14 @@ def put(folder: Path, model: bytes) -> None:
     (folder / "mouth.json").write_text(json.dumps({"sha256": hashlib.sha256(model).hexdigest()}))
 
 
-def test_no_weights_no_network(weights: Path) -> None:
-    assert mouth_network.shipped() is None
+def test_missing_weights_are_said(weights: Path) -> None:
+    with pytest.raises(CheckpointError, match="no usable weights"):
+        mouth_network.shipped()
 
 
 def test_shipped_weights_are_used(weights: Path, portrait: Portrait) -> None:
     put(weights, drawing())
-    assert MouthPainter(portrait)._network is mouth_network.shipped() is not None
+    assert MouthPainter(portrait)._network is mouth_network.shipped()
 
 
 def test_weights_of_another_version_or_hash_are_refused(weights: Path) -> None:

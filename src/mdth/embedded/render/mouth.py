@@ -1,8 +1,7 @@
 """The mouth layer: what is behind the lips, laid into a frame with a soft edge.
 
 A trained network paints it from the drawn cavity, and changes the lips' rim where the warp alone
-would leave it as it lies in the portrait. Without a network the drawing is what is seen. Teeth that
-the portrait shows itself are laid over either.
+would leave it as it lies in the portrait. Teeth that the portrait shows itself are laid over it.
 """
 
 import cv2
@@ -75,17 +74,14 @@ class MouthPainter:
         view = View(np.column_stack([np.eye(2), -low]), size)
         bones = self._cavity.bones(driving, rigid)
         part = frame[low[1] : high[1], low[0] : high[0]]
-        if self._network is None:
-            inside = self._cavity.draw(bones, filled.inside, view)
-        else:
-            seen = look(self._cavity, bones, driving, self._size)
-            planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
-            painted = self._network.paint(planes, self._tone)
-            inside = redrawn(painted, seen.view, onto=view)
-            # Lips that are as in the portrait stay as they are there.
-            moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
-            change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
-            part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
+        seen = look(self._cavity, bones, driving, self._size)
+        planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
+        painted = self._network.paint(planes, self._tone)
+        inside = redrawn(painted, seen.view, onto=view)
+        # Lips that are as in the portrait stay as they are there.
+        moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
+        change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
+        part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
         self._cavity.keep_own(inside, bones, filled.inside, view)
         lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
 

@@ -1,4 +1,4 @@
-"""The shipped mouth network, where there is one: conditions -> colours inside the lips.
+"""The shipped mouth network: conditions -> colours inside the lips and at their rim.
 
 Fine detail is raised, which an average of possible mouths lacks. How much, and whose teeth are
 shown, was chosen by `training.mouth_measure` on the clips for choosing, and by looking at stills.
@@ -46,10 +46,8 @@ class MouthNetwork:
 
 
 @cache
-def shipped() -> MouthNetwork | None:
-    """The network in `weights`; None where none is shipped. Raises CheckpointError: damaged."""
-    if not (networks.WEIGHTS / f"{NAME}.onnx").is_file():
-        return None
+def shipped() -> MouthNetwork:
+    """The network in `weights`. Raises CheckpointError: missing or damaged."""
     session, _ = networks.load(NAME)
     channels = session.get_inputs()[0].shape[1]
     if channels != CHANNELS:
