@@ -23,7 +23,7 @@ NAME = "mouth"
 # Of a plane of conditions, log2 picture px a px, halved: where a portrait counts as soft, as sharp.
 SOFT, SHARP = -0.5, 0.0
 # How much the detail is raised, on soft and sharp portraits.
-RAISED = (0.4, 0.4)
+RAISED = (0.0, 1.0)
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
