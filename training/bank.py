@@ -1,12 +1,12 @@
-"""The windows of some clips under the shipped scheme, encoded once to score many networks on.
+"""What is heard in the clips that are measured on, encoded once to score many networks.
 
-python -m training.bank work/dataset/s1 work/bank/s1 --held-out
-python -m training.bank work/dataset/others work/bank/others
+python -m training.bank work/people.npz work/bank.npz
 """
 
+import logging
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +15,36 @@ from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
 from training import command, models
-from training.dataset import Faces
+from training.measures import predicted
+from training.people import Clip, People
+from training.score import Scores, score
+
+if TYPE_CHECKING:
+    from training.network import LipDecoder
+
+log = logging.getLogger("mdth")
 
 SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
+MEASURED = ("choose", "last", "others", "held")
+"""Uses of clips that are measured on."""
 
 
-@dataclass(frozen=True)
 class Bank:
-    """heard [C,W,T,368]: what is heard in the windows `first` to `first` + W - 1 of each clip."""
+    """heard: for each clip what is heard [W,T,368] in its windows, from the one before time 0."""
 
-    heard: npt.NDArray[np.float16]
-    first: int
+    def __init__(self, heard: dict[str, npt.NDArray[np.float16]]) -> None:
+        self.heard = heard
 
     def save(self, file: Path) -> None:
         """Write one npz."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, heard=self.heard, first=np.int64(self.first))
+        np.savez(file, **self.heard)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, file: Path) -> "Bank":
         """Read what `save` wrote."""
         with np.load(file, allow_pickle=False) as arrays:
-            return cls(arrays["heard"], int(arrays["first"]))
+            return cls({name: arrays[name] for name in arrays.files})
 
 
 def encode_clip(sound: FloatArray, encoder: Path, scheme: WindowScheme = SCHEME) -> FloatArray:
@@ -51,40 +59,62 @@ def encode_clip(sound: FloatArray, encoder: Path, scheme: WindowScheme = SCHEME)
     return np.stack(heard).astype(np.float16)
 
 
-def make_bank(sounds: FloatArray, encoder: Path, *, workers: int) -> Bank:
-    """The windows of sounds [C,N], int16 at 16 kHz."""
-    scaled = [sound.astype(np.float32) / 32768 for sound in sounds]
+def make_bank(clips: list[Clip], encoder: Path, *, workers: int) -> Bank:
+    """The windows of some clips."""
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(encode_clip, sound, encoder) for sound in scaled]
-        done = [job.result() for job in jobs]
-    return Bank(np.stack(done), SCHEME.last_window(0.0) - 1)
+        jobs = {
+            clip.name: pool.submit(encode_clip, clip.sound.astype(np.float32) / 32768, encoder)
+            for clip in clips
+        }
+        return Bank({name: job.result() for name, job in jobs.items()})
 
 
-def at_times(coefficients: FloatArray, first: int, times_s: FloatArray) -> FloatArray:
-    """Coefficients [C,V,K] at video times [V], from those of a bank's windows [C,W,T,K]."""
+def at_times(coefficients: FloatArray, times_s: FloatArray) -> FloatArray:
+    """Coefficients [V,K] at video times [V], from those of windows [W,T,K]."""
+    first = SCHEME.last_window(0.0) - 1
     found = []
     for time_s in times_s:
-        window = SCHEME.last_window(float(time_s)) - first
-        before, last = coefficients[:, window - 1], coefficients[:, window]
-        moved = SCHEME.blend(float(time_s), before.swapaxes(0, 1), last.swapaxes(0, 1))
-        found.append(moved)
-    return np.stack(found, axis=1)
+        window = min(SCHEME.last_window(float(time_s)) - first, len(coefficients) - 1)
+        found.append(SCHEME.blend(float(time_s), coefficients[window - 1], coefficients[window]))
+    return np.stack(found)
+
+
+def decoded(network: "LipDecoder", heard: npt.NDArray[np.float16]) -> FloatArray:
+    """Coefficients [W,T,K] of what is heard in windows [W,T,368]."""
+    import torch
+
+    with torch.inference_mode():
+        rows = network(torch.from_numpy(heard.astype(np.float32)).to(network.scale.device))
+        return np.asarray(rows.cpu().numpy())
+
+
+def score_bank(network: "LipDecoder", bank: Bank, people: People) -> dict[str, Scores]:
+    """Scores of a decoder for each kind of clip."""
+    found = {}
+    for use in MEASURED:
+        clips = [clip for clip in people.of(use) if clip.name in bank.heard]
+        pairs = []
+        for clip in clips:
+            times = np.arange(len(clip.measures)) / clip.fps
+            coefficients = at_times(decoded(network, bank.heard[clip.name]), times)
+            made = predicted(coefficients, people.basis, clip.neutral)
+            pairs.append((made, clip.measures, clip.fps))
+        if pairs:
+            found[use] = score(pairs)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = command.parser("training.bank", __doc__)
-    parser.add_argument("dataset", type=Path)
+    parser.add_argument("people", type=Path)
     parser.add_argument("output", type=Path, help="npz to write")
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--held-out", action="store_true", help="only the held-out clips")
     given = parser.parse_args(arguments)
-    sounds = np.load(given.dataset / "sounds.npy")
-    if given.held_out:
-        sounds = sounds[Faces.load(given.dataset).held_out]
+    clips = People.load(given.people).of(*MEASURED)
     encoder = given.encoder or models.encoder()
-    make_bank(sounds, encoder, workers=given.workers).save(given.output)
+    make_bank(clips, encoder, workers=given.workers).save(given.output)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Windows -> a trained decoder.
 
-    python -m training.decoder work/dataset/s1 work/windows work/runs/conv \
-        --bank s1=work/dataset/s1,work/bank/s1.npz \
-        --bank others=work/dataset/others,work/bank/others.npz
+    python -m training.decoder work/people.npz work/windows work/runs/conv --bank work/bank.npz
 
 Written: `decoder.pt` (weights, averaged over the run) and `scores.json`.
 """
@@ -12,7 +10,7 @@ import logging
 from pathlib import Path
 
 from training import command
-from training.dataset import Faces
+from training.people import People
 
 log = logging.getLogger("mdth")
 
@@ -20,10 +18,10 @@ log = logging.getLogger("mdth")
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = command.parser("training.decoder", __doc__)
-    parser.add_argument("dataset", type=Path)
+    parser.add_argument("people", type=Path)
     parser.add_argument("windows", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--bank", action="append", default=[], metavar="NAME=DATASET,FILE")
+    parser.add_argument("--bank", type=Path, help="what is heard in the clips to score on")
     parser.add_argument("--begin", type=Path, metavar="RUN", help="go on from this run's weights")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
@@ -32,17 +30,15 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     from training import decoder_trainer as training
+    from training.bank import Bank, score_bank
 
     config, train = training.configure(given.set)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    faces, banks = Faces.load(given.dataset), training.load_banks(given.bank)
+    people = People.load(given.people)
     windows = training.Windows.load(given.windows, torch.device(device))
     begin = given.begin and torch.load(given.begin / "decoder.pt", weights_only=True)
-    network = training.train_decoder(config, train, windows, faces, begin=begin)
-    scores = {
-        name: training.score_bank(network, bank, held_out)
-        for name, (held_out, bank) in banks.items()
-    }
+    network = training.train_decoder(config, train, windows, people, begin=begin)
+    scores = score_bank(network, Bank.load(given.bank), people) if given.bank else {}
     training.save_run(given.output, network, train, dict(scores))
     log.info("%s", json.dumps(scores, indent=1))
 

@@ -12,29 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdth.artefacts import FloatArray
 from mdth.errors import InputError
-from mdth.face import geometry, topology
 from training import command
-from training.bank import Bank, at_times
-from training.dataset import FPS, Faces
+from training.measures import linear
 from training.network import DecoderConfig, LipDecoder
-from training.score import closure_rate, score
+from training.people import People
 
 log = logging.getLogger("mdth")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. Weights of the losses are relative to the coefficients' own."""
+    """How to train. Weights of the losses are relative to the coefficients' own.
+
+    measures: of each of `training.measures`. swing: of how far each goes within a window, which
+    a regression makes too little.
+    """
 
     steps: int = 3000
     pairs: int = 256
     rate: float = 1.5e-3
     decay: float = 0.05
     average: float = 0.998
-    opening: float = 1.0
-    width: float = 0.5
+    measures: tuple[float, ...] = (1.0, 1.0, 0.3, 0.5, 0.5, 0.3)
+    swing: float = 0.3
     velocity: float = 2.0
     closed: float = 2.0
     marked: float = 0.3
@@ -79,19 +80,21 @@ class Windows:
             )
 
 
-class Lips:
-    """Opening and width as linear functions of coefficients, for losses."""
+class Mouth:
+    """The measures of a mouth as linear functions of coefficients, for losses.
 
-    def __init__(self, faces: Faces, device: torch.device) -> None:
-        def as_tensor(array: FloatArray) -> Tensor:
-            return torch.tensor(array, dtype=torch.float32, device=device)
+    of [K,6]; variance [6] over the windows; rest: the gap between shut lips.
+    """
 
-        upper, lower = topology.LIP_MID_PAIR
-        left, right = topology.MOUTH_CORNERS
-        neutral = faces.neutrals[0]
-        self.opening = as_tensor(faces.basis[:, lower, 1] - faces.basis[:, upper, 1])
-        self.rest = float(neutral[lower, 1] - neutral[upper, 1])
-        self.width = as_tensor(faces.basis[:, right, 0] - faces.basis[:, left, 0])
+    def __init__(self, people: People, device: torch.device) -> None:
+        self.of = torch.tensor(linear(people.basis), dtype=torch.float32, device=device)
+        gaps = [clip.measures[:, 0].min() for clip in people.of("train")]
+        self.rest = max(0.0, float(np.median(gaps)))
+        self.variance = torch.ones(self.of.shape[1], device=device)
+
+    def scale(self, coefficients: Tensor) -> None:
+        """Take the variances of coefficients [W,T,K]."""
+        self.variance = (coefficients @ self.of).reshape(-1, self.of.shape[1]).var(dim=0)
 
 
 def pair_gap(first: Tensor, second: Tensor, shift: Tensor) -> Tensor:
@@ -111,36 +114,42 @@ def pair_gap(first: Tensor, second: Tensor, shift: Tensor) -> Tensor:
 
 
 def loss_of(
-    output: Tensor, batch: tuple[Tensor, ...], lips: Lips, variance: Tensor, train: TrainConfig
+    output: Tensor, batch: tuple[Tensor, ...], mouth: Mouth, variance: Tensor, train: TrainConfig
 ) -> Tensor:
     """The training loss of outputs [2B,T,K]."""
     _, target, marks, shift = batch
     error = output - target
-    gap = target @ lips.opening + lips.rest
-    opening_error = error @ lips.opening
-    opening_variance = lips.opening.square() @ variance
-    width_variance = lips.width.square() @ variance
+    wanted, made = target @ mouth.of, output @ mouth.of
+    weights = torch.tensor(train.measures, device=output.device)
+    gap = wanted[..., 0] + mouth.rest
     near_shut = 1 + train.closed * torch.exp(-gap.clamp(min=0) / 0.02)
-    predicted = output @ lips.opening + lips.rest
-    half = len(shift)
+    square = (made - wanted).square() / mouth.variance
+    square = torch.cat([near_shut[..., None] * square[..., :1], square[..., 1:]], dim=-1)
     total: Tensor = error.square().sum(dim=2).mean() / variance.sum()
-    total = total + train.opening * (near_shut * opening_error.square()).mean() / opening_variance
-    total = total + train.width * (error @ lips.width).square().mean() / width_variance
+    total = total + (weights * square.mean(dim=(0, 1))).sum()
+    swing = (_deviation(made) - _deviation(wanted)).square() / mouth.variance
+    total = total + train.swing * (weights * swing.mean(dim=0)).sum()
     moved = (error[:, 1:] - error[:, :-1]).square().sum(dim=2).mean() / variance.sum()
     total = total + train.velocity * moved
+    predicted = made[..., 0] + mouth.rest
     open_marks = (predicted - 0.006).clamp(min=0).square() * marks
-    total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / opening_variance
-    crossed = (-predicted).clamp(min=0).square().mean() / opening_variance
-    total = total + crossed
+    total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / mouth.variance[0]
+    total = total + (-predicted).clamp(min=0).square().mean() / mouth.variance[0]
+    half = len(shift)
     between = pair_gap(output[:half], output[half:], shift) * output.shape[2] / variance.sum()
     return total + train.consistency * between
+
+
+def _deviation(tracks: Tensor) -> Tensor:
+    """Standard deviation [B,F] over time of tracks [B,T,F]."""
+    return (tracks.var(dim=1) + 1e-8).sqrt()
 
 
 def train_decoder(
     config: DecoderConfig,
     train: TrainConfig,
     windows: Windows,
-    faces: Faces,
+    people: People,
     *,
     begin: dict[str, Tensor] | None = None,
 ) -> LipDecoder:
@@ -148,8 +157,9 @@ def train_decoder(
     device = windows.features.device
     torch.manual_seed(train.random_seed)
     network = LipDecoder(config).to(device)
-    lips = Lips(faces, device)
+    mouth = Mouth(people, device)
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
+    mouth.scale(sample)
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
     network.scale.data = variance.sqrt()
     if begin is not None:
@@ -167,7 +177,7 @@ def train_decoder(
         for group in optimiser.param_groups:
             group["lr"] = rate
         heard = batch[0] + train.noise * torch.randn_like(batch[0])
-        loss = loss_of(network(heard), batch, lips, variance, train)
+        loss = loss_of(network(heard), batch, mouth, variance, train)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
@@ -179,61 +189,6 @@ def train_decoder(
     if not isinstance(final, LipDecoder):
         raise TypeError("the average lost its network")
     return final.eval()
-
-
-def decode_bank(network: LipDecoder, bank: Bank) -> FloatArray:
-    """Coefficients [C,W,T,K] of all windows of a bank."""
-    device = network.scale.device
-    with torch.inference_mode():
-        rows = [
-            network(torch.from_numpy(clip.astype(np.float32)).to(device)).cpu().numpy()
-            for clip in bank.heard
-        ]
-    return np.stack(rows)
-
-
-def lips_of(coefficients: FloatArray, faces: Faces) -> tuple[FloatArray, FloatArray]:
-    """Opening and width [C,V] of coefficients [C,V,K] on each clip's neutral face [C,478,3]."""
-    kept = [*topology.LIP_MID_PAIR, *topology.MOUTH_CORNERS]
-    offsets = np.einsum("cvk,kpi->cvpi", coefficients, faces.basis[:, kept])
-    points = np.zeros((*offsets.shape[:2], topology.VERTEX_COUNT, 3))
-    points[:, :, kept] = offsets + faces.neutrals[:, None, kept]
-    return geometry.lip_opening(points), geometry.mouth_width(points)
-
-
-def score_bank(network: LipDecoder, bank: Bank, faces: Faces) -> dict[str, float]:
-    """Scores of a decoder on a bank."""
-    times = np.arange(faces.gaps.shape[1]) / FPS
-    coefficients = at_times(decode_bank(network, bank), bank.first, times)
-    gaps, widths = lips_of(coefficients, faces)
-    found = asdict(score(gaps, widths, faces.gaps, faces.widths))
-    found["closures"] = closure_rate(gaps, times, faces.closures)
-    found["tracked_closures"] = closure_rate(faces.gaps, times, faces.closures)
-    return found
-
-
-def held_out_part(faces: Faces) -> Faces:
-    """The held-out clips alone (all of them where none are)."""
-    if not faces.held_out.any():
-        return faces
-    kept = np.flatnonzero(faces.held_out)
-    places = {int(clip): i for i, clip in enumerate(kept)}
-    closures = [(places[int(c)], t) for c, t in faces.closures if int(c) in places]
-    return Faces(
-        faces.names[kept], faces.coefficients[kept], faces.basis, faces.neutrals[kept],
-        faces.gaps[kept], faces.widths[kept], faces.held_out[kept],
-        np.array(closures).reshape(-1, 2),
-    )  # fmt: skip
-
-
-def load_banks(entries: list[str]) -> dict[str, tuple[Faces, Bank]]:
-    """Banks given as NAME=DATASET,FILE."""
-    banks = {}
-    for entry in entries:
-        name, _, rest = entry.partition("=")
-        dataset, _, file = rest.partition(",")
-        banks[name] = (held_out_part(Faces.load(Path(dataset))), Bank.load(Path(file)))
-    return banks
 
 
 def save_run(

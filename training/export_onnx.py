@@ -14,7 +14,7 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from training import card, command
 from training.bank import SCHEME
-from training.dataset import Faces
+from training.people import People
 
 if TYPE_CHECKING:
     from training.network import LipDecoder
@@ -75,8 +75,8 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
 
     loaded = [load_run(run) for run in runs]
     config = loaded[0][0].config
-    faces = Faces.load(dataset)
-    basis = faces.basis.astype(np.float32)
+    people = People.load(dataset)
+    basis = people.basis.astype(np.float32)
     inputs = config.features + config.mel
     target = output / "faceformer.onnx"
     torch.onnx.export(
@@ -97,7 +97,7 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
         "train": [notes["train"] for _, notes in loaded],
         "scores_of_each": [notes["scores"] for _, notes in loaded],
         "variants": {label: scores_of(folder) for label, folder in variants.items()},
-        "held_out": faces.names[faces.held_out].tolist(),
+        "held_out": [clip.name for clip in people.of("held")],
     }
     card.write("faceformer", target, run)
     log.info("%s: %d bytes", target, target.stat().st_size)

@@ -31,13 +31,14 @@ from mdth.embedded.speech.windows import (
 )
 from training import command, models
 from training.bank import SCHEME
+from training.people import People
 
 if TYPE_CHECKING:
     from training.sessions import Session
 
 log = logging.getLogger("mdth")
 
-PAIRS_PER_SECOND = 6.0
+PAIRS_PER_SECOND = 4.0
 
 
 def encode_session(
@@ -73,13 +74,10 @@ def encode_session(
 class FeatureJob:
     """What a worker needs to make sessions."""
 
-    dataset: Path
+    people: Path
     output: Path
     encoder: Path
-    frames: int
-    dubbed: Path | None
     spoken: Path | None
-    plain: bool
 
 
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
@@ -88,15 +86,14 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
     from training.sessions import Library, make_session
 
     torch.set_num_threads(1)
-    library = Library(job.dataset, job.dubbed, job.spoken)
+    library = Library(People.load(job.people), job.spoken)
     encoder = SpeechEncoder(job.encoder)
     count = 0
     for number in numbers:
         if time.time() > stop_at:
             break
         rng = np.random.default_rng(number)
-        session = make_session(library, rng, plain=job.plain)
-        windows = encode_session(session, encoder, job.frames, rng)
+        windows = encode_session(make_session(library, rng), encoder, SCHEME.frames, rng)
         np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
@@ -112,31 +109,25 @@ def make_windows(
     with ProcessPoolExecutor(workers) as pool:
         jobs = [pool.submit(_work, job, numbers[k::workers], stop_at) for k in range(workers)]
         total = sum(done.result() for done in jobs)
-    log.info("%d windows of %d frames", total, job.frames)
+    log.info("%d windows", total)
     return total
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = command.parser("training.features", __doc__)
-    parser.add_argument("dataset", type=Path)
+    parser.add_argument("people", type=Path, help="npz of training.people")
     parser.add_argument("output", type=Path)
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
-    parser.add_argument("--dubbed", type=Path, help="folder of dubbed clips with index.json")
-    parser.add_argument("--spoken", type=Path, help="folder of spoken sentences, these alone")
-    parser.add_argument("--frames", type=int, default=SCHEME.frames)
-    parser.add_argument("--sessions", type=int, default=1200)
+    parser.add_argument("--spoken", type=Path, help="folder of spoken sentences")
+    parser.add_argument("--sessions", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
     parser.add_argument("--random-seed", "--seed", type=int, default=0,
                         help="and number of the first session")  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--plain", action="store_true", help="no change of voice (ablation)")
     given = parser.parse_args(arguments)
     encoder = given.encoder or models.encoder()
-    job = FeatureJob(
-        given.dataset, given.output, encoder, given.frames,
-        given.dubbed, given.spoken, given.plain,
-    )  # fmt: skip
+    job = FeatureJob(given.people, given.output, encoder, given.spoken)
     make_windows(
         job, sessions=given.sessions, workers=given.workers,
         random_seed=given.random_seed, seconds=given.seconds,

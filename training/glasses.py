@@ -124,8 +124,8 @@ def examples(
     return np.array(rows, np.float64), np.array(truth)
 
 
-def fit(rows: FloatArray, truth: FloatArray) -> npt.NDArray[np.float64]:
-    """Weights and bias [1921] of a logistic regression."""
+def fit(rows: FloatArray, truth: FloatArray, *, decay: float = DECAY) -> npt.NDArray[np.float64]:
+    """Weights and bias [N+1] of a logistic regression."""
     from scipy.optimize import minimize
 
     sign = 2 * truth - 1
@@ -133,8 +133,8 @@ def fit(rows: FloatArray, truth: FloatArray) -> npt.NDArray[np.float64]:
     def loss(values: FloatArray) -> tuple[float, FloatArray]:
         margin = sign * (rows @ values[:-1] + values[-1])
         wrong = -sign / (1 + np.exp(margin)) / len(sign)
-        cost = float(np.logaddexp(0, -margin).mean() + DECAY * np.square(values[:-1]).sum())
-        slope = rows.T @ wrong + 2 * DECAY * values[:-1]
+        cost = float(np.logaddexp(0, -margin).mean() + decay * np.square(values[:-1]).sum())
+        slope = rows.T @ wrong + 2 * decay * values[:-1]
         return cost, np.append(slope, wrong.sum())
 
     start = np.zeros(rows.shape[1] + 1)

@@ -1,31 +1,19 @@
 """Scores of predicted against tracked lips."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mdth.artefacts import FloatArray
+from training.measures import NAMES
 
 CLOSURE_WINDOW_S = 0.06
 CLOSED_GAP = 0.02
 
 
-@dataclass(frozen=True)
-class Score:
-    """Correlations are means over clips, with a 95 % bootstrap interval over clips.
-
-    spread: ratio of the standard deviations, predicted over tracked, mean over clips.
-    lag_frames: the shift of the prediction that correlates best; positive is late.
-    """
-
-    opening: float
-    opening_low: float
-    opening_high: float
-    width: float
-    width_low: float
-    width_high: float
-    spread: float
-    lag_frames: float
+# Of predicted against tracked measures: made [T,6], tracked [T,6], fps.
+Pair = tuple[FloatArray, FloatArray, float]
+# Means over clips; a correlation has its 95 % bootstrap interval over clips beside it.
+Scores = dict[str, float | list[float]]
+REACH_S = 0.2
 
 
 def correlation(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -47,31 +35,52 @@ def bootstrap(
     return float(low), float(high)
 
 
-def best_lag(predicted: FloatArray, tracked: FloatArray, *, reach: int = 4) -> float:
-    """Frames [C,T] by which the prediction is late, to a tenth of a frame."""
+def lagged(made: FloatArray, tracked: FloatArray, fps: float) -> tuple[FloatArray, FloatArray]:
+    """Correlations [L] of two tracks [T] for lags [L] (s); positive lag: `made` is late."""
+    reach = round(REACH_S * fps)
     lags = np.arange(-reach, reach + 1)
-    inner = slice(reach, tracked.shape[1] - reach)
-    scores = [
-        correlation(np.roll(predicted, -lag, axis=1)[:, inner], tracked[:, inner]).mean()
-        for lag in lags
-    ]
-    fine = np.arange(-reach, reach + 0.05, 0.1)
+    inner = slice(reach, len(tracked) - reach)
+    scores = [correlation(np.roll(made, -lag)[inner], tracked[inner]) for lag in lags]
+    return lags / fps, np.array(scores)
+
+
+def best_lag(made: FloatArray, tracked: FloatArray, fps: float) -> tuple[float, float]:
+    """The lag (s, to a millisecond) at which tracks [T] correlate best, and that correlation."""
     from scipy.interpolate import CubicSpline
 
-    return float(fine[np.argmax(CubicSpline(lags, scores)(fine))])
+    lags, scores = lagged(made, tracked, fps)
+    fine = np.arange(lags[0], lags[-1], 0.001)
+    values = CubicSpline(lags, scores)(fine)
+    return float(fine[np.argmax(values)]), float(values.max())
 
 
-def score(
-    gaps: FloatArray, widths: FloatArray, tracked_gaps: FloatArray, tracked_widths: FloatArray
-) -> Score:
-    """Score predicted openings and widths [C,T] against tracked ones."""
-    opening = correlation(gaps, tracked_gaps)
-    width = correlation(widths, tracked_widths)
-    spread = gaps.std(axis=1) / tracked_gaps.std(axis=1)
-    return Score(
-        float(opening.mean()), *bootstrap(opening), float(width.mean()), *bootstrap(width),
-        float(spread.mean()), best_lag(gaps, tracked_gaps),
-    )  # fmt: skip
+def score(pairs: list[Pair]) -> Scores:
+    """Correlations of opening and width at lag 0 and at the opening's lag, and amplitudes."""
+    rows: dict[str, list[float]] = {}
+    for made, tracked, fps in pairs:
+        lag_s, best = best_lag(made[:, 0], tracked[:, 0], fps)
+        at = round(lag_s * fps)
+        row = {
+            "opening": float(correlation(made[:, 0], tracked[:, 0])),
+            "width": float(correlation(made[:, 1], tracked[:, 1])),
+            "opening at its lag": best,
+            "width at that lag": float(lagged(made[:, 1], tracked[:, 1], fps)[1][
+                at + round(REACH_S * fps)]),
+            "lag_ms": 1000 * lag_s,
+        }  # fmt: skip
+        spread = made.std(axis=0) / tracked.std(axis=0)
+        row |= {f"amplitude of {name}": float(x) for name, x in zip(NAMES, spread, strict=True)}
+        for name, value in row.items():
+            rows.setdefault(name, []).append(value)
+    scores: Scores = {name: float(np.mean(values)) for name, values in rows.items()}
+    # Beside the mean: two odd clips of ten must not decide.
+    scores |= {
+        f"{name}, median": float(np.median(rows[name])) for name in rows if "amplitude" in name
+    }
+    for name in ("opening", "width"):
+        scores[f"{name} [95 %]"] = list(bootstrap(np.array(rows[name])))
+    scores["lag_ms of each"] = rows["lag_ms"]
+    return scores
 
 
 def closure_rate(gaps: FloatArray, times_s: FloatArray, closures: FloatArray) -> float:

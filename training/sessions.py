@@ -1,9 +1,8 @@
-"""Sessions: one voice saying some clips with pauses between, in a room, with noise, at some level.
+"""Sessions: a voice talking, with pauses, in a room, with noise and other voices, at some level.
 
 Some sessions have no speech at all and shut lips.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +12,22 @@ import torch
 from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from training import voices
-from training.dataset import FPS, Faces
 from training.kokoro import read_wav
+from training.people import Clip, People
 
 CLIPS_PER_SESSION = 8
 SENTENCES_PER_SESSION = 5
+# A talking person's session: so many excerpts, each of so many seconds.
+EXCERPTS = (2, 5)
+EXCERPT_S = (3.0, 9.0)
 DENSE_HZ = 1000
-SILENT_SESSIONS = 0.1
-DUBBED_SESSIONS = 0.4
-RECORDED_VOICE = 0.25
-# A closure by the word times is looked for in the tracked gap this far around.
-CLOSURE_REACH_S = 0.08
-SETTLE_S = 0.12
+# What a session is made of: nothing said, talk, GRID, spoken sentences, a recorded face rig.
+KINDS = {"silent": 0.1, "talk": 0.45, "grid": 0.12, "rig": 0.18, "spoken": 0.15}
+RECORDED_VOICE = 0.3
+BABBLE = 0.35
+# In a pause the lips stay as they are for the first of these, and part again in the second.
+LINGER_S, PART_S = 0.55, 0.22
+GRID_PERSON, RIG = "s1", "rig"
 
 
 @dataclass(frozen=True)
@@ -47,59 +50,55 @@ class Session:
 
 
 class Library:
-    """The utterances sessions are made of.
+    """What sessions are made of: people's clips, and spoken sentences (`training.spoken`)."""
 
-    A training set's own, dubbed ones (`training.dub`) and spoken ones (`training.spoken`) where
-    their folders are given.
-    """
-
-    def __init__(
-        self, dataset: Path, dubbed: Path | None = None, spoken: Path | None = None
-    ) -> None:
-        self.faces = Faces.load(dataset)
-        self._sounds = np.load(dataset / "sounds.npy", mmap_mode="r")
-        self.clips = np.flatnonzero(~self.faces.held_out)
-        self._closures = self._tracked_closures()
-        self.dubbed = self._read_dubbed(dubbed) if dubbed else []
-        self._dubbed_folder = dubbed
+    def __init__(self, people: People, spoken: Path | None = None) -> None:
+        self.components = len(people.basis)
+        self.grid = [clip for clip in people.of("train") if clip.person == GRID_PERSON]
+        self.rig = [clip for clip in people.of("train") if clip.person == RIG]
+        talk = [clip for clip in people.of("train") if clip.person not in (GRID_PERSON, RIG)]
+        self.talkers = {
+            person: [clip for clip in talk if clip.person == person]
+            for person in sorted({clip.person for clip in talk})
+        }
+        chances = np.sqrt([
+            sum(len(clip.sound) * clip.trust**2 for clip in clips)
+            for clips in self.talkers.values()
+        ])  # fmt: skip
+        self._chances = chances / chances.sum()
         self.spoken = sorted(spoken.glob("train_*.npz")) if spoken else []
 
-    def _tracked_closures(self) -> list[FloatArray]:
-        """For each clip the times of the smallest tracked gaps at its p, b and m."""
-        found: list[list[float]] = [[] for _ in self.faces.names]
-        times = np.arange(self.faces.gaps.shape[1]) / FPS
-        for clip, time_s in self.faces.closures:
-            near = np.flatnonzero(np.abs(times - time_s) <= CLOSURE_REACH_S)
-            if len(near):
-                best = near[np.argmin(self.faces.gaps[int(clip), near])]
-                found[int(clip)].append(float(times[best]))
-        return [np.array(sorted(times)) for times in found]
+    def talker(self, rng: np.random.Generator) -> list[Clip]:
+        """The clips of one person, those of whom there is much a little more often."""
+        names = list(self.talkers)
+        return self.talkers[names[int(rng.choice(len(names), p=self._chances))]]
 
-    def _read_dubbed(self, folder: Path) -> list[tuple[str, int, FloatArray, FloatArray]]:
-        """File name, clip, and time map (dub seconds, clip seconds) of `training.dub`'s clips."""
-        places = {str(self.faces.names[i]): int(i) for i in self.clips}
-        entries = json.loads((folder / "index.json").read_text("utf-8"))
-        return [
-            (e["wav"], places[e["s1_clip"]], np.array(e["dub_s"]), np.array(e["s1_s"]))
-            for e in entries
-            if e["s1_clip"] in places
-        ]
+    def recorded(self, clip: Clip, begin_s: float = 0.0, end_s: float = np.inf) -> Utterance:
+        """A clip as recorded, or a part of it."""
+        times = np.arange(len(clip.coefficients)) / clip.fps
+        kept = (times >= begin_s) & (times <= end_s)
+        first = round(begin_s * SAMPLE_RATE_HZ)
+        last = min(len(clip.sound), round(min(end_s, 1e4) * SAMPLE_RATE_HZ))
+        sound = clip.sound[first:last].astype(np.float32) / 32768
+        marks = clip.marks[(clip.marks >= begin_s) & (clip.marks <= end_s)]
+        return Utterance(sound, times[kept] - begin_s, clip.coefficients[kept], marks - begin_s)
 
-    def recorded(self, clip: int) -> Utterance:
-        """A clip as recorded."""
-        sound = self._sounds[clip].astype(np.float32) / 32768
-        coefficients = self.faces.coefficients[clip]
-        times = np.arange(len(coefficients)) / FPS
-        return Utterance(sound, times, coefficients, self._closures[clip])
+    def excerpt(self, clip: Clip, rng: np.random.Generator) -> Utterance:
+        """A random part of a clip."""
+        length = len(clip.sound) / SAMPLE_RATE_HZ
+        wanted = rng.uniform(*EXCERPT_S)
+        if wanted > length - 0.5:
+            return self.recorded(clip)
+        begin = rng.uniform(0, length - wanted)
+        return self.recorded(clip, begin, begin + wanted)
 
-    def dub(self, index: int) -> Utterance:
-        """A clip's words by a synthetic voice, the faces moved to its times."""
-        name, clip, dub_s, clip_s = self.dubbed[index]
-        sound = read_wav(Path(str(self._dubbed_folder)) / name)
-        times = np.interp(np.arange(self.faces.gaps.shape[1]) / FPS, clip_s, dub_s)
-        times = times + 1e-4 * np.arange(len(times))
-        closures = np.interp(self._closures[clip], clip_s, dub_s)
-        return Utterance(sound, times, self.faces.coefficients[clip], closures)
+    def any_sound(self, rng: np.random.Generator) -> FloatArray:
+        """Somebody's voice, for the background."""
+        if self.spoken and rng.random() < 0.5:
+            wav = self.spoken[int(rng.integers(len(self.spoken)))].with_suffix(".wav")
+            return read_wav(wav)
+        clips = self.talker(rng) if rng.random() < 0.6 or not self.grid else self.grid
+        return clips[int(rng.integers(len(clips)))].sound.astype(np.float32) / 32768
 
 
 def read_spoken(labels: Path) -> Utterance:
@@ -144,8 +143,8 @@ def join(utterances: list[Utterance], rng: np.random.Generator) -> Session:
     for utterance in utterances:
         pause = _pause(rng, loudness)
         begin_s, now_s = now / SAMPLE_RATE_HZ, (now + len(pause)) / SAMPLE_RATE_HZ
-        if now_s - begin_s > 2.5 * SETTLE_S:
-            knots += [(begin_s + SETTLE_S, neutral), (now_s - SETTLE_S, neutral)]
+        if now_s - begin_s > LINGER_S + 2 * PART_S:
+            knots += [(begin_s + LINGER_S, neutral), (now_s - PART_S, neutral)]
         knots += [
             (now_s + t, row)
             for t, row in zip(utterance.times, utterance.coefficients, strict=True)
@@ -186,26 +185,45 @@ def silent_session(components: int, rng: np.random.Generator) -> Session:
     return Session(sound, dense, np.zeros(0))
 
 
-def make_session(library: Library, rng: np.random.Generator, *, plain: bool = False) -> Session:
-    """One random session; `plain` keeps the recorded voice, room and level (an ablation)."""
-    if rng.random() < SILENT_SESSIONS and not plain:
-        return silent_session(library.faces.coefficients.shape[2], rng)
-    if library.spoken:
+def make_session(library: Library, rng: np.random.Generator) -> Session:
+    """One random session."""
+    there = {"spoken": library.spoken, "rig": library.rig, "grid": library.grid}
+    kinds = [kind for kind in KINDS if there.get(kind, True)]
+    chances = np.array([KINDS[kind] for kind in kinds])
+    kind = str(rng.choice(kinds, p=chances / chances.sum()))
+    if kind == "silent":
+        return silent_session(library.components, rng)
+    voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))
+    if kind == "spoken":
         chosen = rng.choice(len(library.spoken), SENTENCES_PER_SESSION)
         utterances = [read_spoken(library.spoken[int(i)]) for i in chosen]
-        voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))
-    elif library.dubbed and rng.random() < DUBBED_SESSIONS and not plain:
-        chosen = rng.choice(len(library.dubbed), CLIPS_PER_SESSION)
-        utterances = [library.dub(int(i)) for i in chosen]
-        voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))
     else:
-        chosen = rng.choice(library.clips, CLIPS_PER_SESSION, replace=False)
-        utterances = [library.recorded(int(i)) for i in chosen]
+        if kind == "grid":
+            which = rng.choice(len(library.grid), CLIPS_PER_SESSION, replace=False)
+            utterances = [library.recorded(library.grid[int(i)]) for i in which]
+        else:
+            clips = library.rig if kind == "rig" else library.talker(rng)
+            count = int(rng.integers(*EXCERPTS))
+            utterances = [library.excerpt(clips[int(rng.integers(len(clips)))], rng)
+                          for _ in range(count)]  # fmt: skip
         voice = voices.Voice.draw(rng) if rng.random() > RECORDED_VOICE else voices.Voice()
-    if plain:
-        return join(utterances, rng)
     session = join([speak(u, voice) for u in utterances], rng)
-    return Session(_record(session.sound, rng), session.coefficients, session.closures)
+    heard = session.sound
+    if rng.random() < BABBLE:
+        heard = heard + _babble(len(heard), library, rng) * np.float32(
+            heard.std() * 10 ** (rng.uniform(-32, -7) / 20)
+        )
+    return Session(_record(heard, rng), session.coefficients, session.closures)
+
+
+def _babble(count: int, library: Library, rng: np.random.Generator) -> FloatArray:
+    """Some other voices at once, float32 [count], RMS 1."""
+    total = np.zeros(count, np.float32)
+    for _ in range(int(rng.integers(1, 6))):
+        voice = library.any_sound(rng)
+        rows = np.resize(np.roll(voice, int(rng.integers(len(voice)))), count)
+        total += rows / (rows.std() + 1e-6)
+    return total / (total.std() + 1e-6)
 
 
 def _record(sound: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -1,12 +1,12 @@
 """Our own sentences spoken by synthetic voices, with faces whose lips are shut on every p, b and m.
 
     python -m training.spoken speak work/spoken --minutes 20
-    python -m training.spoken label work/spoken --dataset work/dataset/s1
+    python -m training.spoken label work/spoken --run work/runs/first
     python -m training.spoken measure work/spoken
 
 GRID has m almost only as a letter's name, and trackers see half of the shut lips of fast speech as
 a little open, so that a decoder trained on it leaves lips apart on m. Here the phone times are
-known: the faces are those of the shipped decoder itself, and where a p, b or m sounds, its lips are
+known: the faces are those of a decoder trained without them, and where a p, b or m sounds, its lips are
 brought together along the way that opening lips take in the tracked faces.
 The last sentences and the voices of HELD_OUT are for measuring alone. `speak` goes on where it
 stopped.
@@ -16,17 +16,18 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
-from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.errors import InputError
-from mdth.face import topology
 from training import closures, command, kokoro, models
-from training.dataset import Faces, project
 from training.kokoro_times import RATE_HZ, with_margins, write_phones
+from training.measures import linear
+from training.people import People
 
 log = logging.getLogger("mdth")
 
@@ -68,18 +69,17 @@ def plan(number: int, text: str, voices: list[str], *, held_out: bool) -> tuple[
 
 
 def shut(
-    coefficients: FloatArray, phones: list[tuple[str, float, float]], faces: Faces
+    coefficients: FloatArray, phones: list[tuple[str, float, float]], people: People
 ) -> tuple[FloatArray, FloatArray]:
     """Coefficients [T,K] at LABEL_FPS with the lips shut on p, b and m; the times [M] of these, s.
 
     What is taken away is the mean change of a face that goes with an opening of its lips (the
     regression of coefficients on opening, over the tracked faces): jaw and corners go along.
     """
-    upper, lower = topology.LIP_MID_PAIR
-    opening = faces.basis[:, lower, 1] - faces.basis[:, upper, 1]
-    rest = float(np.median(faces.neutrals[:, lower, 1] - faces.neutrals[:, upper, 1]))
-    tracked = faces.coefficients[~faces.held_out].reshape(-1, len(opening))
-    spread = np.cov(tracked.T) @ opening
+    opening = linear(people.basis)[:, 0]
+    train = people.of("train")
+    rest = float(np.median([clip.measures[:, 0].min() for clip in train]))
+    spread = np.cov(np.concatenate([clip.coefficients for clip in train]).T) @ opening
     way = spread / (opening @ spread)
     times = np.arange(len(coefficients)) / LABEL_FPS
     meetings = np.array([
@@ -138,12 +138,18 @@ def _all(voices: list[str], rounds: int) -> Iterator[tuple[str, str, str, float]
 
 def _label(arguments: argparse.Namespace) -> None:
     """The command `label`: the faces of every training sentence, as NAME.npz."""
-    faces = Faces.load(arguments.dataset)
-    speech_to_mesh = SpeechToMesh(models.encoder())
-    for wav in command.files_in(arguments.folder, "train_*.wav"):
-        offsets = np.stack(list(speech_to_mesh.stream([kokoro.read_wav(wav)], LABEL_FPS)))
-        found = project(offsets, faces.basis)
-        coefficients, meetings = shut(found, closures.read_phones(wav.with_suffix(".tsv")), faces)
+    from training.bank import at_times, decoded, encode_clip
+    from training.export_onnx import load_run
+
+    people, (network, _) = People.load(arguments.people), load_run(arguments.run)
+    wavs = command.files_in(arguments.folder, "train_*.wav")
+    sounds = [kokoro.read_wav(wav) for wav in wavs]
+    with ProcessPoolExecutor() as pool:
+        heard = list(pool.map(encode_clip, sounds, repeat(models.encoder())))
+    for wav, sound, windows in zip(wavs, sounds, heard, strict=True):
+        times = np.arange(int(len(sound) / SPEECH_RATE_HZ * LABEL_FPS)) / LABEL_FPS
+        found = at_times(decoded(network, windows), times)
+        coefficients, meetings = shut(found, closures.read_phones(wav.with_suffix(".tsv")), people)
         np.savez(
             wav.with_suffix(".npz"),
             times=np.arange(len(coefficients)) / LABEL_FPS,
@@ -176,7 +182,8 @@ def main() -> None:
     parts["speak"].add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
     parts["speak"].add_argument("--minutes", type=float, default=20.0)
     parts["speak"].add_argument("--rounds", type=int, default=1)
-    parts["label"].add_argument("--dataset", type=Path, default=Path("work/dataset/s1"))
+    parts["label"].add_argument("--people", type=Path, default=Path("work/people.npz"))
+    parts["label"].add_argument("--run", type=Path, required=True, help="whose faces they get")
     given = parser.parse_args()
     given.part(given)
 

@@ -148,13 +148,15 @@ class Portrait:
     image: RGB uint8 [H,W,3], H and W even.
     mesh: float32 [478,3] px in the picture frame (see `mdth.face.geometry`).
     person: float32 [H,W] 0..1, how much of each pixel is the person; None or empty: not known.
-    glasses: how sure it is that the person wears some, 0..1.
+    glasses, covered: how sure it is that the person wears some, and that something is before the
+    mouth, 0..1.
     """
 
     image: Frame
     mesh: FloatArray
     person: FloatArray | None = None
     glasses: float = 0.0
+    covered: float = 0.0
 
     def save(self, folder: Path) -> None:
         """Write `portrait.png`, `person.png` and `portrait.npz` into `folder`."""
@@ -163,7 +165,8 @@ class Portrait:
         person = np.zeros(self.image.shape[:2]) if self.person is None else self.person
         eight_bit = np.round(255 * person).astype(np.uint8)
         PillowImage.fromarray(eight_bit).save(folder / "person.png")
-        write_npz(folder / "portrait.npz", {"mesh": self.mesh}, glasses=np.float32(self.glasses))
+        sure = {"glasses": np.float32(self.glasses), "covered": np.float32(self.covered)}
+        write_npz(folder / "portrait.npz", {"mesh": self.mesh}, **sure)
 
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
@@ -172,12 +175,13 @@ class Portrait:
             image = read_png(files["portrait.png"], "RGB")
             person = read_png(files["person.png"], "L").astype(np.float32) / 255
             far = Wanted((478, 3), most=FURTHEST * max(image.shape))
-            arrays = read_npz(files["portrait.npz"], {"mesh": far, "glasses": Wanted((), most=1)})
+            sure = dict.fromkeys(("glasses", "covered"), Wanted((), most=1))
+            arrays = read_npz(files["portrait.npz"], {"mesh": far, **sure})
             if person.shape != image.shape[:2]:
                 raise ValueError("person.png and portrait.png differ in size")
             if image.shape[0] % 2 or image.shape[1] % 2 or not _shows_face(image, arrays["mesh"]):
                 raise ValueError("no picture with a face")
-            return cls(image, arrays["mesh"], person, float(arrays["glasses"]))
+            return cls(image, arrays["mesh"], person, *(float(arrays[name]) for name in sure))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ AUTO = "auto"
 # Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
 # with FLAME or of BIWI.
 MESH_ENGINES = ("embedded", "flame", "biwi")
+MANNERS = ("calm", "natural", "lively")
 
 
 def option(
@@ -91,7 +92,8 @@ class MotionOptions(_Group):
     """What mouth, head and eyes do: amounts are 1 as usual, 0 not at all."""
 
     mouth: float = option(1.0, "how much the lips move", within=(0, MOST), unit="X")
-    motion: float = option(1.0, "how much the head moves", within=(0, MOST), unit="X")
+    motion: float = option(1.0, "how much head, brows and cheeks move", within=(0, MOST), unit="X")
+    manner: str = option("natural", "how lively the speaker is", among=MANNERS, unit="HOW")
     blink: float = option(1.0, "how often the eyes blink", within=(0, MOST), unit="X")
     still: bool = option(False, "no head motion and no blinks")
     random_seed: int = option(
@@ -201,6 +203,7 @@ class Choices(TypedDict, total=False):
     max_size: int
     mouth: float
     motion: float
+    manner: str
     blink: float
     still: bool
     random_seed: int

@@ -45,9 +45,10 @@ def drawn(
 
 def driving(still: SeedStill, count: int) -> list[Driving]:
     driver = SeedDriver(still.faces)
-    states = moves.generated(generated([-20.0] * count, fps=30, random_seed=3), still.faces)
+    states = moves.generated(generated([0.8] * count, fps=30, random_seed=3), still.faces)
     random = np.random.default_rng(0)
-    return [driver.drive(random.normal(0, 2e-3, (51, 3)), state) for state in states]
+    spoken = (random.normal(0, 2e-3, (51, 3)) for _ in range(count))
+    return list(map(driver.drive, spoken, states))
 
 
 def test_the_still_is_fitted(still: SeedStill) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
     "training.closures": f"{GONE}.wav {GONE}.tsv", "training.dataset": f"{GONE} {GONE} OUT/dataset",
     "training.decoder": f"{GONE} {GONE} OUT/run",
+    "training.covered": f"{GONE} --output OUT/covered.npz",
     "training.dub": f"check --grid {GONE} --work {GONE}", "training.evaluate": f"{GONE} --work OUT",
     "training.export_onnx": f"{GONE} OUT {GONE}",
     "training.features": f"{GONE} OUT/windows --sessions 1 --workers 1",
@@ -33,13 +34,15 @@ COMMANDS = {
     "training.kokoro": f"say Hello. --folder {GONE} -o OUT/hello.wav",
     "training.landmarks68": f"{GONE} --predictor {GONE}",
     "training.mesh_compare": f"{GONE} {GONE} --regions face", "training.mouth": f"{GONE} OUT/mouth",
+    "training.motion_bank": f"{GONE} {GONE} OUT", "training.motion_measure": f"{GONE} {GONE}",
     "training.mouth_data": f"{GONE} OUT/mouth --tracks {GONE}",
     "training.mouth_export": f"{GONE} OUT", "training.mouth_measure": f"{GONE} {GONE}",
     "training.mouth_strips": f"{GONE} {GONE} OUT/strips.png", "training.reenact": GONE,
     "training.seed.predict": f"vocaset {GONE} {GONE}.pth OUT/predicted",
     "training.seed.train": f"vocaset {GONE} OUT/run --encoder small",
     "training.sheet": f"{GONE}.jpg OUT/sheet.png",
-    "training.spoken": f"label {GONE} --dataset {GONE}", "training.tracks": f"{GONE} OUT/tracks",
+    "training.spoken": f"label {GONE} --dataset {GONE}",
+    "training.talk": f"{GONE} OUT/talk", "training.tracks": f"{GONE} OUT/tracks",
 }  # fmt: skip
 # Runs commands one after the other in one process, which starts much faster than one for each.
 WALK = """

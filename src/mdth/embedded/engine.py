@@ -19,6 +19,7 @@ from mdth.files import assets
 from mdth.files.networks import WEIGHTS
 from mdth.log.stages import count, spent, stage
 from mdth.media.video import probe_video
+from mdth.motion import bank
 from mdth.options import Options
 
 
@@ -35,7 +36,7 @@ class Embedded:
 
     def needs(self, options: Options) -> Sequence[Need]:
         """Outside models, our own networks, and what another speaker of the mouth reads."""
-        weights = sorted(WEIGHTS.glob("*.onnx"))
+        weights = [*sorted(WEIGHTS.glob("*.onnx")), bank.WEIGHTS]
         stages = frozenset({SPEAK})
         own = [Need(path.name, path, stages, "install mdth again") for path in weights]
         more = speakers.needs(options.motion.engine_mesh)

@@ -44,28 +44,28 @@ class Drive:
         self._spoken = spoken
         self._driver = Driver(avatar.portrait, amplitude=options.mouth)
         self._heard = SpokenHead(options)
-        self._listens = not (options.still or avatar.motion)
         self._heads = self._states(avatar.motion, options)
 
     def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
-        if options.still:
-            return still()
-        if motion is None:
-            return iter(self._heard)
         amounts = {"amount": options.motion, "blink_rate": options.blink}
-        return from_clip(motion, fps=options.fps, **amounts)
+        if options.still:
+            heads = still()
+        elif motion:
+            heads = from_clip(motion, fps=options.fps, **amounts)
+        else:
+            return iter(self._heard)
+        pairs = zip(heads, self._heard, strict=False)
+        return (head._replace(smile=spoken.smile) for head, spoken in pairs)
 
     def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
         block = np.asarray(sound, np.float32)
-        if self._listens:
-            self._heard.hear(block)
+        self._heard.hear(block)
         return self._meshes(self._spoken.feed(block))
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest. Raises SpeechTooShort."""
         check_length(self._spoken.heard)
-        self._heard.end()
         return self._meshes(self._spoken.finish())
 
     def _meshes(self, offsets: Iterator[FloatArray]) -> Iterator[FloatArray]:

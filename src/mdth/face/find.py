@@ -6,7 +6,7 @@ from pathlib import Path
 from mdth.artefacts import Frame, Portrait
 from mdth.engine import PREPARE, Need, Progress, Source
 from mdth.errors import CheckpointError, MissingInput
-from mdth.face import glasses
+from mdth.face import covered, glasses
 from mdth.face.portrait import best_frame, prepare_portrait, shrunk
 from mdth.files import assets
 from mdth.log.stages import count, stage
@@ -20,8 +20,11 @@ SEGMENTER = "selfie_segmentation.tflite"
 
 def needs() -> list[Need]:
     """What finding a face reads."""
-    ours = Need(glasses.WEIGHTS.name, glasses.WEIGHTS, frozenset({PREPARE}), "install mdth again")
-    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), ours]
+    ours = [
+        Need(path.name, path, frozenset({PREPARE}), "install mdth again")
+        for path in (glasses.WEIGHTS, covered.WEIGHTS)
+    ]
+    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
 
 
 def asset_need(name: str, *stages: str) -> Need:

@@ -12,8 +12,8 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry, topology
 
-# The patch around the eyes: this many px per eye distance, and the eyes' place in it.
-UNIT, SIZE, EYES_AT = 120, (200, 160), (100, 80)
+# The patch around the eyes: this many px per eye distance, its size, and its middle.
+UNIT, SIZE, MIDDLE = 120, (200, 160), (100, 80)
 # Edges are counted by direction in square cells; the rows of cells that glasses can reach.
 CELL, DIRECTIONS, ROWS = 10, 8, slice(2, 14)
 # No block of cells counts for more than this, and flat skin for little.
@@ -34,9 +34,14 @@ def _weights() -> tuple[FloatArray, float]:
         return file["weights"].astype(np.float64), float(file["bias"])
 
 
-def patch(picture: Frame, mesh: FloatArray) -> tuple[Frame, FloatArray]:
-    """The face's eyes upright at a fixed size, RGB [160,200,3], and the mesh [478,2] in it."""
-    shrink = min(1.0, UNIT / float(geometry.eye_distance(mesh)))
+def patch(
+    picture: Frame, mesh: FloatArray, *, unit: float = UNIT, middle: FloatArray | None = None
+) -> tuple[Frame, FloatArray]:
+    """The face upright at a fixed size, RGB [160,200,3], and the mesh [478,2] in it.
+
+    unit: px in the patch per eye distance; middle: x, y px of its middle, that of the eyes if None.
+    """
+    shrink = min(1.0, unit / float(geometry.eye_distance(mesh)))
     if shrink < 1:
         picture = np.asarray(
             cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8
@@ -44,16 +49,17 @@ def patch(picture: Frame, mesh: FloatArray) -> tuple[Frame, FloatArray]:
     places = np.asarray(mesh[:, :2], np.float64) * shrink
     left, right = (places[v] for v in topology.OUTER_EYE_CORNERS)
     along = (right - left) / np.linalg.norm(right - left)
-    scale = UNIT / float(np.linalg.norm(right - left))
+    scale = unit / float(np.linalg.norm(right - left))
     turn = scale * np.array([along, [-along[1], along[0]]])
-    shift = np.array(EYES_AT) - turn @ (left + right) / 2
+    centre = (left + right) / 2 if middle is None else shrink * np.asarray(middle, np.float64)
+    shift = np.array(MIDDLE) - turn @ centre
     matrix = np.column_stack([turn, shift])
     upright = cv2.warpAffine(picture, matrix, SIZE, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(upright, np.uint8), places @ turn.T + shift
 
 
-def features(eyes: Frame) -> FloatArray:
-    """Histograms of edge directions of a patch, [1920].
+def features(eyes: Frame, *, rows: slice = ROWS) -> FloatArray:
+    """Histograms of edge directions of a patch and these rows of its cells, [1920].
 
     Dalal, Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
     """
@@ -71,4 +77,4 @@ def features(eyes: Frame) -> FloatArray:
     counts = np.stack(cells)
     block = cv2.boxFilter(np.square(counts).sum(0), -1, (3, 3))
     weighed: FloatArray = np.minimum(counts / np.sqrt(block + FLAT), MOST)
-    return weighed[:, ROWS].ravel()
+    return weighed[:, rows].ravel()

@@ -1,5 +1,6 @@
 """Pictures -> which pixels are the person, by MediaPipe's selfie segmentation."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,13 +22,29 @@ EDGE_REACH = 0.09
 EDGE_CONTRAST = 0.02
 # Below the first and above the second a pixel is surely not, or surely, the person.
 SURE = (0.06, 0.94)
+# Of this face, and of others: the face, the head, the head with all of its hair, and the shoulders,
+# in eye distances from the middle of the face and what is below it.
+OWN_FACE, OWN_HEAD, OWN_REACH, BODY = 0.85, 1.2, 2.0, 2.6
+# What is this much nearer to one of two people is surely not the other.
+CLEARLY = 1.7
+# What may be somebody else is at least so large, eye distances, and looked at in so many pixels.
+STRANGE, SMALLEST_PX = 0.4, 128
+NOSE, CHIN = 1, 152
 
 
-def person_mask(picture: Frame, mesh: FloatArray, model: Path) -> Mask:
+def person_mask(
+    picture: Frame,
+    mesh: FloatArray,
+    model: Path,
+    *,
+    faces: Sequence[FloatArray] = (),
+    find: Callable[[Frame], Sequence[FloatArray]] = lambda _: (),
+) -> Mask:
     """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
 
-    Soft at hair, true to the picture's edges; other people are 0 unless they touch this one.
-    Raises CheckpointError without the model.
+    Soft at hair, true to the picture's edges; other people, and pictures of them, are 0. faces:
+    all that are known in the picture; find: looks for smaller ones in parts of it. Raises
+    CheckpointError without the model.
     """
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
@@ -39,6 +56,7 @@ def person_mask(picture: Frame, mesh: FloatArray, model: Path) -> Mask:
         output_confidence_masks=True,
         output_category_mask=False,
     )
+    head = close_up(mesh, (picture.shape[1], picture.shape[0]))
     with vision.ImageSegmenter.create_from_options(options) as segmenter:
 
         def look(part: Frame) -> Mask:
@@ -46,11 +64,75 @@ def person_mask(picture: Frame, mesh: FloatArray, model: Path) -> Mask:
             result = segmenter.segment(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
             return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
 
-        found = look(picture)
-        head = close_up(mesh, (picture.shape[1], picture.shape[0]))
-        if found[head].size < 0.7 * found.size:
-            found[head] = look(picture[head])
-    return own_part(refined(picture, found, float(geometry.eye_distance(mesh))), mesh)
+        def look_twice(whole: Frame) -> Mask:
+            found = look(whole)
+            if found[head].size < 0.7 * found.size:
+                found[head] = look(whole[head])
+            return found
+
+        found = look_twice(picture)
+        theirs = _others(picture, found, mesh, faces=faces, find=find)
+        if theirs.any():
+            # The network sees people; it does not see those who are painted over.
+            wall = picture[(found < SURE[0]) & ~theirs]
+            plain = wall.mean(0) if len(wall) else np.full(3, 128.0)
+            alone = np.where(theirs[..., None], plain, picture).astype(np.uint8)
+            found = look_twice(alone) * ~theirs
+    mask = refined(picture, found, float(geometry.eye_distance(mesh))) * ~theirs
+    return own_part(mask, mesh)
+
+
+def _others(
+    picture: Frame,
+    found: Mask,
+    mesh: FloatArray,
+    *,
+    faces: Sequence[FloatArray],
+    find: Callable[[Frame], Sequence[FloatArray]],
+) -> npt.NDArray[np.bool_]:
+    """Where other people are, bool [H,W]: nearer to their face and what is below than to `mesh`."""
+    own = _away(mesh, picture.shape[:2])
+    meshes = list(faces)
+    # Where somebody is seen so far from this face, a closer look finds faces too small before.
+    strange = (found > 0.3) & (own > OWN_REACH)
+    strange[int(mesh[CHIN, 1]) :] = False
+    for x, y, width, height in _boxes(strange, (STRANGE * float(geometry.eye_distance(mesh))) ** 2):
+        side = max(width, height, SMALLEST_PX)
+        left, top = (max(0, round(at)) for at in (x + (width - side) / 2, y + (height - side) / 2))
+        part = picture[top : top + side, left : left + side]
+        meshes += [other + np.array([left, top, 0]) for other in find(part)]
+    nearest = np.full(own.shape, np.inf, np.float32)
+    for other in meshes:
+        x, y = np.clip(np.round(other[NOSE, :2]).astype(int), 0, np.array(own.shape)[::-1] - 1)
+        # A face within this one's head is the same, or a fancy.
+        if own[y, x] > OWN_HEAD:
+            nearest = np.minimum(nearest, _away(other, picture.shape[:2]))
+    reach = nearest < BODY
+    theirs = reach & (nearest < own)
+    if theirs.any():
+        # Where two people touch, the picture's edges tell them apart.
+        sides = np.zeros(own.shape, np.int32)
+        sides[theirs & (CLEARLY * nearest < own)] = 2
+        sides[(own < OWN_FACE) | (~reach | (CLEARLY * own < nearest)) & (found > 0.5)] = 1
+        sides[(found < SURE[0]) & (sides == 0)] = 3
+        cv2.watershed(cv2.GaussianBlur(picture, (0, 0), 1.5), sides)
+        theirs = np.where(sides < 0, theirs, sides == 2) | (theirs & (sides == 3))
+    return theirs
+
+
+def _away(mesh: FloatArray, size: tuple[int, ...]) -> Mask:
+    """How far pixels [H,W] are from a face's middle and what is below it, its eye distances."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    middle = mesh[NOSE, :2]
+    above = np.minimum(y - middle[1], 0)
+    return np.asarray(np.hypot(x - middle[0], above) / geometry.eye_distance(mesh), np.float32)
+
+
+def _boxes(where: npt.NDArray[np.bool_], least: float) -> list[tuple[int, int, int, int]]:
+    """Left, top, width and height of the connected parts of at least so many pixels."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(where.astype(np.uint8))
+    boxes = [tuple(int(v) for v in stats[i, :4]) for i in range(1, count) if stats[i, 4] > least]
+    return [(x, y, width, height) for x, y, width, height in boxes]
 
 
 def close_up(mesh: FloatArray, size: tuple[int, int]) -> tuple[slice, slice]:

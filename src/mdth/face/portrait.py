@@ -10,8 +10,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
-from mdth.face import geometry, topology
-from mdth.face.glasses import likelihood
+from mdth.face import covered, geometry, glasses, topology
 from mdth.face.person import person_mask
 from mdth.face.tracker import FaceTracker, Mesh
 
@@ -43,6 +42,18 @@ def prepare_portrait(
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
+        mesh = _usable(image, meshes, face)
+        person = None
+        if person_model:
+            person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
+    cover = covered.likelihood(image, mesh)
+    if cover > covered.SURE:
+        log.warning("something is before the mouth: it is left as it is; a bare mouth works best")
+    return Portrait(image, mesh, person, glasses.likelihood(image, mesh), cover)
+
+
+def _usable(image: Frame, meshes: list[Mesh], face: int | None) -> Mesh:
+    """The face that is asked for. Raises NoFaceFound where it is not there, or too small."""
     height, width = image.shape[:2]
     if not meshes:
         raise NoFaceFound(
@@ -59,8 +70,7 @@ def prepare_portrait(
     turn = max(abs(yaw), abs(pitch))
     if turn > FRONTAL_DEG:
         log.warning("the face is turned by %.0f degrees; one seen from the front works best", turn)
-    person = person_mask(image, mesh, person_model) if person_model else None
-    return Portrait(image, mesh, person, likelihood(image, mesh))
+    return mesh
 
 
 def best_frame(

@@ -67,7 +67,6 @@ class SeedSession:
 
         Raises SpeechTooShort, CheckpointError, DeviceError.
         """
-        self._head.end()
         self._frames = self._made()
         return self._frames
 

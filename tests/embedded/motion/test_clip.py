@@ -70,7 +70,7 @@ def test_angles_and_translation_are_limited():
     shift = rng.uniform(-2, 2, 3) * swing(25, 8, 0.3, 1)[:, None]
     motion = made_motion(euler=euler, translation=shift)
     for state in states(motion, 30, 600):
-        assert np.abs(euler_deg(state.rotation)).max() <= 10 + 1e-9
+        assert np.abs(euler_deg(state.rotation)).max() <= clip.EULER_LIMIT_DEG + 1e-9
         assert (np.abs(state.translation) <= clip.TRANSLATION_LIMITS + 1e-9).all()
 
 

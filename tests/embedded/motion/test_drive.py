@@ -1,10 +1,16 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from mdth.embedded.motion.drive import Driver
+from mdth.embedded.session import Drive, EmbeddedAvatar
+from mdth.embedded.speech.speakers import Speakers
 from mdth.face import geometry, topology
 from mdth.face.geometry import NECK, rotation_from_euler_deg
-from mdth.motion.head import REST, generated
+from mdth.motion.head import LEAD_STEPS, REST, generated
+from mdth.motion.voice import STEP_HZ
+from mdth.options import MotionOptions
 
 SILENCE = np.zeros((478, 3))
 MOUTH = np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER])
@@ -125,10 +131,72 @@ def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(portrait, fol
 
 def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(portrait):
     driver = Driver(portrait)
-    levels = -25 + 10 * np.sin(np.arange(300) / 3)
-    meshes = np.stack([driver.mesh(SILENCE, s) for s in generated(levels, fps=30, random_seed=0)])
-    np.testing.assert_allclose(meshes[0], driver.neutral, atol=1e-4)
+    voice = list(0.6 + 0.3 * np.sin(np.arange(250) / 3))
+    states = islice(generated(voice, fps=30, random_seed=0), 300)
+    meshes = np.stack([driver.mesh(SILENCE, state) for state in states])
+    smiling = driver.mesh(SILENCE, REST._replace(smile=1.0))
+    np.testing.assert_allclose(meshes[0], smiling, atol=1.0)
+    rigid_first = meshes[0][topology.RIGID]
+    np.testing.assert_allclose(rigid_first, portrait.mesh[topology.RIGID], atol=1e-3)
     rigid = meshes[:, topology.RIGID]
     unit = geometry.eye_distance(portrait.mesh)
-    assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.02
-    assert np.abs(rigid - rigid[0]).max() / unit > 0.01
+    assert np.abs(np.diff(rigid, axis=0)).max() / unit < 0.08
+    assert np.abs(rigid - rigid[0]).max() / unit > 0.05
+
+
+@pytest.mark.parametrize("name", ["smile", "teeth"])
+def test_a_smile_relaxes_while_speaking_and_comes_back(faces, portrait_of, name):
+    driver = Driver(portrait_of(faces[name]))
+    own = faces[name] / geometry.eye_distance(faces[name])
+
+    def lift(mesh):
+        face = in_face_frame(mesh, driver.neutral)
+        corners = face[list(topology.MOUTH_CORNERS), 1].mean()
+        return face[topology.LIP_MID_PAIR[0], 1] - corners
+
+    spoken, paused = (lift(driver.mesh(SILENCE, REST._replace(smile=s))) for s in (0.0, 1.0))
+    assert spoken < 0.6 * paused and own.shape == (478, 3)
+
+
+def test_cheeks_answer_to_the_mouth_and_the_eyes_rest(faces, portrait_of):
+    driver = Driver(portrait_of(faces["shut"]))
+    grin = np.zeros((478, 3))
+    grin[[61, 78, 291, 308]] = [[-0.06, -0.04, 0]] * 2 + [[0.06, -0.04, 0]] * 2
+    way = driver.mesh(grin, REST) - driver.neutral
+    assert way[[50, 280], 1].max() < -0.2, "up"
+    assert np.abs(way[topology.UPPER_FACE]).max() < 1e-3
+
+
+def test_the_head_hears_no_further_ahead_than_the_speech():
+    ahead_s = Speakers().get("embedded").look_ahead_s
+    assert (LEAD_STEPS + 1) / STEP_HZ < ahead_s
+
+
+class Mute:
+    """A speech whose mouth stays shut, 30 frames a second."""
+
+    def __init__(self):
+        self.heard = 0
+
+    def feed(self, block):
+        frames = self.heard // 16000 * 30
+        self.heard += len(block)
+        return iter(np.zeros((self.heard // 16000 * 30 - frames, 478, 3)))
+
+    def finish(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("is_still", [True, False])
+def test_a_session_smiles_before_and_after_it_speaks(faces, portrait_of, is_still):
+    options = MotionOptions(still=is_still, motion=0.0, blink=0.0)
+    portrait = portrait_of(faces["smile"])
+    drive = Drive(EmbeddedAvatar(portrait), options, Mute())
+    voice = np.random.default_rng(0).normal(0, 0.1, 16000 * 6).astype(np.float32)
+    sound = np.concatenate([voice, np.zeros(16000 * 5, np.float32)])
+    meshes = [*drive.feed(sound), *drive.finish()]
+    corners = np.array([mesh[list(topology.MOUTH_CORNERS), 1].mean() for mesh in meshes])
+    own = portrait.mesh[list(topology.MOUTH_CORNERS), 1].mean()
+    assert abs(corners[0] - own) < 0.5 and abs(corners[-1] - own) < 0.5
+    assert corners[90:170].min() > own + 2, "lower while it speaks"
+    assert np.abs(np.diff(corners)).max() < 0.5

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from mdth.artefacts import Portrait
-from mdth.embedded.render.lids import EDGE, RING, clear
+from mdth.embedded.motion.drive import Driver
+from mdth.embedded.render.lids import EDGE, RING, clear, portrait_vertices
+from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
+from mdth.motion.head import HeadState
 
 SKIN, LASH = 170, 60
 
@@ -58,3 +61,22 @@ def test_an_eye_at_the_border_is_no_error(mesh: np.ndarray) -> None:
     frame = np.full((600, 512, 3), SKIN, np.uint8)
     clear(frame, away, shut=1.0, eye=0)
     clear(frame, away - [5000, 0, 0], shut=1.0, eye=0)
+
+
+def test_the_dark_edge_of_a_shut_lid_is_a_line(portrait: Portrait) -> None:
+    """A lid painted black as far as its lashes reach shuts to a much thinner line."""
+    driver = Driver(portrait)
+    shut = HeadState(np.eye(3), np.zeros(3), np.ones(2), np.zeros(2), np.zeros((20, 3)))
+    mesh = portrait.mesh.astype(float)
+    plain = np.full((1800, 1536, 3), SKIN, np.uint8)
+    mesh, driving = 3 * mesh, 3 * driver.mesh(np.zeros((478, 3)), shut).astype(float)
+    edge, top = mesh[EDGE[2:7], :2], portrait_vertices(mesh)[2:7]
+    band = np.round(np.concatenate([edge, top[::-1]])).astype(np.int32)
+    cv2.fillPoly(plain, [band], (LASH,) * 3)
+    frame = Renderer(Portrait(plain, mesh.astype(np.float32))).frame(driving)
+    columns = np.round(driving[EDGE[3:6], 0]).astype(int)
+    was, now = (
+        float(np.mean([(picture[:, x, 0] < (SKIN + LASH) / 2).sum() for x in columns]))
+        for picture in (plain, frame)
+    )
+    assert 2 <= now < 0.7 * was

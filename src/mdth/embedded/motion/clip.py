@@ -24,7 +24,7 @@ from mdth.face.track import (
 from mdth.face.tracker import track
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
 
-EULER_LIMIT_DEG = 10.0
+EULER_LIMIT_DEG = 12.0
 TRANSLATION_LIMITS = np.array([0.25, 0.25, 0.5])
 BROW_LIMIT = 0.06
 # Lids that come nearer than this to each other in a clip (eye distances below their usual gap) have

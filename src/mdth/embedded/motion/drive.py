@@ -5,8 +5,9 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.motion import eyes, mouth
+from mdth.embedded.motion.cheeks import move_cheeks
 from mdth.face import geometry
-from mdth.motion.head import HeadState
+from mdth.motion.head import REST, HeadState
 
 
 class Driver:
@@ -25,16 +26,21 @@ class Driver:
         self._scale = float(pose.scale[0])
         self._rotation = pose.rotation[0]
         self._origin = pose.translation[0]
-        self._face = mouth.neutral_face(geometry.to_face(meshes, pose)[0])
+        own = geometry.to_face(meshes, pose)[0]
+        smiling, relaxed = mouth.neutral_face(own, relax=0.0), mouth.neutral_face(own)
+        self._face = relaxed + move_cheeks(relaxed, smiling, REST.cheeks)
+        self._smile = smiling - self._face
         self.neutral = self._place(self._face, np.eye(3), np.zeros(3))
 
     def mesh(self, offsets: FloatArray, head: HeadState) -> npt.NDArray[np.float32]:
         """Driving mesh [478,3] px for speech offsets [478,3] (face frame, eye distances).
 
-        The speech moves mouth, jaw and cheeks only; eyes, brows and pose are the head's.
+        The speech moves mouth, jaw and cheeks; eyes, brows, pose and the smile are the head's.
         """
         spoken = self._amplitude * mouth.SPEECH_WEIGHTS[:, None]
-        face: FloatArray = mouth.touch_lips(self._face + spoken * offsets)
+        rest = self._face + head.smile * self._smile
+        face: FloatArray = mouth.touch_lips(rest + spoken * offsets)
+        face = face + move_cheeks(face, rest, head.cheeks)
         if not self._glasses:
             face = face + eyes.move_brows(head.brows)
         moved = eyes.move_gaze(face, head.gaze_deg, head.closed)

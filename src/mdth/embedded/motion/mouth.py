@@ -9,16 +9,18 @@ import numpy as np
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.motion.spread import spread
-from mdth.face import topology
+from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
 # How far the corners of a smiling mouth go to their rest while the person speaks.
-SMILE_RELAX = 0.35
+SMILE_RELAX = 0.6
 # A mouth at rest, as in people asked to look neutral (width of the inner lips 0.50 to 0.57, corners
 # 0.02 below to 0.01 above the middle of the lips), and how much more the corners rise in a smile.
 REST_WIDTH = 0.54
 REST_LIFT = 0.0
 SMILE_LIFT = 0.03
+# Lips parted by the first and this much more are no smile's, but a dropped jaw's.
+DROPPED = (0.15, 0.15)
 # Who closes a gap: the upper lip this share, never more than that much, and the lower lip the rest.
 UPPER_LIP_SHARE = 0.4
 UPPER_LIP_MOST = 0.04
@@ -86,17 +88,19 @@ def _touching() -> FloatArray:
     return spread(_LIPS, np.concatenate([_still_skin(), JAW]))
 
 
-def _relaxed_lips(face: FloatArray) -> FloatArray:
+def _relaxed_lips(face: FloatArray, relax: float) -> FloatArray:
     """Offsets [20,3] of the inner lips that take a smile part of the way to rest."""
     left, right = face[list(topology.MOUTH_CORNERS)]
     middle = (face[topology.LIP_MID_PAIR[0]] + face[topology.LIP_MID_PAIR[1]]) / 2
     width = float(np.linalg.norm(right - left))
     lift = float(middle[1] - (left[1] + right[1]) / 2)
-    lifted = max(0.0, lift - REST_LIFT)
+    # A dropped jaw takes the middle down, and the corners only look lifted.
+    dropped = smoothstep((float(geometry.lip_opening(face)) - DROPPED[0]) / DROPPED[1])
+    lifted = max(0.0, lift - REST_LIFT) * (1 - float(dropped))
     # A wide mouth alone is no smile.
     smiling = float(smoothstep(lifted / SMILE_LIFT))
-    narrowing = SMILE_RELAX * smiling * max(0.0, 1 - REST_WIDTH / width)
-    lowering = SMILE_RELAX * lifted
+    narrowing = relax * smiling * max(0.0, 1 - REST_WIDTH / width)
+    lowering = relax * lifted
     lips = face[_LIPS]
     centre_x = (left[0] + right[0]) / 2
     off_centre = (lips[:, 0] - centre_x) / (width / 2)
@@ -129,14 +133,14 @@ def _beside_corners(face: FloatArray, lips: FloatArray) -> FloatArray:
     return np.asarray(corners - away * inward)
 
 
-def neutral_face(face: FloatArray) -> FloatArray:
-    """The face [478,3] with its mouth shut and its smile relaxed: every pair of inner lips meets.
+def neutral_face(face: FloatArray, *, relax: float = SMILE_RELAX) -> FloatArray:
+    """The face [478,3] with its mouth shut: every pair of inner lips meets, and a smile relaxes.
 
     The lower lip goes most of the way, the upper lip a little, the chin comes along the more the
     wider the mouth was, and the skin between them and the still parts of the face follows.
     """
     face = np.asarray(face, np.float64)
-    lips = face[_LIPS] + _relaxed_lips(face)
+    lips = face[_LIPS] + _relaxed_lips(face, relax)
     pairs = len(_UPPER)
     gaps = lips[pairs : 2 * pairs] - lips[:pairs]
     lengths = np.linalg.norm(gaps, axis=1, keepdims=True)

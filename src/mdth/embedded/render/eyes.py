@@ -14,6 +14,8 @@ Pair = tuple[FloatArray, FloatArray]
 # Below this change of the lids or irises, px, the warped picture is already right.
 STILL_PX = 0.05
 RINGS = ((topology.EYE_LEFT, topology.IRIS_LEFT), (topology.EYE_RIGHT, topology.IRIS_RIGHT))
+# Steps between shut lids are evened out over this much of the softness of an open edge.
+STEPS = 0.4
 # Points over the top of an eye's ring, corner to corner; facing points of both lids.
 TOP = 9
 _ABOVE, _BELOW = np.arange(1, 8), np.arange(15, 8, -1)
@@ -68,6 +70,11 @@ class EyePainter:
         line = np.stack([np.interp(columns, moved[:TOP, 0], colour) for colour in lashes.T], -1)
         part = frame[low[1] : high[1], low[0] : high[0]]
         lay(part, eyeball, cover(moved - low, size, self._soft), line, 1.0)
+        # Lids that meet do so without steps: each pixel of the seam is one lid's or the other's.
+        seam = cover(moved - low, size, self._soft, line_px=max(1, round(self._soft)))
+        shut = (seam.inside * (1 - seam.open))[..., None]
+        smooth = cv2.GaussianBlur(part, (0, 0), max(0.7, STEPS * self._soft))
+        part[:] = np.clip(part + shut * (smooth.astype(np.float32) - part) + 0.5, 0, 255)
 
 
 def _source(place: FloatArray, lids: Pair, motion: Pair) -> FloatArray:

@@ -1,8 +1,8 @@
-"""Upper lids that shut: their edge keeps its shape, and their lashes go.
+"""Upper lids that shut: their edge becomes a line, and their lashes go.
 
 The mesh has one row of triangles from the lid's edge to its crease. When a blink stretches it over
 the eye, lashes and the dark edge would be stretched with it into a smear. An extra row of vertices
-goes along with the edge as it is, so that only the lid's plain skin above it stretches.
+goes along with the edge, the nearer to it the more the lid's plain skin above stretches.
 
 Lashes of an open eye stand before the lid; stretched, they would cover it like a comb. They are
 thin and dark across: filled from their sides while the lid comes down.
@@ -25,6 +25,8 @@ WIDEST, EDGE_STAYS = 0.03, 0.012
 BEYOND = 1.5
 # Lids begin to lose their lashes when so much of the eye is covered, and have lost them at that.
 BEGIN, END = 0.2, 0.6
+# A shut lid's skin is evened out over this, eye distances, by so much.
+EVEN, EVENLY = 0.006, 0.6
 # Levels by which a lash is darker than the skin at its sides: from none of it to all.
 DARKER = (4.0, 14.0)
 
@@ -57,14 +59,18 @@ def portrait_vertices(mesh: FloatArray) -> FloatArray:
 
 
 def driving_vertices(mesh: FloatArray, driving: FloatArray, turn: FloatArray) -> FloatArray:
-    """Where they are in a frame, [18,2] px: they keep their distance from the lid's edge.
+    """Where they are in a frame, [18,2] px: as near to the lid's edge as its skin is stretched.
 
     turn [2,2]: what the head's motion does to directions in the picture.
     """
-    up = (portrait_vertices(mesh) - mesh[EDGE, :2]) @ turn.T
-    room = SHARE * np.linalg.norm(driving[RING, :2] - driving[EDGE, :2], axis=1, keepdims=True)
-    length = np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-6)
-    return np.asarray(driving[EDGE, :2] + up * np.minimum(1, room / length))
+    up, lid = (
+        (ends - mesh[EDGE, :2]) @ turn.T for ends in (portrait_vertices(mesh), mesh[RING, :2])
+    )
+    was, now = (
+        np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
+        for way in (lid, driving[RING, :2] - driving[EDGE, :2])
+    )
+    return np.asarray(driving[EDGE, :2] + up * np.minimum(now / was, was / now))
 
 
 def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
@@ -100,4 +106,8 @@ def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     darker = (filled - part).mean(-1)
     share = smoothstep((darker - DARKER[0]) / (DARKER[1] - DARKER[0]))
     alpha = (amount * inside * share)[..., None]
-    part[:] = np.clip(part + alpha * (filled - part) + 0.5, 0, 255).astype(np.uint8)
+    bare = np.asarray(part + alpha * (filled - part), np.float32)
+    # What stretches is streaked; a lid is smooth.
+    even = cv2.GaussianBlur(bare, (0, 0), max(0.5, EVEN * unit))
+    bare += EVENLY * amount * inside[..., None] * (even - bare)
+    part[:] = np.clip(bare + 0.5, 0, 255).astype(np.uint8)

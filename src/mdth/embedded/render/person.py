@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import background
-from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN
 from mdth.embedded.render.motion import Grid
 from mdth.face import geometry
 from mdth.face.smoothing import smoothstep
@@ -20,16 +19,20 @@ Region = tuple[int, int, int, int]
 # Beside the mask's outline, inwards and outwards, colours decide what is hair and what is not,
 # eye distances.
 INNER, OUTER = 0.05, 0.14
-# Colours closer than this (of 255), or than twice what they vary by nearby, decide nothing.
+# Colours vary by at least this, of 255, and are judged over this, eye distances.
 NOISE = 12.0
 NEARBY = 0.15
-NOT_NEARER = 0.25
-# A background that varies by this much, of 255, begins to hide what is left of hair, and hides it.
-BUSY = (15.0, 40.0)
-# Less of the person than this in a pixel is nothing.
-LEAST = 0.04
-# Above the resting body the layers part over this, eye distances.
-REST_FADE = 0.3
+# Less of the person than this in a pixel is nothing; where there is less than the second, it is
+# the background's colours that are freed of the person's.
+LEAST, MUCH = 0.04, 0.6
+# Nearer to the mask than this, relative to OUTER, halos and shades of the outline are the person's.
+CLOSE = 0.17
+# Odds are evened out over this, eye distances.
+EVEN = 0.03
+# No colour is further off than this (squared, relative to what it varies by).
+UNLIKE = 25.0
+# The logarithm of the odds that grows towards OUTER, and that which is certainty.
+FARTHER, SURELY = 20.0, 4.0
 # How much of a head that the upper edge cuts is made up, eye distances.
 ABOVE = 0.7
 
@@ -38,9 +41,9 @@ ABOVE = 0.7
 class Layers:
     """One portrait in two layers over a region x0 y0 x1 y1 px of its picture.
 
-    behind: the background, RGB uint8 [h,w,3]. person: RGBA uint8 [above+h,w,4], the person's own
-    colours times how much of each pixel is the person, and that; it has `above` more rows at the
-    top, where the picture cuts the head.
+    behind: the background, RGB uint8 [h,w,3]. person: RGBA uint8 [above+h,w,4], what the person
+    adds to each pixel, and how much of it the person hides; it has `above` more rows at the top,
+    where the picture cuts the head. Laid together as they are, both are the picture.
     """
 
     region: Region
@@ -53,48 +56,65 @@ class Layers:
         """Cut a portrait whose mask is known."""
         x0, y0, x1, y1 = region
         unit = float(geometry.eye_distance(portrait.mesh))
-        picture = portrait.image[y0:y1, x0:x1].astype(np.float32)
+        image = portrait.image[y0:y1, x0:x1]
+        picture = image.astype(np.float32)
         mask = np.asarray(portrait.person, np.float32)[y0:y1, x0:x1]
         surely = np.asarray(_grown(mask > 0.9, -INNER * unit), np.float32)
         nothing = ~_grown(mask > LEAST, OUTER * unit)
-        behind = background.plate(picture, nothing, unit)
+        guess = background.plate(picture, nothing, unit)
         near = background.fill(picture, surely)
-        trust = _trust(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
-        cover = _cover(picture, mask, near=near, behind=behind, surely=surely, unit=unit)
+        spread = [
+            _variance(picture, where, unit) + NOISE**2
+            for where in (surely, np.asarray(mask <= LEAST, np.float32))
+        ]
+        far = _outside(mask, unit)
+        trust = _trust(picture, far, near=near, behind=guess, spread=spread, unit=unit)
+        # Once more, from what is background close beside the outline.
+        seen = nothing | ~_grown(trust < 1, EVEN * unit)
+        guess = background.plate(picture, seen, unit)
+        cover = _cover(picture, mask, near=near, behind=guess, surely=surely, spread=spread)
         cover = np.asarray(cover * (1 - trust) * ~nothing, np.float32)
-        colours = _own_colours(picture, cover, near, behind)
-        behind = behind + (trust * (1 - cover))[..., None] * (picture - behind)
-        rests = _resting_rows(portrait, region)[:, None]
-        cover = np.asarray(cover + rests * (1 - cover), np.float32)
-        colours = np.asarray(colours + rests[..., None] * (picture - colours), np.float32)
-        person = _bytes(np.concatenate([colours, 255 * cover[..., None]], -1))
+        behind = _bytes(_freed(picture, cover, far, near=near, guess=guess))
+        person = _lifted(image, behind, cover)
         above = round(ABOVE * unit) if y0 == 0 and (cover[0] > 0.3).any() else 0
         if above:
             person = np.concatenate([_crown(person, above), person])
-        return cls(region, _premultiplied(person), _bytes(behind), above)
+        return cls(region, person, behind, above)
 
     @property
     def origin(self) -> tuple[int, int]:
         """Of `person` in the picture, x y px."""
         return self.region[0], self.region[1] - self.above
 
-    def resting(self) -> Image:
-        """Both laid together as they are in the portrait, RGB uint8 [h,w,3]."""
-        return lay(self.person[self.above :], self.behind)
+
+def _freed(picture: Grid, cover: Grid, far: FloatArray, *, near: Grid, guess: Grid) -> Grid:
+    """The background [h,w,3]: the picture less the person's colours where these are little."""
+    alpha = cover[..., None]
+    freed = np.clip((picture - alpha * near) / np.maximum(1 - alpha, 0.1), 0, 255)
+    share = smoothstep((MUCH - alpha) / MUCH) * smoothstep(far / CLOSE)[..., None]
+    return np.asarray(guess + share * (freed - guess), np.float32)
 
 
-def _resting_rows(portrait: Portrait, region: Region) -> FloatArray:
-    """1 for the rows where nothing ever moves, and the picture stays in one piece [h]."""
-    unit = float(geometry.eye_distance(portrait.mesh))
-    below_chin = (np.arange(region[1], region[3]) - float(portrait.mesh[CHIN, 1])) / unit
-    return smoothstep((below_chin - BODY_BELOW_CHIN) / REST_FADE + 1)
+def _lifted(picture: Image, behind: Image, cover: Grid) -> Image:
+    """What has to lie over the background to give the picture, RGBA [h,w,4] premultiplied.
+
+    It covers more where no colour would do otherwise.
+    """
+    exact = picture.astype(np.float32)
+    darker = (exact + 1) / np.maximum(behind, 1)
+    brighter = (256 - exact) / np.maximum(255.0 - behind, 1)
+    least = 1 - np.minimum(darker.min(-1), brighter.min(-1))
+    hidden = _bytes(255 * np.maximum(cover, least))
+    own = cv2.subtract(picture, _shining_through(behind, hidden))
+    return np.dstack([own, hidden])
 
 
 def _crown(person: Image, rows: int) -> Image:
     """The rows above a head that the picture's upper edge cuts, RGBA [rows,w,4], rounded off."""
     width = person.shape[1]
-    added = np.repeat(person[:1], rows, axis=0)
-    added[..., 3] = 0
+    edge = person[0].astype(np.float32)
+    colours = np.minimum(255 * edge[:, :3] / np.maximum(edge[:, 3:], 1), 255)
+    cover = np.zeros((rows, width), np.float32)
     height = np.arange(rows, 0, -1)
     for start, end in _runs(person[0, :, 3] > 76):
         deep = min(rows, person.shape[0] - 1)
@@ -105,9 +125,8 @@ def _crown(person: Image, rows: int) -> Image:
         halves = np.sqrt(np.maximum(half**2 - slope * height - np.square(height), 0))
         middle = (start + end - 1) / 2
         inside = halves[:, None] - np.abs(np.arange(width) - middle)
-        crown = np.clip(255 * (inside / 2 + 0.5), 0, 255) * (halves > 0)[:, None]
-        added[..., 3] = np.maximum(added[..., 3], crown.astype(np.uint8))
-    return added
+        cover = np.maximum(cover, np.clip(inside / 2 + 0.5, 0, 1) * (halves > 0)[:, None])
+    return np.dstack([_bytes(cover[..., None] * colours), _bytes(255 * cover)])
 
 
 def _runs(line: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -123,16 +142,14 @@ def _run_around(line: npt.NDArray[np.bool_], place: int) -> tuple[int, int]:
 
 def lay(person: Image, behind: Image) -> Image:
     """The person, RGBA uint8 [h,w,4] premultiplied, over what is behind, RGB uint8 [h,w,3]."""
-    rest = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(person, 3)), cv2.COLOR_GRAY2RGB)
-    back = cv2.multiply(behind, rest, scale=1 / 255)
+    back = _shining_through(behind, np.asarray(cv2.extractChannel(person, 3), np.uint8))
     return np.asarray(cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), back), np.uint8)
 
 
-def _premultiplied(person: Image) -> Image:
-    """Colours times cover, RGBA uint8 [h,w,4]."""
-    cover = cv2.cvtColor(cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
-    colours = cv2.multiply(person[..., :3], cover, scale=1 / 255)
-    return np.dstack([colours, person[..., 3:]])
+def _shining_through(behind: Image, hidden: Image) -> Image:
+    """What is seen of a background [h,w,3] of which so much is hidden, [h,w] of 255."""
+    rest = cv2.cvtColor(cv2.bitwise_not(hidden), cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.multiply(behind, rest, scale=1 / 255), np.uint8)
 
 
 def _grown(mask: npt.NDArray[np.bool_], by_px: float) -> npt.NDArray[np.bool_]:
@@ -143,7 +160,7 @@ def _grown(mask: npt.NDArray[np.bool_], by_px: float) -> npt.NDArray[np.bool_]:
 
 
 def _cover(
-    picture: Grid, mask: Grid, *, near: Grid, behind: Grid, surely: Grid, unit: float
+    picture: Grid, mask: Grid, *, near: Grid, behind: Grid, surely: Grid, spread: list[FloatArray]
 ) -> Grid:
     """The mask [H,W], made exact where the colours of person and background differ.
 
@@ -152,12 +169,8 @@ def _cover(
     """
     length = _length(near - behind)
     mixed = _mixture(picture, near, behind)
-    spread = _variance(picture, surely, unit) + _variance(
-        picture, (mask <= LEAST).astype(np.float32), unit
-    )
-    sure = length / (length + 4 * spread + 3 * NOISE**2)
-    cover = mask + sure * (mixed - mask)
-    cover = np.maximum(cover, surely)
+    sure = length / (length + 4 * sum(spread))
+    cover = np.maximum(mask + sure * (mixed - mask), surely)
     return np.asarray(smoothstep((cover - LEAST) / (1 - 2 * LEAST)), np.float32)
 
 
@@ -169,25 +182,31 @@ def _mixture(picture: Grid, near: Grid, behind: Grid) -> FloatArray:
 
 
 def _trust(
-    picture: Grid, mask: Grid, *, near: Grid, behind: Grid, surely: Grid, unit: float
+    picture: Grid,
+    far: FloatArray,
+    *,
+    near: Grid,
+    behind: Grid,
+    spread: list[FloatArray],
+    unit: float,
 ) -> FloatArray:
     """How sure it is that what is seen beside the person is background, 0..1 [H,W].
 
-    Far from the mask it is, where the colour is neither the person's nearby nor a mixture, and
-    where the background is so busy that a stray hair is not seen.
+    The odds of two normal distributions: the person's colours nearby and the background's. Those
+    of the place beside the mask come first, which may be a little too small.
     """
-    outside = cv2.distanceTransform(np.asarray(mask <= LEAST, np.uint8), cv2.DIST_L2, 5)
-    mixed = _mixture(picture, near, behind)[..., None]
-    off = np.asarray(picture - behind - mixed * (near - behind), np.float32)
-    unlike = _length(off)
-    usual = 4 * _variance(picture, surely, unit) + 9 * NOISE**2
-    by_colour = smoothstep(np.asarray(unlike / usual - 1, float))
-    busy = np.sqrt(_variance(picture, (outside > 0).astype(np.float32), unit))
-    by_texture = smoothstep((busy - BUSY[0]) / (BUSY[1] - BUSY[0]))
-    # The mask may be this much too small; nothing so near is trusted.
-    far = np.asarray(outside, float) / (OUTER * unit)
-    clear = smoothstep(far / NOT_NEARER - 1)
-    return np.asarray(np.maximum(smoothstep(far), clear * np.maximum(by_colour, by_texture)))
+    own, other = (
+        np.minimum(_length(picture - colours) / varies, UNLIKE) + 3 * np.log(varies)
+        for colours, varies in zip((near, behind), spread, strict=True)
+    )
+    odds = background.blur((own - other) / 2, EVEN * unit) + FARTHER * far
+    return np.asarray(smoothstep(odds / SURELY) * smoothstep(far / CLOSE))
+
+
+def _outside(mask: Grid, unit: float) -> FloatArray:
+    """How far each pixel is from the mask, 1 at OUTER [H,W]."""
+    away = cv2.distanceTransform(np.asarray(mask <= LEAST, np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(away, float) / (OUTER * unit)
 
 
 def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
@@ -199,14 +218,6 @@ def _variance(picture: Grid, where: FloatArray, unit: float) -> FloatArray:
     first = background.blur(picture * weight[..., None], size) / total[..., None]
     second = background.blur(_length(picture) * weight, size) / total
     return np.asarray(np.maximum(second - _length(first), 0))
-
-
-def _own_colours(picture: Grid, cover: Grid, near: Grid, behind: Grid) -> Grid:
-    """The person's colours with the background taken out, carried on where there is little."""
-    alpha = cover[..., None]
-    freed = (picture - (1 - alpha) * behind) / np.maximum(alpha, 0.1)
-    share = smoothstep((alpha - 0.1) / 0.4)
-    return np.asarray(np.clip(near + share * (freed - near), 0, 255), np.float32)
 
 
 def _length(colours: FloatArray) -> FloatArray:

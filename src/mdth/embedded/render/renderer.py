@@ -9,6 +9,7 @@ from mdth.embedded.render.eyes import EyePainter
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.warp import Warp
+from mdth.face import covered
 
 
 class Renderer:
@@ -19,7 +20,8 @@ class Renderer:
         self._mesh = portrait.mesh.astype(np.float64)
         self._warp = Warp(portrait)
         self._eyes = EyePainter(portrait.image, self._mesh)
-        self._mouth = MouthPainter(portrait)
+        # What is before a mouth moves with it, and nothing is painted over it.
+        self._mouth = None if portrait.covered > covered.SURE else MouthPainter(portrait)
 
     def frame(self, driving: FloatArray) -> Frame:
         """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
@@ -27,7 +29,8 @@ class Renderer:
         rigid = rigid_motion(self._mesh, mesh)
         picture = self._warp.apply(self._warp.field(mesh, rigid), mesh)
         self._eyes.paint(picture, mesh, rigid)
-        self._mouth.paint(picture, mesh, rigid)
+        if self._mouth:
+            self._mouth.paint(picture, mesh, rigid)
         return picture
 
     def frames(self, driving: Iterable[FloatArray]) -> Iterator[Frame]:

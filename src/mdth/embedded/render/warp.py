@@ -59,10 +59,6 @@ class Warp:
         self.layers = Layers.of(portrait, inside) if self._surround.known else None
         if self.layers:
             self._places -= np.array(self.layers.origin, np.float32)
-        # What rests is laid together in the same way as what moves, so that no frame's edge shows.
-        self._resting = portrait.image.copy()
-        if self.layers:
-            self._resting[y0 : inside[3], x0 : inside[2]] = self.layers.resting()
 
     def field(self, driving: FloatArray, rigid: Rigid) -> Field:
         """The map for a driving mesh [478,3] px, over the part of the picture that moves."""
@@ -133,7 +129,7 @@ class Warp:
         shift = field.shift[: y1 - y0, : x1 - x0]
         left, top = x0 - self._surround.region[0], y0 - self._surround.region[1]
         places = self._places[top : top + y1 - y0, left : left + x1 - x0] + shift
-        frame = self._resting.copy()
+        frame = self._image.copy()
         layers = self.layers
         picture = self._image if layers is None else layers.person
         warped = sample(picture, places, cv2.INTER_LINEAR)
