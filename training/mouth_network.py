@@ -76,7 +76,7 @@ class MouthNetwork(nn.Module):
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
         """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `render.mouth_network`."""
         inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
-        return np.asarray(tone.absolute(finished(inside, planes)), np.float32)
+        return finished(inside, planes, tone)
 
 
 def _styled(x: Tensor, way: tuple[Tensor, ...]) -> Tensor:

@@ -110,20 +110,37 @@ def test_what_the_network_says_is_laid_between_the_lips(portrait: Portrait) -> N
     assert 0.3 * unit < np.ptp(columns) < 0.8 * unit and np.ptp(rows) < 0.4 * unit
 
 
-def test_finish_raises_detail_inside_the_lips_alone() -> None:
+def test_finish_raises_light_detail_inside_the_lips_alone() -> None:
     random = np.random.default_rng(3)
+    tone = Tone(np.ones(3))
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3, 20:60, 30:100] = 1
+    planes[11:14] = 0.8
     inside = planes[3] == 1
-    flat = mouth_network.finished(np.full((80, 128, 3), 0.4, np.float32), planes)
-    assert flat[22:58, 32:98] == pytest.approx(0.4, abs=0.01)
-    painted = random.normal(0, 0.1, (80, 128, 3)).astype(np.float32)
-    made = mouth_network.finished(painted, planes)
-    assert made[25:55, 35:95].std() > 1.05 * painted[25:55, 35:95].std()
-    assert np.array_equal(made[~inside], painted[~inside])
+    flat = mouth_network.finished(np.full((80, 128, 3), 0.4, np.float32), planes, tone)
+    assert np.abs(flat[22:58, 32:98] - 255 * 0.7).max() < 1
+    painted = random.normal(0, 0.1, (80, 128, 1)).astype(np.float32).repeat(3, -1)
+    made, plain = mouth_network.finished(painted, planes, tone), tone.absolute(painted)
+    light = inside & (painted[..., 0] > 0.1)
+    assert (made - plain)[light].mean() > 5
+    assert made[~inside] == pytest.approx(plain[~inside], abs=1e-3)
     # What the network says outside the lips does not reach inside.
     painted[~inside] += 5
-    assert np.abs(mouth_network.finished(painted, planes) - made)[inside].max() < 1e-5
+    assert np.abs(mouth_network.finished(painted, planes, tone) - made)[inside].max() < 1e-2
+
+
+def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
+    tone = Tone(np.ones(3))
+    planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
+    planes[3] = 1
+    planes[11:14] = tone.relative(np.array([220.0, 210, 190]))[:, None, None]
+    for colour, kept in (([170.0, 190, 140], 0.3), ([150.0, 70, 75], 1.0)):
+        painted = np.full((80, 128, 3), tone.relative(np.array(colour)), np.float32)
+        made = mouth_network.finished(painted, planes, tone)[40, 60]
+        before, after = (
+            c - c.mean() * np.array([220, 210, 190]) / 206.67 for c in (np.array(colour), made)
+        )
+        assert np.abs(after).max() == pytest.approx(kept * np.abs(before).max(), rel=0.4)
 
 
 def test_the_lips_rim_changes_softly_and_not_where_the_lips_close(portrait: Portrait) -> None:
