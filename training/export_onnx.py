@@ -1,6 +1,6 @@
 """A trained decoder -> `faceformer.onnx` and its model card.
 
-python -m training.export_onnx work/dataset/s1 src/mdth/weights work/runs/a work/runs/b
+python -m training.export_onnx work/people.npz src/mdth/weights work/runs/a work/runs/b
 """
 
 import json
@@ -14,7 +14,8 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from training import card, command
 from training.bank import SCHEME
-from training.people import People
+from training.measures import NAMES
+from training.people import People, Ways
 
 if TYPE_CHECKING:
     from training.network import LipDecoder
@@ -61,26 +62,25 @@ def load_run(folder: Path) -> tuple["LipDecoder", dict[str, Any]]:
     return decoder.float().eval(), notes
 
 
-def scores_of(run: Path) -> dict[str, Any]:
-    """What a training run scored."""
-    scores: dict[str, Any] = json.loads((run / "scores.json").read_text("utf-8"))["scores"]
-    return scores
+def export(people_file: Path, output: Path, runs: list[Path], gains: list[float]) -> Path:
+    """Write `faceformer.onnx` and `faceformer.json`; the path of the first.
 
-
-def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Path]) -> Path:
-    """Write `faceformer.onnx` and `faceformer.json`; the path of the first."""
+    gains: of each of `training.measures`, by which what a regression makes too small is widened.
+    """
     import torch
 
     from training.network import MeanDecoder
 
     loaded = [load_run(run) for run in runs]
     config = loaded[0][0].config
-    people = People.load(dataset)
+    people = People.load(people_file)
     basis = people.basis.astype(np.float32)
     inputs = config.features + config.mel
+    tracked = np.concatenate([clip.coefficients for clip in people.of("train")])
+    gain = Ways.of(people.basis, tracked, len(gains)).gain(np.array(gains))
     target = output / "faceformer.onnx"
     torch.onnx.export(
-        MeanDecoder([decoder for decoder, _ in loaded]).eval(),
+        MeanDecoder([d for d, _ in loaded], torch.tensor(gain, dtype=torch.float32)).eval(),
         (torch.zeros(1, SCHEME.frames, inputs),),
         str(target),
         input_names=["heard"],
@@ -94,9 +94,8 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
             "inputs": inputs,
             "decoders": [notes["config"] for _, notes in loaded],
         },
+        "gains": dict(zip(NAMES, gains, strict=True)),
         "train": [notes["train"] for _, notes in loaded],
-        "scores_of_each": [notes["scores"] for _, notes in loaded],
-        "variants": {label: scores_of(folder) for label, folder in variants.items()},
         "held_out": [clip.name for clip in people.of("held")],
     }
     card.write("faceformer", target, run)
@@ -107,14 +106,13 @@ def export(dataset: Path, output: Path, runs: list[Path], variants: dict[str, Pa
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = command.parser("training.export_onnx", __doc__)
-    parser.add_argument("dataset", type=Path)
+    parser.add_argument("people", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--variant", action="append", default=[], metavar="LABEL=RUN")
+    parser.add_argument("--gains", type=float, nargs=len(NAMES), default=[1.0] * len(NAMES),
+                        metavar="FACTOR", help=f"of {', '.join(NAMES)}")  # fmt: skip
     given = parser.parse_args(arguments)
-    pairs = [entry.rpartition("=") for entry in given.variant]
-    variants = {label: Path(folder) for label, _, folder in pairs}
-    export(given.dataset, given.output, given.runs, variants)
+    export(given.people, given.output, given.runs, given.gains)
 
 
 if __name__ == "__main__":

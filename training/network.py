@@ -129,12 +129,15 @@ class LipDecoder(nn.Module):
 
 
 class MeanDecoder(nn.Module):
-    """The mean of some decoders."""
+    """The mean of some decoders, times a matrix [K,K]."""
 
-    def __init__(self, decoders: list[LipDecoder]) -> None:
+    def __init__(self, decoders: list[LipDecoder], gain: Tensor) -> None:
         super().__init__()
         self.decoders = nn.ModuleList(decoders)
+        self.register_buffer("gain", gain)
 
     def forward(self, heard: Tensor) -> Tensor:
         """Coefficients [1,T,K]."""
-        return torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
+        mean = torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
+        gain: Tensor = self.get_buffer("gain")
+        return mean @ gain
