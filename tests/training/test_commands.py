@@ -35,7 +35,7 @@ COMMANDS = {
     "training.landmarks68": f"{GONE} --predictor {GONE}",
     "training.mesh_compare": f"{GONE} {GONE} --regions face", "training.mouth": f"{GONE} OUT/mouth",
     "training.motion_bank": f"{GONE} {GONE} OUT", "training.motion_measure": f"{GONE} {GONE}",
-    "training.mouth_data": f"{GONE} OUT/mouth --tracks {GONE}",
+    "training.mouth_data": f"{GONE} OUT/mouth --talk {GONE} --grid {GONE}",
     "training.mouth_export": f"{GONE} OUT", "training.mouth_measure": f"{GONE} {GONE}",
     "training.mouth_strips": f"{GONE} {GONE} OUT/strips.png", "training.reenact": GONE,
     "training.seed.predict": f"vocaset {GONE} {GONE}.pth OUT/predicted",
