@@ -25,7 +25,7 @@ NAME = "mouth"
 SOFT, SHARP = -0.5, 0.0
 # How much the detail is raised on soft and sharp portraits; only what is brighter than around it,
 # since dark flecks between teeth are what an eye finds first.
-RAISED = (0.0, 1.6)
+RAISED = (0.0, 1.0)
 # How much of the teeth's hue is the portrait's guess.
 TINT = 0.8
 # Detail is what a blur of so many px takes away.
