@@ -95,20 +95,26 @@ def test_a_session_has_the_faces_of_its_kind(
         assert len(made.closures) == sessions.SENTENCES_PER_SESSION * (kind == "spoken")
 
 
-def test_windows_of_a_pair_say_the_same_at_the_same_times() -> None:
+def test_windows_have_the_faces_of_what_their_frames_hear() -> None:
     class Encoder:
         def hear(self, window: np.ndarray) -> np.ndarray:
-            return np.zeros((40, INPUTS))
+            return (window[448 : 448 + 384 * 40 : 384, None] != 0).repeat(INPUTS, axis=1)
 
-    slow = np.sin(np.arange(20_001) / 300)[:, None].repeat(3, axis=1)
-    session = sessions.Session(np.ones(320_000, np.float32), slow, np.array([7.0]))
+    times = np.arange(20_001) / 1000
+    spoken = (times > 10) & (times < 12)
+    faces = np.stack([spoken, np.sin(times / 0.3)], axis=1)
+    session = sessions.Session(spoken.repeat(16).astype(np.float32), faces, np.array([7.0]))
     found = encode_session(session, Encoder(), 40, np.random.default_rng(0))  # type: ignore[arg-type]
-    rows, shift = torch.from_numpy(found["coefficients"]).float(), torch.from_numpy(found["shift"])
+    # The label's millisecond is a twentieth of a frame: one edge of eight may fall between.
+    edges = np.diff(found["features"][..., 0], axis=1).any(axis=1).sum()
+    assert (found["features"][..., 0] != found["coefficients"][..., 0]).sum() < edges / 8
+    rows = torch.from_numpy(found["coefficients"][..., 1:]).float()
+    shift = torch.from_numpy(found["shift"])
     assert float(shift.max()) > 5
     assert float(pair_gap(rows[::2], rows[1::2], shift)) < 1e-4
     assert float(pair_gap(rows[::2], rows[1::2], shift + 1)) > 1e-3
     assert found["marks"].sum() == pytest.approx(found["marks"].any(axis=1).sum(), abs=2)
-    assert found["coefficients"][found["marks"]][:, 0] == pytest.approx(np.sin(7e3 / 300), abs=0.05)
+    assert found["coefficients"][found["marks"]][:, 1] == pytest.approx(np.sin(7 / 0.3), abs=0.05)
 
 
 def test_a_loss_asks_for_the_amplitude_of_each_measure() -> None:
