@@ -6,7 +6,6 @@ Written: `sounds.npy`, int16 [C,N] at 16 kHz; `faces.npz`, names and the person'
 last tenth of the clips by name is held out. How a face is split into components is here too.
 """
 
-import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,21 +119,6 @@ def project(offsets: FloatArray, basis: FloatArray) -> FloatArray:
     dual = basis * (weight**2)[:, None]
     found: FloatArray = np.einsum("tvi,kvi->tk", offsets, dual)
     return found
-
-
-def closure_times(words: Path, names: list[str]) -> FloatArray:
-    """Clip number and time (s) [M,2] at which p, b and m shut the lips, by the word times."""
-    places = {name: i for i, name in enumerate(names)}
-    found = []
-    with words.open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines, delimiter="\t"):
-            if row["clip"] not in places:
-                continue
-            if row["word"] in CLOSED_STARTS:
-                found.append((places[row["clip"]], float(row["start_s"])))
-            elif row["word"] in CLOSED_ENDS:
-                found.append((places[row["clip"]], float(row["end_s"])))
-    return np.array(found, np.float64).reshape(-1, 2)
 
 
 def read_clips(

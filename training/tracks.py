@@ -86,20 +86,9 @@ def _track_to_file(clip: Path, model: Path, target: Path) -> bool:
     return True
 
 
-def track_folder(
-    clips: Path,
-    output: Path,
-    *,
-    model: Path,
-    workers: int = 2,
-    names: list[str] | None = None,
-) -> list[str]:
-    """Track the clips of a folder (or those of some names) into `output`; the skipped ones."""
-    todo = sorted(
-        clip
-        for clip in clips.iterdir()
-        if clip.suffix.lower() in CLIP_SUFFIXES and (names is None or clip.stem in names)
-    )
+def track_folder(clips: Path, output: Path, *, model: Path, workers: int = 2) -> None:
+    """Track the clips of a folder into `output`."""
+    todo = sorted(clip for clip in clips.iterdir() if clip.suffix.lower() in CLIP_SUFFIXES)
     output.mkdir(parents=True, exist_ok=True)
     targets = [output / f"{clip.stem}.npy" for clip in todo]
     with ProcessPoolExecutor(workers) as pool:
@@ -109,10 +98,8 @@ def track_folder(
             if not target.exists()
         }
         skipped = [name for name, job in jobs.items() if not job.result()]
-    if names is None:
-        (output / "skipped.txt").write_text("".join(f"{name}\n" for name in skipped), "utf-8")
+    (output / "skipped.txt").write_text("".join(f"{name}\n" for name in skipped), "utf-8")
     log.info("%d clips, %d skipped: %s", len(todo), len(skipped), " ".join(skipped) or "none")
-    return skipped
 
 
 def main(arguments: list[str] | None = None) -> None:
