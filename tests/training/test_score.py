@@ -20,17 +20,7 @@ def test_planted_lag_and_amplitude_are_found() -> None:
     assert found["opening"] == pytest.approx(correlation(late[:, 0], SMOOTH[:, 0]))
     amplitudes = [found[f"amplitude of {name}"] for name in NAMES]
     assert amplitudes == pytest.approx([0.5, 1.5, 1, 1, 1, 2])
-
-
-def test_one_odd_clip_moves_the_mean_and_not_the_median() -> None:
-    found = score([(SMOOTH, SMOOTH, FPS)] * 4 + [(10 * SMOOTH, SMOOTH, FPS)])
-    assert found["amplitude of width"] == pytest.approx(2.8)
-    assert found["amplitude of width, median"] == pytest.approx(1)
-
-
-def test_an_early_prediction_has_a_negative_lag() -> None:
-    lag_s, best = best_lag(np.roll(SMOOTH[:, 0], -1), SMOOTH[:, 0], FPS)
-    assert (lag_s, best) == (pytest.approx(-0.04, abs=0.002), pytest.approx(1, abs=1e-3))
+    assert best_lag(SMOOTH[:, 0], late[:, 0], FPS)[0] == pytest.approx(-0.08, abs=0.002)
 
 
 def test_the_interval_holds_the_mean() -> None:
