@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.motion.rest import resting_face
@@ -63,6 +62,8 @@ def main() -> None:
     parser = command.parser("training.languages", __doc__)
     parser.add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
     folder = parser.parse_args().kokoro
+    from scipy.signal import resample_poly
+
     synthesizer = kokoro.Synthesizer(folder / "kokoro.onnx", folder / "voices")
     model = SpeechToMesh(models.encoder())
     log.info(
@@ -78,7 +79,7 @@ def main() -> None:
             found = mouths(model, sound)
             shut = smallest_gaps(found[:, 0], [(p.phone, p.start_s, p.end_s) for p in phones])
             gaps += [gap for phone in LABIALS for gap in shut[phone]]
-            vowels.append([vowel(found, phones, name) for name in VOWELS.values()])
+            vowels.append(np.stack([vowel(found, phones, name) for name in VOWELS.values()]))
         a, i, u = np.mean(vowels, axis=0)
         log.info(
             "%-12s %3d of %3d %10.3f %.3f %.3f %12.3f %.3f %12.3f", language,

@@ -14,9 +14,9 @@ from mdth.options import MotionOptions
 class Driver:
     """Turns speech offsets and head states into meshes of one portrait.
 
-    options: how much the mouth opens and widens (default: as spoken). neutral: [478,3] px, the portrait's mesh with its
-    mouth shut and its smile relaxed. The brows of a person with glasses rest, and blinks move the
-    lids alone: glasses stay as they are.
+    options: how much the mouth opens and widens (default: as spoken). neutral: [478,3] px, the
+    portrait's mesh with its mouth shut and its smile relaxed. The brows of a person with glasses
+    rest, and blinks move the lids alone: glasses stay as they are.
     """
 
     def __init__(self, portrait: Portrait, options: MotionOptions | None = None) -> None:

@@ -73,7 +73,8 @@ SPEECH_WEIGHTS = _weights()
 
 def followed(options: MotionOptions) -> FloatArray:
     """How far a face [478,3] follows a speech's offsets, by how much lips open and widen."""
-    return SPEECH_WEIGHTS[:, None] * options.mouth * np.array([options.lip_width, 1, 1])
+    amounts = options.mouth * np.array([options.lip_width, 1, 1])
+    return np.asarray(SPEECH_WEIGHTS[:, None] * amounts)
 
 
 def _still_skin() -> topology.IndexArray:
