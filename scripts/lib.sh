@@ -111,3 +111,9 @@ demo_portrait() {
     .venv/bin/python -c 'from importlib.util import find_spec; from pathlib import Path
 print(Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg")'
 }
+
+# run_tests ARGUMENTS...: pytest in up to four processes, each file in one of them, one thread each.
+run_tests() {
+    export OMP_NUM_THREADS=1
+    .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+}
