@@ -11,6 +11,7 @@ from mdth.artefacts import Portrait
 from mdth.embedded.render import background
 from mdth.embedded.render.person import Layers, lay
 from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.render.unfold import unfold
 from mdth.errors import ArtefactError
 from mdth.face import geometry, topology
 from mdth.face.person import own_part
@@ -201,3 +202,12 @@ def test_a_head_that_the_upper_edge_cuts_is_closed_above_it(hopper: Portrait) ->
         true = whole[top:y, :, 3] / 255
         assert np.abs(made - true).sum() < 0.6 * true.sum()
         assert layers.person[0].max() == 0
+
+
+def test_what_is_squeezed_is_squeezed_over_several_cells(hopper: Portrait) -> None:
+    field = np.zeros((40, 60, 2), np.float32)
+    field[:, 30:, 0] = 6
+    away = hopper.mesh + [1000, 0, 0]
+    smooth = unfold(field.copy(), away, origin=np.zeros(2), cell=3)
+    assert np.diff(smooth[..., 0], axis=1).max() < 2
+    np.testing.assert_array_equal(smooth[:, [0, 20, 40, 59]], field[:, [0, 20, 40, 59]])
