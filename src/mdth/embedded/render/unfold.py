@@ -69,7 +69,7 @@ def _smoothed(field: Grid, folding: Grid, kept: Grid, width: float) -> Grid:
 
 def _folding(area: Grid) -> Grid:
     """How near each cell is to a fold, 0..1 [H,W]."""
-    return np.clip((BEGIN - area) / (BEGIN - FULL), 0, 1)
+    return np.asarray(np.clip((BEGIN - area) / (BEGIN - FULL), 0, 1), np.float32)
 
 
 def _area(field: Grid, cell: int) -> Grid:
