@@ -1,14 +1,11 @@
-"""Tracked faces and the clips' sound -> one training set.
+"""Tracked faces and sound of one person's clips -> a set to train FaceFormer on.
 
-    python -m training.dataset CLIPS work/tracks/s1 work/dataset/s1 --words s1_words.tsv
-    python -m training.dataset OTHERS work/tracks/others work/dataset/others \
-        --person-per-clip --basis work/dataset/s1
+    python -m training.dataset CLIPS work/tracks/s1 work/dataset/s1
 
-Written: `sounds.npy`, int16 [C,N] at 16 kHz; `faces.npz`, the principal components of the offsets
-from the person's neutral face. The last tenth of the clips by name is held out.
+Written: `sounds.npy`, int16 [C,N] at 16 kHz; `faces.npz`, names and the person's neutral face. The
+last tenth of the clips by name is held out. How a face is split into components is here too.
 """
 
-import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,22 +35,11 @@ CLOSED_ENDS = {"m"}
 
 @dataclass(frozen=True)
 class Faces:
-    """A training set's faces.
-
-    names [C]; coefficients [C,T,K] of the offsets on `basis` [K,478,3], orthogonal in the weighted
-    space; neutrals [C,478,3], the neutral face of each clip's person; gaps and widths [C,T], the
-    tracked lip opening and mouth width in eye distances; held_out bool [C]; closures [M,2], clip
-    and time (s) of each p, b, m.
-    """
+    """A set's clips: names [C]; neutral [478,3], the person's neutral face; held_out bool [C]."""
 
     names: npt.NDArray[np.str_]
-    coefficients: FloatArray
-    basis: FloatArray
-    neutrals: FloatArray
-    gaps: FloatArray
-    widths: FloatArray
+    neutral: FloatArray
     held_out: npt.NDArray[np.bool_]
-    closures: FloatArray
 
     def save(self, folder: Path) -> None:
         """Write `faces.npz`."""
@@ -63,7 +49,7 @@ class Faces:
     def load(cls, folder: Path) -> "Faces":
         """Read what `save` wrote."""
         with np.load(folder / "faces.npz", allow_pickle=False) as arrays:
-            return cls(**{name: arrays[name] for name in arrays.files})
+            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 
 
 def read_sound(clip: Path) -> npt.NDArray[np.int16]:
@@ -135,21 +121,6 @@ def project(offsets: FloatArray, basis: FloatArray) -> FloatArray:
     return found
 
 
-def closure_times(words: Path, names: list[str]) -> FloatArray:
-    """Clip number and time (s) [M,2] at which p, b and m shut the lips, by the word times."""
-    places = {name: i for i, name in enumerate(names)}
-    found = []
-    with words.open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines, delimiter="\t"):
-            if row["clip"] not in places:
-                continue
-            if row["word"] in CLOSED_STARTS:
-                found.append((places[row["clip"]], float(row["start_s"])))
-            elif row["word"] in CLOSED_ENDS:
-                found.append((places[row["clip"]], float(row["end_s"])))
-    return np.array(found, np.float64).reshape(-1, 2)
-
-
 def read_clips(
     clips: Path, tracks: Path
 ) -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.int16]]:
@@ -172,50 +143,17 @@ def read_clips(
     return names, np.stack([all_faces[i][:frames] for i in kept]), sounds
 
 
-def build(
-    clips: Path,
-    tracks: Path,
-    output: Path,
-    *,
-    words: Path | None = None,
-    person_per_clip: bool = False,
-    basis_from: Path | None = None,
-) -> None:
-    """Write the training set of a folder of clips and their tracks."""
+def build(clips: Path, tracks: Path, output: Path) -> None:
+    """Write the training set of a folder of one person's clips and their tracks."""
     names, faces, sounds = read_clips(clips, tracks)
     output.mkdir(parents=True, exist_ok=True)
-    frames = faces.shape[1]
     np.save(output / "sounds.npy", sounds)
-    gaps, widths = geometry.lip_opening(faces), geometry.mouth_width(faces)
-    loudness = np.stack([loudness_db(sound, frames) for sound in sounds])
-    groups = [[i] for i in range(len(names))] if person_per_clip else [list(range(len(names)))]
-    neutrals = np.zeros((len(names), topology.VERTEX_COUNT, 3), np.float32)
-    for group in groups:
-        flat = faces[group].reshape(-1, topology.VERTEX_COUNT, 3)
-        neutrals[group] = neutral_face(flat, gaps[group].ravel(), loudness[group].ravel())
-    follow = speech_weight(neutrals.mean(axis=0))[:, None]
-    offsets = (faces - neutrals[:, None]) * follow
-    if basis_from is None:
-        basis = principal_components(
-            offsets[:, ::3].reshape(-1, topology.VERTEX_COUNT, 3), component_weight()
-        )
-    else:
-        basis = Faces.load(basis_from).basis
-    coefficients = np.stack([project(clip, basis) for clip in offsets])
+    loudness = np.concatenate([loudness_db(sound, faces.shape[1]) for sound in sounds])
+    flat = faces.reshape(-1, topology.VERTEX_COUNT, 3)
+    neutral = neutral_face(flat, geometry.lip_opening(flat), loudness)
     held_out = np.arange(len(names)) >= len(names) - len(names) // 10
-    times = closure_times(words, names) if words else np.zeros((0, 2))
-    faces_set = Faces(
-        np.array(names),
-        coefficients.astype(np.float32),
-        basis.astype(np.float32),
-        neutrals,
-        gaps.astype(np.float32),
-        widths.astype(np.float32),
-        held_out,
-        times,
-    )
-    faces_set.save(output)
-    log.info("%d clips of %d frames, %d held out", len(names), frames, held_out.sum())
+    Faces(np.array(names), neutral.astype(np.float32), held_out).save(output)
+    log.info("%d clips of %d frames, %d held out", len(names), faces.shape[1], held_out.sum())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -224,18 +162,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("clips", type=Path)
     parser.add_argument("tracks", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--words", type=Path, help="tsv of word times: clip start_s end_s word")
-    parser.add_argument("--person-per-clip", action="store_true")
-    parser.add_argument("--basis", type=Path, help="training set whose components are used")
     given = parser.parse_args(arguments)
-    build(
-        given.clips,
-        given.tracks,
-        given.output,
-        words=given.words,
-        person_per_clip=given.person_per_clip,
-        basis_from=given.basis,
-    )
+    build(given.clips, given.tracks, given.output)
 
 
 if __name__ == "__main__":

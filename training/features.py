@@ -1,7 +1,6 @@
 """Windows of random sessions of speech, cut and encoded as in service.
 
-    python -m training.features work/dataset/s1 work/windows --sessions 600 --workers 2
-    python -m training.features work/dataset/s1 work/windows_spoken --spoken work/spoken ...
+    python -m training.features work/people.npz work/windows --spoken work/spoken --sessions 600
 
 Windows start at any sample, in pairs that lie close to each other, so that training can ask both
 for the same lips.

@@ -140,44 +140,10 @@ def align_clips(clips: Iterable[Path], output: Path) -> dict[str, list[WordPhone
     return phones
 
 
-def read_phones(path: Path) -> dict[str, list[WordPhone]]:
-    """What `align_clips` wrote. Raises UnreadableMedia."""
-    clips: dict[str, list[WordPhone]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                phone = WordPhone(row["phone"], float(row["start_s"]), float(row["end_s"]), -1)
-                clips.setdefault(row["clip"], []).append(phone)
-        return {clip: with_words(phones, sentence(clip)) for clip, phones in clips.items()}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableMedia(f"{path}: not a table of phones ({error}); align again") from error
-
-
-def with_words(phones: list[WordPhone], words: list[str]) -> list[WordPhone]:
-    """The phones with their words, found by saying the words in order. Raises ValueError."""
-    spoken = [phone.phone for phone in phones if phone.phone != SILENCE]
-    owners = _owners(spoken, [pronunciations()[word] for word in words])
-    if owners is None:
-        raise ValueError(f"{' '.join(spoken)} is not {' '.join(words)}")
-    owner = iter(owners)
-    return [p if p.phone == SILENCE else p._replace(word=next(owner)) for p in phones]
-
-
 def pronunciations() -> dict[str, list[list[str]]]:
     """Word -> the ways to say it, each a list of phones."""
     entries = (entry.split(maxsplit=1) for entry in SOUNDS.split(";"))
     return {word: [way.split() for way in sounds.split("/")] for word, sounds in entries}
-
-
-def _owners(spoken: list[str], words: list[list[list[str]]]) -> list[int] | None:
-    """The word index of every phone, or None if these words cannot be spoken so."""
-    if not words:
-        return None if spoken else []
-    for way in words[0]:
-        rest = _owners(spoken[len(way) :], words[1:]) if spoken[: len(way)] == way else None
-        if rest is not None:
-            return [0] * len(way) + [index + 1 for index in rest]
-    return None
 
 
 def _dictionary() -> str:

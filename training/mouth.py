@@ -8,9 +8,9 @@ output folder until all is done. Each piece leaves `mouth.onnx`, `samples.png` (
 face, drawn, painted, true, relative to the skin), `strips.png` (stills kept out, lips opened step
 by step) and `scores.json`.
 
-Losses: L1 of colours, of their gradients and of their change between near openings, inside the
-lips, and a critic with feature matching so that teeth stay sharp (as in pix2pixHD, Wang et al.
-2018, equations 2 and 3, hinge form).
+Losses: L1 of colours, of their gradients, of how strong those are nearby, and of the change from
+one frame to the next, inside the lips and less around them, and a critic with feature matching so
+that teeth stay sharp (as in pix2pixHD, Wang et al. 2018, equations 2 and 3, hinge form).
 """
 
 import argparse
@@ -20,30 +20,26 @@ import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.embedded.render.conditions import SIZES
 from training import command
-from training.mouth_bank import Pair, Pictures, bank
+from training.mouth_bank import Pair, Pictures, Samples, bank
 from training.mouth_export import export
 from training.mouth_strips import Strips
 
 log = logging.getLogger("mdth")
 
-Samples = dict[str, npt.NDArray[np.float16]]
-
 # How often each pair becomes a sample: at its own scale, mirrored or not, soft or not.
-REPEATS = {"s1": 2, "london": 32, "generated": 48}
-LARGE_REPEATS = {"london": 5, "generated": 8}
-# People with teeth, each with lips opened at random: see `mouth_bank.make_opened`.
-OPENED, LARGE_OPENED = 2400, 400
+REPEATS = {"talk": 6, "s1": 4, "london": 16, "generated": 12, "flux": 10, "congress": 4}
+LARGE_REPEATS = {"talk": 2, "london": 5, "generated": 5, "flux": 4}
+CROSSED, LARGE_CROSSED = 5000, 1500
 TESTS = ("s1_test", "london_test", "generated_test")
 
 
 def banks(
     folder: Path, *, workers: int, limit: int | None, random_seed: int
-) -> tuple[dict[str, Samples], Samples]:
+) -> tuple[dict[str, dict[str, Samples]], dict[str, Samples]]:
     """Training samples (`small`, `large`) and test samples, by set."""
     pictures = Pictures(folder)
     pairs = list(pictures.pairs())
@@ -56,22 +52,22 @@ def banks(
             return chosen[::step][:limit]
         return chosen * repeats
 
-    def made(names: dict[str, int], size: tuple[int, int], random_seed: int) -> Samples:
+    def made(names: dict[str, int], size: tuple[int, int], random_seed: int) -> dict[str, Samples]:
+        chosen = {name: of(name, repeats) for name, repeats in names.items()}
         return {
-            name: bank(
-                folder, of(name, repeats), size=size, workers=workers, random_seed=random_seed
-            )
-            for name, repeats in names.items()
+            name: bank(folder, found, size=size, workers=workers, random_seed=random_seed)
+            for name, found in chosen.items()
+            if found
         }
 
     train = {
         "small": made(REPEATS, SIZES[0], random_seed),
         "large": made(LARGE_REPEATS, SIZES[1], random_seed + 1),
     }
-    for name, count, size in (("small", OPENED, SIZES[0]), ("large", LARGE_OPENED, SIZES[1])):
-        opened = pictures.opened(random, min(count, limit or count))
-        train[name]["opened"] = bank(
-            folder, opened, size=size, workers=workers, random_seed=random_seed
+    for name, count, size in (("small", CROSSED, SIZES[0]), ("large", LARGE_CROSSED, SIZES[1])):
+        crossed = pictures.crossed(random, min(count, limit or count))
+        train[name]["crossed"] = bank(
+            folder, crossed, size=size, workers=workers, random_seed=random_seed
         )
     return train, made(dict.fromkeys(TESTS, 1), SIZES[0], 0)
 
@@ -85,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--piece", type=float, default=7.5, help="minutes of training in one call")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--adversarial", type=float, default=0.1, help="the critic's weight")
     parser.add_argument("--limit", type=int, help="pairs of each set, for a rehearsal")
     return parser.parse_args()
 
@@ -100,7 +97,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = args.out / "checkpoint.pt"
-    trainer = training.Trainer(device)
+    people = Pictures(args.pictures).people.tolist()
+    trainer = training.Trainer(device, people, adversarial=args.adversarial)
     done = trainer.load(checkpoint) if checkpoint.is_file() else 0.0
     begun = time.monotonic()
     # Other scales, openings and blurs in each piece.
@@ -108,11 +106,11 @@ def main() -> None:
     train, tests = banks(
         args.pictures, workers=args.workers, limit=args.limit, random_seed=random_seed
     )
-    counts = {name: len(s) for group in (*train.values(), tests) for name, s in group.items()}
+    counts = {n: len(s.planes) for group in (*train.values(), tests) for n, s in group.items()}
     log.info("progress %.2f; samples %s in %.0f s", done, counts, time.monotonic() - begun)
     until = min(1.0, done + args.piece / args.minutes)
     ready = {name: Banks(group, device) for name, group in train.items()}
-    held = {name: torch.from_numpy(s).to(device) for name, s in tests.items()}
+    held = {name: torch.from_numpy(s.planes).to(device) for name, s in tests.items()}
     seconds = 60 * args.minutes * (until - done)
     progress = done, until
     for at in training.rounds(trainer, ready, progress=progress, seconds=seconds, batch=args.batch):

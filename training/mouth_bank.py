@@ -1,10 +1,9 @@
 """Training samples for the mouth network: pictures seen as the renderer will see them.
 
 A sample is a source S, warped to some mesh by the renderer's own code with its mouth cut out, and
-the mouth that belongs there. That is either a true picture T of the same person with that mesh
-(another frame or still, or S itself with its inside hidden: `make`), or, for meshes that no still
-shows, the person's own upper teeth from a still, moved with the skull, in a drawn cavity
-(`make_opened`).
+the mouth that belongs there: a true picture T with that mesh. T is another picture of the same
+person, S itself with its inside hidden, or, for meshes that no sharp still shows, a frame of
+somebody else whose mouth is brought to S's face (the set `crossed`).
 """
 
 import io
@@ -20,21 +19,23 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.artefacts import FloatArray, Portrait
-from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import OWN_TEETH_GAP, Cavity, View
+from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
-from mdth.motion.head import REST
-from training.mouth_shapes import Opening, teeth_shown
 
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
 MIN_OPENING = 0.02
-# Stills whose lips are further apart than this show the teeth of the set `opened`.
-TEETH_GAP = 0.065
+# A clip's frame with lips nearer than this serves as a source.
+NEAR = 0.1
+# Sets in which every true picture is two frames that follow each other, and the stills that lend
+# their faces to others' mouths, with this share of the one man's mouths.
+PAIRED = ("talk", "s1", "crossed")
+LENDING, S1_SHARE = ("london", "generated", "flux"), 0.15
 # This share of the pictures is shrunk, at random down to a size, to no smaller an eye distance, px.
 SHRINK, SHRUNK_SHARE, MIN_EYE = 0.4, 0.5, 55.0
 # This share of the stills is softened by up to so much, px, as a lens or a codec would.
@@ -47,14 +48,23 @@ MESH_STEPS = 32
 class Pair(NamedTuple):
     """Indices of a true picture and its source, and the set they are of.
 
-    In the set `opened`, `true` is a still that shows teeth, and its person's lips open by `opening`
-    in `source`.
+    In the sets of PAIRED the picture after `true` is the clip's next frame.
     """
 
     true: int
     source: int
     part: str
-    opening: Opening | None = None
+
+
+class Samples(NamedTuple):
+    """Samples float16 [N,17,h,w]; of each the number of whose mouth it is (`Pictures.people`).
+
+    around [N]: whether what is around the lips is true too: S is another picture of T's person.
+    """
+
+    planes: npt.NDArray[np.float16]
+    person: npt.NDArray[np.int64]
+    around: npt.NDArray[np.bool_]
 
 
 class Pictures:
@@ -66,8 +76,15 @@ class Pictures:
             self.meshes = arrays["meshes"] / MESH_STEPS
             self.person = arrays["person"]
             self.part = arrays["part"]
+            follows = arrays["follows"]
         self._blob = np.memmap(folder / "pictures.bin", np.uint8, "r")
         self.openings = geometry.lip_opening(self.meshes) / geometry.eye_distance(self.meshes)
+        # The first of two frames, the second, neither.
+        self.first = np.append(follows[1:], False)
+        self._single = ~self.first & ~follows
+        # Clips of one person are one person's.
+        names = ["/".join(person.split("/")[:2]) for person in self.person]
+        self.people, self.number = np.unique(names, return_inverse=True)
 
     def portrait(self, index: int) -> Portrait:
         """One picture with its mesh."""
@@ -76,29 +93,32 @@ class Pictures:
             return Portrait(np.asarray(file.convert("RGB")), self.meshes[index])
 
     def pairs(self) -> Iterator[Pair]:
-        """Every picture with parted lips, from itself and from those of its person without."""
-        for true in np.flatnonzero(self.openings > MIN_OPENING):
-            for source in np.flatnonzero(self.person == self.person[true]):
-                if source == true or self.openings[source] < OWN_TEETH_GAP:
-                    yield Pair(int(true), int(source), str(self.part[true]))
+        """Every picture with parted lips, from those of its person without; stills from themselves.
 
-    def opened(self, random: np.random.Generator, count: int) -> list[Pair]:
-        """People whose still shows teeth, each with lips opened at random."""
-        still = (self.part == "london") | (self.part == "generated")
-        showing = [
-            int(i)
-            for i in np.flatnonzero(still & (self.openings > TEETH_GAP))
-            if teeth_shown(self.portrait(int(i)))
-        ]
-        clips = np.flatnonzero((self.part == "s1") & (self.openings > MIN_OPENING))
+        Of clips every moment, from each of the frames kept for their near lips.
+        """
+        for true in np.flatnonzero(self.openings > MIN_OPENING):
+            part = str(self.part[true])
+            clip = part.removesuffix("_test") in PAIRED
+            if clip and not self.first[true]:
+                continue
+            for source in np.flatnonzero((self.person == self.person[true]) & self._single):
+                near = self.openings[source] < (NEAR if clip else OWN_TEETH_GAP)
+                if source == true or near:
+                    yield Pair(int(true), int(source), part)
+
+    def crossed(self, random: np.random.Generator, count: int) -> list[Pair]:
+        """Moments of clips, everybody's as often, on the faces of stills with shut lips."""
+        moments = self.first & (self.openings > MIN_OPENING)
+        talk, s1 = (np.flatnonzero(moments & (self.part == part)) for part in ("talk", "s1"))
+        shut = np.flatnonzero(np.isin(self.part, LENDING) & (self.openings < OWN_TEETH_GAP))
+        people = np.unique(self.number[talk])
         pairs = []
-        for true in random.choice(showing, count):
-            source = int(random.choice(np.flatnonzero(self.person == self.person[true])))
-            spoken = int(random.choice(clips))
-            same = np.flatnonzero(self.person == self.person[spoken])
-            rest = int(same[self.openings[same].argmin()])
-            faces = self.meshes[[spoken, rest]]
-            pairs.append(Pair(int(true), source, "opened", Opening.random(random, faces)))
+        for source in random.choice(shut, count):
+            mine = s1 if random.random() < S1_SHARE else talk
+            if mine is talk or not len(s1):
+                mine = talk[self.number[talk] == random.choice(people)]
+            pairs.append(Pair(int(random.choice(mine)), int(source), "crossed"))
         return pairs
 
 
@@ -145,6 +165,7 @@ class Source:
     """A portrait without teeth of its own, under any mesh."""
 
     def __init__(self, portrait: Portrait) -> None:
+        self.portrait = portrait
         self._cavity = Cavity(portrait, show_own=False)
         self._warp = Warp(portrait)
         self._mesh = np.asarray(portrait.mesh, np.float64)
@@ -161,35 +182,20 @@ class Source:
         return Seen(planes, view, around, self._tone)
 
 
-def make(true: Portrait, source: Portrait, *, size: tuple[int, int]) -> FloatArray:
-    """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w]."""
-    mesh, matrix = bring(true, source)
-    seen = Source(source).under(mesh, size)
-    return seen.sample(conditions.cut_out(true.image, View(seen.view.view.of(matrix), size)))
+def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool) -> FloatArray:
+    """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w].
 
-
-def make_opened(
-    source: Portrait, teeth: Portrait, opening: Opening, *, size: tuple[int, int]
-) -> FloatArray:
-    """The same for lips opened by rule, and a little further: float16 [2,17,h,w].
-
-    What to paint is the cavity drawn around the upper teeth that the picture `teeth` shows.
+    crossed: T is somebody else, whose mouth is as bright beside S's skin as beside their own.
     """
-    mesh, matrix = bring(teeth, source)
-    height, width = source.image.shape[:2]
-    brought = cv2.warpAffine(teeth.image, matrix, (width, height), flags=cv2.INTER_CUBIC)
-    cavity = Cavity(Portrait(np.asarray(brought, np.uint8), mesh))
-    driver, shown = Driver(source), Source(source)
-    samples = []
-    for offsets in opening.pair():
-        driving = driver.mesh(offsets, REST).astype(np.float64)
-        seen = shown.under(driving, size)
-        inside = seen.view.filled.inside
-        bones = cavity.bones(driving, rigid_motion(mesh, driving))
-        drawn = cavity.draw(bones, inside, seen.view.view)
-        aim = seen.around + inside[..., None] * (drawn - seen.around)
-        samples.append(seen.sample(aim))
-    return np.stack(samples)
+    mesh, matrix = bring(true, source.portrait)
+    seen = source.under(mesh, size)
+    aim = conditions.cut_out(true.image, View(seen.view.view.of(matrix), size))
+    if crossed:
+        theirs = Tone.of(measure_light(true.image, true.mesh).skin)
+        inside = seen.view.filled.inside[..., None]
+        lent = seen.tone.absolute(theirs.relative(aim))
+        return seen.sample(seen.around + inside * (lent - seen.around))
+    return seen.sample(aim)
 
 
 def mirrored(portrait: Portrait) -> Portrait:
@@ -206,14 +212,15 @@ def softened(portrait: Portrait, sigma_px: float) -> Portrait:
 
 
 def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
-    """Samples [N,17,h,w] of some pairs, two for each opened one; random_seed picks what varies."""
+    """Samples [N,17,h,w] of some pairs, two for each of PAIRED; random_seed picks what varies."""
     folder, pairs, random_seed, size = job
     cv2.setNumThreads(1)
     random = np.random.default_rng(random_seed)
     pictures = Pictures(folder)
     samples: list[FloatArray] = []
     for pair in pairs:
-        chosen = [pictures.portrait(i) for i in (pair.true, pair.source)]
+        numbers = [pair.source, pair.true, pair.true + 1][: 3 if paired(pair.part) else 2]
+        chosen = [pictures.portrait(i) for i in numbers]
         if random.random() < 0.5:
             chosen = [mirrored(portrait) for portrait in chosen]
         own = min(float(geometry.eye_distance(portrait.mesh)) for portrait in chosen)
@@ -221,26 +228,34 @@ def worker(job: tuple[Path, list[Pair], int, tuple[int, int]]) -> FloatArray:
         shrink = not tested and size == SIZE and random.random() < SHRUNK_SHARE
         unit = max(own * (random.uniform(SHRINK, 1) if shrink else 1), MIN_EYE)
         chosen = [scaled(portrait, unit) for portrait in chosen]
-        still = not pair.part.startswith("s1") and not tested
-        if still and random.random() < SOFTENED_SHARE:
+        if not tested and not pair.part.startswith("s1") and random.random() < SOFTENED_SHARE:
             sigma = float(random.uniform(*SOFT_PX))
             chosen = [softened(portrait, sigma) for portrait in chosen]
-        true, source = chosen
-        if pair.opening is None:
-            samples.append(make(true, source, size=size))
-        else:
-            samples.extend(make_opened(source, true, pair.opening, size=size))
+        source = Source(chosen[0])
+        crossed = pair.part == "crossed"
+        samples.extend(make(true, source, size=size, crossed=crossed) for true in chosen[1:])
     return np.stack(samples)
+
+
+def paired(part: str) -> bool:
+    """Whether the samples of a set are pairs of frames that follow each other."""
+    return part.removesuffix("_test") in PAIRED
 
 
 def bank(
     folder: Path, pairs: list[Pair], *, size: tuple[int, int], workers: int, random_seed: int = 0
-) -> FloatArray:
-    """Samples [N,17,h,w] of all pairs, float16, made by several processes, in the pairs' order."""
+) -> Samples:
+    """Samples of all pairs of one set, made by several processes, in the pairs' order."""
     jobs = [
         (folder, pairs[at : at + CHUNK], random_seed + at, size)
         for at in range(0, len(pairs), CHUNK)
     ]
+    pictures = Pictures(folder)
+    each = 2 if paired(pairs[0].part) else 1
+    person = np.repeat([pictures.number[pair.true] for pair in pairs], each)
+    around = np.repeat(
+        [pair.part != "crossed" and pair.true != pair.source for pair in pairs], each
+    )
     # Forked processes would wait for OpenCV's threads, which are not forked with them.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return np.concatenate(list(pool.map(worker, jobs)))
+        return Samples(np.concatenate(list(pool.map(worker, jobs))), person, around)

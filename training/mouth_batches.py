@@ -1,15 +1,29 @@
 """Batches for the mouth network: people in fair shares, each sample moved and relit at random."""
 
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mdth.embedded.render.conditions import CHANNELS
+from training.mouth_bank import Samples, paired
 
-# Share of each batch by set: one man has nearly all the video, many people the stills.
-SHARES = {"s1": 0.3, "london": 0.2, "generated": 0.15, "opened": 0.35}
+# Share of each batch by set; within a set everybody comes as often.
+SHARES = {
+    "congress": 0.1,
+    "flux": 0.06,
+    "generated": 0.13,
+    "london": 0.22,
+    "crossed": 0.22,
+    "s1": 0.05,
+    "talk": 0.22,
+}
+# Grey pictures: only their light counts. This share of the others loses its colours too.
+GREY, GREYED = ("congress",), 0.06
+# Where a sample shows about a picture's pixel a pixel, plane 10 may say up to so much more: larger
+# portraits are no different, but are not in the data.
+LARGER_FROM, LARGER = -0.2, 0.4
 # Planes that are colours: face, drawing, tooth, what to paint.
 COLOURS = (0, 4, 11, CHANNELS)
 # Those the portrait's eyes and skin only guess at.
@@ -18,35 +32,69 @@ GUESSED = (4, 11)
 LIGHT, CAST, GUESS = 0.35, 0.15, 0.12
 
 
-class Banks:
-    """Samples on the device, drawn by set; those of `opened` in pairs of near openings."""
+class Batch(NamedTuple):
+    """Samples [B,17,h,w] and of each whose mouth, [B]; whether its surroundings are true; whether
+    it is grey. The last `2 * pairs` are pairs of frames that follow each other.
+    """
 
-    def __init__(self, samples: dict[str, npt.NDArray[np.float16]], device: str) -> None:
-        self._samples = {name: torch.from_numpy(s).to(device) for name, s in samples.items()}
-        self.pairs = 0
+    planes: Tensor
+    person: Tensor
+    around: Tensor
+    grey: Tensor
+    pairs: int
+
+    @property
+    def lent(self) -> Tensor:
+        """Which show another's mouth, softer than the face it is in, [B]."""
+        clips = torch.arange(len(self.around), device=self.around.device) >= (
+            len(self.around) - 2 * self.pairs
+        )
+        return clips & ~self.around
+
+
+class Banks:
+    """Samples on the device, drawn by set and person."""
+
+    def __init__(self, samples: dict[str, Samples], device: str) -> None:
+        # Pairs come last in every batch.
+        order = sorted(samples, key=lambda name: (paired(name), name))
+        self._sets = {name: _Set(samples[name], paired(name), device) for name in order}
+
+    def draw(self, count: int) -> Batch:
+        """A batch of about `count`, changed at random, pairs alike."""
+        total = sum(SHARES[name] for name in self._sets)
+        planes, person, around, grey = [], [], [], []
+        pairs = 0
+        for name, each in self._sets.items():
+            at = each.draw(max(1, round(count * SHARES[name] / total)))
+            pairs += len(at) // 2 if each.paired else 0
+            planes.append(each.planes[at])
+            person.append(each.person[at])
+            around.append(each.around[at])
+            grey.append(torch.full_like(around[-1], name in GREY))
+        batch = torch.cat(planes).float()
+        alike = torch.arange(len(batch), device=batch.device)
+        if pairs:
+            alike[-2 * pairs + 1 :: 2] -= 1
+        changed = relight(jitter(batch, alike), alike)
+        return Batch(changed, torch.cat(person), torch.cat(around), torch.cat(grey), pairs)
+
+
+class _Set:
+    def __init__(self, samples: Samples, paired: bool, device: str) -> None:
+        self.planes = torch.from_numpy(samples.planes).to(device)
+        self.person = torch.from_numpy(samples.person).to(device)
+        self.around = torch.from_numpy(samples.around).to(device)
+        self.paired = paired
+        drawn = self.person[::2] if paired else self.person
+        self._weights = 1.0 / torch.bincount(drawn)[drawn].float()
 
     def draw(self, count: int) -> Tensor:
-        """A batch [about count,17,h,w], float32, changed at random.
-
-        The last `2 * pairs` samples are pairs, changed alike.
-        """
-        total = sum(SHARES[name] for name in self._samples)
-        parts: list[Tensor] = []
-        self.pairs = 0
-        for name, samples in sorted(self._samples.items(), key=lambda item: item[0] == "opened"):
-            number = max(1, round(count * SHARES[name] / total))
-            device = samples.device
-            if name == "opened":
-                self.pairs = max(1, number // 2)
-                first = 2 * torch.randint(len(samples) // 2, (self.pairs,), device=device)
-                parts.append(samples[torch.stack([first, first + 1], 1).flatten()])
-            else:
-                parts.append(samples[torch.randint(len(samples), (number,), device=device)])
-        batch = torch.cat(parts).float()
-        alike = torch.arange(len(batch), device=batch.device)
-        if self.pairs:
-            alike[-2 * self.pairs + 1 :: 2] -= 1
-        return relight(jitter(batch, alike), alike)
+        """Numbers of about so many samples."""
+        if not self.paired:
+            return torch.multinomial(self._weights, count, replacement=True)
+        first = 2 * torch.multinomial(self._weights, max(1, count // 2), replacement=True)
+        return torch.stack([first, first + 1], 1).flatten()
 
 
 def jitter(batch: Tensor, alike: Tensor) -> Tensor:
@@ -63,6 +111,8 @@ def jitter(batch: Tensor, alike: Tensor) -> Tensor:
     moved = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     # Plane 10 tells picture px per px here.
     moved[:, 10] += torch.log2(scale)[:, None, None] / 2
+    larger = LARGER * torch.rand(count, device=device)[alike][:, None, None]
+    moved[:, 10] += larger * (moved[:, 10] > LARGER_FROM)
     return moved
 
 
@@ -83,6 +133,7 @@ def relight(batch: Tensor, alike: Tensor) -> Tensor:
         2 * torch.rand(count, 3, 3, device=device)[alike] - 1
     )
     mix = mix / mix.sum(2, keepdim=True)
+    mix[(torch.rand(count, device=device) < GREYED)[alike]] = 1 / 3
     out = batch.clone()
     for start in COLOURS:
         colour = ((batch[:, start : start + 3] + 1) / 2).clamp(0, 1)

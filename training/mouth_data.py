@@ -1,16 +1,21 @@
-"""Pictures of mouths for the mouth network, tracked once and packed small.
+"""Pictures of mouths for the mouth network, packed small.
 
-    python -m training.mouth_data data work/mouth --tracks work/tracks
+    python -m training.mouth_data data work/mouth --talk work/talk --grid work/grid
 
-From every second clip of `grid/s1` three frames (lips nearest, furthest apart, one between); of
-`stills/london` and `stills/generated` every picture in which exactly one face is found. The last
-tenth of the clips, ten London people and twelve generated portraits are kept out for measuring.
-Written: `pictures.bin` (JPEG files end to end) and `pictures.npz` (offsets, meshes, person, set).
+Of the clips of `talk` that may be trained on and of `grid/s1`, with the tracks of `training.talk`:
+the frames with the lips nearest, and moments spread evenly over how far they are apart, each of two
+frames that follow each other. Of `stills/london`, `stills/generated`, `talk/flux` and
+`talk/congress` every picture in which exactly one face is found. The last tenth of the GRID clips,
+ten London people and twelve generated portraits are kept out for measuring. Written: `pictures.bin`
+(JPEG files end to end) and `pictures.npz` (offsets, meshes, person, set, and whether a picture is
+the frame after the one before it).
 """
 
+import csv
 import io
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +28,7 @@ from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from training import command, models
 from training.mouth_bank import MESH_STEPS
+from training.talk import Talk, load
 from training.tracks import read_pictures
 
 log = logging.getLogger("mdth")
@@ -30,20 +36,26 @@ log = logging.getLogger("mdth")
 # Room around the mesh, and the longest side kept, px.
 MARGIN = 0.15
 LONGEST_PX = 480
-JPEG_QUALITY = 94
-# One man's clips: half of them are plenty, and the pack stays small enough to be sent to a GPU.
-EVERY_CLIP = 2
+JPEG_QUALITY = 90
+# Moments of a clip. Of one man's clips half are plenty: the pack has to be sent to a GPU.
+TALK_MOMENTS, GRID_MOMENTS, EVERY_CLIP = 12, 1, 2
+# Lips nearer than this, eye distances, make no moment.
+MIN_GAP = 0.03
 LONDON_TEST_PEOPLE = 10
 GENERATED_TEST = 12
 
 
 class Sample(NamedTuple):
-    """A face cut out of a picture: RGB uint8 [H,W,3], mesh [478,3] px, who it is, which set."""
+    """A face cut out of a picture: RGB uint8 [H,W,3], mesh [478,3] px, who it is, which set.
+
+    person: collection/identity, and for clips /clip. follows: it is the frame after the one before.
+    """
 
     picture: Frame
     mesh: npt.NDArray[np.float32]
     person: str
     part: str
+    follows: bool = False
 
 
 def cut(picture: Frame, mesh: npt.NDArray[np.float32]) -> tuple[Frame, npt.NDArray[np.float32]]:
@@ -60,49 +72,86 @@ def cut(picture: Frame, mesh: npt.NDArray[np.float32]) -> tuple[Frame, npt.NDArr
     return np.asarray(part.resize(size, PillowImage.Resampling.LANCZOS)), moved.astype(np.float32)
 
 
-def clip_frames(clips: list[Path], tracks: Path, tracker: FaceTracker) -> Iterator[Sample]:
-    """Three frames of every second clip with a track, picked by how far its lips are apart."""
-    tested = len(clips) // 10
-    for number, clip in enumerate(clips):
-        track = tracks / f"{clip.stem}.npy"
-        if number % EVERY_CLIP or not track.is_file():
-            continue
-        order = np.argsort(geometry.lip_opening(np.load(track)))
-        picks = {int(order[0]), int(order[-1]), int(order[len(order) * (3 + number % 5) // 8])}
-        part = "s1_test" if number >= len(clips) - tested else "s1"
-        _, pictures = read_pictures(clip)
-        for index, picture in enumerate(pictures):
-            if index in picks:
-                faces = tracker.faces(picture)
-                if faces:
-                    yield Sample(*cut(picture, faces[0]), f"s1/{clip.stem}", part)
+def picked(talk: Talk, moments: int) -> dict[int, bool]:
+    """Frames of a clip to keep, and whether each follows the one before it.
+
+    Of each half the one with the lips nearest, then `moments` pairs.
+    """
+    gap = geometry.lip_opening(talk.mesh) / geometry.eye_distance(talk.mesh)
+    half = len(gap) // 2
+    frames = {int(gap[:half].argmin()): False, half + int(gap[half:].argmin()): False}
+    open_now = np.flatnonzero((np.minimum(gap[:-1], gap[1:]) > MIN_GAP) & talk.found[1:])
+    order = open_now[np.argsort(gap[open_now])]
+    places = ((np.arange(moments) + 0.7) / moments * len(order)).astype(int)
+    for first in sorted(order[places[: len(order)]].tolist()):
+        if not {first, first + 1} & frames.keys():
+            frames |= {first: False, first + 1: True}
+    return frames
 
 
-def stills(folder: Path, tracker: FaceTracker) -> Iterator[Sample]:
-    """London's people (neutral and smiling) and the generated portraits."""
-    london = command.files_in(folder / "london", "*.jpg")
-    people = sorted({path.stem.rsplit("_", 1)[0] for path in london})
-    kept_out = set(people[:: len(people) // LONDON_TEST_PEOPLE][:LONDON_TEST_PEOPLE])
-    generated = command.files_in(folder / "generated", "*.jpg")
-    tested = set(generated[:: len(generated) // GENERATED_TEST][:GENERATED_TEST])
-    for path in london + generated:
-        with PillowImage.open(path) as file:
-            picture = np.asarray(file.convert("RGB"))
-        faces = tracker.faces(picture)
-        if len(faces) != 1:
-            log.warning("%s: %d faces, left out", path.name, len(faces))
-            continue
-        name = path.stem.rsplit("_", 1)[0] if path in london else path.stem
-        part = "london" if path in london else "generated"
-        if name in kept_out or path in tested:
-            part += "_test"
-        yield Sample(*cut(picture, faces[0]), f"{path.parent.name}/{name}", part)
+def clip_frames(clip: Path, track: Path, person: str, part: str, moments: int) -> Iterator[Sample]:
+    """What `picked` says of a clip, in order."""
+    talk = load(track)
+    frames = picked(talk, moments)
+    for index, picture in enumerate(read_pictures(clip)[1]):
+        if index in frames:
+            yield Sample(*cut(picture, talk.mesh[index]), person, part, frames[index])
+
+
+def talk_clips(folder: Path, use: str) -> Iterator[tuple[Path, str]]:
+    """The clips of `talk` for one use (its README), and who is in each."""
+    with (folder / "clips.tsv").open(encoding="utf-8", newline="") as table:
+        for row in csv.DictReader(table, delimiter="\t"):
+            if row["use"] == use:
+                yield folder / "clips" / row["file"], row["identity"]
+
+
+def talk_frames(folder: Path, tracks: Path) -> Iterator[Sample]:
+    """The clips of `talk` that may be trained on."""
+    for clip, who in talk_clips(folder, "train"):
+        track = tracks / f"{clip.stem}.npz"
+        yield from clip_frames(clip, track, f"talk/{who}/{clip.stem}", "talk", TALK_MOMENTS)
+
+
+def grid_frames(clips: list[Path], tracks: Path) -> Iterator[Sample]:
+    """Every second tracked clip of one man."""
+    tested = set(clips[-(len(clips) // 10) :])
+    for clip in [c for c in clips if (tracks / f"{c.stem}.npz").is_file()][::EVERY_CLIP]:
+        part = "s1_test" if clip in tested else "s1"
+        track = tracks / f"{clip.stem}.npz"
+        yield from clip_frames(clip, track, f"grid/s1/{clip.stem}", part, GRID_MOMENTS)
+
+
+def stills(data: Path, tracker: FaceTracker) -> Iterator[Sample]:
+    """London's people (neutral and smiling), the portraits made by AI, and members of congress."""
+    folders = ("stills/london", "stills/generated", "talk/flux", "talk/congress")
+    files = {name.rsplit("/")[1]: command.files_in(data / name, "*.jpg") for name in folders}
+    people = sorted({path.stem.rsplit("_", 1)[0] for path in files["london"]})
+    tested = {
+        *people[:: len(people) // LONDON_TEST_PEOPLE][:LONDON_TEST_PEOPLE],
+        *(path.stem for path in _spread(files["generated"], GENERATED_TEST)),
+    }
+    for part, paths in files.items():
+        for path in paths:
+            with PillowImage.open(path) as file:
+                picture = np.asarray(file.convert("RGB"))
+            faces = tracker.faces(picture)
+            if len(faces) != 1:
+                log.warning("%s: %d faces, left out", path.name, len(faces))
+                continue
+            name = path.stem.rsplit("_", 1)[0] if part == "london" else path.stem
+            kept_out = "_test" if name in tested else ""
+            yield Sample(*cut(picture, faces[0]), f"{part}/{name}", part + kept_out)
+
+
+def _spread(paths: list[Path], count: int) -> list[Path]:
+    return paths[:: len(paths) // count][:count]
 
 
 def pack(samples: Iterator[Sample], folder: Path) -> int:
     """Write the samples; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
-    offsets, meshes, people, parts = [0], [], [], []
+    offsets, meshes, people, parts, follows = [0], [], [], [], []
     with (folder / "pictures.bin").open("wb") as blob:
         for sample in samples:
             buffer = io.BytesIO()
@@ -111,12 +160,14 @@ def pack(samples: Iterator[Sample], folder: Path) -> int:
             meshes.append(sample.mesh.astype(np.float32))
             people.append(sample.person)
             parts.append(sample.part)
+            follows.append(sample.follows)
     np.savez_compressed(
         folder / "pictures.npz",
         offsets=np.array(offsets, np.int64),
         meshes=np.round(np.array(meshes) * MESH_STEPS).astype(np.int16),
         person=np.array(people),
         part=np.array(parts),
+        follows=np.array(follows),
     )
     return len(meshes)
 
@@ -124,18 +175,19 @@ def pack(samples: Iterator[Sample], folder: Path) -> int:
 def main() -> None:
     """Pack the pictures of a data folder."""
     parser = command.parser("training.mouth_data", __doc__)
-    parser.add_argument("data", type=Path, help="folder with grid/s1 and stills")
+    parser.add_argument("data", type=Path, help="folder with grid/s1, stills and talk")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--tracks", type=Path, required=True, help="made by training.tracks")
+    parser.add_argument("--talk", type=Path, required=True, help="made by training.talk")
+    parser.add_argument("--grid", type=Path, required=True, help="made by training.talk of grid/s1")
     args = parser.parse_args()
     clips = command.files_in(args.data / "grid/s1", "*.mp4")
     with FaceTracker(models.tracker()) as tracker:
-
-        def samples() -> Iterator[Sample]:
-            yield from stills(args.data / "stills", tracker)
-            yield from clip_frames(clips, args.tracks / "s1", tracker)
-
-        log.info("%d pictures in %s", pack(samples(), args.out), args.out)
+        samples = chain(
+            stills(args.data, tracker),
+            talk_frames(args.data / "talk", args.talk),
+            grid_frames(clips, args.grid),
+        )
+        log.info("%d pictures in %s", pack(samples, args.out), args.out)
 
 
 if __name__ == "__main__":

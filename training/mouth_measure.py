@@ -1,13 +1,15 @@
 """Measure the painted mouth against real ones.
 
-    python -m training.mouth_measure data work/mouth out/mouth/mouth.onnx --json m.json
+    python -m training.mouth_measure data work/mouth out/mouth/mouth.onnx --talk work/talk
 
-Sets: the five people of `grid/others` and the last tenth of the `grid/s1` clips (portrait: the
-frame with the lips nearest; true: every frame with parted lips), and the London people kept out of
-training (portrait: neutral; true: smiling). Inside the lips, with the true picture outside them:
-PSNR, SSIM, GMSD of the painted mouth, laid in as the renderer does, and of two baselines: the drawn
-cavity, and the source's own mouth as the warp stretches it. Then gradient energy and flicker
-relative to the real clip. Without a network the drawing is measured alone. LPIPS is not: no
+Sets: the five people of `grid/others`, the last tenth of the `grid/s1` clips and the clips of
+`talk` for choosing and for the last table (portrait: the frame with the lips nearest; true: every
+frame with parted lips), and the London people kept out of training (portrait: neutral; true:
+smiling). Inside the lips, with the true picture outside them: PSNR, SSIM, GMSD of the painted
+mouth, laid in as the renderer does, and of two baselines: the drawn cavity, and the source's own
+mouth as the warp stretches it. Around the lips PSNR of the face. Then gradient energy and flicker
+relative to the real clip, and how much of the lower half of wider open mouths is as bright as
+teeth, in the real clip and here. Without a network the drawing is measured alone. LPIPS is not: no
 backbone of it was at hand.
 """
 
@@ -17,8 +19,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import conditions
@@ -31,15 +35,38 @@ from mdth.files import networks
 from training import command, mouth_bank
 from training import image_metrics as metrics
 from training.mouth_bank import MIN_OPENING, Pictures, bring
-from training.tracks import tracked
+from training.mouth_data import talk_clips
+from training.talk import load
+from training.tracks import read_pictures, tracked
 
 log = logging.getLogger("mdth")
 SIZE = conditions.SIZES[0]
 WAYS = ("painted", "drawn", "copied")
 RUNS = 40
-TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "energy", "flick")
-# Cut-outs of the real mouth and each way, and the inside of the lips.
-Shown = tuple[dict[str, FloatArray], FloatArray]
+TITLES = ("set", "mouth", "PSNR", "SSIM", "GMSD", "rim", "energy", "bright", "real", "flick")
+# Of each clip of `talk` so many frames, and the opening from which brightness is counted, eye
+# distances.
+MOST, OPEN = 100, 0.06
+
+
+class Shown(NamedTuple):
+    """Cut-outs [h,w,3] of the real mouth and each way, the inside of the lips [h,w].
+
+    rims: PSNR around the lips, where a network changes the face. bright: of the lower half of an
+    open mouth, the share that is as bright as teeth. Both by way.
+    """
+
+    ways: dict[str, FloatArray]
+    inside: FloatArray
+    rims: dict[str, float]
+    bright: dict[str, float]
+
+
+def lower_half(inside: FloatArray) -> npt.NDArray[np.bool_]:
+    """Of the inside of the lips [h,w] what is nearer to the lower lip, column by column."""
+    seen = inside > 0.9
+    passed = np.cumsum(seen, 0)
+    return np.asarray(seen & (passed > passed[-1:] / 2))
 
 
 class Source:
@@ -58,15 +85,26 @@ class Source:
         laid = self._laid(mesh, seen)
         real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
         inside = seen.view.filled.inside
-        painted = seen.view.drawn
+        painted, rim = seen.view.drawn, seen.around
         if self._network:
             painted = self._network.paint(seen.planes, seen.tone)
+            rim = rim + conditions.rim_change(seen.planes, painted, seen.tone)
         ways = {"painted": laid(painted), "drawn": laid(seen.view.drawn), "copied": seen.around}
         mixed = {
             name: np.clip(real + inside[..., None] * (way - real), 0, 255)
             for name, way in ways.items()
         }
-        return {"real": real, **mixed}, inside
+        shown = {"real": real, **mixed}
+        gap = float(geometry.lip_opening(mesh)) / self._cavity.eye_distance
+        lower = lower_half(inside) & (gap > OPEN)
+        bright = {}
+        if lower.any():
+            alike = self._cavity.light.toothlike
+            bright = {name: float(alike(way[lower]).mean()) for name, way in shown.items()}
+        near = conditions.rim(inside)
+        rims = {way: metrics.psnr(seen.around, real, near) for way in WAYS}
+        rims["painted"] = metrics.psnr(rim, real, near)
+        return Shown(shown, inside, rims, bright)
 
     def _laid(self, mesh: FloatArray, seen: mouth_bank.Seen) -> Callable[[FloatArray], FloatArray]:
         """How the renderer lays colours into the warped face: narrow lips show their line."""
@@ -90,30 +128,37 @@ class Tally:
     def __init__(self) -> None:
         self.values: dict[str, list[float]] = defaultdict(list)
 
-    def add(self, shown: dict[str, FloatArray], inside: FloatArray) -> None:
+    def add(self, seen: Shown) -> None:
         """One frame."""
+        shown, inside = seen.ways, seen.inside
         real = shown["real"]
+        for name, share in seen.bright.items():
+            self.values[f"bright {name}"].append(share)
         for way in WAYS:
             self.values[f"psnr {way}"].append(metrics.psnr(shown[way], real, inside))
             self.values[f"ssim {way}"].append(metrics.ssim(shown[way], real, inside))
             self.values[f"gmsd {way}"].append(metrics.gmsd(shown[way], real))
+            self.values[f"rim {way}"].append(seen.rims[way])
             self.values[f"energy {way}"].append(metrics.gradient_energy(shown[way], inside))
         self.values["energy real"].append(metrics.gradient_energy(real, inside))
 
     def add_change(self, before: Shown, now: Shown) -> None:
         """Two frames that follow each other; the cut-outs move with the mouth."""
-        both = (before[1] > 0.5) & (now[1] > 0.5)
+        both = (before.inside > 0.5) & (now.inside > 0.5)
         if both.sum() > 20:
             for way in ("real", *WAYS):
-                change = np.abs(now[0][way] - before[0][way])[both].mean()
+                change = np.abs(now.ways[way] - before.ways[way])[both].mean()
                 self.values[f"change {way}"].append(float(change))
 
     def figures(self, way: str) -> dict[str, float]:
         """The set's figures of one way."""
         mean = {name: float(np.mean(v)) for name, v in self.values.items()}
         total = {name: float(np.sum(v)) for name, v in self.values.items()}
-        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd")}
+        figures = {name: mean[f"{name} {way}"] for name in ("psnr", "ssim", "gmsd", "rim")}
         figures["energy"] = total[f"energy {way}"] / total["energy real"]
+        if "bright real" in mean:
+            figures["bright"] = mean[f"bright {way}"]
+            figures["bright, real"] = mean["bright real"]
         if "change real" in mean:
             figures["flicker"] = mean[f"change {way}"] / mean["change real"]
         return {name: round(value, 4) for name, value in figures.items()}
@@ -130,11 +175,17 @@ def parted(portrait: Portrait) -> bool:
     return bool(gap > MIN_OPENING)
 
 
-def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
-    """All frames with parted lips of some clips."""
+def measure_clips(
+    clips: list[Path], network: MouthNetwork | None, tracks: Path | None = None
+) -> Tally:
+    """All frames with parted lips of some clips; tracks: made by `training.talk`, else by video."""
     tally = Tally()
     for clip in clips:
-        portraits = [Portrait(*shot) for shot in tracked(clip)]
+        if tracks:
+            meshes = load(tracks / f"{clip.stem}.npz").mesh[:MOST].astype(float)
+            portraits = [Portrait(*s) for s in zip(read_pictures(clip)[1], meshes, strict=False)]
+        else:
+            portraits = [Portrait(*shot) for shot in tracked(clip)]
         if not portraits:
             continue
         first = min(portraits, key=lambda p: float(geometry.lip_opening(p.mesh)))
@@ -143,7 +194,7 @@ def measure_clips(clips: list[Path], network: MouthNetwork | None) -> Tally:
         for portrait in portraits:
             now = source.show(portrait) if parted(portrait) else None
             if now:
-                tally.add(*now)
+                tally.add(now)
                 if before:
                     tally.add_change(before, now)
             before = now
@@ -154,7 +205,7 @@ def measure_london(pictures: Pictures, network: MouthNetwork | None) -> Tally:
     """The people kept out of training: smiling, from the neutral still."""
     tally = Tally()
     for true, source in _smiles(pictures):
-        tally.add(*Source(source, network).show(true))
+        tally.add(Source(source, network).show(true))
     return tally
 
 
@@ -187,6 +238,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
     parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
     parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
+    parser.add_argument("--talk", type=Path, help="made by training.talk; measures those clips too")
     parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
     args = parser.parse_args()
     network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
@@ -198,7 +250,10 @@ def main() -> None:
         "grid/s1, held out": measure_clips(held, network),
         "london, held out": measure_london(Pictures(args.pictures), network),
     }
-    log.info(("%-18s %-8s" + 5 * " %7s"), *TITLES)
+    for use in ("choose", "last") if args.talk else ():
+        clips = [clip for clip, _ in talk_clips(args.data / "talk", use)]
+        sets[f"talk, {use}"] = measure_clips(clips, network, args.talk)
+    log.info(("%-18s %-8s" + 8 * " %7s"), *TITLES)
     report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
         report[name] = {way: tally.figures(way) for way in WAYS}

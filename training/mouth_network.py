@@ -11,6 +11,9 @@ from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.mouth_network import finished
 from mdth.embedded.render.tone import Tone
 
+# Numbers that say whose mouth it is.
+CODE = 16
+
 
 class Residual(nn.Module):
     """Two convolutions beside a shortcut."""
@@ -27,20 +30,25 @@ class Residual(nn.Module):
 
 
 class MouthNetwork(nn.Module):
-    """Conditions [B,14,h,w] -> colours inside the lips [B,3,h,w], -1..1; h and w multiples of 8.
+    """Conditions [B,14,h,w] -> colours of the cut-out [B,3,h,w], -1..1; h and w multiples of 8.
 
-    A small U-net at half, quarter and eighth size. It corrects the drawn inside (channels 4..6), so
-    an untrained network shows the drawing. Colours are relative to the skin (`render.tone`).
+    A small U-net at half, quarter and eighth size. It corrects the drawn inside (channels 4..6)
+    and, around it, the warped face (0..2), so an untrained network shows those. Colours are
+    relative to the skin (`render.tone`). What no picture of shut lips tells, whose teeth are behind
+    them, is a code: learnt for every person of the training (as in Bojanowski et al. 2018,
+    arXiv 1707.05776), and one for all where the network is used.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (24, 40, 80)) -> None:
+    code: Tensor
+
+    def __init__(self, widths: tuple[int, int, int] = (32, 48, 104)) -> None:
         super().__init__()
         a, b, c = widths
         self.enter = nn.Conv2d(4 * CHANNELS, a, 3, padding=1)
         self.down_b = nn.Conv2d(a, b, 3, stride=2, padding=1)
         self.at_b = Residual(b)
         self.down_c = nn.Conv2d(b, c, 3, stride=2, padding=1)
-        self.at_c = nn.Sequential(Residual(c), Residual(c))
+        self.at_c = nn.Sequential(Residual(c), Residual(c), Residual(c))
         self.up_b = nn.Conv2d(c, b, 1)
         self.merge_b = Residual(b)
         self.up_a = nn.Conv2d(b, a, 1)
@@ -48,22 +56,31 @@ class MouthNetwork(nn.Module):
         self.leave = nn.Conv2d(a, 12, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        self.by_code = nn.ModuleList(nn.Linear(CODE, 2 * width, bias=False) for width in widths)
+        self.register_buffer("code", torch.zeros(1, CODE))
 
-    def forward(self, conditions: Tensor) -> Tensor:
-        """See the class."""
+    def forward(self, conditions: Tensor, code: Tensor | None = None) -> Tensor:
+        """See the class; code [B,16]: whose mouth, its own where none is given."""
+        code = self.code if code is None else code
+        ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
         a = self.enter(functional.pixel_unshuffle(conditions, 2))
         b = self.at_b(self.down_b(functional.silu(a)))
-        c = self.at_c(self.down_c(functional.silu(b)))
-        b = self.merge_b(b + _twice(self.up_b(c)))
-        a = self.merge_a(functional.silu(a + _twice(self.up_a(b))))
+        c = _styled(self.down_c(functional.silu(b)), ways[2])
+        b = self.merge_b(_styled(b + _twice(self.up_b(self.at_c(c))), ways[1]))
+        a = self.merge_a(functional.silu(_styled(a + _twice(self.up_a(b)), ways[0])))
         change = functional.pixel_shuffle(self.leave(functional.silu(a)), 2)
-        return conditions[:, 4:7] + change
+        inside = conditions[:, 3:4]
+        return conditions[:, :3] * (1 - inside) + conditions[:, 4:7] * inside + change
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
         """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `render.mouth_network`."""
         inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
-        return np.asarray(tone.absolute(finished(inside, planes)), np.float32)
+        return finished(inside, planes, tone)
+
+
+def _styled(x: Tensor, way: tuple[Tensor, ...]) -> Tensor:
+    return x * (1 + way[0]) + way[1]
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -73,7 +90,7 @@ def _twice(x: Tensor) -> Tensor:
 class Critic(nn.Module):
     """Says how real each patch of a mouth looks: face and mask [B,4,h,w] -> features, scores."""
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
         sizes = [4, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(

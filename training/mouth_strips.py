@@ -2,12 +2,9 @@
 
     python -m training.mouth_strips work/mouth out/mouth/mouth.onnx strips.png
 
-One row of pairs for each still kept out of training: above drawn, below painted. Then, for finer
-steps, how much the picture changes from one opening to the next inside the lips: the largest
-change relative to the median one. A mouth that pops from one look to another has a large one.
+One row of pairs for each still kept out of training: above drawn, below painted.
 """
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -28,12 +25,10 @@ from training import command
 from training.mouth_bank import MIN_OPENING, Pictures, Seen, Source
 from training.sheet_shapes import Shape
 
-log = logging.getLogger("mdth")
 # Conditions [14,h,w] and the portrait's tone -> colours RGB 0..255 [h,w,3].
 Paint = Callable[[npt.NDArray[np.float32], Tone], npt.NDArray[np.float32]]
 
 GAPS = (0.03, 0.05, 0.07, 0.09, 0.12, 0.16, 0.2)
-FINE = np.arange(0.03, 0.2, 0.004)
 LIFT_SHARE = 0.1
 STILLS = 10
 
@@ -85,24 +80,8 @@ def _laid(seen: Seen, colours: FloatArray) -> FloatArray:
     return np.clip(seen.around + inside * (colours - seen.around), 0, 255)
 
 
-def pops(rows: list[list[Seen]], paint: Paint | None) -> FloatArray:
-    """For each row, the largest change from step to step inside the lips over the median one."""
-    worst = []
-    for row in rows:
-        shown = [
-            seen.view.drawn if paint is None else paint(seen.planes, seen.tone) for seen in row
-        ]
-        changes = []
-        for before, now, one, two in zip(shown, shown[1:], row, row[1:], strict=False):
-            both = (one.view.filled.inside > 0.5) & (two.view.filled.inside > 0.5)
-            if both.sum() > 20:
-                changes.append(float(np.abs(now - before)[both].mean()))
-        worst.append(max(changes) / float(np.median(changes)))
-    return np.array(worst)
-
-
 def main() -> None:
-    """Write the strips and print how smoothly they go."""
+    """Write the strips."""
     parser = command.parser("training.mouth_strips", __doc__)
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
     parser.add_argument("network", type=Path, help="mouth.onnx, made by training.mouth")
@@ -110,15 +89,6 @@ def main() -> None:
     args = parser.parse_args()
     paint = MouthNetwork(networks.session(args.network.read_bytes())).paint
     PillowImage.fromarray(Strips.of(args.pictures).painted(paint)).save(args.out)
-    fine = Strips.of(args.pictures, tuple(FINE)).rows
-    for name, way in (("painted", paint), ("drawn", None)):
-        ratio = pops(fine, way)
-        log.info(
-            "%s: largest change of a step over the median one %.1f (worst still %.1f)",
-            name,
-            ratio.mean(),
-            ratio.max(),
-        )
 
 
 if __name__ == "__main__":

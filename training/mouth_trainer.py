@@ -5,25 +5,35 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mdth.artefacts import Frame
-from mdth.embedded.render.conditions import CHANNELS
-from training.mouth_batches import Banks
-from training.mouth_network import Critic, MouthNetwork
+from mdth.embedded.render.conditions import CHANNELS, RIM
+from training.mouth_batches import Banks, Batch
+from training.mouth_network import CODE, Critic, MouthNetwork
 
 log = logging.getLogger("mdth")
 
 LEARNING_RATE, CRITIC_RATE = 4e-4, 2e-4
-GRADIENT, CHANGE, MATCHING, ADVERSARIAL = 1.0, 0.5, 1.0, 0.06
+CODE_RATE = 4e-3
+GRADIENT, ENERGY, CHANGE, MATCHING = 1.0, 0.7, 0.5, 2.0
+# Codes stay near zero, and are left out (zero) or blurred so often and so much.
+CODE_SIZE, CODE_LEFT_OUT, CODE_NOISE = 1e-3, 0.1, 0.1
+# Around the lips errors count so much.
+AROUND = 0.3
+# Sharpness is compared in windows of so many px.
+WINDOW = 8
 # The critic joins after this share of the steps.
 CRITIC_FROM = 0.2
 WARM_UP = 200
 AVERAGE = 0.999
+NETWORKS = ("network", "average", "codes", "critic")
+OPTIMISERS = ("optimiser", "critic_optimiser")
 BATCH, LARGE_BATCH = 96, 32
 # Every so many steps a batch of large cut-outs.
 LARGE_EVERY = 6
@@ -35,20 +45,41 @@ def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
-def inside_losses(painted: Tensor, true: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean absolute error of colours and of their gradients inside the lips."""
-    weight = mask.sum().clamp_min(1.0) * 3
-    colour = ((painted - true).abs() * mask).sum() / weight
-    edges = sum(
-        ((a - b).abs() * m).sum() / weight
-        for a, b, m in zip(
-            gradients(painted),
-            gradients(true),
-            (mask[..., :, 1:], mask[..., 1:, :]),
-            strict=True,
-        )
-    )
-    return colour, torch.as_tensor(edges)
+def losses(painted: Tensor, true: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of colours and of their gradients; weight [B,1,h,w]."""
+    total = weight.sum().clamp_min(1.0)
+    colour = ((painted - true).abs() * weight).sum() / (3 * total)
+    edges = torch.zeros((), device=weight.device)
+    near = (weight[..., 1:], weight[..., 1:, :])
+    for a, b, w in zip(gradients(painted), gradients(true), near, strict=True):
+        edges = edges + ((a - b).abs() * w).sum() / (3 * total)
+    return colour, edges
+
+
+def energy_loss(painted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute error of how strong gradients are nearby; weight [B,1,h,w].
+
+    It does not ask where an edge lies: teeth a little aside stay sharp.
+    """
+    windows = functional.avg_pool2d(weight, WINDOW)
+    unlike = (strength(painted, weight) - strength(true, weight)).abs()
+    return unlike.sum() / (3 * windows.sum().clamp_min(1.0))
+
+
+def strength(x: Tensor, weight: Tensor) -> Tensor:
+    """Weighted size of the gradients, mean of each window, [B,3,h/8,w/8]."""
+    along, down = gradients(x)
+    size = (along[..., 1:, :] ** 2 + down[..., :, 1:] ** 2 + 1e-4).sqrt()
+    size = functional.pad(size, (1, 0, 1, 0))
+    return functional.avg_pool2d(size * weight, WINDOW)
+
+
+def region(mask: Tensor, around: Tensor) -> Tensor:
+    """The lips' inside [B,1,h,w], and where `around` [B] says so a soft rim about it."""
+    reach = max(1, round(RIM * mask.shape[-1]))
+    grown = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
+    soft = functional.avg_pool2d(grown, 2 * reach + 1, 1, reach)
+    return torch.maximum(mask, soft * around[:, None, None, None])
 
 
 def change_loss(painted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
@@ -59,15 +90,23 @@ def change_loss(painted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
 
 
 class Trainer:
-    """Network, critic and their optimisers."""
+    """Network, the people's codes, critic, their optimisers; adversarial: the critic's weight."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, people: list[str], *, adversarial: float = 0.1) -> None:
         self.device = device
+        self.people = people
+        self.adversarial = adversarial
         self.network = MouthNetwork().to(device)
         self.average = MouthNetwork().to(device)
+        self.codes = nn.Embedding(len(people), CODE).to(device)
+        nn.init.normal_(self.codes.weight, std=0.1)
         self.critic = Critic().to(device)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), LEARNING_RATE, betas=(0.5, 0.99), weight_decay=1e-4
+            [
+                {"params": self.network.parameters(), "rate": LEARNING_RATE, "weight_decay": 1e-4},
+                {"params": self.codes.parameters(), "rate": CODE_RATE, "weight_decay": 0.0},
+            ],
+            betas=(0.5, 0.99),
         )
         self.critic_optimiser = torch.optim.AdamW(
             self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.99)
@@ -75,44 +114,63 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
         self.steps = 0
 
-    def step(self, batch: Tensor, *, pairs: int, progress: float) -> dict[str, float]:
-        """One step on samples [B,17,h,w], the last `2 * pairs` of them pairs.
-
-        progress 0..1 sets the rates and when the critic joins.
-        """
+    def step(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
+        """One step; progress 0..1 sets the rates and when the critic joins."""
         falling = max(0.02, 0.5 * (1 + math.cos(math.pi * progress)))
         rate = falling * min(1.0, (self.steps + 1) / WARM_UP)
-        self.optimiser.param_groups[0]["lr"] = LEARNING_RATE * rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * rate
         self.critic_optimiser.param_groups[0]["lr"] = CRITIC_RATE * rate
-        conditions, true = batch[:, :CHANNELS], batch[:, CHANNELS:]
+        conditions, true = batch.planes[:, :CHANNELS], batch.planes[:, CHANNELS:]
         mask = conditions[:, 3:4]
-        painted = self.network(conditions)
-        colour, edges = inside_losses(painted, true, mask)
-        loss = colour + GRADIENT * edges
-        seen = {"colour": float(colour.detach()), "edges": float(edges.detach())}
-        if pairs:
-            at = slice(-2 * pairs, None)
-            change = change_loss(painted[at], true[at], mask[at])
-            seen["change"] = float(change.detach())
-            loss = loss + CHANGE * change
+        where = region(mask, batch.around.float())
+        code, spread = self._code(batch)
+        painted, true = (
+            torch.where(batch.grey[:, None, None, None], x.mean(1, keepdim=True), x)
+            for x in (self.network(conditions, code), true)
+        )
+        weight = mask + AROUND * (where - mask)
+        colour, edges = losses(painted, true, weight)
+        as_sharp = ~batch.lent
+        energy = energy_loss(*(x[as_sharp] for x in (painted, true, weight)))
+        loss = colour + GRADIENT * edges + ENERGY * energy + CODE_SIZE * spread
+        seen = {"colour": colour, "edges": edges, "energy": energy, "code": spread}
+        if batch.pairs:
+            at = slice(-2 * batch.pairs, None)
+            seen["change"] = change_loss(painted[at], true[at], mask[at])
+            loss = loss + CHANGE * seen["change"]
         if progress > CRITIC_FROM:
-            fake = torch.cat([mask * painted + (1 - mask) * true, mask], 1)
-            real = torch.cat([true, mask], 1)
+            fake = torch.cat([where * painted + (1 - where) * true, where], 1)
+            real = torch.cat([true, where], 1)
+            real = real[as_sharp]
             seen["critic"] = self._teach_critic(fake.detach(), real)
             features, score = self.critic(fake)
             with torch.no_grad():
                 wanted, _ = self.critic(real)
-            matching = sum(functional.l1_loss(a, b) for a, b in zip(features, wanted, strict=True))
-            loss = loss + MATCHING * matching - ADVERSARIAL * score.mean()
+            matching = sum(
+                functional.l1_loss(a[as_sharp], b) for a, b in zip(features, wanted, strict=True)
+            )
+            loss = loss + MATCHING * matching - self.adversarial * score.mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self._keep_average()
         self.steps += 1
-        return seen
+        return {name: value.detach() for name, value in seen.items()}
 
-    def _teach_critic(self, fake: Tensor, real: Tensor) -> float:
+    def _code(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Each sample's code, disturbed, those of a pair alike; and the codes' mean square."""
+        code: Tensor = self.codes(batch.person)
+        spread = code.square().mean()
+        alike = torch.arange(len(code), device=code.device)
+        if batch.pairs:
+            alike[-2 * batch.pairs + 1 :: 2] -= 1
+        kept = (torch.rand(len(code), 1, device=code.device) > CODE_LEFT_OUT)[alike]
+        noise = CODE_NOISE * torch.randn_like(code)[alike]
+        return (code + noise) * kept, spread
+
+    def _teach_critic(self, fake: Tensor, real: Tensor) -> Tensor:
         loss = (
             functional.relu(1 - self.critic(real)[1]).mean()
             + functional.relu(1 + self.critic(fake)[1]).mean()
@@ -120,7 +178,7 @@ class Trainer:
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.critic_optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
 
     @torch.no_grad()
     def _keep_average(self) -> None:
@@ -129,21 +187,31 @@ class Trainer:
             mean.lerp_(now, 1 - keep)
 
     def save(self, path: Path, *, progress: float) -> None:
-        """Write everything needed to go on."""
-        parts = ("network", "average", "critic", "optimiser", "critic_optimiser")
-        state = {name: getattr(self, name).state_dict() for name in parts}
-        whole = path.with_suffix(".part")
-        torch.save({**state, "steps": self.steps, "progress": progress}, whole)
-        whole.replace(path)
+        """Write everything needed to go on: the networks, and beside them the optimisers."""
+        state = {name: getattr(self, name).state_dict() for name in NETWORKS}
+        told = {"people": self.people, "steps": self.steps, "progress": progress}
+        _write({**state, **told}, path)
+        _write({name: getattr(self, name).state_dict() for name in OPTIMISERS}, _beside(path))
 
     def load(self, path: Path) -> float:
         """Go on from what `save` wrote; its progress."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.steps = state.pop("steps")
+        state |= torch.load(_beside(path), map_location=self.device, weights_only=True)
+        self.steps, self.people = state.pop("steps"), state.pop("people")
         progress = float(state.pop("progress"))
         for name, part in state.items():
             getattr(self, name).load_state_dict(part)
         return progress
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_optimisers.pt")
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    whole = path.with_suffix(".part")
+    torch.save(state, whole)
+    whole.replace(path)
 
 
 def rounds(
@@ -162,10 +230,10 @@ def rounds(
         large = trainer.steps % LARGE_EVERY == LARGE_EVERY - 1
         source = train["large" if large else "small"]
         drawn = source.draw(max(8, batch * LARGE_BATCH // BATCH) if large else batch)
-        seen = trainer.step(drawn, pairs=source.pairs, progress=at)
+        seen = trainer.step(drawn, progress=at)
         if now - reported > REPORT_S:
             reported = now
-            said = {name: round(value, 4) for name, value in seen.items()}
+            said = {name: round(float(value), 4) for name, value in seen.items()}
             log.info("%4.0f s step %d %s", now - start, trainer.steps, said)
             yield at
 

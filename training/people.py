@@ -1,6 +1,6 @@
 """Tracked clips of many people -> one training set of their sound and their mouths.
 
-    python -m training.people work/people --talk data/talk --grid data/grid --tracks work
+    python -m training.people work/people.npz --talk data/talk --grid data/grid --tracks work
 
 What differs between people is taken out: each has one neutral face with shut lips (lips that rest a
 little open in pauses stay so, as offsets), and offsets are scaled so that everybody's lips open and
@@ -13,7 +13,7 @@ import csv
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,10 @@ from mdth.artefacts import FloatArray
 from mdth.face import geometry
 from training import command, talk
 from training.dataset import (
+    CLOSED_ENDS,
+    CLOSED_STARTS,
     COMPONENTS,
+    SHUT_GAP,
     component_weight,
     principal_components,
     project,
@@ -34,8 +37,8 @@ from training.measures import linear, measures
 log = logging.getLogger("mdth")
 
 GRID_HELD_OUT = 40
-# Standard deviations within a clip to which everybody's opening and width are scaled, eye
-# distances; medians over real people (`training.talk_scores` prints them).
+# Standard deviations to which everybody's opening and width are scaled, eye distances; about the
+# medians over real people.
 USUAL_OPENING, USUAL_WIDTH = 0.044, 0.034
 MOST_SCALING = 2.2
 # `lag_ms` of clips.tsv is measured with a model that is late on unknown voices; its median over
@@ -95,15 +98,13 @@ class People:
         with np.load(file, allow_pickle=False) as arrays:
             count = len({key.split("/")[0] for key in arrays.files}) - 1
             clips = [
-                Clip(**{
-                    field: _plain(arrays[f"{i}/{field}"]) for field in Clip.__dataclass_fields__
-                })
+                Clip(*(_plain(arrays[f"{i}/{field}"]) for field in Clip.__dataclass_fields__))
                 for i in range(count)
-            ]  # fmt: skip
+            ]
             return cls(clips, arrays["basis"])
 
 
-def _plain(array: npt.NDArray[np.generic]) -> object:
+def _plain(array: npt.NDArray[Any]) -> Any:
     return array.item() if array.ndim == 0 else array
 
 
@@ -142,8 +143,6 @@ def _lag_s(row: dict[str, str]) -> float:
 
 def grid_sources(folder: Path, tracks: Path) -> list[Source]:
     """GRID's talker s1; the last ones by name are held out."""
-    from training.dataset import CLOSED_ENDS, CLOSED_STARTS
-
     spans: dict[str, tuple[float, float]] = {}
     marks: dict[str, list[float]] = {}
     with (folder / "s1_words.tsv").open(encoding="utf-8") as lines:
@@ -180,7 +179,8 @@ def without_pose(faces: FloatArray, rotation: FloatArray) -> FloatArray:
 def neutral_of(faces: FloatArray) -> FloatArray:
     """The mean [478,3] of the faces [T,478,3] of one person whose lips are nearest each other."""
     gaps = geometry.lip_opening(faces)
-    shut = gaps <= max(np.quantile(gaps, 0.03), min(0.015, float(np.quantile(gaps, 0.2))))
+    few, many = np.quantile(gaps, [0.03, 0.2]).tolist()
+    shut = gaps <= max(few, min(SHUT_GAP, many))
     return np.asarray(faces[shut].mean(axis=0))
 
 
@@ -235,9 +235,10 @@ def build(sources: list[Source]) -> People:
         person: neutral_of(np.concatenate([faces[i] for i in which]))
         for person, which in by_person.items()
     }
-    follow = speech_weight(np.mean(list(neutrals.values()), axis=0))[:, None]
-    offsets = [(f - neutrals[s.person]) * follow for f, s in zip(faces, sources, strict=True)]
     train = [i for i, source in enumerate(sources) if source.use == "train"]
+    learnt = [neutrals[person] for person in sorted({sources[i].person for i in train})]
+    follow = speech_weight(np.mean(learnt, axis=0))[:, None]
+    offsets = [(f - neutrals[s.person]) * follow for f, s in zip(faces, sources, strict=True)]
     rows = np.concatenate([
         offsets[i][:: max(1, len(by_person[sources[i].person]) // 6)] for i in train
     ])  # fmt: skip

@@ -85,12 +85,12 @@ def main() -> None:
         ))  # fmt: skip
     rows = [decoded(network, windows) for windows in heard]
     lag_s = _lag(rows, list(weights), rates[0], people)
-    said = [_said(row, len(w), fps, lag_s) for row, w, fps in zip(rows, weights, rates, strict=True)]
+    said = [_said(r, len(w), fps, lag_s) for r, w, fps in zip(rows, weights, rates, strict=True)]
     faces = mapped(list(weights), said)
     opening = linear(people.basis)[:, 0]
     fits = [correlation(a @ opening, b @ opening) for a, b in zip(said, faces, strict=True)]
     log.info("lips %.0f ms late; r of the opening %s", 1000 * lag_s, np.round(fits, 2))
-    neutral = np.mean([clip.neutral for clip in people.clips], axis=0)
+    neutral = np.mean([clip.neutral for clip in people.of("train")], axis=0)
     scaled = scaled_to_usual(faces, people)
     late = max(0, round(lag_s * SAMPLE_RATE_HZ))
     people.clips.extend(

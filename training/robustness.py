@@ -8,7 +8,6 @@ from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.embedded.speech.windows import CENTRE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from mdth.face import geometry
-from training import voices
 
 FPS = 25.0
 SHIFTS = (1, 97, 192, 311, 383)
@@ -22,6 +21,8 @@ def opening(model: SpeechToMesh, sound: FloatArray, neutral: FloatArray, fps: fl
 
 def quiet_sounds() -> dict[str, FloatArray]:
     """Two seconds each without speech; the breaths are not those of training."""
+    from training import voices
+
     rng = np.random.default_rng(7)
     count = 2 * SAMPLE_RATE_HZ
     hiss = rng.standard_normal(count).astype(np.float32)

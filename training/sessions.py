@@ -223,7 +223,7 @@ def _babble(count: int, library: Library, rng: np.random.Generator) -> FloatArra
         voice = library.any_sound(rng)
         rows = np.resize(np.roll(voice, int(rng.integers(len(voice)))), count)
         total += rows / (rows.std() + 1e-6)
-    return total / (total.std() + 1e-6)
+    return np.asarray(total / (total.std() + 1e-6))
 
 
 def _record(sound: FloatArray, rng: np.random.Generator) -> FloatArray:

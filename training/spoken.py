@@ -6,8 +6,8 @@
 
 GRID has m almost only as a letter's name, and trackers see half of the shut lips of fast speech as
 a little open, so that a decoder trained on it leaves lips apart on m. Here the phone times are
-known: the faces are those of a decoder trained without them, and where a p, b or m sounds, its lips are
-brought together along the way that opening lips take in the tracked faces.
+known: the faces are those of a decoder trained without them, and where a p, b or m sounds, its lips
+are brought together along the way that opening lips take in the tracked faces.
 The last sentences and the voices of HELD_OUT are for measuring alone. `speak` goes on where it
 stopped.
 """

@@ -21,6 +21,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry
+from mdth.face.track import filled
 from mdth.face.tracker import FaceTracker, track
 from mdth.media.container import open_media
 from training import command, models
@@ -63,27 +64,15 @@ def tracked(clip: Path, most: int | None = None) -> list[Shot]:
     return found
 
 
-def fill_gaps(meshes: list[FloatArray | None]) -> FloatArray:
-    """Meshes [T,478,3] with missing frames interpolated between their neighbours."""
-    found = np.array([i for i, mesh in enumerate(meshes) if mesh is not None])
-    known = np.stack([mesh for mesh in meshes if mesh is not None])
-    at = np.interp(np.arange(len(meshes)), found, np.arange(len(found)))
-    low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(found) - 1)
-    part = (at - low)[:, None, None]
-    filled: FloatArray = known[low] * (1 - part) + known[high] * part
-    return filled
-
-
 def track_clip(clip: Path, model: Path) -> FloatArray | None:
     """Faces float32 [T,478,3] of a clip, in eye distances, or None where the face is lost."""
     fps, pictures = read_pictures(clip)
     meshes: list[FloatArray | None] = list(track(pictures, model, fps=fps))
-    count = sum(mesh is not None for mesh in meshes)
-    if not meshes or count < MIN_FOUND * len(meshes):
+    found = np.array([mesh is not None for mesh in meshes])
+    if not meshes or found.mean() < MIN_FOUND:
         return None
-    filled = fill_gaps(meshes)
-    faces = geometry.to_face(filled, geometry.head_pose(filled))
+    whole = filled(np.stack([mesh for mesh in meshes if mesh is not None]), found)
+    faces = geometry.to_face(whole, geometry.head_pose(whole))
     return (faces / np.median(geometry.eye_distance(faces))).astype(np.float32)
 
 
@@ -97,20 +86,9 @@ def _track_to_file(clip: Path, model: Path, target: Path) -> bool:
     return True
 
 
-def track_folder(
-    clips: Path,
-    output: Path,
-    *,
-    model: Path,
-    workers: int = 2,
-    names: list[str] | None = None,
-) -> list[str]:
-    """Track the clips of a folder (or those of some names) into `output`; the skipped ones."""
-    todo = sorted(
-        clip
-        for clip in clips.iterdir()
-        if clip.suffix.lower() in CLIP_SUFFIXES and (names is None or clip.stem in names)
-    )
+def track_folder(clips: Path, output: Path, *, model: Path, workers: int = 2) -> None:
+    """Track the clips of a folder into `output`."""
+    todo = sorted(clip for clip in clips.iterdir() if clip.suffix.lower() in CLIP_SUFFIXES)
     output.mkdir(parents=True, exist_ok=True)
     targets = [output / f"{clip.stem}.npy" for clip in todo]
     with ProcessPoolExecutor(workers) as pool:
@@ -120,10 +98,8 @@ def track_folder(
             if not target.exists()
         }
         skipped = [name for name, job in jobs.items() if not job.result()]
-    if names is None:
-        (output / "skipped.txt").write_text("".join(f"{name}\n" for name in skipped), "utf-8")
+    (output / "skipped.txt").write_text("".join(f"{name}\n" for name in skipped), "utf-8")
     log.info("%d clips, %d skipped: %s", len(todo), len(skipped), " ".join(skipped) or "none")
-    return skipped
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """One voice -> many: pitch, formants, tempo, room, noise and level, with the timing known.
 
-The lips of one man are all the training pictures there are; what keeps a decoder from learning his
-voice too is that it hears the same lips under many voices.
+The lips of two dozen people are all the training pictures there are; what keeps a decoder from
+learning their voices too is that it hears the same lips under many.
 """
 
 import math

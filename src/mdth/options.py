@@ -92,6 +92,9 @@ class MotionOptions(_Group):
     """What mouth, head and eyes do: amounts are 1 as usual, 0 not at all."""
 
     mouth: float = option(1.0, "how much the lips move", within=(0, MOST), unit="X")
+    lip_width: float = option(
+        1.0, "how far lips spread and round", within=(0, MOST), only="embedded", unit="X"
+    )
     motion: float = option(1.0, "how much head, brows and cheeks move", within=(0, MOST), unit="X")
     manner: str = option("natural", "how lively the speaker is", among=MANNERS, unit="HOW")
     blink: float = option(1.0, "how often the eyes blink", within=(0, MOST), unit="X")
@@ -202,6 +205,7 @@ class Choices(TypedDict, total=False):
     face: int | None
     max_size: int
     mouth: float
+    lip_width: float
     motion: float
     manner: str
     blink: float

@@ -12,38 +12,19 @@ from mdth.embedded.speech.decoder import Decoder  # noqa: E402
 from mdth.embedded.speech.speech_encoder import INPUTS  # noqa: E402
 from mdth.errors import InputError  # noqa: E402
 from mdth.face import topology  # noqa: E402
-from training import sessions, voices  # noqa: E402
+from tests.support import people_made_up as made_up  # noqa: E402
+from training import decoder_trainer, sessions, voices  # noqa: E402
 from training.bank import SCHEME  # noqa: E402
-from training.dataset import Faces, component_weight, neutral_face, principal_components, project  # noqa: E402
-from training.decoder_trainer import (  # noqa: E402
-    TrainConfig,
-    Windows,
-    configure,
-    pair_gap,
-    save_run,
-    train_decoder,
-)
+from training.dataset import component_weight, neutral_face, principal_components, project  # noqa: E402
+from training.decoder_trainer import TrainConfig, Windows, loss_of, pair_gap  # noqa: E402
 from training.export_onnx import export, load_run  # noqa: E402
+from training.features import encode_session  # noqa: E402
+from training.kokoro import write_wav  # noqa: E402
+from training.measures import linear  # noqa: E402
 from training.network import DecoderConfig, LipDecoder  # noqa: E402
-from training.tracks import fill_gaps  # noqa: E402
 
 RNG = np.random.default_rng(0)
-SMALL = DecoderConfig(width=16, blocks=1, components=4)
-
-
-def made_up_faces(clips: int = 12) -> Faces:
-    basis = RNG.standard_normal((4, 478, 3)).astype(np.float32) * 0.01
-    return Faces(
-        np.array([f"clip{i:02}" for i in range(clips)]),
-        RNG.standard_normal((clips, 75, 4)).astype(np.float32), basis,
-        np.zeros((clips, 478, 3), np.float32), np.full((clips, 75), 0.1, np.float32),
-        np.full((clips, 75), 0.5, np.float32), np.arange(clips) >= clips - 1, np.array([[0, 1.0]]),
-    )  # fmt: skip
-
-
-def test_gaps_in_a_track_are_filled_evenly() -> None:
-    meshes = [np.full((478, 3), 0.0), None, np.full((478, 3), 2.0), None]
-    assert fill_gaps(meshes)[:, 0, 0].tolist() == [0, 1, 2, 2]
+SMALL = DecoderConfig(width=16, blocks=1, components=made_up.COMPONENTS)
 
 
 def test_the_neutral_face_is_that_of_quiet_shut_frames() -> None:
@@ -81,53 +62,108 @@ def test_joined_utterances_keep_their_faces_at_their_times() -> None:
     rows = np.ones((75, 4), np.float32)
     spoken = sessions.Utterance(np.ones(48_000, np.float32) * 0.1, times, rows, np.array([1.0]))
     session = sessions.join([spoken, spoken], np.random.default_rng(2))
-    start_s = session.closures - 1.0
-    for begin_s in start_s:
-        middle = int((begin_s + 1.5) * sessions.DENSE_HZ)
-        assert session.coefficients[middle] == pytest.approx(np.ones(4), abs=1e-5)
+    middles = ((session.closures + 0.5) * sessions.DENSE_HZ).astype(int)
+    assert session.coefficients[middles] == pytest.approx(np.ones((2, 4)), abs=1e-5)
 
 
-def test_a_pair_of_windows_that_agree_costs_nothing() -> None:
-    ramp = torch.arange(40.0)[None, :, None].repeat(2, 1, 3)
-    shift = torch.tensor([0.5, 3.25])
-    assert float(pair_gap(ramp, ramp + shift[:, None, None], shift)) == pytest.approx(0, abs=1e-8)
-    assert float(pair_gap(ramp, ramp, shift)) > 0.1
+@pytest.fixture
+def library(tmp_path: Path) -> sessions.Library:
+    """Talk, GRID and a rig whose faces stand still, each at a coefficient of its own."""
+    still = {"anna": 0.2, "ben": 0.2, "s1": 0.3, "rig": 0.4}
+    clips = [made_up.clip(p, p, np.full((125, 8), x)) for p, x in still.items() for _ in range(8)]
+    clips.append(made_up.clip("dora", "dora", np.full((125, 8), 0.9), "choose"))
+    write_wav(tmp_path / "train_000.wav", np.sin(np.arange(16_000) * 0.1), 16_000)
+    said = {"times": np.arange(100) / 100, "closures": np.array([0.5])}
+    np.savez(tmp_path / "train_000.npz", coefficients=np.full((100, 8), 0.5, np.float32), **said)
+    return sessions.Library(made_up.people(clips), tmp_path)
+
+
+EXPECTED = {"silent": 0.0, "talk": 0.2, "grid": 0.3, "rig": 0.4, "spoken": 0.5}
+
+
+@pytest.mark.parametrize("kind", sessions.KINDS)
+def test_a_session_has_the_faces_of_its_kind(
+    kind: str, library: sessions.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "KINDS", {kind: 1.0})
+    for number in range(3):
+        made = sessions.make_session(library, np.random.default_rng(number))
+        assert made.coefficients.max() == pytest.approx(EXPECTED[kind], abs=1e-3)
+        assert len(made.coefficients) == pytest.approx(len(made.sound) / 16, abs=2)
+        assert len(made.closures) == sessions.SENTENCES_PER_SESSION * (kind == "spoken")
+
+
+def test_windows_have_the_faces_of_what_their_frames_hear() -> None:
+    class Encoder:
+        def hear(self, window: np.ndarray) -> np.ndarray:
+            return (window[448 : 448 + 384 * 40 : 384, None] != 0).repeat(INPUTS, axis=1)
+
+    times = np.arange(20_001) / 1000
+    spoken = (times > 10) & (times < 12)
+    faces = np.stack([spoken, np.sin(times / 0.3)], axis=1)
+    session = sessions.Session(spoken.repeat(16).astype(np.float32), faces, np.array([7.0]))
+    found = encode_session(session, Encoder(), 40, np.random.default_rng(0))  # type: ignore[arg-type]
+    # The label's millisecond is a twentieth of a frame: one edge of eight may fall between.
+    edges = np.diff(found["features"][..., 0], axis=1).any(axis=1).sum()
+    assert (found["features"][..., 0] != found["coefficients"][..., 0]).sum() < edges / 8
+    rows = torch.from_numpy(found["coefficients"][..., 1:]).float()
+    shift = torch.from_numpy(found["shift"])
+    assert float(shift.max()) > 5
+    assert float(pair_gap(rows[::2], rows[1::2], shift)) < 1e-4
+    assert float(pair_gap(rows[::2], rows[1::2], shift + 1)) > 1e-3
+    assert found["marks"].sum() == pytest.approx(found["marks"].any(axis=1).sum(), abs=2)
+    assert found["coefficients"][found["marks"]][:, 1] == pytest.approx(np.sin(7 / 0.3), abs=0.05)
+
+
+def test_a_loss_asks_for_the_amplitude_of_each_measure() -> None:
+    mouth = decoder_trainer.Mouth(made_up.people(), torch.device("cpu"))
+    target = torch.randn(4, 40, made_up.COMPONENTS).cumsum(dim=1) * 0.01
+    mouth.scale(target)
+    batch = (target, target, torch.zeros(4, 40, dtype=torch.bool), torch.ones(2))
+
+    def loss(output: torch.Tensor, swing: float) -> float:
+        train = TrainConfig(swing=swing, velocity=0, closed=0, marked=0, consistency=0)
+        return float(loss_of(output, batch, mouth, torch.ones(made_up.COMPONENTS), train))
+
+    assert loss(0.5 * target, 1.0) > loss(0.5 * target, 0.0) + 0.1
+    assert loss(target, 1.0) == pytest.approx(loss(target, 0.0))
 
 
 def test_settings_are_checked() -> None:
-    config, train = configure(["kind=attention", "steps=7"])
+    config, train = decoder_trainer.configure(["kind=attention", "steps=7"])
     assert (config.kind, train.steps) == ("attention", 7)
     with pytest.raises(InputError, match="stepz"):
-        configure(["stepz=7"])
+        decoder_trainer.configure(["stepz=7"])
 
 
 @pytest.mark.slow
-def test_training_learns_and_the_export_says_the_same(tmp_path: Path) -> None:
-    faces = made_up_faces()
+def test_training_learns_and_the_export_says_the_same_with_its_gains(tmp_path: Path) -> None:
+    people = made_up.people()
     heard = torch.randn(40, SCHEME.frames, INPUTS)
-    target = heard[..., :4] * 0.5
-    windows = Windows(
-        heard.half(), target.half(), torch.zeros(40, SCHEME.frames, dtype=torch.bool),
-        torch.ones(20),
-    )  # fmt: skip
+    target = heard[..., : made_up.COMPONENTS] * 0.5
+    unmarked = torch.zeros(40, SCHEME.frames, dtype=torch.bool)
+    windows = Windows(heard.half(), target.half(), unmarked, torch.ones(20))
     untrained = LipDecoder(SMALL).eval()
     train = TrainConfig(steps=60, pairs=8, rate=1e-2, average=0.9, consistency=0)
-    network = train_decoder(SMALL, train, windows, faces)
+    network = decoder_trainer.train_decoder(SMALL, train, windows, people)
     with torch.no_grad():
         before = (untrained(heard) - target).square().mean()
         after = (network(heard) - target).square().mean()
     assert after < 0.7 * before
 
-    (tmp_path / "set").mkdir()
-    faces.save(tmp_path / "set")
-    save_run(tmp_path / "run", network, train, {})
-    export(tmp_path / "set", tmp_path, [tmp_path / "run"], {"same": tmp_path / "run"})
+    people.save(tmp_path / "people.npz")
+    decoder_trainer.save_run(tmp_path / "a", network, train, {})
+    decoder_trainer.save_run(tmp_path / "b", untrained, train, {})
+    runs, gains = [tmp_path / "a", tmp_path / "b"], [1.5, 1.0, 1.0, 0.5, 1.0, 1.0]
+    export(tmp_path / "people.npz", tmp_path, runs, gains)
     shipped = Decoder(tmp_path)
-    assert shipped.basis == pytest.approx(faces.basis, abs=1e-4)
+    assert shipped.basis == pytest.approx(people.basis, abs=1e-4)
     with torch.no_grad():
-        expected = load_run(tmp_path / "run")[0](heard[:1])[0].numpy()
-    assert shipped.coefficients(heard[0].numpy()) == pytest.approx(expected, abs=5e-3)
-    assert json.loads((tmp_path / "faceformer.json").read_text("utf-8"))["held_out"] == ["clip11"]
+        said = np.mean([load_run(run)[0](heard[:1])[0].numpy() for run in runs], axis=0)
+    found = shipped.coefficients(heard[0].numpy()) @ linear(people.basis)
+    assert found == pytest.approx(said @ linear(people.basis) * gains, abs=0.02)
+    card = json.loads((tmp_path / "faceformer.json").read_text("utf-8"))
+    assert (card["held_out"], card["gains"]["corners"]) == (["c9"], 0.5)
 
 
 def test_upper_face_never_moves() -> None:

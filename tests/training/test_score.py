@@ -1,27 +1,26 @@
-"""Scores of lips."""
+"""Scores of lips against planted lags and amplitudes."""
 
 import numpy as np
 import pytest
 
+from training.measures import NAMES
 from training.score import best_lag, bootstrap, closure_rate, correlation, score
 
 RNG = np.random.default_rng(0)
-TRACKED = np.cumsum(RNG.standard_normal((6, 75)), axis=1)
+FPS = 25.0
+SMOOTH = np.apply_along_axis(np.convolve, 0, RNG.standard_normal((300, 6)), np.hanning(9), "same")
 
 
-def test_a_perfect_prediction() -> None:
-    found = score(TRACKED, TRACKED, TRACKED, TRACKED)
-    assert (found.opening, found.spread) == (pytest.approx(1), pytest.approx(1))
-    assert found.lag_frames == pytest.approx(0, abs=0.05)
-
-
-def test_a_late_prediction_has_a_positive_lag() -> None:
-    assert best_lag(np.roll(TRACKED, 2, axis=1), TRACKED) == pytest.approx(2, abs=0.15)
-
-
-def test_noise_does_not_correlate() -> None:
-    noise = RNG.standard_normal((50, 75))
-    assert abs(correlation(noise, RNG.standard_normal((50, 75))).mean()) < 0.1
+def test_planted_lag_and_amplitude_are_found() -> None:
+    late = np.roll(SMOOTH, 2, axis=0) * [0.5, 1.5, 1, 1, 1, 2] + 3
+    found = score([(late, SMOOTH, FPS), (late, SMOOTH, FPS)])
+    assert found["lag_ms"] == pytest.approx(80, abs=2)
+    assert found["opening at its lag"] == pytest.approx(1, abs=1e-3)
+    assert found["width at that lag"] == pytest.approx(1, abs=1e-3)
+    assert found["opening"] == pytest.approx(correlation(late[:, 0], SMOOTH[:, 0]))
+    amplitudes = [found[f"amplitude of {name}"] for name in NAMES]
+    assert amplitudes == pytest.approx([0.5, 1.5, 1, 1, 1, 2])
+    assert best_lag(SMOOTH[:, 0], late[:, 0], FPS)[0] == pytest.approx(-0.08, abs=0.002)
 
 
 def test_the_interval_holds_the_mean() -> None:

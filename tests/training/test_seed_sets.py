@@ -11,10 +11,12 @@ pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)
 
 from mdth.errors import ArtefactError, CheckpointError, MissingInput  # noqa: E402
 from mdth.files import pickle as model_pickle  # noqa: E402
-from tests.support import made_up_sets  # noqa: E402
+from tests.support import made_up_sets, people_made_up  # noqa: E402
 from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
+from training import dataset, kokoro  # noqa: E402
 from training.seed import biwi, corpus, vocaset  # noqa: E402
+from training.seed.tracked import Tracked  # noqa: E402
 
 SIZES = made_up_sets.Sizes(vertices=30, subjects=2, sentences=3, duration_s=1.5)
 
@@ -197,3 +199,23 @@ def test_incomplete_biwi(biwi_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="no vertices"):
         (tmp_path / "a.obj").write_text("f 1 2 3\n")
         biwi.read_obj(tmp_path / "a.obj")
+
+
+def test_tracked_clips_of_one_person_are_a_set(tmp_path: Path) -> None:
+    rng, neutral = np.random.default_rng(0), people_made_up.neutral_face()
+    gaps = np.where(np.arange(50) < 25, 0.0, 0.2)
+    faces = neutral + gaps[:, None, None] * people_made_up.planted_basis()[0]
+    for name in [f"c{i:02}" for i in range(20)]:
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        np.save(tmp_path / f"{name}.npy", faces.astype(np.float32))
+        sound = np.repeat(gaps, 640) * rng.normal(0, 1, 32_000)
+        kokoro.write_wav(tmp_path / f"clips/{name}.wav", sound, 16_000)
+    dataset.build(tmp_path / "clips", tmp_path, tmp_path / "set")
+    corpus_of = Tracked(tmp_path / "set", tmp_path)
+    assert corpus_of.templates["speaker"] == pytest.approx(neutral, abs=1e-4)
+    assert [clip.split for clip in corpus_of.clips] == ["train"] * 18 + ["val", "test"]
+    last = corpus_of.clips[-1]
+    assert (last.name, corpus_of.vertices(last).shape) == ("c19", (50, 478, 3))
+    assert np.abs(corpus_of.sound(last) - sound.clip(-1, 1)).max() < 1e-4
+    (tmp_path / "c07.npy").unlink()
+    raises(MissingInput, "c07", Tracked, tmp_path / "set", tmp_path)

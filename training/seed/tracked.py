@@ -1,7 +1,7 @@
 """Our own clips as a set for FaceFormer: 478-vertex faces that `training.tracks` found.
 
-Made of a folder of `training.dataset` (names, sound, neutral faces, which clips are held out) and
-the tracked faces themselves. Unit: eye distances; face frame, head pose removed. 25 frames a
+Made of a folder of `training.dataset` (names, sound, the neutral face, which clips are held out)
+and the tracked faces themselves. Unit: eye distances; face frame, head pose removed. 25 frames a
 second, two features of the sound a frame, like BIWI.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mdth.artefacts import FloatArray
-from mdth.errors import ArtefactError, MissingInput
+from mdth.errors import MissingInput
 from mdth.face import topology
 from mdth.faceformer.config import BIWI, Config
 from training.dataset import Faces
@@ -29,7 +29,7 @@ class Tracked:
     config: Config = TRACKED
 
     def __init__(self, dataset: Path, tracks: Path) -> None:
-        """Raises MissingInput: no such folders; ArtefactError: of two sets of clips."""
+        """Raises MissingInput: no such folders."""
         if not (dataset / "faces.npz").is_file():
             raise MissingInput(f"{dataset}: no faces.npz; make it with training.dataset")
         faces = Faces.load(dataset)
@@ -39,9 +39,7 @@ class Tracked:
         missing = [name for name in self._place if not (tracks / f"{name}.npy").is_file()]
         if missing:
             raise MissingInput(f"{tracks}: no faces of {len(missing)} clips ({missing[0]}, ...)")
-        if np.ptp(faces.neutrals, axis=0).max() > 0:
-            raise ArtefactError(f"{dataset}: several people; train on one at a time")
-        self.templates: dict[str, FloatArray] = {SUBJECT: faces.neutrals[0].astype(np.float32)}
+        self.templates: dict[str, FloatArray] = {SUBJECT: faces.neutral}
         splits = ["train"] * len(self._place)
         for count, place in enumerate(np.flatnonzero(faces.held_out)):
             splits[place] = ("val", "test")[count % 2]

@@ -42,7 +42,7 @@ class Drive:
 
     def __init__(self, avatar: EmbeddedAvatar, options: MotionOptions, spoken: Spoken) -> None:
         self._spoken = spoken
-        self._driver = Driver(avatar.portrait, amplitude=options.mouth)
+        self._driver = Driver(avatar.portrait, options)
         self._heard = SpokenHead(options)
         self._heads = self._states(avatar.motion, options)
 
@@ -128,7 +128,7 @@ class MeshSession:
 
     def __init__(self, rest: FloatArray, options: MotionOptions, spoken: Spoken) -> None:
         self._rest, self._spoken = rest, spoken
-        self._follow = options.mouth * mouth.SPEECH_WEIGHTS[:, None]
+        self._follow = mouth.followed(options)
 
     def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; the offsets that are final, as they are taken."""

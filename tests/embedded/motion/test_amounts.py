@@ -12,6 +12,7 @@ from mdth.embedded.motion import eyes
 from mdth.embedded.motion.drive import Driver
 from mdth.face import geometry, topology
 from mdth.motion.head import REST, HeadState, generated
+from mdth.options import MotionOptions
 
 VOICE = list(0.6 + 0.3 * np.sin(np.arange(60 * 25) / 7))
 
@@ -53,11 +54,28 @@ def test_the_mouth_opens_by_its_amplitude(
     offsets = np.zeros((topology.VERTEX_COUNT, 3), np.float32)
     offsets[topology.LIPS_INNER[11:], 1] = 0.1
     gaps = [
-        float(geometry.lip_opening(Driver(portrait, amplitude=a).mesh(offsets, REST)))
+        float(geometry.lip_opening(Driver(portrait, MotionOptions(mouth=a)).mesh(offsets, REST)))
         for a in (0.0, 0.5, 1.0)
     ]
     assert gaps[0] == pytest.approx(gaps[1] - (gaps[2] - gaps[1]), abs=0.15 * gaps[2])
     assert gaps[0] < 0.1 * gaps[2]
+
+
+def test_lips_widen_by_their_own_amount(
+    portrait_of: Callable[..., Portrait], faces: dict[str, np.ndarray]
+) -> None:
+    portrait = portrait_of(faces["shut"])
+    offsets = np.zeros((topology.VERTEX_COUNT, 3), np.float32)
+    offsets[topology.LIPS_INNER[11:], 1] = 0.1
+    offsets[list(topology.MOUTH_CORNERS), 0] = 0.02, -0.02
+    none, usual, twice = (
+        Driver(portrait, MotionOptions(lip_width=w)).mesh(offsets, REST) for w in (0.0, 1.0, 2.0)
+    )
+    width = geometry.mouth_width(np.stack([none, usual, twice]))
+    assert width[0] - width[1] == pytest.approx(width[1] - width[2], rel=0.1)
+    assert width[0] - width[1] > 0.03 * geometry.eye_distance(none)
+    gaps = geometry.lip_opening(np.stack([none, twice]))
+    assert gaps[0] == pytest.approx(gaps[1], rel=0.05), "they open as far"
 
 
 def test_glasses_stay(portrait_of: Callable[..., Portrait], faces: dict[str, np.ndarray]) -> None:

@@ -8,18 +8,19 @@ from mdth.embedded.motion import eyes, mouth
 from mdth.embedded.motion.cheeks import move_cheeks
 from mdth.face import geometry
 from mdth.motion.head import REST, HeadState
+from mdth.options import MotionOptions
 
 
 class Driver:
     """Turns speech offsets and head states into meshes of one portrait.
 
-    amplitude: of the mouth, 1 as spoken, 0 shut. neutral: [478,3] px, the portrait's mesh with its
-    mouth shut and its smile relaxed. The brows of a person with glasses rest, and blinks move the
-    lids alone: glasses stay as they are.
+    options: how much the mouth opens and widens (default: as spoken). neutral: [478,3] px, the
+    portrait's mesh with its mouth shut and its smile relaxed. The brows of a person with glasses
+    rest, and blinks move the lids alone: glasses stay as they are.
     """
 
-    def __init__(self, portrait: Portrait, *, amplitude: float = 1.0) -> None:
-        self._amplitude = amplitude
+    def __init__(self, portrait: Portrait, options: MotionOptions | None = None) -> None:
+        self._follow = mouth.followed(options or MotionOptions())
         self._glasses = portrait.glasses > 0.5
         meshes: FloatArray = np.asarray(portrait.mesh, np.float64)[None]
         pose = geometry.head_pose(meshes)
@@ -37,9 +38,8 @@ class Driver:
 
         The speech moves mouth, jaw and cheeks; eyes, brows, pose and the smile are the head's.
         """
-        spoken = self._amplitude * mouth.SPEECH_WEIGHTS[:, None]
         rest = self._face + head.smile * self._smile
-        face: FloatArray = mouth.touch_lips(rest + spoken * offsets)
+        face: FloatArray = mouth.touch_lips(rest + self._follow * offsets)
         face = face + move_cheeks(face, rest, head.cheeks)
         if not self._glasses:
             face = face + eyes.move_brows(head.brows)

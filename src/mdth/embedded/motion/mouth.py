@@ -11,6 +11,7 @@ from mdth.artefacts import FloatArray
 from mdth.embedded.motion.spread import spread
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
+from mdth.options import MotionOptions
 
 # How far the corners of a smiling mouth go to their rest while the person speaks.
 SMILE_RELAX = 0.6
@@ -68,6 +69,12 @@ def _weights() -> FloatArray:
 # [478]: how much of the speech a vertex follows. All of it around mouth and chin, nothing at the
 # eyes, brows, forehead and root of the nose: the blinks of the training face stay out.
 SPEECH_WEIGHTS = _weights()
+
+
+def followed(options: MotionOptions) -> FloatArray:
+    """How far a face [478,3] follows a speech's offsets, by how much lips open and widen."""
+    amounts = options.mouth * np.array([options.lip_width, 1, 1])
+    return np.asarray(SPEECH_WEIGHTS[:, None] * amounts)
 
 
 def _still_skin() -> topology.IndexArray:

@@ -1,7 +1,7 @@
 """The drawn inside of a mouth: dark, tongue, teeth, lit from the portrait.
 
 The upper teeth belong to the skull and the lower ones with the tongue to the jaw, so neither floats
-with the lips. A portrait that shows its own upper teeth keeps them.
+with the lips. A portrait that shows its own upper teeth keeps them, over whatever paints the rest.
 """
 
 from dataclasses import replace
@@ -32,8 +32,9 @@ SHADOW, OWN_SHADE = 0.035, 0.8
 LOWER_LIGHT, LOWER_WARM = 0.76, 0.25
 # Own teeth are kept when the portrait's inner lips are at least this far apart, eye distances.
 OWN_TEETH_GAP = 0.05
-# The share of a mouth that has to look like teeth, and how bright that is, relative to the skin.
-TOOTHLIKE, TOOTH_LEVEL = 0.25, 0.55
+# The share of a mouth that has to look like teeth, and on how much of the picture, square eye
+# distances: lips just parted show a strip of them.
+TOOTHLIKE, TOOTH_AREA = 0.6, 0.01
 # How much of the lower lip the tracked inner line takes in, eye distances.
 WET = 0.018
 
@@ -63,7 +64,7 @@ class Bones(NamedTuple):
 
 
 class Cavity:
-    """Draws what is behind one portrait's lips; show_own: with the teeth that it shows itself."""
+    """Draws what is behind one portrait's lips; show_own: and keeps the teeth it shows itself."""
 
     def __init__(self, portrait: Portrait, *, show_own: bool = True) -> None:
         mesh = portrait.mesh.astype(np.float64)
@@ -88,19 +89,22 @@ class Cavity:
         self.stomion[:2] += 0.5 * aside * self.along
         # A jaw that is open in the portrait holds its teeth that much lower.
         self._jaw_rest = self.down * max(0.0, float((lower - self.stomion)[:2] @ self.down))
-        gap = float(geometry.lip_opening(mesh)) / self.eye_distance
+        # How far apart the portrait's lips are, eye distances.
+        self.gap = gap = float(geometry.lip_opening(mesh)) / self.eye_distance
         self.own_teeth = show_own and gap > OWN_TEETH_GAP
         # How much of a closed mouth's line has to be drawn, because the portrait does not show it.
         self.seam = float(smoothstep(np.array((gap - 0.4 * OWN_TEETH_GAP) / (0.6 * OWN_TEETH_GAP))))
         if self.own_teeth:
             self._own_mask = self._own_teeth_mask()
-            shown = self._image[self._own_mask[..., 0] > 0.8].astype(float)
-            self.own_teeth = self._toothlike(shown) > TOOTHLIKE
+            shown = self._image[self._own_mask > 0.8].astype(float)
+            pixels = int(self.light.toothlike(shown).sum())
+            area = pixels / self.eye_distance**2
+            self.own_teeth = pixels > TOOTHLIKE * len(shown) and area > TOOTH_AREA
         if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
 
     def _own_teeth_mask(self) -> Layer:
-        """Where the portrait looks into its own mouth, and there or above it: [H,W,2], 0..1."""
+        """Where the portrait looks into its own mouth, 0..1 [H,W]."""
         height, width = self._image.shape[:2]
         soft = max(1.2, 0.012 * self.eye_distance)
         inside = cover(lip_outline(self._mesh), (width, height), soft).inside
@@ -108,15 +112,7 @@ class Cavity:
         # The tracked line runs into the wet of the lower lip, which stays with the jaw.
         wet = max(1, round(WET * self.eye_distance))
         seen[:-wet] = np.minimum(seen[:-wet], seen[wet:])
-        return np.stack([seen, np.maximum.accumulate(seen[::-1])[::-1]], -1)
-
-    def _toothlike(self, seen: FloatArray) -> float:
-        """How much of what is seen of a mouth, RGB [N,3], is bright and less red than flesh."""
-        if not len(seen):
-            return 0.0
-        flesh = self.light.flesh[0] / max(self.light.flesh[1], 1)
-        bright = seen.mean(1) > TOOTH_LEVEL * self.light.skin.mean()
-        return float((bright & (seen[:, 0] < (1 + flesh) / 2 * seen[:, 1])).mean())
+        return seen
 
     def _own_tooth_colour(self, seen: FloatArray) -> FloatArray:
         """Colour of the brightest third of what is seen of a mouth, RGB [N,3] -> [3].
@@ -139,12 +135,12 @@ class Cavity:
         return Bones(skull, jaw)
 
     def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
-        """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips."""
+        """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips.
+
+        Without teeth of its own, see `keep_own`.
+        """
         skull = view.of(bones.skull)
-        shown = None
-        if self.own_teeth:
-            shown = np.asarray(cv2.warpAffine(self._own_mask, skull, view.size), float)
-        colours = self._behind(bones, view, shown)
+        colours = self._behind(bones, view)
         soft = SOFT_PX * view.scale
         if soft > 0.4:
             colours = np.asarray(cv2.GaussianBlur(colours, _kernel(soft), soft))
@@ -152,20 +148,21 @@ class Cavity:
         middle = skull @ np.append(self.stomion[:2], 1)
         x = (np.arange(view.size[0]) - middle[0]) / unit
         colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
-        shadow = _shadow(mask, unit)[..., None]
-        colours *= shadow
-        if shown is not None:
-            # Its own light is in the picture; only lips that come nearer than there shade more.
-            own = cv2.warpAffine(self._image, skull, view.size, flags=cv2.INTER_CUBIC).astype(float)
-            own *= 1 - OWN_SHADE + OWN_SHADE * shadow
-            _blend(colours, own, shown[..., 0])
+        colours *= _shadow(mask, unit)[..., None]
         return colours
 
-    def _behind(self, bones: Bones, view: View, own: FloatArray | None) -> Layer:
-        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3].
+    def keep_own(self, colours: Layer, bones: Bones, mask: Layer, view: View) -> None:
+        """Lay the teeth that the portrait shows itself over `colours` (changed in place)."""
+        if self.own_teeth:
+            skull = view.of(bones.skull)
+            shown = np.asarray(cv2.warpAffine(self._own_mask, skull, view.size), np.float32)
+            own = cv2.warpAffine(self._image, skull, view.size, flags=cv2.INTER_CUBIC).astype(float)
+            # Its own light is in the picture; only lips that come nearer than there shade more.
+            shadow = _shadow(mask, self.eye_distance * view.scale)[..., None]
+            _blend(colours, own * (1 - OWN_SHADE + OWN_SHADE * shadow), shown)
 
-        own: what `_own_teeth_mask` says there, [h,w,2], of a portrait with teeth of its own.
-        """
+    def _behind(self, bones: Bones, view: View) -> Layer:
+        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3]."""
         light = self.light
         colours = np.empty((view.size[1], view.size[0], 3), np.float32)
         colours[:] = light.dark
@@ -176,11 +173,7 @@ class Cavity:
         warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * flesh
         _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
         upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
-        alpha: FloatArray = upper[..., 3]
-        if own is not None:
-            # A lip that rises higher than in the portrait shows what its teeth go on with.
-            alpha = alpha * own[..., 1]
-        _blend(colours, self._tooth_colours(upper), alpha)
+        _blend(colours, self._tooth_colours(upper), upper[..., 3])
         return colours
 
     def _tooth_colours(self, row: Layer) -> Layer:

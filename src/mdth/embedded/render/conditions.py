@@ -16,6 +16,8 @@ from mdth.face import topology
 WIDTH, HEIGHT = 0.8, 0.5
 SIZES = ((128, 80), (192, 120))
 CHANNELS = 14
+# How far around the lips a network changes the face, of the cut-out's width.
+RIM = 0.03
 # Vertices whose middle is the cut-out's: mouth corners, upper and lower lip.
 _CENTRE = [*topology.MOUTH_CORNERS, 0, 17]
 
@@ -71,6 +73,19 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> 
     planes[10] = np.clip(-np.log2(seen.view.scale) / 2, -1.5, 1.5)
     planes[11:14] = tone.relative(light.tooth)[:, None, None]
     return planes
+
+
+def rim(inside: Layer) -> Layer:
+    """A soft rim around the lips' inside [h,w], 0..1 [h,w]."""
+    side = 2 * max(1, round(RIM * inside.shape[1])) + 1
+    soft = cv2.blur(cv2.dilate(inside, np.ones((side, side), np.uint8)), (side, side))
+    return np.asarray(np.maximum(soft - inside, 0))
+
+
+def rim_change(planes: Layer, painted: Layer, tone: Tone) -> Layer:
+    """What colours [h,w,3] painted from conditions [14,h,w] change around the lips, RGB [h,w,3]."""
+    face = tone.absolute(planes[:3].transpose(1, 2, 0))
+    return np.asarray(rim(planes[3])[..., None] * (painted - face), np.float32)
 
 
 def cut_out(frame: AnyArray, view: View) -> Layer:

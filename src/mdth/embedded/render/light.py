@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import geometry, topology
+
+# How bright teeth are, relative to the skin.
+TOOTH_LEVEL = 0.55
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,12 @@ class Light:
     flesh: FloatArray
     dark: FloatArray
     slope: float
+
+    def toothlike(self, colours: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which colours, RGB 0..255 [...,3], are bright and less red than flesh: [...]."""
+        flesh = self.flesh[0] / max(self.flesh[1], 1)
+        bright = colours.mean(-1) > TOOTH_LEVEL * self.skin.mean()
+        return np.asarray(bright & (colours[..., 0] < (1 + flesh) / 2 * colours[..., 1]))
 
 
 def measure_light(image: Frame, mesh: FloatArray) -> Light:

@@ -1,7 +1,7 @@
 """The mouth layer: what is behind the lips, laid into a frame with a soft edge.
 
-A trained network paints it from the drawn cavity. Without one, and for portraits that show their
-own teeth, the drawing is what is seen.
+A trained network paints it from the drawn cavity, and changes the lips' rim where the warp alone
+would leave it as it lies in the portrait. Teeth that the portrait shows itself are laid over it.
 """
 
 import cv2
@@ -10,16 +10,26 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render import mouth_network
 from mdth.embedded.render.cavity import Cavity, View
-from mdth.embedded.render.conditions import SIZES, WIDTH, conditions, cut_out, look, shown
+from mdth.embedded.render.conditions import (
+    SIZES,
+    WIDTH,
+    conditions,
+    cut_out,
+    look,
+    rim_change,
+    shown,
+)
 from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
 from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.mouth_network import MouthNetwork
 from mdth.embedded.render.tone import Tone
+from mdth.face import geometry
+from mdth.face.smoothing import smoothstep
 
 # Room around the lips, eye distances.
 MARGIN = 0.1
 # The line between closed lips, relative to the lips' inner colour.
-LIP_LINE = 0.75
+LIP_LINE = 0.6
 # Lips nearer than this, eye distances, show their dark line rather than teeth.
 NARROW = 0.055
 # How far the line of shut lips reaches over what the portrait shows between them, eye distances.
@@ -44,7 +54,7 @@ class MouthPainter:
 
     def __init__(self, portrait: Portrait, network: MouthNetwork | None = None) -> None:
         self._cavity = Cavity(portrait)
-        self._network = None if self._cavity.own_teeth else network or mouth_network.shipped()
+        self._network = network or mouth_network.shipped()
         self._tone = Tone.of(self._cavity.light.skin)
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
@@ -63,13 +73,16 @@ class MouthPainter:
             return
         view = View(np.column_stack([np.eye(2), -low]), size)
         bones = self._cavity.bones(driving, rigid)
-        if self._network is None:
-            inside = self._cavity.draw(bones, filled.inside, view)
-        else:
-            seen = look(self._cavity, bones, driving, self._size)
-            planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
-            inside = redrawn(self._network.paint(planes, self._tone), seen.view, onto=view)
         part = frame[low[1] : high[1], low[0] : high[0]]
+        seen = look(self._cavity, bones, driving, self._size)
+        planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
+        painted = self._network.paint(planes, self._tone)
+        inside = redrawn(painted, seen.view, onto=view)
+        # Lips that are as in the portrait stay as they are there.
+        moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
+        change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
+        part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
+        self._cavity.keep_own(inside, bones, filled.inside, view)
         lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
 
 

@@ -1,9 +1,7 @@
-"""The shipped mouth network, where there is one: conditions -> colours inside the lips.
+"""The shipped mouth network: conditions -> colours inside the lips and at their rim.
 
-It learnt from many frames of soft video and from few sharp stills. On a sharp portrait half of its
-change of the drawing is taken, and everywhere the fine detail is raised, which an average of
-possible mouths lacks. Both were chosen by `training.mouth_measure`, on the very people that it
-measures, and by looking at stills.
+Fine detail is raised, which an average of possible mouths lacks. How much, and whose teeth are
+shown, was chosen by `training.mouth_measure` on the clips for choosing, and by looking at stills.
 """
 
 from functools import cache
@@ -16,6 +14,7 @@ from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
 from mdth.embedded.render.tone import Tone
 from mdth.errors import CheckpointError
+from mdth.face.smoothing import smoothstep
 from mdth.files import networks
 
 if TYPE_CHECKING:
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
 NAME = "mouth"
 # Of a plane of conditions, log2 picture px a px, halved: where a portrait counts as soft, as sharp.
 SOFT, SHARP = -0.5, 0.0
-# The share of the network's change, and how much the detail is raised, on soft and sharp portraits.
-SHARES = (1.0, 0.5)
-RAISED = (0.5, 0.9)
+# How much the detail is raised on soft and sharp portraits; only what is brighter than around it,
+# since dark flecks between teeth are what an eye finds first.
+RAISED = (0.0, 1.0)
+# How much of the teeth's hue is the portrait's guess.
+TINT = 0.8
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -39,8 +40,7 @@ class MouthNetwork:
 
     def paint(self, planes: Layer, tone: Tone) -> Layer:
         """Conditions [14,h,w] (see `conditions`) -> colours RGB float32 0..255 [h,w,3]."""
-        made = finished(self.relative(planes), planes)
-        return np.asarray(tone.absolute(made), np.float32)
+        return finished(self.relative(planes), planes, tone)
 
     def relative(self, planes: Layer) -> Layer:
         """The network alone: colours relative to the skin, about -1..1 [h,w,3]."""
@@ -49,10 +49,8 @@ class MouthNetwork:
 
 
 @cache
-def shipped() -> MouthNetwork | None:
-    """The network in `weights`; None where none is shipped. Raises CheckpointError: damaged."""
-    if not (networks.WEIGHTS / f"{NAME}.onnx").is_file():
-        return None
+def shipped() -> MouthNetwork:
+    """The network in `weights`. Raises CheckpointError: missing or damaged."""
     session, _ = networks.load(NAME)
     channels = session.get_inputs()[0].shape[1]
     if channels != CHANNELS:
@@ -62,17 +60,23 @@ def shipped() -> MouthNetwork | None:
     return MouthNetwork(session)
 
 
-def finished(painted: Layer, planes: Layer) -> Layer:
-    """Colours [h,w,3] relative to the skin, by the conditions [14,h,w] they were painted from."""
-    sharp = float(np.clip((planes[10, 0, 0] - SOFT) / (SHARP - SOFT), 0, 1))
-    drawn = planes[4:7].transpose(1, 2, 0)
-    share, raised = (float(np.interp(sharp, (0, 1), ends)) for ends in (SHARES, RAISED))
-    mixed = drawn + share * (painted - drawn)
-    # Outside of the lips the network has learnt nothing: the blur must not bring that in.
-    inside = np.ascontiguousarray(planes[3])
-    weight = _blurred(inside)[..., None] + 1e-3
-    detail = mixed - _blurred(mixed * inside[..., None]) / weight
-    return np.asarray(mixed + raised * detail, np.float32)
+def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
+    """Colours RGB 0..255 [h,w,3] of what was painted, relative to the skin, from conditions."""
+    raised = float(np.interp(planes[10, 0, 0], (SOFT, SHARP), RAISED))
+    # Only what is well inside of the lips, and by what is there.
+    inside = planes[3][..., None]
+    blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
+    detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
+    colours = tone.absolute(painted + raised * detail)
+    return _tooth_coloured(colours, tone.absolute(planes[11:14, 0, 0]), inside)
+
+
+def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
+    """What is bright and not red takes the hue of teeth [3]: on dark skin errors are green."""
+    level = colours.mean(-1, keepdims=True) / tooth.mean()
+    red = colours[..., :1] / np.maximum(colours[..., 1:2], 1)
+    share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
+    return np.asarray(colours + share * inside * (level * tooth - colours), np.float32)
 
 
 def _blurred(x: Layer) -> Layer:
