@@ -11,6 +11,7 @@ from mdth.artefacts import Portrait
 from mdth.embedded.render import background
 from mdth.embedded.render.person import Layers, lay
 from mdth.embedded.render.renderer import Renderer
+from mdth.embedded.render.unfold import unfold
 from mdth.errors import ArtefactError
 from mdth.face import geometry, topology
 from mdth.face.person import own_part
@@ -181,3 +182,32 @@ def test_frames_follow_small_movements_smoothly(hopper: Portrait) -> None:
         now, then = (renderer.frame(turned(hopper, (yaw + d, 1, 1))) for d in (0, 0.01))
         change = np.abs(now.astype(int) - then).max(-1)
         assert change.max() < 40 and change.mean() < 0.2
+
+
+def test_a_head_that_the_upper_edge_cuts_is_closed_above_it(hopper: Portrait) -> None:
+    """The cap, of which more and more is cut away, is made up about as high as it was."""
+    whole = Layers.of(hopper, (0, 0, 512, 600)).person
+    top = int(np.flatnonzero((whole[..., 3] > 128).sum(1) > 20)[0])
+    unit = float(geometry.eye_distance(hopper.mesh))
+    for share in (0.1, 0.2):
+        y = top + int(share * unit)
+        lower = replace(
+            hopper,
+            image=hopper.image[y:].copy(),
+            mesh=(hopper.mesh - [0, y, 0]).astype(np.float32),
+            person=np.asarray(hopper.person)[y:].copy(),
+        )
+        layers = Layers.of(lower, (0, 0, 512, 600 - y))
+        made = layers.person[layers.above - (y - top) : layers.above, :, 3] / 255
+        true = whole[top:y, :, 3] / 255
+        assert np.abs(made - true).sum() < 0.6 * true.sum()
+        assert layers.person[0].max() == 0
+
+
+def test_what_is_squeezed_is_squeezed_over_several_cells(hopper: Portrait) -> None:
+    field = np.zeros((40, 60, 2), np.float32)
+    field[:, 30:, 0] = 6
+    away = hopper.mesh + [1000, 0, 0]
+    smooth = unfold(field.copy(), away, origin=np.zeros(2), cell=3)
+    assert np.diff(smooth[..., 0], axis=1).max() < 2
+    np.testing.assert_array_equal(smooth[:, [0, 20, 40, 59]], field[:, [0, 20, 40, 59]])

@@ -33,8 +33,9 @@ EVEN = 0.03
 UNLIKE = 25.0
 # The logarithm of the odds that grows towards OUTER, and that which is certainty.
 FARTHER, SURELY = 20.0, 4.0
-# How much of a head that the upper edge cuts is made up, eye distances.
-ABOVE = 0.7
+# How much of a head that the upper edge cuts is made up, eye distances, and how soft its outline
+# is, relative to it.
+ABOVE, SOFT = 0.7, 0.02
 
 
 @dataclass(frozen=True)
@@ -110,23 +111,26 @@ def _lifted(picture: Image, behind: Image, cover: Grid) -> Image:
 
 
 def _crown(person: Image, rows: int) -> Image:
-    """The rows above a head that the picture's upper edge cuts, RGBA [rows,w,4], rounded off."""
-    width = person.shape[1]
-    edge = person[0].astype(np.float32)
-    colours = np.minimum(255 * edge[:, :3] / np.maximum(edge[:, 3:], 1), 255)
-    cover = np.zeros((rows, width), np.float32)
-    height = np.arange(rows, 0, -1)
+    """The rows above a head that the picture's upper edge cuts, RGBA [rows,w,4]: a cap.
+
+    What is in it mirrors the rows below the edge, no further off than a sixth of the cap.
+    """
+    height = np.arange(rows, 0, -1)[:, None]
+    deep = max(2, min(rows, len(person) - 1) // 3)
+    reach = deep / 2
+    mirrored = person[np.round(-reach * np.expm1(-height[:, 0] / reach)).astype(int)]
+    cover = np.zeros(mirrored.shape[:2], np.float32)
     for start, end in _runs(person[0, :, 3] > 76):
-        deep = min(rows, person.shape[0] - 1)
         below = _run_around(person[deep, :, 3] > 76, (start + end) // 2)
         half, wide = (end - start) / 2, (below[1] - below[0]) / 2
-        # An ellipse: the square of its half width falls ever faster towards the top.
-        slope = max((wide**2 - half**2) / deep - deep, 0.0)
-        halves = np.sqrt(np.maximum(half**2 - slope * height - np.square(height), 0))
-        middle = (start + end - 1) / 2
-        inside = halves[:, None] - np.abs(np.arange(width) - middle)
-        cover = np.maximum(cover, np.clip(inside / 2 + 0.5, 0, 1) * (halves > 0)[:, None])
-    return np.dstack([_bytes(cover[..., None] * colours), _bytes(255 * cover)])
+        # Of an ellipse the middles lie on a line, and the square of the half width is quadratic.
+        slope = max((wide**2 - half**2) / deep + deep, 0.0)
+        lean = (start + end - sum(below)) / 2 / deep if wide else 0.0
+        beside = np.arange(cover.shape[1]) - (start + end - 1) / 2 - lean * height
+        inside = half**2 - slope * height - np.square(height) - np.square(beside)
+        inside /= 2 * np.hypot(beside, slope / 2 + height)
+        cover = np.maximum(cover, np.clip(inside / (SOFT * rows) + 0.5, 0, 1))
+    return _bytes(cover[..., None] * mirrored)
 
 
 def _runs(line: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

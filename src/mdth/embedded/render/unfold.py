@@ -1,7 +1,7 @@
 """A field that never shows a place twice: where it is about to fold, it is smoothed.
 
 A cheek or a nostril that turns out of sight is hidden in life; a picture has only one layer there,
-so it is squeezed instead.
+so it is squeezed instead: over several cells, since an edge squeezed into one has steps.
 """
 
 import cv2
@@ -13,6 +13,8 @@ from mdth.face import geometry, topology
 
 # Area that is left to a cell: the smoothing sets in below the second, and is full at the first.
 FULL, BEGIN = 0.08, 0.2
+# Likewise of the area that is squeezed into a cell, which is smoothed once.
+SQUEEZED, MOST = 1.5, 2.0
 # Cells over which is smoothed, pass by pass.
 WIDTHS = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0)
 # Lids and lips fold on purpose: what lies behind them is painted.
@@ -35,38 +37,43 @@ def unfold(
 
     Its cells are `cell` px wide; origin: x, y px of its corner. driving: [478,3] px.
     """
-    folding = _folding(field, cell)
+    area = _area(field, cell)
+    folding = np.maximum(_folding(area), np.clip((area - SQUEEZED) / (MOST - SQUEEZED), 0, 1))
     if not folding.any():
         return field
     kept = np.ones(field.shape[:2], np.float32)
     for hole in LIDS if lips_too else (LIPS, *LIDS):
         outline = (driving[hole, :2] - origin) / cell
         cv2.fillPoly(kept, [np.round(outline).astype(np.int32)], 0)
+    folding *= kept
     for width in WIDTHS:
-        rows, columns = np.nonzero(folding * kept)
-        if not len(rows):
+        left, top, wide, high = cv2.boundingRect((folding > 0).view(np.uint8))
+        if not wide:
             break
         room = 3 * int(np.ceil(width)) + 1
-        top, left = max(0, rows.min() - room), max(0, columns.min() - room)
-        box = np.s_[top : rows.max() + room + 1, left : columns.max() + room + 1]
+        across = slice(max(0, left - room), left + wide + room)
+        box = slice(max(0, top - room), top + high + room), across
         field[box] = _smoothed(field[box], folding[box], kept[box], width)
-        folding[box] = _folding(field[box], cell)
+        folding[box] = _folding(_area(field[box], cell)) * kept[box]
     return field
 
 
 def _smoothed(field: Grid, folding: Grid, kept: Grid, width: float) -> Grid:
     """The field smoothed over `width` cells where it folds, its edge as it was."""
     size = 2 * int(np.ceil(width)) + 1
-    around = cv2.dilate(folding * kept, np.ones((size, size), np.uint8))
+    around = cv2.dilate(folding, np.ones((size, size), np.uint8))
     share = cv2.GaussianBlur(around, (0, 0), width / 2) * kept
     smooth = cv2.GaussianBlur(field, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(field + share[..., None] * (smooth - field), np.float32)
 
 
-def _folding(field: Grid, cell: int) -> Grid:
-    """How near each cell is to a fold, 0..1 [H,W]: by the area its four neighbours span."""
-    x = np.diff(field, axis=1)[:-1] / np.float32(cell)
-    y = np.diff(field, axis=0)[:, :-1] / np.float32(cell)
-    area = (1 + x[..., 0]) * (1 + y[..., 1]) - x[..., 1] * y[..., 0]
-    near = np.clip((BEGIN - area) / (BEGIN - FULL), 0, 1)
-    return np.pad(near, ((0, 1), (0, 1)))
+def _folding(area: Grid) -> Grid:
+    """How near each cell is to a fold, 0..1 [H,W]."""
+    return np.asarray(np.clip((BEGIN - area) / (BEGIN - FULL), 0, 1), np.float32)
+
+
+def _area(field: Grid, cell: int) -> Grid:
+    """What each cell shows of the portrait, cells [H,W]: the area its neighbours span."""
+    x, y = np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]
+    area = (cell + x[..., 0]) * (cell + y[..., 1]) - x[..., 1] * y[..., 0]
+    return np.pad(area / np.float32(cell**2), ((0, 1), (0, 1)), constant_values=1)
