@@ -1,8 +1,9 @@
 """The frames of both engines and a mesh of each, held against those that were made before.
 
 `golden.npz` has small pictures of the frames, which any machine must come within a few levels of,
-and hashes of the frames, which hold where processor and libraries are those that made them. A
-change that is meant to change frames writes both anew: `MDTH_GOLDEN=write pytest tests/golden`.
+and hashes of the frames, which hold where processor, libraries and threads are those that made them. A
+change that is meant to change frames writes both anew:
+`MDTH_GOLDEN=write OMP_NUM_THREADS=1 pytest tests/golden`.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ FRAMES, FPS = 30, 30
 SMALL = 24
 # Of the small pictures' levels and of metres: what other processors' rounding may change.
 LEVELS, METRES = 3.0, 2e-5
+# How many threads libraries sum in, as the run began; tests set the variable for their own children.
+THREADS = os.environ.get("OMP_NUM_THREADS", "all")
 VERSIONS = ("av", "mediapipe", "numpy", "onnxruntime", "opencv-contrib-python", "pillow")
 CHOICES: dict[str, dict[str, Any]] = {
     "generated": {"random_seed": 3},
@@ -43,7 +46,7 @@ def machine() -> str:
     lines = info.read_text().splitlines() if info.exists() else [platform.processor()]
     model = next((line for line in lines if line.startswith("model name")), lines[0])
     libraries = [f"{name} {version(name)}" for name in VERSIONS]
-    return "; ".join([model.partition(":")[2].strip(), *libraries])
+    return "; ".join([model.partition(":")[2].strip(), *libraries, f"{THREADS} threads"])
 
 
 def small(frames: np.ndarray) -> np.ndarray:
