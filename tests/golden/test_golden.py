@@ -1,8 +1,8 @@
 """The frames of both engines and a mesh of each, held against those that were made before.
 
 `golden.npz` has small pictures of the frames, which any machine must come within a few levels of,
-and hashes of the frames, which hold where processor, libraries and threads are those that made them. A
-change that is meant to change frames writes both anew:
+and hashes of the frames, which hold where processor, libraries and threads are those that made
+them. A change that is meant to change frames writes both anew:
 `MDTH_GOLDEN=write OMP_NUM_THREADS=1 pytest tests/golden`.
 """
 
@@ -29,7 +29,7 @@ FRAMES, FPS = 30, 30
 SMALL = 24
 # Of the small pictures' levels and of metres: what other processors' rounding may change.
 LEVELS, METRES = 3.0, 2e-5
-# How many threads libraries sum in, as the run began; tests set the variable for their own children.
+# In how many threads libraries sum, as the run began; tests set the variable for their children.
 THREADS = os.environ.get("OMP_NUM_THREADS", "all")
 VERSIONS = ("av", "mediapipe", "numpy", "onnxruntime", "opencv-contrib-python", "pillow")
 CHOICES: dict[str, dict[str, Any]] = {
