@@ -65,18 +65,23 @@ def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Pat
     assert {"prepare", "speech to mesh", "retarget", "paint", "total"} <= set(record["seconds"])
 
 
+@pytest.mark.parametrize("still", [True, False])
 def test_the_mouth_does_what_it_was_told(
-    made: tuple[Path, dict[str, Any]], portrait_path: Path, short_path: Path
+    still: bool, portrait_path: Path, short_path: Path, made: tuple[Path, Any], tmp_path: Path
 ) -> None:
-    options, engine = Options.of(fps=FPS, random_seed=3), Embedded()
+    speech = short_path.with_name("speech.wav") if still else short_path
+    options, engine = Options.of(fps=FPS, random_seed=3, still=still), Embedded()
     drive = engine.drive(engine.prepare(Source(portrait_path), options), options)
-    meshes = [mesh for block in read_blocks(short_path) for mesh in drive.feed(block)]
-    driven = np.stack([*meshes, *drive.finish()])
-    tracked, found = closed_loop.tracked_meshes(made[0])
+    meshes = [mesh for block in read_blocks(speech) for mesh in drive.feed(block)]
+    driven, film = np.stack([*meshes, *drive.finish()]), made[0]
+    if still:
+        film = tmp_path / "still.mp4"
+        package.talk(portrait_path, speech, film, fps=FPS, random_seed=3, still=True)
+    tracked, found = closed_loop.tracked_meshes(film)
     assert found.all()
     told, seen = closed_loop.opening(driven), closed_loop.opening(tracked)
-    # A turning head costs the tracker 0.01 of what it sees of a still one.
-    assert closed_loop.correlation(told, seen) > 0.93
+    # The tracker sees the lips of a turning head a little worse.
+    assert closed_loop.correlation(told, seen) > (0.95 if still else 0.93)
     assert closed_loop.best_lag(seen, told)[0] == 0
     assert told.max() > 0.06
 
