@@ -21,8 +21,9 @@ from PIL import Image as PillowImage
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import OWN_TEETH_GAP, Cavity, View
-from mdth.embedded.render.light import measure_light
+from mdth.embedded.render.light import Light, measure_light
 from mdth.embedded.render.motion import rigid_motion
+from mdth.embedded.render.mouth_network import toothness
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
@@ -102,7 +103,8 @@ class Pictures:
             clip = part.removesuffix("_test") in PAIRED
             if clip and not self.first[true]:
                 continue
-            for source in np.flatnonzero((self.person == self.person[true]) & self._single):
+            mine = (self.person == self.person[true]) & (self.part == part) & self._single
+            for source in np.flatnonzero(mine):
                 near = self.openings[source] < (NEAR if clip else OWN_TEETH_GAP)
                 if source == true or near:
                     yield Pair(int(true), int(source), part)
@@ -120,6 +122,14 @@ class Pictures:
                 mine = talk[self.number[talk] == random.choice(people)]
             pairs.append(Pair(int(random.choice(mine)), int(source), "crossed"))
         return pairs
+
+
+def lids_apart(mesh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """How far the lids of meshes [...,478,3] px are apart, eye distances [...]."""
+    pairs = np.concatenate([topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT])
+    lids = np.diff(mesh[..., pairs, :2], axis=-2)[..., 0, :]
+    apart = np.linalg.norm(lids, axis=-1).mean(-1) / geometry.eye_distance(mesh)
+    return np.asarray(apart, np.float32)
 
 
 def scaled(portrait: Portrait, eye_distance: float) -> Portrait:
@@ -181,6 +191,19 @@ class Source:
         planes = conditions.conditions(self._cavity, bones, view, around)
         return Seen(planes, view, around, self._tone)
 
+    def lent(self, mouth: FloatArray, light: Light) -> FloatArray:
+        """Another's mouth [h,w,3] in this portrait's light; light: the other's.
+
+        Flesh is as bright beside this skin as beside theirs. Teeth are as bright beside this
+        portrait's guess of them: dark skin has no dark teeth.
+        """
+        own = self._cavity.light
+        flesh, teeth = (
+            Tone.of(here).absolute(Tone.of(there).relative(mouth))
+            for here, there in ((own.skin, light.skin), (own.tooth, light.tooth))
+        )
+        return np.asarray(flesh + toothness(mouth, light.tooth) * (teeth - flesh))
+
 
 def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool) -> FloatArray:
     """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w].
@@ -191,9 +214,8 @@ def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool
     seen = source.under(mesh, size)
     aim = conditions.cut_out(true.image, View(seen.view.view.of(matrix), size))
     if crossed:
-        theirs = Tone.of(measure_light(true.image, true.mesh).skin)
         inside = seen.view.filled.inside[..., None]
-        lent = seen.tone.absolute(theirs.relative(aim))
+        lent = source.lent(aim, measure_light(true.image, true.mesh))
         return seen.sample(seen.around + inside * (lent - seen.around))
     return seen.sample(aim)
 

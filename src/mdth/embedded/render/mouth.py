@@ -81,7 +81,7 @@ class MouthPainter:
         # Lips that are as in the portrait stay as they are there.
         moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
         change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
-        part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
+        cv2.add(part, redrawn(change, seen.view, onto=view), part, dtype=cv2.CV_8U)
         self._cavity.keep_own(inside, bones, filled.inside, view)
         lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
 
