@@ -15,7 +15,7 @@ from mdth.embedded.render.cavity import View
 from mdth.embedded.render.conditions import cut_out, rim, shown
 from mdth.embedded.render.lips import Layer, cover, lip_outline
 from mdth.embedded.render.motion import Rigid, box
-from mdth.embedded.render.tone import Tone
+from mdth.embedded.render.tone import SKIN, Tone
 from mdth.errors import CheckpointError
 from mdth.face import topology
 from mdth.face.smoothing import smoothstep
@@ -30,6 +30,8 @@ WENT, PLACE = 0.1, 0.3
 # Vertices that went less far than the first change nothing, eye distances; further than the second,
 # all that the network says.
 STILL, MOVED = 0.01, 0.05
+# How much of a change has the hue of skin.
+SHADE = 0.75
 # How far the change fades at the cut-out's edge, of its height.
 FADE = 0.15
 
@@ -177,7 +179,14 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, tone: Tone) -> 
     given = {"planes": seen.planes[None], "ways": seen.ways[None]}
     (painted,) = network.run(None, given)
     before, after = (tone.absolute(x.transpose(1, 2, 0)) for x in (seen.planes[:3], painted[0]))
-    return np.asarray(seen.amount * (after - before), np.float32)
+    # Much of it is shade, in the hue of what is there, and light, in the skin's: neither red nor
+    # blue lashes, no grey lids.
+    hue = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
+    change = after - before
+    level = change.mean(-1, keepdims=True)
+    shade, light = before / (before.mean(-1, keepdims=True) + 4), hue / hue.mean()
+    change += SHADE * (level * np.where(level < 0, shade, light) - change)
+    return np.asarray(seen.amount * change, np.float32)
 
 
 @cache
