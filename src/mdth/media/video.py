@@ -50,14 +50,14 @@ class VideoInfo:
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
-    with _open_video(path) as track:
-        first = next(_checked(track), None)
+    with open_video(path) as track:
+        first = next(checked_frames(track), None)
         if first is None:
             raise UnreadableMedia(f"{path}: no picture could be decoded")
         width, height = first.width & ~1, first.height & ~1
         if _quarter_turns(first) % 2:
             width, height = height, width
-        return VideoInfo(width, height, _rate(track.stream), track.declared_s)
+        return VideoInfo(width, height, nominal_rate(track.stream), track.declared_s)
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -67,11 +67,11 @@ def read_frames(path: Path) -> Iterator[Frame]:
     truncated or damaged file gives what decodes, with one warning.
     Raises MissingInput, UnreadableMedia.
     """
-    with _open_video(path) as track:
-        fps = _rate(track.stream)
+    with open_video(path) as track:
+        fps = nominal_rate(track.stream)
         first: VideoFrame | None = None
         count = 0
-        for frame, times in _at_ticks(_timed(_checked(track), track.start_s, fps), fps):
+        for frame, times in _at_ticks(timed(checked_frames(track), track.start_s, fps), fps):
             first = first or frame
             count += times
             if count > LONGEST_CLIP_S * fps:
@@ -84,7 +84,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 @contextmanager
-def _open_video(path: Path) -> Iterator[Track]:
+def open_video(path: Path) -> Iterator[Track]:
     with open_track(path, "video", CLIP_CODECS) as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
@@ -92,7 +92,7 @@ def _open_video(path: Path) -> Iterator[Track]:
         yield track
 
 
-def _checked(track: Track) -> Iterator[VideoFrame]:
+def checked_frames(track: Track) -> Iterator[VideoFrame]:
     """The decoded pictures. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
         _check_size(frame.width, frame.height, track.path)
@@ -118,7 +118,7 @@ def _check_size(width: int, height: int, path: Path) -> None:
         )
 
 
-def _rate(stream: VideoStream) -> Fraction:
+def nominal_rate(stream: VideoStream) -> Fraction:
     """The nominal rate if the pictures keep to it on average, else the average."""
     # PyAV 18 has None for what is unknown, 19 a number x/0 or 0/1 that is false.
     average, nominal = (
@@ -133,7 +133,7 @@ def _rate(stream: VideoStream) -> Fraction:
     return USUAL_FPS
 
 
-def _timed(
+def timed(
     frames: Iterator[VideoFrame], zero: Fraction, fps: Fraction
 ) -> Iterator[tuple[VideoFrame, Fraction]]:
     """Each picture and its presentation time in s, rising; holes too long to be true are closed."""
