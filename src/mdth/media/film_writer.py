@@ -52,6 +52,16 @@ class FilmWriter:
             crf=18 if crf is None else crf, preset=preset, metadata=metadata,
         )  # fmt: skip
 
+    @property
+    def seconds(self) -> float:
+        """Spent encoding."""
+        return self._video.seconds
+
+    @property
+    def bytes_written(self) -> int:
+        """The size of the file that was written."""
+        return self._video.bytes_written
+
     def __enter__(self) -> Self:
         self._video.__enter__()
         return self

@@ -21,6 +21,8 @@ from mdth.media.film import Film, open_film
 from mdth.options import PortraitOptions
 
 CLIP, MESH, PERSON = "clip", "mesh.npy", "person.npz"
+SAVED = [f"{VIDEO}/{name}" for name in (CLIP, MESH, PERSON)]
+SAVED += [f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png")]
 # For the portrait so many frames are looked at.
 LOOKED_AT = 200
 
@@ -38,10 +40,15 @@ class ClipAvatar:
         """Write `image` and `video` below `folder`, the clip itself among it."""
         self.portrait.save(folder / IMAGE)
         video, person = folder / VIDEO, self.person
-        counts = {"shot": person.shot, "why": person.why}
-        write_npz(video / PERSON, counts, people=np.int32(person.people))
+        people = np.array(person.people)
+        write_npz(video / PERSON, {"shot": person.shot, "why": person.why, "people": people})
         np.save(video / MESH, np.asarray(person.mesh, np.float32).reshape(-1))
         shutil.copyfile(self.clip, video / CLIP)
+
+    @staticmethod
+    def is_in(video: Files) -> bool:
+        """Whether the files of a folder `video` are such a one's."""
+        return PERSON in video
 
     @classmethod
     def load(cls, files: Mapping[str, Files]) -> Self:

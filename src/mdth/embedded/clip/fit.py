@@ -1,11 +1,13 @@
 """A clip's frames for a speech of another length."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 from mdth.media.film import Film, FilmFrame
+from mdth.options import FITS
 
-SILENCE, CUT, LOOP, BOUNCE, FREEZE = FITS = ("silence", "cut", "loop", "bounce", "freeze")
+SILENCE, CUT, LOOP, BOUNCE, FREEZE = FITS
 
 
 class Place(NamedTuple):
@@ -13,27 +15,21 @@ class Place(NamedTuple):
 
     number: int
     frame: FilmFrame
-    time_s: float
+    time_s: Fraction
     first: bool
 
 
 def play(film: Film, count: int, fit: str) -> Iterator[Place]:
     """The clip's frames, once for `silence` and `cut`, else for ever. Raises UnreadableMedia."""
-    step_s, last, began_s, time_s = 1 / float(film.fps), None, 0.0, 0.0
-    for number, frame in enumerate(film.frames()):
-        if number == count:
-            break
-        time_s, last = float(frame.time_s), Place(number, frame, float(frame.time_s), True)
-        yield last
-    while last is not None and fit in (LOOP, BOUNCE, FREEZE):
-        began_s = time_s + step_s
-        if fit == FREEZE:
-            time_s = began_s
-            yield Place(last.number, last.frame, time_s, False)
-            continue
-        backward = film.frames()
-        for number, frame in enumerate(backward):
-            if number == count:
-                break
-            time_s = began_s + float(frame.time_s)
-            yield Place(number, frame, time_s, False)
+    step_s, place, began_s = 1 / film.fps, None, Fraction(0)
+    for number, frame in zip(range(count), film.frames(), strict=False):
+        place = Place(number, frame, frame.time_s, True)
+        yield place
+    while place is not None and fit == FREEZE:
+        place = place._replace(time_s=place.time_s + step_s, first=False)
+        yield place
+    while place is not None and fit in (LOOP, BOUNCE):
+        began_s = place.time_s + step_s
+        for number, frame in zip(range(count), film.frames(), strict=False):
+            place = Place(number, frame, began_s + frame.time_s, False)
+            yield place

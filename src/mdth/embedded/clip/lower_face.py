@@ -4,8 +4,6 @@ Each frame is its own portrait. The head rests, so only lips, jaw, cheeks and th
 move; everything fades out inside the patch, whose edge is the frame itself.
 """
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
@@ -16,21 +14,13 @@ from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.surround import FIXED_POINT_STEPS
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
+from mdth.media.film_writer import Patch
 
 RESTING = Rigid(np.eye(3), np.zeros(3))
 # The cut-out around a face, and how far under the jaw the skin goes along, eye distances.
 ROOM, REACH = 0.75, 0.3
 # What moves less than this is left as it is, px; the patch's edge is so soft, eye distances.
 STILL_PX, SOFT = 0.05, 0.03
-
-
-class Patch(NamedTuple):
-    """What changes in a frame: its corner x, y px, colours uint8 [h,w,3], how much of them [h,w]."""
-
-    x: int
-    y: int
-    rgb: Frame
-    alpha: Grid
 
 
 class JawField:
@@ -64,10 +54,10 @@ class JawField:
         return np.asarray(source - target)
 
 
-def draw(frame: Frame, own: FloatArray, wanted: FloatArray) -> Patch:
+def draw(frame: Frame, own: FloatArray, wanted: FloatArray, amount: float = 1.0) -> Patch:
     """The frame RGB uint8 [H,W,3], whose face is `own`, with the lower face of `wanted`.
 
-    Both meshes [478,3] px differ in what speech moves alone.
+    Both meshes [478,3] px differ in what speech moves alone. amount: how much of it is laid over.
     """
     unit = float(geometry.eye_distance(own))
     low, high = _cut(own, frame, unit)
@@ -79,7 +69,7 @@ def draw(frame: Frame, own: FloatArray, wanted: FloatArray) -> Patch:
     field = warp.field(driving, RESTING)
     picture = warp.apply(field, driving)
     MouthPainter(portrait).paint(picture, driving, RESTING)
-    return Patch(int(low[0]), int(low[1]), picture, _alpha(picture, image, unit))
+    return Patch(int(low[0]), int(low[1]), picture, amount * _alpha(picture, image, unit))
 
 
 def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[FloatArray, FloatArray]:

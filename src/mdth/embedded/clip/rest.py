@@ -78,9 +78,8 @@ class Faces:
         usable = self._person.why[part] == Why.USABLE
         known = np.asarray(self._person.mesh[part], np.float64)[usable]
         mesh = filled(known, usable)
-        faces = unspoken(mesh, usable, self._fps)
-        amounts = self.amounts[part].tolist()
-        made = [Face(*parts, amount) for *parts, amount in zip(*faces, amounts, strict=True)]
+        columns = *unspoken(mesh, usable, self._fps), self.amounts[part]
+        made = [Face(*row) for row in zip(*columns, strict=True)]
         return first, last, made[first - low : last - low]
 
 
@@ -99,9 +98,7 @@ def unspoken(
     return geometry.to_picture(face, pose), face, rest, pose.scale, pose.rotation
 
 
-def amounts(
-    usable: npt.NDArray[np.bool_], shot: npt.NDArray[np.int32]
-) -> npt.NDArray[np.float32]:
+def amounts(usable: npt.NDArray[np.bool_], shot: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     """How much of each frame is dubbed [T]: 0 where it is not usable, rising beside that.
 
     A cut needs no fading.
@@ -118,7 +115,8 @@ def amounts(
 def _steadied(track: FloatArray) -> FloatArray:
     around = len(STEADY) // 2
     padded = np.pad(track, ((around, around), (0, 0), (0, 0)), mode="edge")
-    return np.asarray(sum(w * padded[k : k + len(track)] for k, w in enumerate(STEADY)))
+    taken = np.stack([padded[k : k + len(track)] for k in range(len(STEADY))])
+    return np.asarray(np.einsum("k,ktvc->tvc", STEADY, taken))
 
 
 def _convolved(track: FloatArray, taps: FloatArray) -> FloatArray:
