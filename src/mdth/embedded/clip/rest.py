@@ -122,5 +122,7 @@ def _steadied(track: FloatArray) -> FloatArray:
 def _convolved(track: FloatArray, taps: FloatArray) -> FloatArray:
     """A track [T,...] weighed over time; beyond its ends there is nothing."""
     flat = track.reshape(len(track), -1)
-    done = cv2.filter2D(flat, cv2.CV_64F, taps[:, None], borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(done).reshape(track.shape)
+    done = np.asarray(
+        cv2.filter2D(flat, cv2.CV_64F, taps[:, None], borderType=cv2.BORDER_CONSTANT), float
+    )
+    return done.reshape(track.shape)
