@@ -14,7 +14,7 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
 from mdth.embedded.clip.avatar import ClipAvatar
 from mdth.embedded.clip.fit import BOUNCE, CUT, FREEZE, LOOP, SILENCE, Place, play
 from mdth.embedded.clip.lower_face import draw
-from mdth.embedded.clip.rest import Face, Faces
+from mdth.embedded.clip.rest import Faces
 from mdth.embedded.motion import mouth
 from mdth.embedded.motion.cheeks import move_cheeks
 from mdth.embedded.speech.speakers import Spoken
@@ -77,7 +77,7 @@ class Dubbing:
         if length_s and fit != SILENCE:
             most = min if fit == CUT else max
             self.total = most(count, round(length_s * self.rate))
-        self._spoken, self._cut = speak(self.rate), live or fit == CUT
+        self.spoken, self._cut = speak(self.rate), live or fit == CUT
         self._faces = Faces(avatar.person, float(self.film.fps))
         self._follow = mouth.followed(options.motion)
         places = play(self.film, count, fit)
@@ -116,13 +116,13 @@ class Dubbing:
 
     def feed(self, sound: FloatArray) -> Iterator[Dubbed]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
-        return self._ready(self._spoken.feed(np.asarray(sound, np.float32)))
+        return self._ready(self.spoken.feed(np.asarray(sound, np.float32)))
 
     def finish(self) -> Iterator[Dubbed]:
         """The rest. Raises SpeechTooShort."""
-        check_length(self._spoken.heard)
-        self._speech_s = self._spoken.heard / SPEECH_RATE_HZ
-        yield from self._ready(self._spoken.finish())
+        check_length(self.spoken.heard)
+        self._speech_s = self.spoken.heard / SPEECH_RATE_HZ
+        yield from self._ready(self.spoken.finish())
         while self._next is not None and not self._ended(self._next):
             yield from self._begin(self._next)
         yield from self._drawing.finish()
@@ -151,15 +151,20 @@ class Dubbing:
 
     def _begin(self, place: Place) -> Iterator[Dubbed]:
         with spent("retarget"):
-            face = self._faces[place.number]
-            wanted = None if face is None else self._wanted(face, float(place.time_s))
+            meshes = self.meshes(place.number, self._offset(float(place.time_s)))
         self._next = None
-        yield from self._drawing.feed((place, face, wanted))
+        yield from self._drawing.feed((place, meshes))
         self._next = next(self._places, None)
 
-    def _wanted(self, face: Face, time_s: float) -> FloatArray:
-        """The mesh [478,3] px that speaks."""
-        moved = mouth.touch_lips(face.rest + self._follow * self._offset(time_s))
+    def meshes(self, number: int, way: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """A frame's mesh and the one that speaks, [478,3] px, for offsets [478,3] of the speech.
+
+        None where the frame stays as it is.
+        """
+        face = self._faces[number]
+        if face is None:
+            return None
+        moved = mouth.touch_lips(face.rest + self._follow * way)
         return face.spoken(moved + move_cheeks(moved, face.rest, NO_CHEEKS))
 
     def _offset(self, time_s: float) -> FloatArray:
@@ -175,12 +180,12 @@ class Dubbing:
         over_s = max(0.0, (position - last) / self.rate)
         return np.asarray(said * max(0.0, 1 - over_s / SETTLE_S))
 
-    def _draw(self, work: tuple[Place, Face | None, FloatArray | None]) -> Dubbed:
-        place, face, wanted = work
+    def _draw(self, work: tuple[Place, tuple[FloatArray, FloatArray] | None]) -> Dubbed:
+        place, meshes = work
         patch = None
-        if face is not None and wanted is not None:
+        if meshes is not None:
             with spent("paint"):
-                patch = draw(place.frame.rgb, face.mesh, wanted, face.amount)
+                patch = draw(place.frame.rgb, *meshes, self._faces.amounts[place.number])
         return Dubbed(place.frame, patch, place.time_s)
 
 

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.embedded.motion import mouth
 from mdth.embedded.render.hinge import outside
-from mdth.embedded.render.motion import Grid, Rigid, sample
+from mdth.embedded.render.motion import Grid, Rigid, box, sample
 from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.surround import FIXED_POINT_STEPS
-from mdth.embedded.render.warp import Warp
+from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
 from mdth.media.film_writer import Patch
 
@@ -64,24 +65,28 @@ def draw(frame: Frame, own: FloatArray, wanted: FloatArray, amount: float = 1.0)
     shift = np.array([*low, 0], float)
     mesh, driving = own - shift, wanted - shift
     image = np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])
-    portrait = Portrait(image, mesh.astype(np.float32))
+    portrait = Portrait(image, mesh)
     warp = Warp(portrait, JawField)
     field = warp.field(driving, RESTING)
     picture = warp.apply(field, driving)
     MouthPainter(portrait).paint(picture, driving, RESTING)
-    return Patch(int(low[0]), int(low[1]), picture, amount * _alpha(picture, image, unit))
+    return Patch(int(low[0]), int(low[1]), picture, amount * _alpha(field, driving, image, unit))
 
 
-def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[FloatArray, FloatArray]:
-    room = ROOM * unit
-    size = np.array(frame.shape[1::-1])
-    low = np.clip(np.floor(own[:, :2].min(0) - room), 0, size - 1).astype(int)
-    return low, np.clip(np.ceil(own[:, :2].max(0) + room), low + 1, size).astype(int)
+def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[topology.IndexArray, ...]:
+    """First and last corner [2] px around what speech moves, and what goes along."""
+    size = frame.shape[1::-1]
+    return box(own[mouth.SPEECH_WEIGHTS > 0, :2], size, room=(ROOM * unit, ROOM * unit))
 
 
-def _alpha(picture: Frame, image: Frame, unit: float) -> Grid:
-    """1 where the picture differs, softly to 0 [h,w]."""
-    changed = (cv2.absdiff(picture, image).max(-1) > 0).astype(np.uint8)
+def _alpha(field: Field, driving: FloatArray, image: Frame, unit: float) -> Grid:
+    """1 where something moves and on the lips, softly to 0 [h,w]."""
+    changed = np.zeros(image.shape[:2], np.uint8)
+    x, y = field.origin
+    part = changed[y : y + field.shift.shape[0], x : x + field.shift.shape[1]]
+    height, width = part.shape
+    part[:] = np.abs(field.shift[:height, :width]).max(-1) > STILL_PX
+    cv2.fillPoly(changed, [np.round(driving[topology.LIPS_OUTER, :2]).astype(np.int32)], 1)
     side = 2 * max(1, round(SOFT * unit)) + 1
-    wide = cv2.dilate(changed, np.ones((side, side), np.uint8)).astype(np.float32)
-    return np.asarray(cv2.blur(wide, (side, side)), np.float32)
+    soft = cv2.blur(changed.astype(np.float32), (side, side))
+    return np.asarray(np.minimum(2 * soft, 1), np.float32)

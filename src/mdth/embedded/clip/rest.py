@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.motion import mouth
-from mdth.face import geometry
+from mdth.face import geometry, topology
 from mdth.face.follow import Followed, Why
 from mdth.face.smoothing import smoothstep
 from mdth.face.track import filled
@@ -21,6 +21,9 @@ from mdth.face.track import filled
 # Frames are averaged over this to get the face at rest; of one whose lips part so far (eye
 # distances) half as much as of a shut one counts.
 REST_S, PARTED = 0.8, 0.05
+# The edge of an open mouth is soft and lies a little outside the tracked one, eye distances.
+RIM = 0.012
+_UPPER, _LOWER = topology.LIP_PAIRS.T
 # So many frames lead from one that is left as it is to one that is dubbed.
 FADE = 4
 # Frames that are worked on at once, and those around them that are looked at too.
@@ -43,10 +46,21 @@ class Face(NamedTuple):
     rotation: FloatArray
     amount: float
 
-    def spoken(self, face: FloatArray) -> FloatArray:
-        """The mesh [478,3] px whose speech is that of `face` [478,3], face frame."""
+    def spoken(self, face: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The frame's mesh and the one whose speech is that of `face` [478,3], face frame.
+
+        Both [478,3] px. Where lips close over what was between them, its rim goes along.
+        """
+        gaps, wanted = (one[_LOWER, 1:2] - one[_UPPER, 1:2] for one in (self.face, face))
+        closing = np.clip(1 - wanted / np.maximum(gaps, 1e-6), 0, 1)
+        rim = RIM * closing * smoothstep(gaps / PARTED) * np.array([0, 1, 0])
+        own = self.face.copy()
+        own[_UPPER] -= rim
+        own[_LOWER] += rim
         change = self.amount * mouth.SPEECH_WEIGHTS[:, None] * (face - self.face)
-        return np.asarray(self.mesh + self.scale * change @ self.rotation.T)
+        meshes = own - self.face, change
+        moved, changed = (self.scale * way @ self.rotation.T for way in meshes)
+        return self.mesh + moved, self.mesh + changed
 
 
 class Faces:
