@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import Frame
 from mdth.face.track import as_found
-from mdth.face.tracker import track
+from mdth.face.tracker import FaceTracker
 
 
 class Why(IntEnum):
@@ -57,7 +57,8 @@ def follow(
     who is nearest to it when first seen. Else it is who moves the lips most. Raises NoFaceFound.
     """
     nothing = np.full((478, 3), np.nan, np.float32)
-    meshes = [nothing if m is None else m for m in track(iter(frames), model, fps=fps)]
+    with FaceTracker(model) as tracker:
+        meshes = [next(iter(tracker.faces(frame)), nothing) for frame in frames]
     found = as_found([bool(np.isfinite(m[0, 0])) for m in meshes])
     why = np.where(found, Why.USABLE, Why.NO_FACE).astype(np.uint8)
     return Followed(np.stack(meshes), np.zeros(len(meshes), np.int32), why, 1)
