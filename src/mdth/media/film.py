@@ -11,7 +11,6 @@ from typing import NamedTuple, cast
 import cv2
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
@@ -20,12 +19,9 @@ from mdth.errors import InputError, UnreadableMedia
 from mdth.media.container import Track
 from mdth.media.image import is_picture
 from mdth.media.limits import LARGEST_DUBBED_PIXELS, LONGEST_CLIP_S
-from mdth.media.video import checked_frames, nominal_rate, open_video, timed
+from mdth.media.video import MOST_OBLONG, decoded_frames, nominal_rate, open_video, timed
 
 log = logging.getLogger("mdth")
-
-# Pixel shapes outside of this are damaged tags.
-WIDEST_PIXEL = 4
 
 
 class View(NamedTuple):
@@ -46,13 +42,13 @@ class View(NamedTuple):
     @classmethod
     def of(cls, frame: VideoFrame, stream: Stream) -> "View":
         """What a clip's first frame and its stream say."""
-        data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
-        matrix = tuple(np.frombuffer(bytes(data), "<i4", 9).tolist()) if data else None
+        data = cast(bytes | None, frame.side_data.get("DISPLAYMATRIX"))
+        matrix = tuple(np.frombuffer(data, "<i4", 9).tolist()) if data else None
         a, b, _, c, d = (matrix or (1, 0, 0, 0, 1))[:5]
         transposed = abs(b) + abs(c) > abs(a) + abs(d)
         across, down = (c < 0, b < 0) if transposed else (a < 0, d < 0)
         pixel = Fraction(getattr(stream, "sample_aspect_ratio", None) or 1)
-        if not Fraction(1, WIDEST_PIXEL) <= pixel <= WIDEST_PIXEL:
+        if not Fraction(1, MOST_OBLONG) <= pixel <= MOST_OBLONG:
             pixel = Fraction(1)
         stored = width, height = frame.width & ~1, frame.height & ~1
         # The picture grows: no pixel of a face is lost.
@@ -153,7 +149,7 @@ class Film:
         """Frames of the first one's size and format, and their times."""
         like: VideoFrame | None = None
         time_s = Fraction(0)
-        for frame, time_s in timed(checked_frames(track), track.start_s, self.fps):
+        for frame, time_s in timed(decoded_frames(track), track.start_s, self.fps):
             if time_s > LONGEST_CLIP_S:
                 raise UnreadableMedia(
                     f"{self.path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
@@ -173,7 +169,7 @@ def open_film(path: Path) -> Film:
     """
     try:
         with open_video(path) as track:
-            frames = checked_frames(track)
+            frames = decoded_frames(track)
             if (first := next(frames, None)) is None:
                 raise UnreadableMedia(f"{path}: no picture could be decoded")
             if first.width * first.height > LARGEST_DUBBED_PIXELS:

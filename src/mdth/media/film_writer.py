@@ -58,16 +58,6 @@ class FilmWriter(Mp4Writer):
         self.changed: list[str] = []
         self.end_s = Fraction(0)
 
-    @property
-    def seconds(self) -> float:
-        """Spent encoding."""
-        return self._video.seconds
-
-    @property
-    def bytes_written(self) -> int:
-        """The size of the file that was written."""
-        return self._video.bytes_written
-
     def __enter__(self) -> Self:
         if self.sound is not None:
             probe_sound(self.sound)
