@@ -145,13 +145,13 @@ def find_faces(image: Frame, tracker: FaceTracker, *, all_of_them: bool = False)
     Small faces are looked for in overlapping tiles, smaller and smaller, until one is found; all of
     them where the faces are to be counted, so that the count depends on the picture alone.
     """
-    meshes = [mesh for mesh in tracker.faces(image) if _is_face(mesh)]
+    meshes = [mesh for mesh in tracker.faces(image) if is_face(mesh)]
     for per_side in TILES_PER_SIDE:
         if (meshes and not all_of_them) or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
             break
         for offset, tile in _tiles(image, per_side):
             found = (mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile))
-            meshes += [mesh for mesh in found if _is_face(mesh) and _is_new(mesh, meshes)]
+            meshes += [mesh for mesh in found if is_face(mesh) and is_new(mesh, meshes)]
     return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
@@ -181,7 +181,8 @@ def _tiles(image: Frame, per_side: int) -> Iterator[tuple[Mesh, Frame]]:
             )
 
 
-def _is_face(mesh: FloatArray) -> bool:
+def is_face(mesh: FloatArray) -> bool:
+    """Whether a mesh [478,3] px has the shape of a face."""
     rigid, pose = topology.RIGID, geometry.head_pose(mesh[None])
     misfit = geometry.to_face(mesh[None, rigid], pose)[0] - topology.CANONICAL[rigid]
     return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
@@ -194,7 +195,7 @@ def _is_whole(mesh: FloatArray, tile: Frame) -> bool:
     return bool((mesh[:, :2] > margin).all() and (mesh[:, :2] < inside).all())
 
 
-def _is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
+def is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
     """Whether no other face shares much of its box, relative to the smaller box of the two."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     for other in meshes:
