@@ -66,7 +66,7 @@ def driven(avatar: ClipAvatar, sound: FloatArray) -> FloatArray:
     """The meshes [T,478,3] px that the frames of a speech follow."""
     dubbing = Embedded().dub(avatar, Options(), length_s=len(sound) / SPEECH_RATE_HZ)
     offsets = [*dubbing.spoken.feed(sound), *dubbing.spoken.finish()]
-    return np.stack([dubbing.meshes(k, way)[1] for k, way in enumerate(offsets)])
+    return np.stack([dubbing.work(number, way).wanted for number, way in enumerate(offsets)])
 
 
 def silence(length_s: float) -> FloatArray:

@@ -13,14 +13,15 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.clip.mouths import Choice, Mouths
 from mdth.embedded.clip.own_mouth import OwnMouth, relit
 from mdth.embedded.motion import mouth
+from mdth.embedded.render.background import fill
 from mdth.embedded.render.hinge import outside
 from mdth.embedded.render.light import Light
 from mdth.embedded.render.lips import cover, lip_outline
 from mdth.embedded.render.motion import Grid, Rigid, box, sample
-from mdth.embedded.render.mouth import LIP_LINE
 from mdth.embedded.render.surround import FIXED_POINT_STEPS
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
 from mdth.media.film_writer import Patch
 
 RESTING = Rigid(np.eye(3), np.zeros(3))
@@ -30,6 +31,8 @@ ROOM, REACH = 0.75, 0.3
 STILL_PX, SOFT = 0.05, 0.03
 # How soft the edge of what is taken out from between the lips is, eye distances.
 EMPTY = 0.008
+# Lips that part so far are emptied from corner to corner, eye distances.
+OPEN = 0.06
 
 
 class JawField:
@@ -85,7 +88,7 @@ def draw(frame: Frame, work: Work, light: Light, mouths: Mouths | None) -> Patch
     mesh, driving = own - shift, wanted - shift
     image = frame[low[1] : high[1], low[0] : high[0]].copy()
     lit = relit(light, image, mesh)
-    portrait = Portrait(_emptied(image, mesh, lit, unit), mesh)
+    portrait = Portrait(_emptied(image, mesh, unit), mesh)
     warp = Warp(portrait, JawField)
     field = warp.field(driving, RESTING)
     picture = warp.apply(field, driving)
@@ -101,15 +104,18 @@ def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[topology.IndexArra
     return box(own[mouth.SPEECH_WEIGHTS > 0, :2], size, room=(ROOM * unit, ROOM * unit))
 
 
-def _emptied(image: Frame, mesh: FloatArray, light: Light, unit: float) -> Frame:
-    """The picture without what is behind the lips, so that no old tooth is left beside new lips."""
-    outline = lip_outline(mesh)
-    low, high = box(outline, image.shape[1::-1], room=(3, 3))
+def _emptied(image: Frame, mesh: FloatArray, unit: float) -> Frame:
+    """The picture, where the lips part they themselves carried on: no old tooth is left beside."""
+    opened = float(geometry.lip_opening(mesh)) / unit
+    low, high = box(mesh[topology.LIPS_OUTER, :2], image.shape[1::-1])
     part = image[low[1] : high[1], low[0] : high[0]]
-    if part.size:
-        filled = cover(outline - low, part.shape[1::-1], max(0.7, EMPTY * unit))
-        alpha = (np.minimum(2 * filled.inside, 1) * filled.open)[..., None]
-        part[:] = np.round(part + alpha * (LIP_LINE * light.flesh - part))
+    if opened < OPEN / 3 or not part.size:
+        return image
+    inside = cover(lip_outline(mesh) - low, part.shape[1::-1], max(0.7, EMPTY * unit)).inside
+    alpha = np.minimum(2 * inside, 1)
+    carried = fill(part.astype(np.float32), np.asarray(inside < 0.02, np.float32))
+    share = smoothstep(opened / OPEN) * alpha[..., None]
+    part[:] = np.round(part + share * (carried - part))
     return image
 
 

@@ -31,8 +31,6 @@ UNLIKE = np.array([0.03, 0.05, 8.0, 8.0])
 STAY, GIVE_WAY = 0.5, 0.6
 # An inside is stretched by the first, and gives way to a painted one by the second.
 STRETCH, TORN = 1.4, 2.0
-# The edge of the lips is no part of the inside, of their gap.
-EDGE = 0.08
 WIDEST_PX = 320
 # Fewer bright pixels than this show no teeth.
 TEETH_PX = 40
@@ -197,9 +195,12 @@ def _places(source: FloatArray, target: FloatArray, size: tuple[int, int]) -> Gr
     there = left_there + across * (right_there - left_there)
     top, bottom = _edges(target, columns)
     top_there, bottom_there = _edges(source, there)
-    down = (np.arange(size[1])[:, None] - top) / np.maximum(bottom - top, 0.5)
-    inset = EDGE + (1 - 2 * EDGE) * np.clip(down, 0, 1)
-    y = top_there + inset * (bottom_there - top_there)
+    # What the tracker takes for the inner lips includes some of them, here as there. The lips beside
+    # go along as they are.
+    rows = np.arange(size[1], dtype=float)[:, None]
+    gap = np.maximum(bottom - top, 0.5)
+    inside = np.clip(rows, top, top + gap)
+    y = top_there + (inside - top) / gap * (bottom_there - top_there) + rows - inside
     return np.stack([np.broadcast_to(there, y.shape), y], -1).astype(np.float32)
 
 

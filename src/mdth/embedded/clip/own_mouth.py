@@ -8,9 +8,15 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.clip.mouths import Choice, Mouths, lips_in, show, upright
 from mdth.embedded.render.cavity import Cavity, View
 from mdth.embedded.render.light import Light, cheeks
-from mdth.embedded.render.lips import Cover, Layer
+from mdth.embedded.render.lips import Cover, Layer, lip_outline
 from mdth.embedded.render.motion import Rigid
 from mdth.embedded.render.mouth import NARROW, MouthPainter, redrawn
+from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
+
+# How much of the lips is shown with what is between them, where these are so far apart, eye
+# distances.
+RIM, OPEN = 0.35, 0.06
 
 
 def relit(light: Light, image: Frame, mesh: FloatArray) -> Light:
@@ -33,6 +39,23 @@ class OwnMouth(MouthPainter):
         self._mouths, self._choice, self._skin = mouths, choice, light.skin
         # What is seen between lips that close is in the pictures.
         self.narrow = NARROW * (1 - choice.share if choice else 1.0)
+
+    def outline(self, driving: FloatArray) -> FloatArray:
+        """The inner lips, and of a mouth that is shown their rim too, so that both are of one."""
+        wider = driving.copy()
+        inner, outer = driving[topology.LIPS_INNER], driving[topology.LIPS_OUTER]
+        wider[topology.LIPS_INNER] = inner + RIM * self._shown(driving) * (outer - inner)
+        return lip_outline(wider)
+
+    def seam(self, driving: FloatArray) -> float:
+        """None where a mouth is shown, which has its corners."""
+        return super().seam(driving) * (1 - self._shown(driving))
+
+    def _shown(self, driving: FloatArray) -> float:
+        """How much of a mouth is shown, 0 to 1."""
+        opened = geometry.lip_opening(driving) / geometry.eye_distance(driving)
+        share = self._choice.share if self._choice else 0.0
+        return share * float(smoothstep(opened / OPEN))
 
     def inside(
         self,

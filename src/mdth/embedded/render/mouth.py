@@ -71,14 +71,15 @@ class MouthPainter:
     def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Paint the inside over `frame` (RGB uint8 [H,W,3], changed in place) where lips part."""
         unit = self._cavity.eye_distance
-        outline = lip_outline(driving)
+        outline = self.outline(driving)
         margin = MARGIN * unit
         low, high = box(outline, (frame.shape[1], frame.shape[0]), room=(margin, margin))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
-        filled = fill(outline - low, size, unit, self._cavity.seam, self.narrow)
-        if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
+        seam = self.seam(driving)
+        filled = fill(outline - low, size, unit, seam, self.narrow)
+        if (filled.inside * np.maximum(filled.open, seam)).max() < SHUT:
             return
         view = View(np.column_stack([np.eye(2), -low]), size)
         part = frame[low[1] : high[1], low[0] : high[0]]
@@ -87,8 +88,16 @@ class MouthPainter:
             self.inside(frame, part, driving, rigid, filled=filled, view=view),
             filled,
             LIP_LINE * self._cavity.light.flesh,
-            self._cavity.seam,
+            seam,
         )
+
+    def seam(self, driving: FloatArray) -> float:
+        """How much of the line of closed lips is drawn where the driving mesh's close."""
+        return self._cavity.seam
+
+    def outline(self, driving: FloatArray) -> FloatArray:
+        """The closed line [N,2] px around what is painted."""
+        return lip_outline(driving)
 
     def inside(
         self,
