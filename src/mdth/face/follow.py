@@ -118,10 +118,10 @@ class _Search:
     def faces(self, frame: Frame, *, again: bool) -> list[Mesh]:
         """Meshes [478,3] px from left to right; again: nothing of the frame before counts."""
         if again or (not self.last and self.waited >= self.patience):
-            self.waited, self.last = 0, []
-            found = find_faces(frame, self.tracker, all_of_them=self.all_of_them)
-        else:
-            found = [mesh for mesh in self.tracker.faces(frame) if is_face(mesh)]
+            self.waited = 0
+            searched = find_faces(frame, self.tracker, all_of_them=self.all_of_them)
+            self.last = [(mesh, 0) for mesh in searched]
+        found = [mesh for mesh in self.tracker.faces(frame) if is_face(mesh)]
         self.waited += 1
         lost = [(mesh, age + 1) for mesh, age in self.last if is_new(mesh, found)]
         for mesh, _ in lost:
