@@ -122,6 +122,16 @@ def test_lengths(dub: Callable[..., list[Dubbed]], fit: str, length_s: float, fr
     assert times == [Fraction(k, FPS) for k in range(frames)]
 
 
+def test_a_bounce_and_a_loop_join_without_a_jump(dub: Callable[..., list[Dubbed]]) -> None:
+    shown = {fit: dub(silence(6.5), fit=fit) for fit in ("bounce", "loop")}
+    back = [one.frame.rgb for one in shown["bounce"]]
+    assert all(np.array_equal(a, b) for a, b in zip(back[75:150], back[74::-1], strict=True))
+    assert np.array_equal(back[150], back[0])
+    steps = [np.abs(np.diff([pasted(one).astype(float) for one in part], axis=0)).mean((1, 2, 3))
+             for part in (shown["loop"][:75], shown["loop"][73:82])]  # fmt: skip
+    assert steps[1].max() < 1.5 * steps[0].max()
+
+
 def test_a_speech_too_long_is_refused(dub: Callable[..., list[Dubbed]]) -> None:
     with pytest.raises(InputError, match=r"5\.0 s, the clip 3\.0 s; choose another fit"):
         dub(silence(5))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
@@ -81,7 +82,7 @@ class Dubbing:
         self.spoken, self._cut = speak(self.rate), live or fit == CUT
         self._faces = Faces(avatar.person, float(self.film.fps))
         self._follow = mouth.followed(options.motion)
-        places = play(self.film, count, fit)
+        places = play(self.film, avatar.person.mesh, fit)
         self._places = self._retimed(places) if live else places
         self._next = next(self._places, None)
         # The offsets [478,3] from number `_first` on that frames to come need.
@@ -191,6 +192,8 @@ class Dubbing:
         if work is not None:
             with spent("paint"):
                 patch = draw(place.frame.rgb, work, self._light, self._mouths)
+        if place.before is not None:
+            patch = _dissolved(place.frame.rgb, place.before, place.share, patch)
         return Dubbed(place.frame, patch, place.time_s)
 
 
@@ -215,9 +218,19 @@ class ClipSession:
         self._dubbing.close()
 
 
+def _dissolved(picture: Frame, before: Frame, share: float, patch: Patch | None) -> Patch:
+    """The whole picture, to which another one gives way, but for the patch."""
+    both = np.asarray(cv2.addWeighted(picture, 1 - share, before, share, 0), np.uint8)
+    return Patch(0, 0, laid(both, patch), np.ones(both.shape[:2], np.float32))
+
+
 def pasted(dubbed: Dubbed) -> Frame:
     """A frame with its patch, RGB uint8 [H,W,3]."""
-    picture, patch = dubbed.frame.rgb, dubbed.patch
+    return laid(dubbed.frame.rgb, dubbed.patch)
+
+
+def laid(picture: Frame, patch: Patch | None) -> Frame:
+    """A picture RGB uint8 [H,W,3] with a patch."""
     if patch is None:
         return picture
     picture = picture.copy()

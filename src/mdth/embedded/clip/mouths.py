@@ -195,8 +195,8 @@ def _places(source: FloatArray, target: FloatArray, size: tuple[int, int]) -> Gr
     there = left_there + across * (right_there - left_there)
     top, bottom = _edges(target, columns)
     top_there, bottom_there = _edges(source, there)
-    # What the tracker takes for the inner lips includes some of them, here as there. The lips beside
-    # go along as they are.
+    # What the tracker takes for the inner lips includes some of them, here as there; the lips
+    # beside go along as they are.
     rows = np.arange(size[1], dtype=float)[:, None]
     gap = np.maximum(bottom - top, 0.5)
     inside = np.clip(rows, top, top + gap)
