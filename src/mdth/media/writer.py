@@ -102,7 +102,8 @@ class VideoWriter:
         flags = {"movflags": "+faststart" + "+use_metadata_tags" * custom}
         with (
             replacing(self.path) as part,
-            av.open(str(part), "w", format="mp4", container_options=flags) as out,
+            # Without "file:" what stands before a colon in the name would be a protocol.
+            av.open(f"file:{part}", "w", format="mp4", container_options=flags) as out,
         ):
             out.metadata.update(self.metadata)
             self._pictures = PictureTrack(out, self.size, self.fps, self.options)
