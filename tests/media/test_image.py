@@ -170,8 +170,8 @@ def test_profiles_of_grey_and_print(tmp_path: Path) -> None:
     picture = Image.new("L", (20, 20), 55)
     picture.save(tmp_path / "l.png", icc_profile=_icc(b"GRAY", b"XYZ ", {b"kTRC": gamma}))
     same, one = bytes(range(256)), struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
-    ink = bytes([136, 128, 128])  # L* 53, which is grey 127, of any ink
-    lut = b"mft1" + struct.pack(">4x4B", 4, 3, 2, 0) + one + 4 * same + 16 * ink + 3 * same
+    ink = bytes([136, 128, 128, 0, 128, 128])  # any ink: L* 53, which is grey 127; black: none
+    lut = b"mft1" + struct.pack(">4x4B", 4, 3, 2, 0) + one + 4 * same + 8 * ink + 3 * same
     picture = Image.new("CMYK", (20, 20), (255, 0, 0, 0))
     picture.save(tmp_path / "k.tiff", icc_profile=_icc(b"CMYK", b"Lab ", {b"A2B0": lut}))
     for name in ("l.png", "k.tiff"):
