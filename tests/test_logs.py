@@ -124,9 +124,9 @@ def test_exit_codes_are_documented(mdth: Command) -> None:
 
 
 def test_no_bar_among_the_lines() -> None:
-    for visible in (True, False):
+    for visible, kind in ((True, "text"), (False, JSON)):
         stream = Terminal()
-        bar = Progress(stream, visible=visible)
+        bar = Progress(stream, kind=kind)
         bar(1, 10)
         bar._start = -1e9
         bar(2, 10)

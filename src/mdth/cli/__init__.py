@@ -16,7 +16,7 @@ from types import FrameType
 
 from mdth.cli.arguments import count, parser
 from mdth.errors import MdthError
-from mdth.log.console import JSON, TEXT, Progress, logging_to, one_line, quiet_libraries
+from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
 
 log = logging.getLogger("mdth")
 
@@ -67,18 +67,20 @@ def _run(parsed: argparse.Namespace) -> int:
     # This process is ours: painters fill its cores, and OpenCV's own threads would only stand in
     # their way and hold 140 MB more at 1280 px.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    with quiet_libraries() as stderr, logging_to(stderr, verbose=parsed.verbose, kind=parsed.log):
+    with (
+        quiet_libraries() as stderr,
+        logging_to(stderr, verbose=parsed.verbose, kind=parsed.log) as progress,
+    ):
         before = signal.signal(signal.SIGTERM, _stop)
-        progress = Progress(stderr, visible=parsed.log == TEXT)
         try:
-            parsed.command(parsed, progress)
+            for line in parsed.command(parsed, progress):
+                progress.clear()
+                print(line, flush=True)
         except (MdthError, OSError, MemoryError, KeyboardInterrupt, _Terminated) as error:
-            progress.clear()
             code, name, words = _ending(error)
             log.error("%s", one_line(words), extra={"error": name, "exit": code})
             return code
         finally:
-            progress.clear()
             signal.signal(signal.SIGTERM, before)
     return 0
 

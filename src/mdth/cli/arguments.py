@@ -1,7 +1,7 @@
 """What can be written on the command line."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from mdth.cli import batch, commands
 from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import GROUPS, TABLE, TYPES
 
-Command = Callable[[argparse.Namespace, Progress], None]
+Command = Callable[[argparse.Namespace, Progress], Iterable[str]]
 NOW = "(default: %(default)s)"
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error, in one line on stderr; 2 wrong usage; 130 stopped by Ctrl-C; "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mdth.artefacts import Frame, Portrait
 from mdth.engine import PREPARE, Need, Progress, Source
-from mdth.errors import CheckpointError, MissingInput
+from mdth.errors import MissingInput
 from mdth.face import covered, glasses
 from mdth.face.portrait import best_frame, prepare_portrait, shrunk
 from mdth.files import assets
@@ -28,12 +28,8 @@ def needs() -> list[Need]:
 
 
 def asset_need(name: str, *stages: str) -> Need:
-    """An outside model, with what is wrong with it."""
-    (asset,) = (entry for entry in assets.entries() if entry.name == name)
-    try:
-        assets.path(name)
-    except CheckpointError as error:
-        return Need(name, asset.file, frozenset(stages), "run: mdth assets fetch", str(error))
+    """An outside model; it is fetched on first use, so it is never missing."""
+    (asset,) = assets.named([name])
     return Need(name, asset.file, frozenset(stages), "")
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Frame
-from mdth.errors import CheckpointError
 
 Mesh = npt.NDArray[np.float32]
 
@@ -26,8 +25,6 @@ class FaceTracker:
         import mediapipe as mp
         from mediapipe.tasks.python import BaseOptions, vision
 
-        if not model.is_file():
-            raise CheckpointError(f"{model}: no face model there; run `mdth assets fetch`")
         self._image_of = lambda rgb: mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
         self._video = video
         self._step_ms = 1000.0 / fps
