@@ -47,7 +47,7 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["sing"], ["talk", "a.jpg", "b.wav"],
+    [], ["sing"], ["talk", "a.jpg", "b.wav", "-q"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
     ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],

@@ -4,7 +4,7 @@ import itertools
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Unpack
 
@@ -13,9 +13,9 @@ import numpy as np
 from mdth import engines, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
-from mdth.errors import InputError, MissingInput
+from mdth.errors import MissingInput, ours
 from mdth.face.find import find_portrait
-from mdth.files.json import write_json
+from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.writer import RawWriter, VideoWriter
@@ -45,6 +45,7 @@ class Speech(NamedTuple):
         return cls(read_blocks(path), path, probe_sound(path).duration_s)
 
 
+@ours
 def prepare(
     portrait: Path | str | None = None,
     *,
@@ -62,6 +63,7 @@ def prepare(
     return engines.choose(options).prepare(source, options, progress=progress)
 
 
+@ours
 def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     """An avatar that speaks as it is fed: see `mdth.engine.Session`.
 
@@ -72,6 +74,7 @@ def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     return engines.of(avatar, options).open(avatar, options)
 
 
+@ours
 def talk(
     portrait: Avatar | Portrait | Path | str | None,
     speech: Path | str | None,
@@ -81,59 +84,67 @@ def talk(
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
-    """Write the talking video `output` (mp4) and beside it its record (json), which is returned.
+    """Write the talking video `out.mp4` and beside it `out.mdth.json`, its record, given back too.
 
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
     the portrait. An avatar has its motion already. An open binary file as `output` gets raw rgb24
-    frames instead, and no json. choices: see `mdth.options`. Raises MdthError, and leaves nothing
+    frames instead, and no record. choices: see `mdth.options`. Raises MdthError, and leaves nothing
     half-written.
     """
     options = Options.of(**choices)
     given = {"portrait": portrait, "speech": speech, "video": video}
     files = {name: Path(f) for name, f in given.items() if isinstance(f, Path | str)}
     sound = files.get("speech") or files.get("video")
-    target = _checked_target(output, files.values())
+    if isinstance(output, Path | str):
+        output = check_output(Path(output), (".mp4",), files.values())
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:
         raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
-    with job() as watch:
+    keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
+    with job() as watch, keep as write:
         with spent("prepare"):
             said = Speech.of(sound)
             engine, avatar = _avatar(portrait, files, options, progress)
-        made = film(engine, avatar, said, target, options, watch=watch, progress=progress)
-    made["inputs"] = {name: record.described(it) for name, it in given.items() if it is not None}
-    if isinstance(target, Path):
-        write_json(target.with_suffix(".json"), made)
+        made = film(engine, avatar, said, output, options, watch=watch, progress=progress)
+        write(made := {**made, "inputs": record.inputs(given)})
     return made
 
 
+@ours
 def export_mesh(
     speech: Path | str,
     output: Path | str,
     *,
     portrait: Path | str | None = None,
     **choices: Unpack[Choices],
-) -> None:
+) -> Record:
     """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
 
-    Lips, jaw and cheeks move; eyes and head rest. portrait: whose face (default: MediaPipe's
-    canonical one). Of the choices, fps, mouth, face and engine_mesh count. Raises InputError,
-    CheckpointError.
+    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Lips, jaw and cheeks
+    move; eyes and head rest. portrait: whose face (default: MediaPipe's canonical one). Of the
+    choices, fps, mouth, face and engine_mesh count. Raises InputError, CheckpointError.
     """
     from mdth.embedded.engine import Embedded
-    from mdth.mesh.export import check_target, export
+    from mdth.mesh.export import SUFFIXES, export
 
-    options, target, sound = Options.of(**choices), Path(output), Path(speech)
-    check_target(target)
+    options, sound = Options.of(**choices), Path(speech)
+    given = {"speech": sound, "portrait": Path(portrait) if portrait else None}
+    target = check_output(Path(output), SUFFIXES, filter(None, given.values()))
     rate_hz = probe_sound(sound).rate_hz
-    found = find_portrait(_source(portrait, None), options.portrait) if portrait else None
-    neutral, session = Embedded().open_mesh(found, options)
-    offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
-    offsets += session.finish()
-    sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-    export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+    with job() as watch, recorded(target) as write:
+        found = find_portrait(_source(portrait, None), options.portrait) if portrait else None
+        neutral, session = Embedded().open_mesh(found, options)
+        offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
+        offsets += session.finish()
+        sequence = MeshSequence(np.stack(offsets), options.motion.fps)
+        export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+        engine = engines.get(engines.EMBEDDED)
+        more = {"sound_rate_hz": rate_hz}
+        made = record.of_result(engine, options, frames=len(offsets), seconds=watch.seconds, **more)
+        write(made := {**made, "inputs": record.inputs(given)})
+    return made
 
 
 def _avatar(
@@ -173,7 +184,10 @@ def film(
                     progress(done, total)
     _tell_stages(watch.seconds, sink)
     log.info("%d frames in %.1f s", done, watch.seconds["total"])
-    return record.of_film(engine, options, frames=done, shape=first.shape, seconds=watch.seconds)
+    height, width = first.shape[:2]
+    return record.of_result(
+        *(engine, options), frames=done, width=width, height=height, seconds=watch.seconds
+    )
 
 
 def frames(
@@ -241,15 +255,3 @@ def _sink(
 
 def _source(portrait: Path | str | None, video: Path | str | None) -> Source:
     return Source(Path(portrait) if portrait else None, Path(video) if video else None)
-
-
-def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[Path]) -> Path | BinaryIO:
-    """Where to write. Raises InputError where that would go wrong or cost an input."""
-    if not isinstance(output, Path | str):
-        return output
-    path = Path(output)
-    if path.suffix.lower() != ".mp4":
-        raise InputError(f"{path}: the video is an mp4; give a name that ends in .mp4")
-    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
-        raise InputError(f"{path}: is an input too; write to another place")
-    return path

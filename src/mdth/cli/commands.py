@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
+def _named_after(*inputs: Path | None) -> Path:
+    """Where a video goes without a name for it. Raises InputError for a file that is not ours."""
+    from mdth.files.output import is_ours
+
+    target = Path("_".join(path.stem for path in inputs if path) + ".mp4")
+    if target.exists() and not is_ours(target):
+        raise InputError(f"{target}: is there and not ours; give the video another name with -o")
+    return target
+
+
 def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Files -> talking video."""
     from mdth import pipeline
@@ -32,11 +42,11 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
-        if sys.stdout.isatty():
+        if sys.stdout is None or sys.stdout.isatty():
             raise InputError("raw frames are not for a terminal; send them on: mdth talk ... | ...")
         make(sys.stdout.buffer)
         return
-    target = Path(parsed.output)
+    target = Path(parsed.output) if parsed.output else _named_after(portrait, speech, parsed.video)
     if not parsed.raw:
         make(target)
         yield str(target)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from mdth.log.redact import Redacting
@@ -196,15 +197,13 @@ def quiet_libraries() -> Iterator[TextIO]:
     """
     try:
         kept = os.dup(STDERR)
-    except OSError:
-        yield sys.stderr
-        return
+    except OSError:  # closed: nothing else that is opened may take its place
+        kept = os.open(os.devnull, os.O_WRONLY)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     ours = os.fdopen(kept, "w", 1, encoding=encoding, errors="backslashreplace")
     before, sys.stderr = sys.stderr, ours
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, STDERR)
-    os.close(nowhere)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
     try:
         yield ours
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mdth import pipeline
 from mdth.config import config
 from mdth.engine import Progress
+from mdth.files.output import record_of
 from mdth.options import Choices
 from mdth.storage import layout
 from mdth.storage.store import Store
@@ -53,5 +54,5 @@ def _fill(folder: Path, progress: Progress | None) -> None:
     clip = folder / "video/2_clip.mp4"
     choices: Choices = {"random_seed": CLIP_SEED, "engine": "embedded"}
     pipeline.talk(PORTRAIT, EXAMPLES / "short.wav", clip, progress=progress, **choices)
-    clip.with_suffix(".json").unlink()
+    record_of(clip).unlink()
     shutil.copyfile(clip, folder / "video/10_clip.mp4")
