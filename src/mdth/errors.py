@@ -16,6 +16,7 @@ Made = TypeVar("Made")
 # What MediaPipe and OpenCV link on Linux and no Python package brings.
 SYSTEM_LIBRARIES = ("libEGL.so.1", "libGLESv2.so.2", "libGL.so.1", "libglib-2.0.so.0")
 INSTALL_LIBRARIES = "sudo apt-get install -y libegl1 libgles2 libgl1 libglib2.0-0"
+LEAST_ADDRESS_SPACE = 2_000_000_000
 _MISSING_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[.\d]*): cannot open shared object")
 _NO_MEMORY = re.compile(
     r"bad_?alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map seg"
@@ -83,6 +84,20 @@ def ours(function: Callable[Given, Made]) -> Callable[Given, Made]:
             raise in_words(error) from error
 
     return called
+
+
+def check_address_space() -> None:
+    """Raises MdthError where libraries would crash without a word for want of it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 < limit < LEAST_ADDRESS_SPACE:
+        raise MdthError(
+            f"the address space is limited to {limit // 1_000_000} MB (see ulimit -v); "
+            f"{LEAST_ADDRESS_SPACE // 1_000_000} MB are needed"
+        )
 
 
 def in_words(error: Exception) -> MdthError:

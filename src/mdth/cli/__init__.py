@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from mdth.cli.arguments import count, parser
-from mdth.errors import MdthError, in_words
+from mdth.errors import check_address_space, in_words
 from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
 
 log = logging.getLogger("mdth")
@@ -77,6 +77,7 @@ def _run(parsed: argparse.Namespace) -> int:
             if signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
+            check_address_space()
             for line in parsed.command(parsed, progress):
                 progress.clear()
                 print(line, flush=True)
@@ -84,7 +85,7 @@ def _run(parsed: argparse.Namespace) -> int:
             code = stop.args[0] if isinstance(stop, _Terminated) else 130
             log.error("stopped", extra={"error": "Stopped", "exit": code})
             return code
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (here all of them end in words)
             words = one_line(str(in_words(error)))
             log.error("%s", words, extra={"error": type(error).__name__, "exit": 1})
             return 1

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mdth.artefacts import Frame, Portrait
+from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
-from mdth.errors import MissingInput
+from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
 from mdth.face.portrait import best_frame, prepare_portrait, shrunk
 from mdth.files import assets
@@ -24,7 +25,11 @@ def needs() -> list[Need]:
         Need(path.name, path, frozenset({PREPARE}), "install mdth again")
         for path in (glasses.WEIGHTS, covered.WEIGHTS)
     ]
-    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
+    libraries = [
+        Need(name, None, frozenset({PREPARE}), INSTALL_LIBRARIES, "missing")
+        for name in missing_libraries()
+    ]
+    return [*libraries, *(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
 
 
 def asset_need(name: str, *stages: str) -> Need:
