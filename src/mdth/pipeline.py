@@ -4,22 +4,21 @@ import itertools
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeGuard, Unpack
+from typing import Any, BinaryIO, NamedTuple, Unpack
 
 import numpy as np
 
 from mdth import engines, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
-from mdth.errors import InputError, MissingInput, UnreadableMedia, ours
+from mdth.errors import MissingInput, ours
 from mdth.face.find import find_portrait
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
-from mdth.media.image import is_picture
-from mdth.media.video import probe_video
+from mdth.media.meant import is_path, meant
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import Choices, Options
 
@@ -96,7 +95,7 @@ def talk(
     """
     options = Options.of(**choices)
     given = {"portrait": portrait, "speech": speech, "video": video}
-    files = {name: Path(it) for name, it in given.items() if _is_path(it, name)}
+    files = {name: Path(it) for name, it in given.items() if is_path(it, name)}
     sound = files.get("speech") or files.get("video")
     if isinstance(output, Path | str):
         output = check_output(Path(output), (".mp4",), files.values())
@@ -106,7 +105,7 @@ def talk(
         raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
     keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
     with job() as watch, keep as write:
-        with spent("prepare"), _meant(files):
+        with spent("prepare"), meant(files):
             said = Speech.of(sound)
             engine, avatar = _avatar(portrait, files, options, progress)
         made = film(engine, avatar, said, output, options, watch=watch, progress=progress)
@@ -253,37 +252,6 @@ def _sink(
         preset=video.preset,
         metadata=record.SYNTHETIC,
     )
-
-
-@contextmanager
-def _meant(files: dict[str, Path]) -> Iterator[None]:
-    """Says what is likelier meant where a file is no picture or no sound."""
-    try:
-        yield
-    except UnreadableMedia as error:
-        portrait, speech = files.get("portrait"), files.get("speech")
-        if speech and is_picture(speech):
-            words = f"{speech}: is a picture; the portrait comes first, then the speech"
-        elif portrait and _is_clip(portrait):
-            words = f"{portrait}: is a clip, no picture; give it as the video"
-        else:
-            raise
-        raise UnreadableMedia(words) from error
-
-
-def _is_clip(path: Path) -> bool:
-    try:
-        return bool(probe_video(path))
-    except UnreadableMedia:
-        return False
-
-
-def _is_path(given: object, name: str) -> TypeGuard[Path | str]:
-    """Whether it names a file. Raises InputError for what no input can be."""
-    prepared = name == "portrait" and (isinstance(given, Portrait) or hasattr(given, "engine"))
-    if not (given is None or prepared or isinstance(given, Path | str)):
-        raise InputError(f"{name} {given!r}: give the path of a file")
-    return isinstance(given, Path | str)
 
 
 def _source(portrait: Path | str | None, video: Path | str | None) -> Source:

@@ -1,6 +1,7 @@
 """MediaPipe's tasks, made quietly and in any language of the system."""
 
 import locale
+import logging
 import os
 import re
 import tempfile
@@ -25,6 +26,8 @@ def create(task: str, model: Path, *, video: bool = False, **options: Any) -> An
 
     Raises MissingDependency where a library of the system is missing.
     """
+    # It imports that for drawing, and its words on fonts and folders help nobody.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         from mediapipe.tasks.python import BaseOptions, vision
 
