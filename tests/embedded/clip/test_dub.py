@@ -1,5 +1,7 @@
 """A real clip says something else: only the mouth changes, and it says it."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -174,3 +176,33 @@ def test_a_session_goes_on_as_long_as_it_is_spoken_to(avatar: ClipAvatar) -> Non
     frames = [*session.feed(silence(3.5)), *session.finish()]
     assert (session.size, session.fps, len(frames)) == ((288, 288), FPS, 88)
     assert {frame.shape for frame in frames} == {(288, 288, 3)}
+
+
+def test_a_twin_keeps_its_clip(
+    mdth: Callable[..., Ended], twin_home: Path, short_path: Path
+) -> None:
+    raw = twin_home / "store/raw/t"
+    for kind, file in (("video", CLIP), ("audio", short_path)):
+        (raw / kind).mkdir(parents=True)
+        shutil.copy(file, raw / kind)
+    assert mdth("preprocess", "t", "--keep", "clip").code == 0
+    ended = mdth("inference", "t", "--fit", "cut", "--preview")
+    assert ended.code == 0, ended.err
+    film = open_film(Path(ended.out.strip()))
+    assert ((film.width, film.height), len(film.times_s)) == ((288, 288), FPS)
+    assert "nothing to do" in mdth("preprocess", "t", "--keep", "clip", "--dry-run").out
+
+
+def test_the_command_and_a_saved_avatar(
+    mdth: Callable[..., Ended], tmp_path: Path, avatar: ClipAvatar, portrait_path: Path
+) -> None:
+    saved, out = tmp_path / "man.avatar", tmp_path / "out.mp4"
+    engines.save(avatar, saved)
+    sound = ("--fit", "cut", "--preview", "-o", out)
+    assert mdth("dub", saved, CLIP, *sound).code == 0
+    record = json.loads((tmp_path / "out.mdth.json").read_text("utf-8"))
+    assert record["frames"] == FPS and record["streams"]["kept"] == []
+    refused = mdth("dub", saved, CLIP, "-o", tmp_path / "out.avi")
+    assert refused.code == 1 and not (tmp_path / "out.avi").exists()
+    with pytest.raises(InputError, match="X,Y"):
+        Options.of(point="middle").portrait.point_px
