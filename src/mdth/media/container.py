@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -166,9 +166,10 @@ class Track:
                     last.clear()
                 last[at] = dts
                 end = max(end, start + shift + ((packet.duration or 0) * time_base or step))
-                packet.dts += round(shift / time_base)
-                if packet.pts is not None:
-                    packet.pts += round(shift / time_base)
+                with suppress(OverflowError):  # a damaged stamp stays as it is
+                    packet.dts += round(shift / time_base)
+                    if packet.pts is not None:
+                        packet.pts += round(shift / time_base)
             if packet.stream is self.stream:
                 yield packet
 
