@@ -44,7 +44,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(embedded, "find_portrait", face)
     monkeypatch.setattr(embedded, "_motion", killed_run.small_motion)
     monkeypatch.setattr(pipeline, "frames", frames)
-    monkeypatch.setattr(assets, "_problem", lambda asset: "")
+    monkeypatch.setattr(assets.Asset, "problem", "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
     return done

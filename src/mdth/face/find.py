@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mdth.artefacts import LARGEST_PICTURE_PX, Frame, Portrait
+from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
-from mdth.errors import CheckpointError, MissingInput
+from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
 from mdth.face.portrait import best_frame, prepare_portrait
 from mdth.files import assets
@@ -24,16 +25,16 @@ def needs() -> list[Need]:
         Need(path.name, path, frozenset({PREPARE}), "install mdth again")
         for path in (glasses.WEIGHTS, covered.WEIGHTS)
     ]
-    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
+    libraries = [
+        Need(name, None, frozenset({PREPARE}), INSTALL_LIBRARIES, "missing")
+        for name in missing_libraries()
+    ]
+    return [*libraries, *(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
 
 
 def asset_need(name: str, *stages: str) -> Need:
-    """An outside model, with what is wrong with it."""
-    (asset,) = (entry for entry in assets.entries() if entry.name == name)
-    try:
-        assets.path(name)
-    except CheckpointError as error:
-        return Need(name, asset.file, frozenset(stages), "run: mdth assets fetch", str(error))
+    """An outside model; it is fetched on first use, so it is never missing."""
+    (asset,) = assets.named([name])
     return Need(name, asset.file, frozenset(stages), "")
 
 

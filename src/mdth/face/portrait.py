@@ -166,14 +166,14 @@ def find_faces(image: Frame, tracker: FaceTracker, *, all_of_them: bool = False)
     Small faces are looked for in overlapping tiles, smaller and smaller, until one is found; all of
     them where the faces are to be counted, so that the count depends on the picture alone.
     """
-    meshes = [mesh for mesh in tracker.faces(image) if _is_face(mesh)]
+    meshes = [mesh for mesh in tracker.faces(image) if is_face(mesh)]
     for per_side, smallest in TILES_PER_SIDE.items():
         if (meshes and not all_of_them) or min(image.shape[:2]) < smallest:
             break
         for offset, tile in _tiles(image, per_side):
             found = [mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile)]
-            for mesh in (each for each in found if _is_new(each, meshes)):
-                meshes += [again for again in _seen_close(image, mesh, tracker) if _is_face(again)]
+            for mesh in (each for each in found if is_new(each, meshes)):
+                meshes += [again for again in _seen_close(image, mesh, tracker) if is_face(again)]
     return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
@@ -212,10 +212,11 @@ def _seen_close(image: Frame, mesh: Mesh, tracker: FaceTracker) -> list[Mesh]:
     left, top = np.clip(mesh[:, :2].mean(axis=0) - reach, 0, None).astype(int)
     close = tracker.faces(image[top:, left:][: round(2 * reach), : round(2 * reach)])
     found = (each + np.array([left, top, 0], np.float32) for each in close)
-    return [each for each in found if not _is_new(each, [mesh])][:1]
+    return [each for each in found if not is_new(each, [mesh])][:1]
 
 
-def _is_face(mesh: FloatArray) -> bool:
+def is_face(mesh: FloatArray) -> bool:
+    """Whether a mesh [478,3] px has the shape of a face."""
     rigid, pose = topology.RIGID, geometry.head_pose(mesh[None])
     misfit = geometry.to_face(mesh[None, rigid], pose)[0] - topology.CANONICAL[rigid]
     return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
@@ -228,7 +229,7 @@ def _is_whole(mesh: FloatArray, tile: Frame) -> bool:
     return bool((mesh[:, :2] > margin).all() and (mesh[:, :2] < inside).all())
 
 
-def _is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
+def is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
     """Whether no other face shares much of its box, relative to the smaller box of the two."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     for other in meshes:

@@ -53,8 +53,11 @@ def synced(path: Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else on this machine is in here with the same folder; who comes second waits."""
+def alone(folder: Path, variable: str = "MDTH_HOME") -> Iterator[None]:
+    """Nobody else on this machine is in here with the same folder; who comes second waits.
+
+    variable: of the environment, which says where the folder is. Raises StorageError.
+    """
     lock = folder.with_name(f".{folder.name}{LOCK}")
     with ExitStack() as held:
         try:
@@ -63,7 +66,10 @@ def alone(folder: Path) -> Iterator[None]:
                 log.info("%s: waiting for another run on this machine, if there is one", folder)
                 held.enter_context(_held(lock, wait=True))
         except OSError as error:
-            raise StorageError(f"{folder}: {error.strerror or error}; check MDTH_HOME") from error
+            what = error.strerror or error
+            raise StorageError(
+                f"{folder}: {what}; set {variable} to a folder that can be written"
+            ) from error
         yield
 
 

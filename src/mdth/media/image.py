@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mdth.artefacts import FloatArray, Frame
@@ -24,7 +25,8 @@ from mdth.media.limits import (
 log = logging.getLogger("mdth")
 
 # No SVG, PDF, EPS or WMF: those are programs or name other files.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
+pi_heif.register_heif_opener(thumbnails=False)
 BACKGROUND = 128  # what lies behind a transparent picture
 STRIP_ROWS = 256
 BRIGHTEST_FLOAT = 2.0  # in pictures of floats whose white is 1
@@ -56,7 +58,7 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
                 return _read(image, path, max_size)
     except UnidentifiedImageError as error:
         raise UnreadableMedia(
-            f"{path}: not a picture that can be read; use png, jpeg, webp, bmp or tiff"
+            f"{path}: not a picture that can be read; use jpeg, png, heic, avif or webp"
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, "", LARGEST_PIXELS) from error
