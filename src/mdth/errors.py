@@ -44,6 +44,10 @@ class StorageError(MdthError):
     """The store or the disk does not answer, refuses, or is full."""
 
 
+class LimitExceeded(MdthError):
+    """A job that needs more memory than it may have."""
+
+
 class DeviceError(MdthError):
     """More devices were asked for than this machine has."""
 

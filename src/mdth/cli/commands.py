@@ -76,6 +76,19 @@ def task(parsed: argparse.Namespace, progress: Progress) -> None:
     print("nothing to do: all of it is there" if nothing_to_do else "nothing was changed")
 
 
+def tidy(parsed: argparse.Namespace, process: int) -> None:
+    """Delete what a process that a signal ended left half-made."""
+    from mdth.files.write import drop_parts
+
+    if twin_id := getattr(parsed, "twin_id", None):
+        from mdth.twins.twin import Twin
+
+        with Twin.named(twin_id).alone():
+            return
+    if output := getattr(parsed, "output", None):
+        drop_parts(Path(output).parent, process)
+
+
 def sample(parsed: argparse.Namespace, progress: Progress) -> None:
     """Sample input -> the store's raw folder."""
     from mdth.twins import sample

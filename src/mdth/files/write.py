@@ -92,6 +92,12 @@ def sweep_parts(folder: Path) -> None:
                 log.info("removed %s, which a stopped run left", part.name)
 
 
+def drop_parts(folder: Path, process: int) -> None:
+    """Delete the unfinished files that a process, which has ended, left in `folder`."""
+    for part in folder.glob(f".*.{process}-*.part*"):
+        part.unlink(missing_ok=True)
+
+
 def _lock_of(part: Path) -> Path:
     return part.with_name(part.name + LOCK)
 

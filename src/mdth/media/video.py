@@ -11,6 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from mdth import guard
 from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
 from mdth.media.container import Track, open_track
@@ -18,7 +19,6 @@ from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
     LARGEST_CLIP_PIXELS,
-    LARGEST_FRAME_BYTES,
     LARGEST_SIDE_PX,
     LONGEST_CLIP_S,
     LOWEST_FPS,
@@ -95,12 +95,8 @@ def _open_video(path: Path) -> Iterator[Track]:
 def _checked(track: Track) -> Iterator[VideoFrame]:
     """The decoded pictures. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
+        guard.grow(1 / float(USUAL_FPS))
         _check_size(frame.width, frame.height, track.path)
-        if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
-            raise UnreadableMedia(
-                f"{track.path}: pictures of {frame.width} x {frame.height} px as "
-                f"{frame.format.name} are too large; scale the clip down"
-            )
         yield frame
 
 
