@@ -58,7 +58,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not held.enter_context(_held(lock, wait=False)):
-                log.info("%s: waiting for another run on this machine, if there is one", folder)
+                log.warning("%s: waiting for another run on this machine, if there is one", folder)
                 held.enter_context(_held(lock, wait=True))
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror or error}; check MDTH_HOME") from error
