@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 
+from mdth import guard
 from mdth.errors import DeviceError
 
 log = logging.getLogger("mdth")
@@ -37,6 +38,8 @@ def torch_devices(wanted: int) -> list[str]:
     import torch
 
     found = min(wanted, torch.cuda.device_count())
+    # Networks of the seed's full size take 2.5 GB on a CPU; GPUs' drivers reserve more than they use.
+    guard.allow_memory(0 if found else 2)
     return [f"cuda:{number}" for number in range(found)] or [CPU]
 
 

@@ -56,12 +56,10 @@ def limits() -> Iterator[None]:
     except ImportError:
         yield
         return
-    memory, time_s = round(setting(MEMORY_GB) * 1e9), setting(TIME_S)
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bounds = [bound for bound in (memory, soft) if bound > 0]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=soft), hard))
-    signal.setitimer(signal.ITIMER_PROF, time_s)
+    time_s, before = setting(TIME_S), resource.getrlimit(resource.RLIMIT_DATA)
     _grows_by = time_s * SHARE
+    allow_memory(1)
+    signal.setitimer(signal.ITIMER_PROF, time_s)
     try:
         yield
     except MdthError:
@@ -73,7 +71,7 @@ def limits() -> Iterator[None]:
     finally:
         _grows_by = None
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def grow(media_s: float) -> None:
@@ -82,6 +80,17 @@ def grow(media_s: float) -> None:
         with _lock:
             left_s = signal.getitimer(signal.ITIMER_PROF)[0]
             signal.setitimer(signal.ITIMER_PROF, left_s + media_s * _grows_by)
+
+
+def allow_memory(times: int) -> None:
+    """From here on this job may have so many times the memory, 0 for any."""
+    if _grows_by is not None and (memory := setting(MEMORY_GB)):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        more = round(times * memory * 1e9)
+        bounds = [bound for bound in (more, hard) if bound > 0]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=hard), hard))
 
 
 def why_ended(number: int) -> str:

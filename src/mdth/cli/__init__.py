@@ -78,7 +78,7 @@ def _watched(parsed: argparse.Namespace) -> int:
             log.error("%s", why, extra={"error": "LimitExceeded", "exit": 1})
         return 1
 
-    return guard.watched(lambda: _run(parsed, limited=True), died)
+    return guard.watched(lambda: _run(parsed, limited=guard.FORKS), died)
 
 
 def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
