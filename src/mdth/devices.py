@@ -38,7 +38,7 @@ def torch_devices(wanted: int) -> list[str]:
     import torch
 
     found = min(wanted, torch.cuda.device_count())
-    # Networks of the seed's full size take 2.5 GB on a CPU; GPUs' drivers reserve more than they use.
+    # The seed's networks take 2.5 GB on a CPU; drivers of GPUs reserve more than they use.
     guard.allow_memory(0 if found else 2)
     return [f"cuda:{number}" for number in range(found)] or [CPU]
 
