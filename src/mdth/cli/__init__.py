@@ -23,7 +23,10 @@ from mdth.log.console import JSON, TEXT, Progress, logging_to, one_line, quiet_l
 log = logging.getLogger("mdth")
 
 # What reads files from outside; the workers of a batch have limits of their own.
-JOBS = (commands.talk, commands.mesh, commands.task, commands.closed_loop)
+JOBS = (
+    *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
+    commands.closed_loop,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

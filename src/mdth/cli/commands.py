@@ -48,6 +48,23 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
             make(file)
 
 
+def dub(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A clip and a speech -> the clip says it."""
+    from mdth import pipeline
+
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
+    print(parsed.output)
+
+
+def prepare(parsed: argparse.Namespace, progress: Progress) -> None:
+    """A picture or a clip -> an avatar for many speeches."""
+    from mdth import engines, pipeline
+
+    more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+    engines.save(pipeline.prepare(parsed.source, **more), parsed.output)
+    print(parsed.output)
+
+
 def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
     """A speech -> a moving face for other programs."""
     from mdth import pipeline
