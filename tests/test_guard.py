@@ -221,3 +221,13 @@ def test_a_python_caller_keeps_its_process(
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+
+
+def test_what_is_loaded_may_need_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a process holds the seed's networks its next jobs have to as well."""
+    set_limits(monkeypatch, 1, 0)
+    monkeypatch.setattr(guard, "_memory_times", 1)
+    for times, allowed in ((2, 2_000_000_000), (0, resource.getrlimit(resource.RLIMIT_DATA)[1])):
+        guard.allow_memory(times)
+        with guard.limits():
+            assert resource.getrlimit(resource.RLIMIT_DATA)[0] == allowed

@@ -32,6 +32,7 @@ from mdth import guard; sys.exit(guard.read_here(sys.argv[1], Path(sys.argv[2]))
 
 _lock = threading.Lock()
 _grows_by: float | None = None  # seconds for each of sound and clip, while this process has limits
+_memory_times = 1  # what this process has loaded may need more
 
 
 def setting(name: str) -> float:
@@ -58,7 +59,7 @@ def limits() -> Iterator[None]:
         return
     time_s, before = setting(TIME_S), resource.getrlimit(resource.RLIMIT_DATA)
     _grows_by = time_s * SHARE
-    allow_memory(1)
+    allow_memory(_memory_times)
     signal.setitimer(signal.ITIMER_PROF, time_s)
     try:
         yield
@@ -83,7 +84,9 @@ def grow(media_s: float) -> None:
 
 
 def allow_memory(times: int) -> None:
-    """From here on this job may have so many times the memory, 0 for any."""
+    """From here on jobs of this process may have so many times the memory, 0 for any."""
+    global _memory_times
+    _memory_times = times
     if _grows_by is not None and (memory := setting(MEMORY_GB)):
         import resource
 
