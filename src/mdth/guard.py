@@ -6,7 +6,6 @@ process of a Python caller is the caller's own, and nothing here sets limits on 
 
 import importlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mdth.errors import CheckpointError, LimitExceeded, MdthError
+from mdth.errors import CheckpointError, LimitExceeded, MdthError, in_words
 
 MEMORY_GB, TIME_S = "MDTH_MAX_MEMORY", "MDTH_MAX_TIME"
 DEFAULTS = {MEMORY_GB: 3.0, TIME_S: 300.0}
@@ -63,10 +62,8 @@ def limits() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_PROF, time_s)
     try:
         yield
-    except MdthError:
-        raise
     except Exception as error:
-        if isinstance(error, MemoryError) or re.search("(?i)alloc|memory", str(error)):
+        if isinstance(in_words(error), LimitExceeded):
             raise LimitExceeded(f"needs more memory than {_memory()}") from error
         raise
     finally:

@@ -58,7 +58,8 @@ class Embedded:
         """The face of a picture or a clip, and the clip's motion. Raises InputError."""
         portrait = find_portrait(source, options.portrait)
         moving = None if options.motion.still else source.clip
-        motion = _motion(moving, progress) if moving else None
+        face = options.portrait.face if source.picture is None else None
+        motion = _motion(moving, face, progress) if moving else None
         return EmbeddedAvatar(portrait, motion)
 
     def saved(self, source: Source) -> list[str]:
@@ -155,9 +156,9 @@ class Embedded:
 
 
 @stage("prepare motion")
-def _motion(clip: Path, progress: Progress | None) -> Motion:
+def _motion(clip: Path, face: int | None, progress: Progress | None) -> Motion:
     """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(clip)
     count(clip.stat().st_size)
     frames = clip_frames(clip, info, progress)
-    return prepare_motion(frames, float(info.fps), assets.path(TRACKER))
+    return prepare_motion(frames, float(info.fps), assets.path(TRACKER), face=face)

@@ -91,6 +91,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[Track]:
+    """A clip's pictures, not read yet. Raises MissingInput, UnreadableMedia."""
     with open_track(path, "video", CLIP_CODECS) as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
@@ -99,8 +100,8 @@ def open_video(path: Path) -> Iterator[Track]:
 
 
 def checked_frames(track: Track) -> Iterator[VideoFrame]:
-    """The decoded pictures. Raises UnreadableMedia for one that is too large."""
-    return _deinterlaced(_small_enough(track))
+    """The decoded pictures, none interlaced. Raises UnreadableMedia for one that is too large."""
+    return _deinterlaced(decoded_frames(track))
 
 
 def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
@@ -124,7 +125,8 @@ def _form(frame: VideoFrame) -> tuple[bool, int, int, str, Fraction]:
     return frame.interlaced_frame, frame.width, frame.height, frame.format.name, time_base
 
 
-def _small_enough(track: Track) -> Iterator[VideoFrame]:
+def decoded_frames(track: Track) -> Iterator[VideoFrame]:
+    """The pictures as they are in the file. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
         guard.grow(1 / float(USUAL_FPS))
         _check_size(frame.width, frame.height, track.path)
