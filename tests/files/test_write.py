@@ -110,7 +110,9 @@ def test_scratch_folders_of_killed_runs_go(tmp_path: Path) -> None:
     assert not scratch.exists()
 
 
-def test_who_comes_second_waits(tmp_path: Path) -> None:
+def test_who_comes_second_waits_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     order: list[str] = []
     inside = threading.Event()
 
@@ -127,6 +129,7 @@ def test_who_comes_second_waits(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+    assert "waiting for another run" in caplog.text
     assert names(tmp_path) == {"t"}
 
 
