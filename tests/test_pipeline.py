@@ -15,10 +15,11 @@ from mdth.embedded.render.renderer import Renderer
 from mdth.engine import Avatar
 from mdth.face import find, geometry
 from mdth.face.geometry import rotation_from_euler_deg
+from mdth.media.speech import Said
 from mdth.media.video import VideoWriter, probe_video, read_frames
 from mdth.motion.head import REST
 from mdth.options import Options
-from mdth.pipeline import Speech, frames
+from mdth.pipeline import frames
 from tests.support.raising import raises
 
 
@@ -81,7 +82,7 @@ def test_the_first_frame_of_a_long_speech_comes_at_once(portrait: Avatar, short_
             read.append(second)
             yield random.uniform(-0.1, 0.1, 16_000).astype(np.float32)
 
-    speech = Speech(ten_minutes(), short_path, 600.0)
+    speech = Said(ten_minutes(), short_path, 600.0)
     with closing(frames(Embedded(), portrait, speech, Options())) as film:
         next(film)
     # Nothing reads further than a frame needs: memory does not grow with the speech.

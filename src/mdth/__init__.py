@@ -31,14 +31,14 @@ from mdth.errors import (
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
     from mdth.engine import Avatar, Engine, Session
-    from mdth.pipeline import export_mesh, open_session, prepare, talk
+    from mdth.pipeline import dub, export_mesh, open_session, prepare, talk
     from mdth.twins.tasks import inference, preprocess
 
 # Loaded on first use: `import mdth` costs no numpy and no network.
 _LATER = {
     "mdth.artefacts": ("Portrait",),
     "mdth.engine": ("Avatar", "Engine", "Session"),
-    "mdth.pipeline": ("export_mesh", "open_session", "prepare", "talk"),
+    "mdth.pipeline": ("dub", "export_mesh", "open_session", "prepare", "talk"),
     "mdth.twins.tasks": ("inference", "preprocess"),
 }
 
@@ -60,6 +60,7 @@ __all__ = [
     "StorageError",
     "UnreadableMedia",
     "__version__",
+    "dub",
     "export_mesh",
     "inference",
     "open_session",

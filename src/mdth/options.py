@@ -23,6 +23,11 @@ AUTO = "auto"
 # Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
 # with FLAME or of BIWI.
 MESH_ENGINES = ("embedded", "flame", "biwi")
+# What a clip is kept for: its motion and its best frame, or itself, with another mouth.
+KEEP_CLIP = "clip"
+KEEPS = ("motion", KEEP_CLIP)
+# Where a dubbed clip and its speech differ in length.
+FITS = ("silence", "cut", "loop", "bounce", "freeze")
 MANNERS = ("calm", "natural", "lively")
 
 
@@ -86,6 +91,10 @@ class PortraitOptions(_Group):
     max_size: int = option(
         1280, "longest side; larger pictures are shrunk", within=(64, 4096), unit="PX"
     )
+    keep: str = option(
+        "motion", "of a clip: what moves, or the clip itself, to be dubbed", among=KEEPS,
+        only="embedded",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,11 +125,23 @@ class MotionOptions(_Group):
 class VideoOptions(_Group):
     """How the frames are written."""
 
-    crf: int = option(18, "x264's quality, 0 lossless to 51", within=(0, 51), unit="N")
+    crf: int | None = option(
+        None,
+        "x264's quality, 0 lossless to 51 (default: 18, of a dubbed clip its own)",
+        within=(0, 51),
+        unit="N",
+    )
     preset: str = option(
         "veryfast", f"x264's effort, {PRESETS[0]} to {PRESETS[-1]}", among=PRESETS, unit="PRESET"
     )
     preview: bool = option(False, "only the first second")
+    fit: str = option(
+        "silence",
+        "a dubbed clip and a speech of other length: the mouth rests, both are cut, or the clip "
+        "goes on in a loop, to and fro, or stands still",
+        among=FITS,
+        only="embedded",
+    )
     paste: bool = option(False, "the head back in the whole picture", only="seed")
 
 
@@ -205,6 +226,7 @@ class Choices(TypedDict, total=False):
 
     face: int | None
     max_size: int
+    keep: str
     mouth: float
     lip_width: float
     motion: float
@@ -215,9 +237,10 @@ class Choices(TypedDict, total=False):
     seed: int
     engine_mesh: str
     fps: int
-    crf: int
+    crf: int | None
     preset: str
     preview: bool
+    fit: str
     paste: bool
     engine: str
     n_gpus: int

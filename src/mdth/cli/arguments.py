@@ -72,6 +72,19 @@ def _add_videos(table: Any) -> None:
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
     _add(talk, "portrait", "motion", "video", "engine")
 
+    dub = _command(table, "dub", commands.dub, "a clip, a speech -> the clip says it")
+    dub.add_argument("clip", type=Path, help="of a person, or what `mdth prepare` made of it")
+    dub.add_argument("speech", type=Path, help="any sound, or a video with sound")
+    dub.add_argument("-o", "--output", type=Path, required=True, help="out.mp4")
+    _add(dub, "face", "fit", "mouth", "lip_width", "engine_mesh", "crf", "preset", "preview")
+
+    words = "a picture or a clip -> an avatar for many speeches"
+    prepare = _command(table, "prepare", commands.prepare, words)
+    prepare.add_argument("source", type=Path, help="a picture with a face, or a clip to be dubbed")
+    prepare.add_argument("-o", "--output", type=Path, required=True, help="anna.avatar, a folder")
+    prepare.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
+    _add(prepare, "portrait", "engine")
+
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
     words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"

@@ -58,6 +58,23 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
             make(file)
 
 
+def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A clip and a speech -> the clip says it."""
+    from mdth import pipeline
+
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
+    yield str(parsed.output)
+
+
+def prepare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A picture or a clip -> an avatar for many speeches."""
+    from mdth import engines, pipeline
+
+    more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+    engines.save(pipeline.prepare(parsed.source, **more), parsed.output)
+    yield str(parsed.output)
+
+
 def mesh(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A speech -> a moving face for other programs."""
     from mdth import pipeline

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import LARGEST_PICTURE_PX, Frame, Portrait
 from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
 from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
-from mdth.face.portrait import best_frame, prepare_portrait, shrunk
+from mdth.face.portrait import best_frame, prepare_portrait
 from mdth.files import assets
 from mdth.log.stages import count, stage
 from mdth.media.image import read_image
@@ -44,17 +44,17 @@ def find_portrait(source: Source, options: PortraitOptions) -> Portrait:
     if source.picture is not None and not isinstance(source.picture, Path):
         return source.picture
     models = {"tracker_model": assets.path(TRACKER), "person_model": assets.path(SEGMENTER)}
+    size, face = options.max_size, options.face
     if source.picture is not None:
-        picture = read_image(source.picture, max_size=options.max_size)
+        picture = read_image(source.picture, max_size=LARGEST_PICTURE_PX)
         count(source.picture.stat().st_size)
-        return prepare_portrait(picture, face=options.face, **models)
+        return prepare_portrait(picture, face=face, max_size=size, **models)
     if source.clip is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(source.clip)
     count(source.clip.stat().st_size)
     frames = read_frames(source.clip)
-    best = best_frame(frames, count=frame_count(info), face=options.face, **models)
-    return shrunk(best, options.max_size)
+    return best_frame(frames, count=frame_count(info), face=face, max_size=size, **models)
 
 
 def frame_count(info: VideoInfo) -> int | None:

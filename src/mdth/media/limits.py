@@ -26,6 +26,7 @@ LOWEST_FPS, HIGHEST_FPS = Fraction(1), Fraction(120)
 LONGEST_CLIP_S = 3600
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 2, 8192
 LARGEST_CLIP_PIXELS = 36_000_000  # 8K
+LARGEST_DUBBED_PIXELS = 4096 * 2304  # 8K would take 3 GB and 2 s a frame
 # 8K with 8 bits, or 4K with 16 bits and full colour; a decoder may hold twenty of these.
 LARGEST_FRAME_BYTES = 56_000_000
 

@@ -56,12 +56,12 @@ class VideoInfo:
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
-    with _open_video(path) as track:
-        first = next(_checked(track), None)
+    with open_video(path) as track:
+        first = next(checked_frames(track), None)
         if first is None:
             raise UnreadableMedia(f"{path}: no picture could be decoded")
         width, height = _Screen(first, track).size
-        return VideoInfo(width, height, _rate(track.stream), track.declared_s)
+        return VideoInfo(width, height, nominal_rate(track.stream), track.declared_s)
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
@@ -73,11 +73,11 @@ def read_frames(path: Path) -> Iterator[Frame]:
     what decodes, with one warning.
     Raises MissingInput, UnreadableMedia.
     """
-    with _open_video(path) as track:
-        fps = _rate(track.stream)
+    with open_video(path) as track:
+        fps = nominal_rate(track.stream)
         screen: _Screen | None = None
         count = 0
-        for frame, times in _at_ticks(_timed(_checked(track), track.start_s, fps), fps):
+        for frame, times in _at_ticks(timed(checked_frames(track), track.start_s, fps), fps):
             screen = screen or _Screen(frame, track)
             count += times
             if count > LONGEST_CLIP_S * fps:
@@ -90,7 +90,8 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 @contextmanager
-def _open_video(path: Path) -> Iterator[Track]:
+def open_video(path: Path) -> Iterator[Track]:
+    """A clip's pictures, not read yet. Raises MissingInput, UnreadableMedia."""
     with open_track(path, "video", CLIP_CODECS) as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
@@ -98,9 +99,9 @@ def _open_video(path: Path) -> Iterator[Track]:
         yield track
 
 
-def _checked(track: Track) -> Iterator[VideoFrame]:
-    """The decoded pictures. Raises UnreadableMedia for one that is too large."""
-    return _deinterlaced(_small_enough(track))
+def checked_frames(track: Track) -> Iterator[VideoFrame]:
+    """The decoded pictures, none interlaced. Raises UnreadableMedia for one that is too large."""
+    return _deinterlaced(decoded_frames(track))
 
 
 def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
@@ -124,7 +125,8 @@ def _form(frame: VideoFrame) -> tuple[bool, int, int, str, Fraction]:
     return frame.interlaced_frame, frame.width, frame.height, frame.format.name, time_base
 
 
-def _small_enough(track: Track) -> Iterator[VideoFrame]:
+def decoded_frames(track: Track) -> Iterator[VideoFrame]:
+    """The pictures as they are in the file. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
         _check_size(frame.width, frame.height, track.path)
         if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
@@ -149,7 +151,7 @@ def _check_size(width: int, height: int, path: Path) -> None:
         )
 
 
-def _rate(stream: VideoStream) -> Fraction:
+def nominal_rate(stream: VideoStream) -> Fraction:
     """The nominal rate if the pictures keep to it on average, else the average."""
     # PyAV 18 has None for what is unknown, 19 a number x/0 or 0/1 that is false.
     average, nominal = (
@@ -164,7 +166,7 @@ def _rate(stream: VideoStream) -> Fraction:
     return USUAL_FPS
 
 
-def _timed(
+def timed(
     frames: Iterator[VideoFrame], zero: Fraction, fps: Fraction
 ) -> Iterator[tuple[VideoFrame, Fraction]]:
     """Each picture and its presentation time in s, rising; holes too long to be true are closed."""
