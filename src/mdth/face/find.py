@@ -74,7 +74,7 @@ def find_portrait(
     if person is not None:
         number = best_number(person)
         frame = next(itertools.islice(frames, number, None))
-        portrait = prepare_portrait(frame, near=person.mesh[number], **models)
+        portrait = prepare_portrait(frame, known=np.array(person.mesh[number]), **models)
         return shrunk(portrait, options.max_size)
     best = best_frame(frames, count=frame_count(info), face=options.face, **models)
     return shrunk(best, options.max_size)

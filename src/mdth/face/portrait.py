@@ -38,20 +38,17 @@ def prepare_portrait(
     tracker_model: Path,
     person_model: Path | None = None,
     face: int | None = None,
-    near: FloatArray | None = None,
+    known: Mesh | None = None,
 ) -> Portrait:
     """The picture RGB uint8 [H,W,3] and its largest face, or the `face`-th (1 is the leftmost).
 
-    near: a mesh [478,3] px; the face nearest to it is taken.
+    known: the mesh [478,3] px of the face, where it was found before.
     Without `person_model` nothing is known about which pixels are the person. Raises NoFaceFound
     without a face, with fewer than `face`, or with one under 64 px.
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
-        if near is not None:
-            middle = near[:, :2].mean(0)
-            meshes.sort(key=lambda mesh: float(np.linalg.norm(mesh[:, :2].mean(0) - middle)))
-        mesh = _usable(image, meshes, 1 if near is not None else face)
+        mesh = _usable(image, meshes, face) if known is None else _usable(image, [known], None)
         person = None
         if person_model:
             person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
