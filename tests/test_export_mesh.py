@@ -44,7 +44,7 @@ def test_own_face(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_
 
 
 def test_refused_before_any_work(tmp_path: Path, short_path: Path) -> None:
-    with pytest.raises(InputError, match="no mesh format"):
+    with pytest.raises(InputError, match="ends in .glb"):
         package.export_mesh(short_path, tmp_path / "anim.txt")
     with pytest.raises(MissingInput):
         package.export_mesh(tmp_path / "none.wav", tmp_path / "anim.glb")

@@ -77,7 +77,7 @@ def test_errors_are_lines_with_the_same_exit_code(mdth: Command, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["talk"], ["sing"], ["version", "--loud"], ["talk", "a", "b", "-o", "c", "--fps", "x"]],
+    [["mesh"], ["sing"], ["version", "--loud"], ["talk", "a", "b", "-o", "c", "--fps", "x"]],
 )
 def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments, "--log", "json")
@@ -89,7 +89,7 @@ def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
 @pytest.mark.parametrize(("raised", "code", "error"), [
     (StorageError("no"), 1, "StorageError"), (OSError(28, "No space left on device"), 1, "OSError"),
     (MemoryError(), 1, "MemoryError"), (KeyboardInterrupt(), 130, "Stopped"),
-    (cli._Terminated(), 143, "Stopped"),
+    (cli._Terminated(143), 143, "Stopped"),
 ])  # fmt: skip
 def test_every_way_to_end(
     mdth: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, error: str
@@ -124,9 +124,9 @@ def test_exit_codes_are_documented(mdth: Command) -> None:
 
 
 def test_no_bar_among_the_lines() -> None:
-    for visible in (True, False):
+    for visible, kind in ((True, "text"), (False, JSON)):
         stream = Terminal()
-        bar = Progress(stream, visible=visible)
+        bar = Progress(stream, kind=kind)
         bar(1, 10)
         bar._start = -1e9
         bar(2, 10)

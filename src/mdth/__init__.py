@@ -24,6 +24,8 @@ from mdth.errors import (
     SpeechTooShort,
     StorageError,
     UnreadableMedia,
+    check_address_space,
+    ours,
 )
 
 if TYPE_CHECKING:
@@ -70,11 +72,16 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     for module, names in _LATER.items():
         if name in names:
-            return getattr(import_module(module), name)
+            check_address_space()
+            return getattr(ours(import_module)(module), name)
     raise AttributeError(f"module 'mdth' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:  # which would take any name then
+    __getattr__ = _later
 
 
 def __dir__() -> list[str]:

@@ -77,6 +77,8 @@ def choose(options: Options) -> Engine:
 
 def of(avatar: Avatar, options: Options) -> Engine:
     """The engine that prepared an avatar. Raises InputError where another one is asked for."""
+    if not hasattr(avatar, "engine"):
+        raise InputError(f"{avatar!r}: is no avatar; give what mdth.prepare gives")
     if options.engine.engine not in (AUTO, avatar.engine):
         raise InputError(
             f"the avatar was prepared for the engine {avatar.engine}, not {options.engine.engine}; "
@@ -152,14 +154,14 @@ def _best(options: Options) -> Engine:
             return engine
         files = [need for need in own if need.path]
         lacking = [need for need in missing if need.path]
-        # Where nothing of it is here nobody meant it to be taken.
-        say = log.info if len(lacking) == len(files) else log.warning
+        if len(lacking) == len(files):
+            continue  # nobody meant it to be taken
         if lacking:
             said = f"{len(lacking)} of {len(files)} files are missing (see: mdth doctor)"
         else:
             packages = ", ".join(need.name for need in missing)
             said = f"its files are here, but it needs {packages}; run: {missing[0].mend}"
-        say("engine: %s, not %s: %s", last.name, engine.name, said)
+        log.warning("engine: %s, not %s: %s", last.name, engine.name, said)
     return last
 
 

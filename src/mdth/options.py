@@ -6,6 +6,7 @@ the page of options are made from.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, Self, TypedDict, get_type_hints
 
 from mdth.errors import InputError
@@ -170,11 +171,11 @@ class Options:
 
     @classmethod
     def of(cls, **choices: Any) -> Self:
-        """From flat names. Raises InputError, TypeError for a name that is none."""
+        """From flat names. Raises InputError, also for a name that is none."""
         named = {ALIASES.get(name, name): value for name, value in choices.items()}
-        unknown = set(named) - set(TABLE)
-        if unknown:
-            raise TypeError(f"no option {', '.join(sorted(unknown))}")
+        for name in sorted(set(named) - set(TABLE)):
+            meant = "".join(f"; {close}?" for close in get_close_matches(name, TABLE, 1))
+            raise InputError(f"there is no option {name}{meant}")
         chosen = {
             group: kind(**{entry.name: named[entry.name] for entry in own if entry.name in named})
             for group, (kind, own) in GROUPS.items()

@@ -2,9 +2,9 @@
 
 import itertools
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
@@ -13,13 +13,14 @@ import numpy as np
 from mdth import engines, record
 from mdth.artefacts import Frame, MeshSequence, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
-from mdth.errors import InputError, MissingInput
+from mdth.errors import MissingInput, ours
 from mdth.face.find import find_portrait
-from mdth.files.json import write_json
+from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.film_writer import FilmWriter
 from mdth.media.image import is_picture
+from mdth.media.meant import is_path, meant
 from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
@@ -36,6 +37,7 @@ Sink = VideoWriter | RawWriter | FilmWriter
 PAINTERS = 2
 
 
+@ours
 def prepare(
     portrait: Path | str | None = None,
     *,
@@ -56,6 +58,7 @@ def prepare(
     return engines.choose(options).prepare(source, options, progress=progress)
 
 
+@ours
 def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     """An avatar that speaks as it is fed: see `mdth.engine.Session`.
 
@@ -66,6 +69,7 @@ def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     return engines.of(avatar, options).open(avatar, options)
 
 
+@ours
 def talk(
     portrait: Avatar | Portrait | Path | str | None,
     speech: Path | str | None,
@@ -75,36 +79,37 @@ def talk(
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
-    """Write the talking video `output` (mp4) and beside it its record (json), which is returned.
+    """Write the talking video `out.mp4` and beside it `out.mdth.json`, its record, given back too.
 
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
     the portrait. An avatar, or the folder of a saved one, has its motion already. An open binary
-    file as `output` gets raw rgb24 frames instead, and no json. choices: see `mdth.options`. Raises
-    MdthError, and leaves nothing half-written.
+    file as `output` gets raw rgb24 frames instead, and no record. choices: see `mdth.options`.
+    Raises MdthError, and leaves nothing half-written.
     """
     options = Options.of(**choices)
     if isinstance(portrait, Path | str) and engines.is_saved(Path(portrait)):
         portrait = engines.load(Path(portrait))
     given = {"portrait": portrait, "speech": speech, "video": video}
-    files = {name: Path(f) for name, f in given.items() if isinstance(f, Path | str)}
+    files = {name: Path(it) for name, it in given.items() if is_path(it, name)}
     sound = files.get("speech") or files.get("video")
-    target = _checked_target(output, files.values())
+    if isinstance(output, Path | str):
+        output = check_output(Path(output), (".mp4",), files.values())
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:
         raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
-    with job() as watch:
-        with spent("prepare"):
+    keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
+    with job() as watch, keep as write:
+        with spent("prepare"), meant(files):
             said = Said.of(sound)
             engine, avatar = _avatar(portrait, files, options, progress)
-        made = film(engine, avatar, said, target, options, watch=watch, progress=progress)
-    made["inputs"] = {name: record.described(it) for name, it in given.items() if it is not None}
-    if isinstance(target, Path):
-        write_json(target.with_suffix(".json"), made)
+        made = film(engine, avatar, said, output, options, watch=watch, progress=progress)
+        write(made := {**made, "inputs": record.inputs(given)})
     return made
 
 
+@ours
 def dub(
     clip: Avatar | Path | str,
     speech: Path | str,
@@ -128,31 +133,40 @@ def dub(
     return talk(None, speech, output, video=clip, progress=progress, **options)
 
 
+@ours
 def export_mesh(
     speech: Path | str,
     output: Path | str,
     *,
     portrait: Path | str | None = None,
     **choices: Unpack[Choices],
-) -> None:
+) -> Record:
     """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
 
-    Lips, jaw and cheeks move; eyes and head rest. portrait: whose face (default: MediaPipe's
-    canonical one). Of the choices, fps, mouth, face and engine_mesh count. Raises InputError,
-    CheckpointError.
+    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Lips, jaw and cheeks
+    move; eyes and head rest. portrait: whose face (default: MediaPipe's canonical one). Of the
+    choices, fps, mouth, face and engine_mesh count. Raises InputError, CheckpointError.
     """
     from mdth.embedded.engine import Embedded
-    from mdth.mesh.export import check_target, export
+    from mdth.mesh.export import SUFFIXES, export
 
-    options, target, sound = Options.of(**choices), Path(output), Path(speech)
-    check_target(target)
+    options, sound = Options.of(**choices), Path(speech)
+    given = {"speech": sound, "portrait": Path(portrait) if portrait else None}
+    target = check_output(Path(output), SUFFIXES, filter(None, given.values()))
     rate_hz = probe_sound(sound).rate_hz
-    found = find_portrait(_source(portrait, None, options), options.portrait) if portrait else None
-    neutral, session = Embedded().open_mesh(found, options)
-    offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
-    offsets += session.finish()
-    sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-    export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+    source = _source(portrait, None, options)
+    with job() as watch, recorded(target) as write:
+        found = find_portrait(source, options.portrait) if portrait else None
+        neutral, session = Embedded().open_mesh(found, options)
+        offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
+        offsets += session.finish()
+        sequence = MeshSequence(np.stack(offsets), options.motion.fps)
+        export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+        engine = engines.get(engines.EMBEDDED)
+        more = {"sound_rate_hz": rate_hz}
+        made = record.of_result(engine, options, frames=len(offsets), seconds=watch.seconds, **more)
+        write(made := {**made, "inputs": record.inputs(given)})
+    return made
 
 
 def _avatar(
@@ -234,7 +248,10 @@ def _told(
             tell("render" if name == "paint" else name, seconds=watch.seconds[name])
     tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
     log.info("%d frames in %.1f s", frames, watch.seconds["total"])
-    return record.of_film(engine, options, frames=frames, shape=shape, seconds=watch.seconds)
+    height, width = shape[:2]
+    return record.of_result(
+        *(engine, options), frames=frames, width=width, height=height, seconds=watch.seconds
+    )
 
 
 def frames(
@@ -286,15 +303,3 @@ def _source(
 ) -> Source:
     picture = Path(portrait) if isinstance(portrait, str) else portrait
     return Source(picture, Path(video) if video else None, options.portrait.keep == KEEP_CLIP)
-
-
-def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[Path]) -> Path | BinaryIO:
-    """Where to write. Raises InputError where that would go wrong or cost an input."""
-    if not isinstance(output, Path | str):
-        return output
-    path = Path(output)
-    if path.suffix.lower() != ".mp4":
-        raise InputError(f"{path}: the video is an mp4; give a name that ends in .mp4")
-    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
-        raise InputError(f"{path}: is an input too; write to another place")
-    return path

@@ -168,7 +168,7 @@ def make_light() -> None:
     engine = engines.get(engines.EMBEDDED)
     record.models(engine, Options(), PREPARE, SPEAK)
     record.versions(engine)
-    assets._problem = lambda asset: ""
+    assets.Asset.problem = ""
     # What a killed process has written stays written: only a power cut needs the disk to be told.
     os.fsync = lambda file: None
 

@@ -23,7 +23,7 @@ from mdth.errors import ArtefactError
 from mdth.files import assets
 from mdth.storage import manifest, publish
 from mdth.storage.store import Store
-from mdth.twins import tasks
+from mdth.twins import sources, tasks, twin
 
 ATTEMPTS = 5 if os.environ.get("MDTH_TEST_KILLS") == "all" else 1
 
@@ -44,7 +44,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(embedded, "find_portrait", face)
     monkeypatch.setattr(embedded, "_motion", killed_run.small_motion)
     monkeypatch.setattr(pipeline, "frames", frames)
-    monkeypatch.setattr(assets, "_problem", lambda asset: "")
+    monkeypatch.setattr(assets.Asset, "problem", "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
     return done
@@ -76,6 +76,14 @@ def test_the_same_again_is_no_work_and_says_so(
     assert times(place) == first
     assert "t is prepared already; nothing to do" in caplog.text
     assert "t has this video already; nothing to do" in caplog.text
+
+
+def test_a_bad_file_hides_no_good_one(light: list[str], place: Path) -> None:
+    """The header and the first tenth of a second are fine, and too short to speak."""
+    short = small_sound(place / "store/raw/t/audio/0.wav", 3)
+    short.write_bytes(short.read_bytes()[: 44 + 3200])
+    choice = sources.fetch(twin.Twin.named("t")).choices["audio"]
+    assert choice.name == "1.wav" and "at least 0.3 s" in choice.skipped[0].reason
 
 
 def test_force_repeats_and_ends_with_the_same_bytes(light: list[str], place: Path) -> None:

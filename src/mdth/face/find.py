@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import LARGEST_PICTURE_PX, Frame, Portrait
+from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
-from mdth.errors import CheckpointError, MissingInput
+from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
 from mdth.face.follow import Followed, Why
-from mdth.face.portrait import (
-    FRAMES_LOOKED_AT,
-    best_frame,
-    portrait_score,
-    prepare_portrait,
-    shrunk,
-)
+from mdth.face.portrait import FRAMES_LOOKED_AT, best_frame, portrait_score, prepare_portrait
 from mdth.files import assets
 from mdth.log.stages import count, stage
 from mdth.media.image import read_image
@@ -35,16 +30,16 @@ def needs() -> list[Need]:
         Need(path.name, path, frozenset({PREPARE}), "install mdth again")
         for path in (glasses.WEIGHTS, covered.WEIGHTS)
     ]
-    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
+    libraries = [
+        Need(name, None, frozenset({PREPARE}), INSTALL_LIBRARIES, "missing")
+        for name in missing_libraries()
+    ]
+    return [*libraries, *(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
 
 
 def asset_need(name: str, *stages: str) -> Need:
-    """An outside model, with what is wrong with it."""
-    (asset,) = (entry for entry in assets.entries() if entry.name == name)
-    try:
-        assets.path(name)
-    except CheckpointError as error:
-        return Need(name, asset.file, frozenset(stages), "run: mdth assets fetch", str(error))
+    """An outside model; it is fetched on first use, so it is never missing."""
+    (asset,) = assets.named([name])
     return Need(name, asset.file, frozenset(stages), "")
 
 
@@ -61,11 +56,13 @@ def find_portrait(
     models: dict[str, Any] = {
         "tracker_model": assets.path(TRACKER),
         "person_model": assets.path(SEGMENTER),
+        "max_size": options.max_size,
     }
+    face = options.face
     if source.picture is not None:
-        picture = read_image(source.picture, max_size=options.max_size)
+        picture = read_image(source.picture, max_size=LARGEST_PICTURE_PX)
         count(source.picture.stat().st_size)
-        return prepare_portrait(picture, face=options.face, **models)
+        return prepare_portrait(picture, face=face, **models)
     if source.clip is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(source.clip)
@@ -74,10 +71,8 @@ def find_portrait(
     if person is not None:
         number = best_number(person)
         frame = next(itertools.islice(frames, number, None))
-        portrait = prepare_portrait(frame, known=np.array(person.mesh[number]), **models)
-        return shrunk(portrait, options.max_size)
-    best = best_frame(frames, count=frame_count(info), face=options.face, **models)
-    return shrunk(best, options.max_size)
+        return prepare_portrait(frame, known=np.array(person.mesh[number]), **models)
+    return best_frame(frames, count=frame_count(info), face=face, **models)
 
 
 def best_number(person: Followed) -> int:

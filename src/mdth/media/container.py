@@ -1,6 +1,7 @@
 """Opening sound and video files safely: by content, and without touching any other file."""
 
 import logging
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -61,7 +62,9 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoRetu
 def check_file(path: Path) -> None:
     """Raise MissingInput when nothing is there, UnreadableMedia when it is no file or empty."""
     if not path.exists():
-        raise MissingInput(f"{path}: no such file")
+        remote = re.match(r"[a-z]+:/", str(path))
+        words = "is an address; download it and give the file" if remote else "no such file"
+        raise MissingInput(f"{path}: {words}")
     if not path.is_file():
         raise UnreadableMedia(f"{path}: not a file")
     if path.stat().st_size == 0:

@@ -86,7 +86,8 @@ class Mp4Writer:
         flags = {"movflags": "+faststart" + "+use_metadata_tags" * custom}
         with (
             replacing(self.path) as part,
-            av.open(str(part), "w", format="mp4", container_options=flags) as out,
+            # Without "file:" what stands before a colon in the name would be a protocol.
+            av.open(f"file:{part}", "w", format="mp4", container_options=flags) as out,
             ExitStack() as held,
         ):
             out.metadata.update(self.metadata)

@@ -1,6 +1,5 @@
 """A moving mesh -> a file, by its suffix."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from mdth.artefacts import FloatArray, MeshSequence
 from mdth.errors import InputError
 from mdth.face import topology
+from mdth.files.output import check_output
 from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
@@ -29,9 +29,8 @@ def export(
     """Write the 478-vertex face as `.glb`, `.npz`, `.csv` (ARKit weights) or `.usda`.
 
     neutral: [478,3], face frame, eye distances; offsets start from it. sound, rate_hz: the speech
-    and its sampling rate, named in the file; a CSV has no place for them, so a `.csv.json` beside
-    it does. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for
-    another suffix or no frames.
+    and its sampling rate, named in the file; a CSV has no place for them. Weights are those beyond
+    the neutral face's own: 0 at rest. Raises InputError for another suffix or no frames.
     """
     if len(neutral) != topology.VERTEX_COUNT:
         raise InputError(f"{len(neutral)} vertices, not the {topology.VERTEX_COUNT} of the face")
@@ -43,8 +42,6 @@ def export(
     lines = arkit.csv_lines(arkit.beyond_rest(weights[1:], weights[0]), sequence.fps)
     with replacing(path) as part:
         part.write_text("".join(lines), "utf-8")
-    with replacing(path.with_name(f"{path.name}.json")) as part:
-        part.write_text(json.dumps(_extras(sequence.fps, sound, rate_hz)), "utf-8")
 
 
 def export_animation(
@@ -71,14 +68,6 @@ def export_animation(
             file.writelines(line.encode() for line in usda_lines(animation, extras))
 
 
-def check_target(path: Path) -> None:
-    """Raises InputError if no mesh can be written there."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: no mesh format; the name ends with {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder")
-
-
 def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, Any]:
     extras: dict[str, Any] = {"fps": fps}
     if sound:
@@ -89,6 +78,6 @@ def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, An
 
 
 def _check(path: Path, frames: int) -> None:
-    check_target(path)
+    check_output(path, SUFFIXES, ())
     if not frames:
         raise InputError(f"{path}: a mesh of no frames")

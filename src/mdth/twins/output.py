@@ -125,10 +125,7 @@ def with_settings(sealed: Json, choices: Choices) -> Options:
     settings = sealed["settings"]
     made_for, asked = settings.get("engine", FIRST_ENGINE), choices.get("engine", AUTO)
     kept = {name: value for name, value in settings.items() if name in TABLE}
-    try:
-        options = Options.of(**{**kept, **choices, "engine": made_for})
-    except TypeError as error:
-        raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error
+    options = Options.of(**{**kept, **choices, "engine": made_for})
     if asked not in (AUTO, made_for):
         raise ArtefactError(
             f"{sealed['twin']}: prepared for the engine {made_for!r}, not {asked!r}; "

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import record
+from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.files.json import Json
 from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
+from mdth.media.speech import check_length
 from mdth.media.video import probe_video
 from mdth.storage.choice import Choice, choose
 from mdth.storage.layout import AUDIO, IMAGE, KINDS, VIDEO, stored_raw
@@ -17,9 +19,20 @@ from mdth.twins.twin import Twin
 
 log = logging.getLogger("mdth")
 
+
+def _check_sound(path: Path) -> None:
+    """Raise InputError unless as much decodes as the shortest speech has."""
+    count = 0
+    for block in read_blocks(path):
+        count += len(block)
+        if count >= SHORTEST_S * SPEECH_RATE_HZ:
+            return
+    check_length(count)
+
+
 # Each raises InputError for a file that cannot be used.
 READ: dict[str, Callable[[Path], object]] = {
-    AUDIO: lambda path: next(read_blocks(path)),
+    AUDIO: _check_sound,
     IMAGE: read_image,
     VIDEO: probe_video,
 }

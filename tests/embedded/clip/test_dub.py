@@ -27,7 +27,7 @@ from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
 from mdth.options import Options
 
-CLIP = Path(__file__).parents[3] / "examples/clip.mp4"
+CLIP = Path(mdth.__file__).parent / "examples/clip.mp4"
 FRAMES, FPS = 75, 25
 # Lips further apart than this are parted, eye distances.
 PARTED = 0.06
