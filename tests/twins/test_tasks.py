@@ -34,9 +34,9 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The tasks in this process, without the seconds; what was computed, in a list."""
     done: list[str] = []
 
-    def face(*arguments: Any) -> object:
+    def face(*arguments: Any, **more: Any) -> object:
         done.append("face")
-        return killed_run.small_face(*arguments)
+        return killed_run.small_face(*arguments, **more)
 
     def frames(*arguments: Any) -> Iterator[object]:
         done.append("frames")
