@@ -143,9 +143,10 @@ def export_mesh(
 ) -> Record:
     """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
 
-    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Lips, jaw and cheeks
-    move; eyes and head rest. portrait: whose face (default: MediaPipe's canonical one). Of the
-    choices, fps, mouth, face and engine_mesh count. Raises InputError, CheckpointError.
+    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Head, eyes and brows
+    move as in the video, unless `still`. portrait: whose face, with its texture (default:
+    MediaPipe's canonical one). Of the choices, those of motion and face count. Raises InputError,
+    CheckpointError.
     """
     from mdth.embedded.engine import Embedded
     from mdth.mesh.export import SUFFIXES, export
@@ -158,13 +159,20 @@ def export_mesh(
     with job() as watch, recorded(target) as write:
         found = find_portrait(source, options.portrait) if portrait else None
         neutral, session = Embedded().open_mesh(found, options)
-        offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
-        offsets += session.finish()
-        sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-        export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
-        engine = engines.get(engines.EMBEDDED)
-        more = {"sound_rate_hz": rate_hz}
-        made = record.of_result(engine, options, frames=len(offsets), seconds=watch.seconds, **more)
+        moved = [frame for block in read_blocks(sound) for frame in session.feed(block)]
+        moved += session.finish()
+        sequence = MeshSequence(np.stack([offsets for offsets, _ in moved]), options.motion.fps)
+        export(
+            sequence,
+            target,
+            neutral=neutral,
+            heads=[] if options.motion.still else [head[:2] for _, head in moved],
+            portrait=found,
+            sound=sound,
+            rate_hz=rate_hz,
+        )
+        engine, more = engines.get(engines.EMBEDDED), {"sound_rate_hz": rate_hz}
+        made = record.of_result(engine, options, frames=len(moved), seconds=watch.seconds, **more)
         write(made := {**made, "inputs": record.inputs(given)})
     return made
 

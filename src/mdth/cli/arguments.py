@@ -92,7 +92,7 @@ def _add_videos(table: Any) -> None:
     words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"
     mesh.add_argument("-o", "--output", type=Path, required=True, help=words)
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
-    _add(mesh, "fps", "engine_mesh", "mouth")
+    _add(mesh, "motion")
 
 
 def _add_twins(table: Any) -> None:
