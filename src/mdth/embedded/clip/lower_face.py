@@ -125,7 +125,7 @@ def _alpha(field: Field, driving: FloatArray, image: Frame, unit: float) -> Grid
     x, y = field.origin
     part = changed[y : y + field.shift.shape[0], x : x + field.shift.shape[1]]
     height, width = part.shape
-    across, along = cv2.split(cv2.absdiff(field.shift[:height, :width], 0.0))
+    across, along = cv2.split(np.abs(field.shift[:height, :width]))
     part[:] = cv2.max(across, along) > STILL_PX
     cv2.fillPoly(changed, [np.round(driving[topology.LIPS_OUTER, :2]).astype(np.int32)], 1)
     side = 2 * max(1, round(SOFT * unit)) + 1
