@@ -288,15 +288,9 @@ def _sink(
         log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, fps)
         return RawWriter(target)
     return VideoWriter(
-        target,
-        width=width,
-        height=height,
-        fps=fps,
-        sound=speech.sound,
-        crf=18 if video.crf is None else video.crf,
-        preset=video.preset,
-        metadata=record.SYNTHETIC,
-    )
+        target, width=width, height=height, fps=fps, sound=speech.sound, preset=video.preset,
+        crf=18 if video.crf is None else video.crf, metadata=record.SYNTHETIC,
+    )  # fmt: skip
 
 
 def _source(

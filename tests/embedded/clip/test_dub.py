@@ -103,10 +103,8 @@ def test_nothing_but_the_lower_face_changes(avatar: ClipAvatar, own: list[Dubbed
 
 
 def test_the_mouth_says_it(avatar: ClipAvatar, own: list[Dubbed]) -> None:
-    said, real = opening(tracked(own)), opening(np.asarray(avatar.person.mesh))
-    told = opening(driven(avatar, own_sound()))
+    said, told = opening(tracked(own)), opening(driven(avatar, own_sound()))
     assert correlation(said, told) > 0.95 and best_lag(said, told)[0] == 0
-    assert best_lag(said, real)[1] > 0.7, "the voice does not tell all"
 
 
 def test_old_words_are_gone_in_silence(avatar: ClipAvatar, dub: Callable[..., Any]) -> None:
