@@ -16,7 +16,7 @@ from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.film_writer import FilmWriter
 from mdth.media.image import is_picture
-from mdth.media.meant import is_path, meant
+from mdth.media.meant import is_clip, is_path, meant
 from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
@@ -47,7 +47,7 @@ def prepare(
     move the avatar. keep="clip": `video` itself will speak; also where a clip stands in the
     portrait's place. Raises InputError, CheckpointError, MissingDependency.
     """
-    if portrait is not None and video is None and not is_picture(Path(portrait)):
+    if portrait is not None and video is None and is_clip(Path(portrait)):
         portrait, video, choices = None, portrait, {**choices, "keep": "clip"}
     options = Options.of(**choices)
     source = _source(portrait, video, options)
@@ -159,13 +159,14 @@ def film(
 
     if isinstance(engine, Embedded) and isinstance(avatar, ClipAvatar) and isinstance(target, Path):
         done, writer, shape = _dub(engine, avatar, speech, target, options, progress)
-        return _told(engine, options, writer, watch, frames=done, shape=shape)
-    total = _frame_count(speech, options)
-    with closing(frames(engine, avatar, speech, options)) as made:
+        made = _told(engine, options, writer, watch, frames=done, shape=shape)
+        return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
+    total = speech.frame_count(options.motion.fps, options.limit_s)
+    with closing(frames(engine, avatar, speech, options)) as shown:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
-        first = next(made)
+        first = next(shown)
         with _sink(target, first, speech, options) as sink:
-            for done, frame in enumerate(itertools.chain([first], made), start=1):
+            for done, frame in enumerate(itertools.chain([first], shown), start=1):
                 with spent("wait for encoder"):
                     sink.write(frame)
                 if progress:
@@ -180,7 +181,7 @@ def _dub(
     target: Path,
     options: Options,
     progress: Progress | None,
-) -> tuple[int, Sink, tuple[int, int, int]]:
+) -> tuple[int, FilmWriter, tuple[int, int, int]]:
     """The same for a clip, whose frames are written as they were but for the mouth."""
     length_s = options.limit_s or speech.duration_s
     with (
@@ -228,14 +229,6 @@ def frames(
         for block in each("read speech", speech.limited(options.limit_s)):
             yield from session.feed(block)
         yield from session.finish()
-
-
-def _frame_count(speech: Said, options: Options) -> int | None:
-    """About how many frames there will be, None where the file does not say."""
-    if speech.duration_s is None:
-        return None
-    heard_s = min(speech.duration_s, options.limit_s or speech.duration_s)
-    return max(1, round(heard_s * options.motion.fps))
 
 
 def _sink(

@@ -6,10 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from mdth.engine import Source
 from mdth.errors import NoFaceFound
+from mdth.face.find import find_portrait
 from mdth.face.follow import Followed, Why, follow
 from mdth.face.people import Person, Sighting
 from mdth.face.shots import cuts, jumps, thumb
+from mdth.media.writer import VideoWriter
+from mdth.options import PortraitOptions
 from tests.support.raising import raises
 
 SIZE = 270, 230  # px of a person, height and width
@@ -73,6 +77,18 @@ def test_a_point_says_who_and_cuts_do_not_mix_people_up(people, model) -> None:
     assert middles(found)[35] - middles(found)[11] == pytest.approx(229 - 51, abs=4)
     assert found.people == 2
     raises(NoFaceFound, "face 3", follow, iter(frames), model, fps=25, face=3)
+
+
+@pytest.mark.parametrize(("face", "x"), [(1, 155), (2, 595)])
+def test_the_portrait_is_of_who_is_followed(people, model, tmp_path, face: int, x: int) -> None:
+    frames = [show((people[0], 40), (people[1], 480)) for k in range(6)]
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, width=760, height=300, fps=25, sound=None) as video:
+        for frame in frames:
+            video.write(frame)
+    person = follow(iter(frames), model, fps=25, face=face)
+    portrait = find_portrait(Source(None, path), PortraitOptions(), person=person)
+    assert portrait.mesh[:, 0].mean() == pytest.approx(x, abs=25)
 
 
 def test_why_a_frame_is_left(people, model) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mdth.artefacts import Files, FloatArray, Motion, Portrait
 from mdth.embedded.clip.avatar import SAVED, ClipAvatar, prepare_clip
 from mdth.embedded.clip.dubbing import ClipSession, Dubbing
-from mdth.embedded.motion.clip import prepare_motion
+from mdth.embedded.motion.clip import motion_of
 from mdth.embedded.motion.rest import face_of, resting_face
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.session import Drive, EmbeddedAvatar, EmbeddedSession, MeshSession
@@ -17,6 +17,7 @@ from mdth.embedded.speech.speakers import Spoken
 from mdth.engine import IMAGE, SPEAK, VIDEO, Need, Progress, Source
 from mdth.face.find import TRACKER, asset_need, clip_frames, find_portrait
 from mdth.face.find import needs as face_needs
+from mdth.face.follow import Followed, follow
 from mdth.files import assets
 from mdth.files.networks import WEIGHTS
 from mdth.log.stages import count, spent, stage
@@ -56,10 +57,12 @@ class Embedded:
         self, source: Source, options: Options, progress: Progress | None = None
     ) -> EmbeddedAvatar:
         """The face of a picture or a clip, and the clip's motion. Raises InputError."""
-        portrait = find_portrait(source, options.portrait)
-        moving = None if options.motion.still else source.clip
-        face = options.portrait.face if source.picture is None else None
-        motion = _motion(moving, face, progress) if moving else None
+        person, motion = None, None
+        if source.clip and not options.motion.still:
+            # With a picture its own face is meant by the option.
+            face = options.portrait.face if source.picture is None else None
+            person, motion = _motion(source.clip, face, progress)
+        portrait = find_portrait(source, options.portrait, person=person)
         return EmbeddedAvatar(portrait, motion)
 
     def saved(self, source: Source) -> list[str]:
@@ -156,9 +159,10 @@ class Embedded:
 
 
 @stage("prepare motion")
-def _motion(clip: Path, face: int | None, progress: Progress | None) -> Motion:
-    """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
+def _motion(clip: Path, face: int | None, progress: Progress | None) -> tuple[Followed, Motion]:
+    """A person in a clip, and what they do. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(clip)
     count(clip.stat().st_size)
     frames = clip_frames(clip, info, progress)
-    return prepare_motion(frames, float(info.fps), assets.path(TRACKER), face=face)
+    person = follow(frames, assets.path(TRACKER), fps=float(info.fps), face=face)
+    return person, motion_of(person, float(info.fps))

@@ -42,18 +42,19 @@ def prepare_portrait(
     tracker_model: Path,
     person_model: Path | None = None,
     face: int | None = None,
+    known: Mesh | None = None,
     max_size: int | None = None,
 ) -> Portrait:
     """The picture RGB uint8 [H,W,3] and its largest face, or the `face`-th (1 is the leftmost).
 
     The longer side becomes at most `max_size` px, once the face is found; where the face would
-    become too small, the picture is cut. Without `person_model` nothing is known about which pixels
-    are the person. Raises NoFaceFound without a face, with fewer than `face`, or with one under
-    64 px.
+    become too small, the picture is cut. known: the mesh [478,3] px of the face, where it was found
+    before. Without `person_model` nothing is known about which pixels are the person. Raises
+    NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
-        mesh = _usable(image, meshes, face)
+        mesh = _usable(image, meshes, face) if known is None else _usable(image, [known], None)
         image, start, scale = _framed(image, mesh, max_size or max(image.shape))
         mesh, *meshes = ((each - start) * scale for each in (mesh, *meshes))
         person = None

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from mdth.artefacts import Motion
-from mdth.embedded.motion.clip import prepare_motion
+from mdth.embedded.motion.clip import motion_of
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
+from mdth.face.follow import follow
 from mdth.face.track import filled
 
 BLACK = np.zeros((300, 256, 3), np.uint8)
@@ -30,6 +31,10 @@ def moved(picture, dx=0.0, roll_deg=0.0, size=1.0):
     matrix[0, 2] += 2 * dx
     warped = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(warped, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+
+
+def prepare_motion(frames, fps, model):
+    return motion_of(follow(frames, model, fps=fps), fps)
 
 
 def moving(picture, steps, each=6):

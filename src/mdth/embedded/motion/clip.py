@@ -1,17 +1,16 @@
 """A clip's motion, and cleaned for another face: relative, smooth, and within the warp's reach."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import FloatArray, Frame, Motion
+from mdth.artefacts import FloatArray, Motion
 from mdth.embedded.motion.eyes import WIDEST
 from mdth.face import geometry, topology
-from mdth.face.follow import follow
+from mdth.face.follow import Followed
 from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.face.smoothing import one_euro, smoothstep
 from mdth.face.topology import BROWS, IRISES
@@ -41,16 +40,12 @@ TAKE_OVER_S = 0.5
 EASE_S = 0.6
 
 
-def prepare_motion(
-    frames: Iterable[Frame], fps: float, tracker_model: Path, *, face: int | None = None
-) -> Motion:
-    """Pose, eyes and brows of one person in RGB uint8 frames [H,W,3]: one entry per frame.
+def motion_of(person: Followed, fps: float) -> Motion:
+    """Pose, eyes and brows of one person of a clip: one entry per frame.
 
-    Frames are read once and not kept. Those without the face lie on straight lines between those
-    around; over a cut the motion is eased, each shot being measured from its own mean. face: who,
-    see `mdth.face.follow`. Raises NoFaceFound when no frame shows a face.
+    Frames without the face lie on straight lines between those around. Over a cut the motion is
+    eased, each shot being measured from its own mean.
     """
-    person = follow(frames, tracker_model, fps=fps, face=face)
     poses: list[geometry.Pose] = []
     uppers: list[FloatArray] = []
     for number in np.flatnonzero(person.found):
