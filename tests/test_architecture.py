@@ -13,6 +13,7 @@ SOURCE = Path(mdth.__file__).parent
 # From the ground up. What stands on one floor does not know each other, but for SIDEWAYS.
 FLOORS = [
     {"errors", "config", "log", "__init__"},
+    {"guard"},
     {"options", "devices", "parallel", "files"},
     {"artefacts"},
     {"engine"},

@@ -19,7 +19,8 @@ INSTALL_LIBRARIES = "sudo apt-get install -y libegl1 libgles2 libgl1 libglib2.0-
 LEAST_ADDRESS_SPACE = 2_000_000_000
 _MISSING_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[.\d]*): cannot open shared object")
 _NO_MEMORY = re.compile(
-    r"bad_?alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map seg"
+    r"bad_?alloc|[Oo]ut ?[Oo]f ?[Mm]emory|not enough memory|([Cc]annot|[Cc]an't|ailed to) allocate|"
+    r"can't start new thread|failed to map seg"
 )
 
 
@@ -61,6 +62,10 @@ class CheckpointError(MdthError):
 
 class StorageError(MdthError):
     """The store or the disk does not answer, refuses, or is full."""
+
+
+class LimitExceeded(MdthError):
+    """A job that needs more memory than it may have."""
 
 
 class DeviceError(MdthError):
@@ -111,7 +116,7 @@ def in_words(error: Exception) -> MdthError:
             f"{INSTALL_LIBRARIES}"
         )
     if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
-        return MdthError("not enough memory; end other programs, or use less")
+        return LimitExceeded("not enough memory; end other programs, or use less")
     if isinstance(error, OSError):
         return StorageError(_of_system(error))
     if isinstance(error, ImportError):

@@ -95,6 +95,21 @@ class PortraitOptions(_Group):
         "motion", "of a clip: what moves, or the clip itself, to be dubbed", among=KEEPS,
         only="embedded",
     )  # fmt: skip
+    point: str = option(
+        "", "of a clip that is kept: who is nearest to X,Y px when first seen", only="embedded",
+        unit="X,Y",
+    )  # fmt: skip
+
+    @property
+    def point_px(self) -> tuple[float, float] | None:
+        """The point, None where there is none. Raises InputError."""
+        if not self.point:
+            return None
+        try:
+            x, y = (float(part) for part in self.point.split(","))
+        except ValueError as error:
+            raise InputError(f"point {self.point!r}: give it as X,Y, such as 320,180") from error
+        return x, y
 
 
 @dataclass(frozen=True)
@@ -227,6 +242,7 @@ class Choices(TypedDict, total=False):
     face: int | None
     max_size: int
     keep: str
+    point: str
     mouth: float
     lip_width: float
     motion: float

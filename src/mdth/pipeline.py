@@ -20,7 +20,7 @@ from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.film_writer import FilmWriter
 from mdth.media.image import is_picture
-from mdth.media.meant import is_path, meant
+from mdth.media.meant import is_clip, is_path, meant
 from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
@@ -51,7 +51,7 @@ def prepare(
     move the avatar. keep="clip": `video` itself will speak; also where a clip stands in the
     portrait's place. Raises InputError, CheckpointError, MissingDependency.
     """
-    if portrait is not None and video is None and not is_picture(Path(portrait)):
+    if portrait is not None and video is None and is_clip(Path(portrait)):
         portrait, video, choices = None, portrait, {**choices, "keep": "clip"}
     options = Options.of(**choices)
     source = _source(portrait, video, options)
@@ -143,9 +143,10 @@ def export_mesh(
 ) -> Record:
     """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
 
-    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Lips, jaw and cheeks
-    move; eyes and head rest. portrait: whose face (default: MediaPipe's canonical one). Of the
-    choices, fps, mouth, face and engine_mesh count. Raises InputError, CheckpointError.
+    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Head, eyes and brows
+    move as in the video, unless `still`. portrait: whose face, with its texture (default:
+    MediaPipe's canonical one). Of the choices, those of motion and face count. Raises InputError,
+    CheckpointError.
     """
     from mdth.embedded.engine import Embedded
     from mdth.mesh.export import SUFFIXES, export
@@ -158,13 +159,20 @@ def export_mesh(
     with job() as watch, recorded(target) as write:
         found = find_portrait(source, options.portrait) if portrait else None
         neutral, session = Embedded().open_mesh(found, options)
-        offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
-        offsets += session.finish()
-        sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-        export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
-        engine = engines.get(engines.EMBEDDED)
-        more = {"sound_rate_hz": rate_hz}
-        made = record.of_result(engine, options, frames=len(offsets), seconds=watch.seconds, **more)
+        moved = [frame for block in read_blocks(sound) for frame in session.feed(block)]
+        moved += session.finish()
+        sequence = MeshSequence(np.stack([offsets for offsets, _ in moved]), options.motion.fps)
+        export(
+            sequence,
+            target,
+            neutral=neutral,
+            heads=[] if options.motion.still else [head[:2] for _, head in moved],
+            portrait=found,
+            sound=sound,
+            rate_hz=rate_hz,
+        )
+        engine, more = engines.get(engines.EMBEDDED), {"sound_rate_hz": rate_hz}
+        made = record.of_result(engine, options, frames=len(moved), seconds=watch.seconds, **more)
         write(made := {**made, "inputs": record.inputs(given)})
     return made
 
@@ -199,13 +207,14 @@ def film(
 
     if isinstance(engine, Embedded) and isinstance(avatar, ClipAvatar) and isinstance(target, Path):
         done, writer, shape = _dub(engine, avatar, speech, target, options, progress)
-        return _told(engine, options, writer, watch, frames=done, shape=shape)
-    total = _frame_count(speech, options)
-    with closing(frames(engine, avatar, speech, options)) as made:
+        made = _told(engine, options, writer, watch, frames=done, shape=shape)
+        return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
+    total = speech.frame_count(options.motion.fps, options.limit_s)
+    with closing(frames(engine, avatar, speech, options)) as shown:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
-        first = next(made)
+        first = next(shown)
         with _sink(target, first, speech, options) as sink:
-            for done, frame in enumerate(itertools.chain([first], made), start=1):
+            for done, frame in enumerate(itertools.chain([first], shown), start=1):
                 with spent("wait for encoder"):
                     sink.write(frame)
                 if progress:
@@ -220,7 +229,7 @@ def _dub(
     target: Path,
     options: Options,
     progress: Progress | None,
-) -> tuple[int, Sink, tuple[int, int, int]]:
+) -> tuple[int, FilmWriter, tuple[int, int, int]]:
     """The same for a clip, whose frames are written as they were but for the mouth."""
     length_s = options.limit_s or speech.duration_s
     with (
@@ -268,14 +277,6 @@ def frames(
         for block in each("read speech", speech.limited(options.limit_s)):
             yield from session.feed(block)
         yield from session.finish()
-
-
-def _frame_count(speech: Said, options: Options) -> int | None:
-    """About how many frames there will be, None where the file does not say."""
-    if speech.duration_s is None:
-        return None
-    heard_s = min(speech.duration_s, options.limit_s or speech.duration_s)
-    return max(1, round(heard_s * options.motion.fps))
 
 
 def _sink(

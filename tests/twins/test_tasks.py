@@ -22,6 +22,7 @@ from mdth.engine import SPEAK
 from mdth.errors import ArtefactError
 from mdth.files import assets
 from mdth.storage import manifest, publish
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 from mdth.twins import sources, tasks, twin
 
@@ -128,6 +129,41 @@ def test_what_changed_is_done_again(
     tasks.preprocess("t", max_size=64)
     tasks.inference("t", **option)
     assert light == (["face", "frames"] if changed in ("sound", "library") else ["frames"])
+    assert manifest.vouched(place / "store/inference/t/th")
+
+
+def test_a_replaced_input_of_the_same_size_is_seen(light: list[str], place: Path) -> None:
+    both()
+    small_sound(place / "store/raw/t/audio/1.wav", 5)
+    with pytest.raises(ArtefactError, match="audio files changed"):
+        tasks.inference("t", fps=25)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("pattern", ["audio/*.npy", "image/*", "output.mp4", "manifest.json"])
+def test_what_is_damaged_in_the_store_heals(
+    pattern: str, elsewhere: bool, light: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the task that makes it, here or on another machine; the size stays the same."""
+    monkeypatch.setattr(S3Settings, "pause_s", lambda *_: 0)
+    both()
+    whole = tree(place / "store")
+    for path in (place / "store").rglob(pattern):
+        if "raw" not in path.parts:
+            path.write_bytes(bytes(path.stat().st_size))
+    if elsewhere:
+        shutil.rmtree(place / "home/warping-processed")
+        shutil.rmtree(place / "home/warping-serving")
+    both()
+    assert tree(place / "store") == whole
+
+
+def test_stray_names_are_nobodys(light: list[str], place: Path) -> None:
+    for folder in ("raw/t/audio", "processed/t/preprocessed/th", "inference/t/th"):
+        (place / "store" / folder).mkdir(parents=True, exist_ok=True)
+        (place / "store" / folder / "a\nb").write_text("stray")
+    both()
+    both(force=True)
     assert manifest.vouched(place / "store/inference/t/th")
 
 

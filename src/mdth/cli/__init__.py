@@ -13,18 +13,30 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from mdth import guard
+from mdth.cli import commands
 from mdth.cli.arguments import count, parser
-from mdth.errors import check_address_space, in_words
+from mdth.errors import MdthError, check_address_space, in_words
 from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
 
 log = logging.getLogger("mdth")
 
+# What reads files from outside; the workers of a batch have limits of their own.
+JOBS = (
+    *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
+    commands.closed_loop,
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`mdth ...`: run one command and return the exit code."""
+    """`mdth ...`: run one command and return the exit code.
+
+    arguments: those of this process where none are given, which is ours then: jobs have limits.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    run = _watched if arguments is None else _run
     if not _wants_json(given):
-        return _run(parser().parse_args(given))
+        return run(parser().parse_args(given))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -35,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with logging_to(sys.stderr, verbose=False, kind=JSON):
                 log.error(last, extra={"error": "Usage", "exit": stop.code})
         raise
-    return _run(parsed)
+    return run(parsed)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
@@ -52,12 +64,26 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
     seed.add_argument("--twin-id", required=True, metavar="TWIN")
     seed.add_argument("--n-gpus", type=count, default=1, metavar="N")
     parsed = seed.parse_args(arguments)
-    return _run(
-        parser().parse_args([parsed.task, f"--n-gpus={parsed.n_gpus}", "-v", "--", parsed.twin_id])
-    )
+    given = [parsed.task, f"--n-gpus={parsed.n_gpus}", "-v", "--", parsed.twin_id]
+    return (_watched if arguments is None else _run)(parser().parse_args(given))
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def _watched(parsed: argparse.Namespace) -> int:
+    """Run the command; a job under the limits, in a process of its own."""
+    if parsed.command not in JOBS:
+        return _run(parsed)
+
+    def died(child: int, why: str) -> int:
+        with logging_to(sys.stderr, verbose=False, kind=parsed.log):
+            with contextlib.suppress(MdthError, OSError):
+                commands.tidy(parsed, child)
+            log.error("%s", why, extra={"error": "LimitExceeded", "exit": 1})
+        return 1
+
+    return guard.watched(lambda: _run(parsed, limited=guard.FORKS), died)
+
+
+def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may be no text, or none in the system's; what reads stdout gets it as it is.
@@ -78,9 +104,10 @@ def _run(parsed: argparse.Namespace) -> int:
         }
         try:
             check_address_space()
-            for line in parsed.command(parsed, progress):
-                progress.clear()
-                print(line, flush=True)
+            with guard.limits() if limited else contextlib.nullcontext():
+                for line in parsed.command(parsed, progress):
+                    progress.clear()
+                    print(line, flush=True)
         except (KeyboardInterrupt, _Terminated) as stop:
             code = stop.args[0] if isinstance(stop, _Terminated) else 130
             log.error("stopped", extra={"error": "Stopped", "exit": code})

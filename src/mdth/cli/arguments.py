@@ -76,7 +76,9 @@ def _add_videos(table: Any) -> None:
     dub.add_argument("clip", type=Path, help="of a person, or what `mdth prepare` made of it")
     dub.add_argument("speech", type=Path, help="any sound, or a video with sound")
     dub.add_argument("-o", "--output", type=Path, required=True, help="out.mp4")
-    _add(dub, "face", "fit", "mouth", "lip_width", "engine_mesh", "crf", "preset", "preview")
+    _add(
+        dub, "face", "point", "fit", "mouth", "lip_width", "engine_mesh", "crf", "preset", "preview"
+    )
 
     words = "a picture or a clip -> an avatar for many speeches"
     prepare = _command(table, "prepare", commands.prepare, words)
@@ -90,7 +92,7 @@ def _add_videos(table: Any) -> None:
     words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"
     mesh.add_argument("-o", "--output", type=Path, required=True, help=words)
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
-    _add(mesh, "fps", "engine_mesh", "mouth")
+    _add(mesh, "motion")
 
 
 def _add_twins(table: Any) -> None:

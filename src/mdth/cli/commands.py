@@ -103,6 +103,18 @@ def task(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     yield "nothing to do: all of it is there" if nothing_to_do else "nothing was changed"
 
 
+def tidy(parsed: argparse.Namespace, process: int) -> None:
+    """Delete what a process that a signal ended left half-made."""
+    from mdth.files.write import drop_parts
+
+    if twin_id := getattr(parsed, "twin_id", None):
+        from mdth.twins.twin import Twin
+
+        with Twin.named(twin_id).alone():
+            return
+    drop_parts(Path(getattr(parsed, "output", None) or "film").parent, process)
+
+
 def sample(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Sample input -> the store's raw folder."""
     from mdth.twins import sample

@@ -1,5 +1,6 @@
 """Where a result goes, and its record beside it: nobody's file is lost, nothing is left half."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,21 @@ from mdth.files.json import as_json, read_json
 from mdth.files.write import replacing
 
 SUFFIX = ".mdth.json"
+LONGEST_NAME = 255  # bytes
 # Room on the disk that a record has for sure once its result is made.
 RECORD_BYTES = 1 << 16
 
 
 def record_of(target: Path) -> Path:
-    """The record's place: `film.mdth.json` beside `film.mp4`, `face.glb.mdth.json` of others."""
-    return target.with_name(target.name.removesuffix(".mp4") + SUFFIX)
+    """The record's place: `film.mdth.json` beside `film.mp4`, `face.glb.mdth.json` of others.
+
+    Of a name that would become too long, its start and a hash of it.
+    """
+    name = target.name.removesuffix(".mp4")
+    if len(name.encode()) + len(SUFFIX) > LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{name.encode()[: LONGEST_NAME // 2].decode(errors='ignore')}-{digest}"
+    return target.with_name(name + SUFFIX)
 
 
 def is_ours(target: Path) -> bool:

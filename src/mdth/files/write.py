@@ -63,7 +63,7 @@ def alone(folder: Path, variable: str = "MDTH_HOME") -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not held.enter_context(_held(lock, wait=False)):
-                log.info("%s: waiting for another run on this machine, if there is one", folder)
+                log.warning("%s: waiting for another run on this machine, if there is one", folder)
                 held.enter_context(_held(lock, wait=True))
         except OSError as error:
             what = error.strerror or error
@@ -77,7 +77,7 @@ def alone(folder: Path, variable: str = "MDTH_HOME") -> Iterator[None]:
 def scratch_beside(folder: Path) -> Iterator[Path]:
     """An empty folder on the same disk as `folder`; it goes at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=folder.parent) as name:
         yield Path(name)
 
 
@@ -98,6 +98,14 @@ def sweep_parts(folder: Path) -> None:
             if dead:
                 part.unlink(missing_ok=True)
                 log.info("removed %s, which a stopped run left", part.name)
+
+
+def drop_parts(folder: Path, process: int) -> None:
+    """Delete the unfinished files and folders that a process, which has ended, left in `folder`."""
+    for part in folder.glob(f".*.{process}-*.part*"):
+        part.unlink(missing_ok=True)
+    for scratch in folder.glob(f"{SCRATCH}{process}-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _lock_of(part: Path) -> Path:

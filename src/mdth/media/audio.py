@@ -17,11 +17,12 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
+from mdth import guard
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import UnreadableMedia
 from mdth.media.container import Track, open_track, pulled
 from mdth.media.kinds import SOUND_CODECS
-from mdth.media.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, check_unfolded
+from mdth.media.limits import HIGHEST_RATE_HZ, LONGEST_SOUND_S, LOWEST_RATE_HZ, MOST_CHANNELS
 from mdth.media.mixdown import Mixdown
 
 log = logging.getLogger("mdth")
@@ -88,6 +89,7 @@ def decode_blocks(
         count = 0
         for block in _converted(_placed(track), rate_hz, layout):
             count += block.shape[1]
+            guard.grow(block.shape[1] / rate_hz)
             block /= full_scale
             yield np.clip(np.nan_to_num(block, copy=False, nan=0.0), -LOUDEST, LOUDEST)
         if warn or not count:
@@ -129,8 +131,7 @@ def _check_sane(rate_hz: int, channels: int, path: Path) -> None:
 
 def _placed(track: Track) -> Iterator[AudioFrame]:
     """Decoded frames with their presentation times in samples of their own rate."""
-    size = track.path.stat().st_size
-    values, length_s = 0, Fraction(0)  # of what was given and the silence in its holes
+    length_s = Fraction(0)  # of what was given and the silence in its holes
     clock = shift = Fraction(0)  # where the next frame follows, and how much later it is, seconds
     kind: tuple[str, str, int] | None = None
     for decoded in track.decode():
@@ -151,9 +152,10 @@ def _placed(track: Track) -> Iterator[AudioFrame]:
         rate_hz, late = frame.sample_rate, start - clock
         placed = kind != _kind(frame) or abs(late) > GAP_S  # else it follows at once
         count = frame.samples + (round(max(late, Fraction(0)) * rate_hz) if placed else 0)
-        values += count * frame.layout.nb_channels
         length_s += Fraction(count, rate_hz)
-        check_unfolded(track.path, size, values=values, length_s=length_s)
+        if length_s > LONGEST_SOUND_S:
+            hours = LONGEST_SOUND_S // 3600
+            raise UnreadableMedia(f"{track.path}: the sound is longer than {hours} hours; cut it")
         clock = (start if placed else clock) + Fraction(frame.samples, rate_hz)
         frame.pts, frame.time_base = round(start * rate_hz), Fraction(1, rate_hz)
         kind = _kind(frame)

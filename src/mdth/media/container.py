@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,8 +14,9 @@ from av.stream import Disposition
 
 from mdth.errors import MissingInput, UnreadableMedia
 from mdth.files.reading import BoundedFile
+from mdth.media import tables
 from mdth.media.kinds import CLIP_CODECS, FORMATS, SOUND_CODECS
-from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_DAMAGED_PACKETS, MOST_STREAMS, THREADS
+from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_DAMAGED_PACKETS, THREADS
 
 log = logging.getLogger("mdth")
 
@@ -31,7 +32,6 @@ _OPTIONS = {
     "format_whitelist": FORMATS,
     "codec_whitelist": ",".join(sorted(SOUND_CODECS | CLIP_CODECS)),
     "protocol_whitelist": "file",
-    "max_streams": str(MOST_STREAMS + 1),
     "max_pixels": str(LARGEST_CLIP_PIXELS),
     "threads": "1",
 }
@@ -84,6 +84,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror})") from error
     with file:
+        if tables.contradict(file):
+            raise UnreadableMedia(f"{path}: promises more than such a small file has; damaged")
         try:
             container = av.open(file, "r", options=_OPTIONS, io_open=_refuse_other_files, **_TAGS)
         except av.error.ArgumentError as error:
@@ -95,11 +97,6 @@ def open_media(path: Path) -> Iterator[InputContainer]:
                 f"{path}: not a sound or video file that can be read ({reason(error)})"
             ) from error
         with container:
-            if len(container.streams) > MOST_STREAMS:
-                raise UnreadableMedia(
-                    f"{path}: more than {MOST_STREAMS} streams, which no recording has; "
-                    "it is damaged"
-                )
             try:
                 yield container
             except av.FFmpegError as error:
@@ -169,9 +166,10 @@ class Track:
                     last.clear()
                 last[at] = dts
                 end = max(end, start + shift + ((packet.duration or 0) * time_base or step))
-                packet.dts += round(shift / time_base)
-                if packet.pts is not None:
-                    packet.pts += round(shift / time_base)
+                with suppress(OverflowError):  # a damaged stamp stays as it is
+                    packet.dts += round(shift / time_base)
+                    if packet.pts is not None:
+                        packet.pts += round(shift / time_base)
             if packet.stream is self.stream:
                 yield packet
 

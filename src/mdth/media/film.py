@@ -1,10 +1,13 @@
 """A clip as it is: every frame with its own time, as it is shown and as it was decoded."""
 
+import itertools
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -95,6 +98,10 @@ class View(NamedTuple):
         return np.asarray(taken, np.float32), int(low[0]), int(low[1])
 
 
+# Frames that are held to be shown backwards take no more.
+HELD_BYTES = 200_000_000
+
+
 class FilmFrame(NamedTuple):
     """One frame of a clip.
 
@@ -132,12 +139,24 @@ class Film:
         """Of the frames as they are shown, px."""
         return self.view.shown[1]
 
-    def frames(self) -> Iterator[FilmFrame]:
-        """The frames in the order they are shown; none is kept. Raises UnreadableMedia."""
+    def frames(self, first: int = 0) -> Iterator[FilmFrame]:
+        """The frames from a number on, as they are shown; none is kept. Raises UnreadableMedia."""
         with open_video(self.path) as track:
-            for decoded, time_s in self._decoded(track):
-                rgb = np.asarray(decoded.to_ndarray(format="rgb24"), np.uint8)
-                yield FilmFrame(self.view.show(rgb), time_s, decoded)
+            yield from itertools.starmap(self._shown, islice(self._decoded(track), first, None))
+
+    def backwards(self, count: int) -> Iterator[FilmFrame]:
+        """The first `count` frames, the last one first; decoded anew for as many as fit."""
+        fit = max(8, HELD_BYTES // (3 * self.width * self.height))
+        while count > 0:
+            with open_video(self.path) as track:
+                held = deque(islice(self._decoded(track), count), maxlen=fit)
+            count = count - len(held) if held else 0
+            while held:
+                yield self._shown(*held.pop())
+
+    def _shown(self, decoded: VideoFrame, time_s: Fraction) -> FilmFrame:
+        rgb = np.asarray(decoded.to_ndarray(format="rgb24"), np.uint8)
+        return FilmFrame(self.view.show(rgb), time_s, decoded)
 
     @cached_property
     def times_s(self) -> list[Fraction]:

@@ -2,8 +2,6 @@
 
 import io
 import logging
-import mmap
-import re
 import warnings
 from pathlib import Path
 
@@ -15,12 +13,7 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.errors import UnreadableMedia
 from mdth.files.reading import BoundedFile
 from mdth.media.container import check_file
-from mdth.media.limits import (
-    LARGEST_PICTURE_BYTES,
-    LARGEST_PIXELS,
-    LARGEST_PIXELS_OF,
-    MOST_JPEG_SCANS,
-)
+from mdth.media.limits import LARGEST_PIXELS
 
 log = logging.getLogger("mdth")
 
@@ -33,8 +26,6 @@ BRIGHTEST_FLOAT = 2.0  # in pictures of floats whose white is 1
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of the colours of profiles
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX")
 
-# Where a JPEG's compressed values end: at any marker but a stuffed byte, a fill byte, a restart.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION = 0x0112
 
 
@@ -46,11 +37,6 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
     UnreadableMedia: also for a picture that is cut off, since half a face is no use.
     """
     check_file(path)
-    if path.stat().st_size > LARGEST_PICTURE_BYTES:
-        raise UnreadableMedia(
-            f"{path}: a picture file of more than {LARGEST_PICTURE_BYTES // 1_000_000} MB; "
-            "save it again as jpeg or png"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; ours is an error
@@ -61,18 +47,15 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
             f"{path}: not a picture that can be read; use jpeg, png, heic, avif or webp"
         ) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "", LARGEST_PIXELS) from error
+        raise _too_large(path) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableMedia(f"{path}: the picture is damaged or cut off ({error})") from error
 
 
 def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     width, height = image.size
-    most = LARGEST_PIXELS_OF.get(image.format or "", LARGEST_PIXELS)
-    if width * height > most:
-        raise _too_large(path, f"{width} x {height} px, ", most)
-    if image.format in ("JPEG", "MPO") and _jpeg_scans(path) > MOST_JPEG_SCANS:
-        raise UnreadableMedia(f"{path}: more than {MOST_JPEG_SCANS} scans; save the jpeg again")
+    if width * height > LARGEST_PIXELS:
+        raise _too_large(path, f"{width} x {height} px, ")
     image.draft(None, (2 * max_size, 2 * max_size))  # JPEG decodes straight to a smaller size
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
@@ -87,22 +70,9 @@ def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     return np.ascontiguousarray(picture[: picture.shape[0] & ~1, : picture.shape[1] & ~1])
 
 
-def _jpeg_scans(path: Path) -> int:
-    """How many scans the first picture of a JPEG has, no more than one too many counted."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at, scans = 2, 0
-        while scans <= MOST_JPEG_SCANS and (found := _MARKER.search(content, at)):
-            kind = found[0][1]
-            if kind == 0xD9:
-                break
-            at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-            scans += kind == 0xDA
-    return scans
-
-
-def _too_large(path: Path, size: str, most: int) -> UnreadableMedia:
+def _too_large(path: Path, size: str = "") -> UnreadableMedia:
     return UnreadableMedia(
-        f"{path}: the picture is too large ({size}at most {most // 1_000_000} million "
+        f"{path}: the picture is too large ({size}at most {LARGEST_PIXELS // 1_000_000} million "
         "pixels); scale it down"
     )
 

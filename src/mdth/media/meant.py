@@ -28,14 +28,15 @@ def meant(files: Mapping[str, Path]) -> Iterator[None]:
         portrait, speech = files.get("portrait"), files.get("speech")
         if speech and is_picture(speech):
             words = f"{speech}: is a picture; the portrait comes first, then the speech"
-        elif portrait and _is_clip(portrait):
+        elif portrait and is_clip(portrait):
             words = f"{portrait}: is a clip, no picture; give it as the video"
         else:
             raise
         raise UnreadableMedia(words) from error
 
 
-def _is_clip(path: Path) -> bool:
+def is_clip(path: Path) -> bool:
+    """Whether a file is a video and no picture, by its content."""
     try:
         return bool(probe_video(path))
     except UnreadableMedia:

@@ -28,6 +28,12 @@ class Said(NamedTuple):
         """The sound of a file. Raises MissingInput, UnreadableMedia."""
         return cls(read_blocks(path), path, probe_sound(path).duration_s)
 
+    def frame_count(self, fps: float, limit_s: float | None) -> int | None:
+        """About how many frames it has up to a limit, None where the file does not say."""
+        if self.duration_s is None:
+            return None
+        return max(1, round(min(self.duration_s, limit_s or self.duration_s) * fps))
+
     def limited(self, limit_s: float | None) -> Iterator[FloatArray]:
         """The blocks, up to a limit."""
         left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)

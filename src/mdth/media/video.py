@@ -14,6 +14,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from mdth import guard
 from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
 from mdth.media import colour
@@ -22,7 +23,6 @@ from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
     LARGEST_CLIP_PIXELS,
-    LARGEST_FRAME_BYTES,
     LARGEST_SIDE_PX,
     LONGEST_CLIP_S,
     LOWEST_FPS,
@@ -128,12 +128,8 @@ def _form(frame: VideoFrame) -> tuple[bool, int, int, str, Fraction]:
 def decoded_frames(track: Track) -> Iterator[VideoFrame]:
     """The pictures as they are in the file. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
+        guard.grow(1 / float(USUAL_FPS))
         _check_size(frame.width, frame.height, track.path)
-        if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
-            raise UnreadableMedia(
-                f"{track.path}: pictures of {frame.width} x {frame.height} px as "
-                f"{frame.format.name} are too large; scale the clip down"
-            )
         yield frame
 
 

@@ -1,5 +1,7 @@
 """A real clip says something else: only the mouth changes, and it says it."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -66,7 +68,7 @@ def driven(avatar: ClipAvatar, sound: FloatArray) -> FloatArray:
     """The meshes [T,478,3] px that the frames of a speech follow."""
     dubbing = Embedded().dub(avatar, Options(), length_s=len(sound) / SPEECH_RATE_HZ)
     offsets = [*dubbing.spoken.feed(sound), *dubbing.spoken.finish()]
-    return np.stack([dubbing.meshes(k, way)[1] for k, way in enumerate(offsets)])
+    return np.stack([dubbing.work(number, way).wanted for number, way in enumerate(offsets)])
 
 
 def silence(length_s: float) -> FloatArray:
@@ -122,6 +124,16 @@ def test_lengths(dub: Callable[..., list[Dubbed]], fit: str, length_s: float, fr
     assert times == [Fraction(k, FPS) for k in range(frames)]
 
 
+def test_a_bounce_and_a_loop_join_without_a_jump(dub: Callable[..., list[Dubbed]]) -> None:
+    shown = {fit: dub(silence(6.5), fit=fit) for fit in ("bounce", "loop")}
+    back = [one.frame.rgb for one in shown["bounce"]]
+    assert all(np.array_equal(a, b) for a, b in zip(back[75:150], back[74::-1], strict=True))
+    assert np.array_equal(back[150], back[0])
+    steps = [np.abs(np.diff([pasted(one).astype(float) for one in part], axis=0)).mean((1, 2, 3))
+             for part in (shown["loop"][:75], shown["loop"][73:82])]  # fmt: skip
+    assert steps[1].max() < 1.5 * steps[0].max()
+
+
 def test_a_speech_too_long_is_refused(dub: Callable[..., list[Dubbed]]) -> None:
     with pytest.raises(InputError, match=r"5\.0 s, the clip 3\.0 s; choose another fit"):
         dub(silence(5))
@@ -164,3 +176,33 @@ def test_a_session_goes_on_as_long_as_it_is_spoken_to(avatar: ClipAvatar) -> Non
     frames = [*session.feed(silence(3.5)), *session.finish()]
     assert (session.size, session.fps, len(frames)) == ((288, 288), FPS, 88)
     assert {frame.shape for frame in frames} == {(288, 288, 3)}
+
+
+def test_a_twin_keeps_its_clip(
+    mdth: Callable[..., Ended], twin_home: Path, short_path: Path
+) -> None:
+    raw = twin_home / "store/raw/t"
+    for kind, file in (("video", CLIP), ("audio", short_path)):
+        (raw / kind).mkdir(parents=True)
+        shutil.copy(file, raw / kind)
+    assert mdth("preprocess", "t", "--keep", "clip").code == 0
+    ended = mdth("inference", "t", "--fit", "cut", "--preview")
+    assert ended.code == 0, ended.err
+    film = open_film(Path(ended.out.strip()))
+    assert ((film.width, film.height), len(film.times_s)) == ((288, 288), FPS)
+    assert "nothing to do" in mdth("preprocess", "t", "--keep", "clip", "--dry-run").out
+
+
+def test_the_command_and_a_saved_avatar(
+    mdth: Callable[..., Ended], tmp_path: Path, avatar: ClipAvatar, portrait_path: Path
+) -> None:
+    saved, out = tmp_path / "man.avatar", tmp_path / "out.mp4"
+    engines.save(avatar, saved)
+    sound = ("--fit", "cut", "--preview", "-o", out)
+    assert mdth("dub", saved, CLIP, *sound).code == 0
+    record = json.loads((tmp_path / "out.mdth.json").read_text("utf-8"))
+    assert record["frames"] == FPS and record["streams"]["kept"] == []
+    refused = mdth("dub", saved, CLIP, "-o", tmp_path / "out.avi")
+    assert refused.code == 1 and not (tmp_path / "out.avi").exists()
+    with pytest.raises(InputError, match="X,Y"):
+        Options.of(point="middle").portrait.point_px

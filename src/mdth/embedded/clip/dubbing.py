@@ -8,12 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
 from mdth.embedded.clip.avatar import ClipAvatar
 from mdth.embedded.clip.fit import BOUNCE, CUT, FREEZE, LOOP, SILENCE, Place, play
-from mdth.embedded.clip.lower_face import draw
+from mdth.embedded.clip.lower_face import Work, draw
+from mdth.embedded.clip.mouths import Chooser
 from mdth.embedded.clip.rest import Faces
 from mdth.embedded.motion import mouth
 from mdth.embedded.motion.cheeks import move_cheeks
@@ -80,13 +82,15 @@ class Dubbing:
         self.spoken, self._cut = speak(self.rate), live or fit == CUT
         self._faces = Faces(avatar.person, float(self.film.fps))
         self._follow = mouth.followed(options.motion)
-        places = play(self.film, count, fit)
+        places = play(self.film, avatar.person.mesh, fit)
         self._places = self._retimed(places) if live else places
         self._next = next(self._places, None)
         # The offsets [478,3] from number `_first` on that frames to come need.
         self._offsets: deque[FloatArray] = deque()
         self._first, self._speech_s = 0, float("inf")
         self._drawing = InOrder(self._draw, pool)
+        self._mouths, self._light = avatar.mouths, avatar.light()
+        self._chooser = Chooser(avatar.mouths) if avatar.mouths else None
 
     def write(
         self, blocks: Iterable[FloatArray], sink: FilmWriter, progress: Progress | None
@@ -151,21 +155,23 @@ class Dubbing:
 
     def _begin(self, place: Place) -> Iterator[Dubbed]:
         with spent("retarget"):
-            meshes = self.meshes(place.number, self._offset(float(place.time_s)))
+            work = self.work(place.number, self._offset(float(place.time_s)))
         self._next = None
-        yield from self._drawing.feed((place, meshes))
+        yield from self._drawing.feed((place, work))
         self._next = next(self._places, None)
 
-    def meshes(self, number: int, way: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """A frame's mesh and the one that speaks, [478,3] px, for offsets [478,3] of the speech.
+    def work(self, number: int, way: FloatArray) -> Work | None:
+        """How a frame says offsets [478,3] of the speech; None where it stays as it is.
 
-        None where the frame stays as it is.
+        Frames have to come in order.
         """
         face = self._faces[number]
         if face is None:
             return None
         moved = mouth.touch_lips(face.rest + self._follow * way)
-        return face.spoken(moved + move_cheeks(moved, face.rest, NO_CHEEKS))
+        chosen = self._chooser.choose(moved, face.rotation) if self._chooser else None
+        meshes = face.spoken(moved + move_cheeks(moved, face.rest, NO_CHEEKS))
+        return Work(*meshes, face.amount, chosen)
 
     def _offset(self, time_s: float) -> FloatArray:
         """What the speech does to a resting face at a time [478,3]."""
@@ -180,12 +186,14 @@ class Dubbing:
         over_s = max(0.0, (position - last) / self.rate)
         return np.asarray(said * max(0.0, 1 - over_s / SETTLE_S))
 
-    def _draw(self, work: tuple[Place, tuple[FloatArray, FloatArray] | None]) -> Dubbed:
-        place, meshes = work
+    def _draw(self, begun: tuple[Place, Work | None]) -> Dubbed:
+        place, work = begun
         patch = None
-        if meshes is not None:
+        if work is not None:
             with spent("paint"):
-                patch = draw(place.frame.rgb, *meshes, self._faces.amounts[place.number])
+                patch = draw(place.frame.rgb, work, self._light, self._mouths)
+        if place.before is not None:
+            patch = _dissolved(place.frame.rgb, place.before, place.share, patch)
         return Dubbed(place.frame, patch, place.time_s)
 
 
@@ -210,9 +218,19 @@ class ClipSession:
         self._dubbing.close()
 
 
+def _dissolved(picture: Frame, before: Frame, share: float, patch: Patch | None) -> Patch:
+    """The whole picture, to which another one gives way, but for the patch."""
+    both = np.asarray(cv2.addWeighted(picture, 1 - share, before, share, 0), np.uint8)
+    return Patch(0, 0, laid(both, patch), np.ones(both.shape[:2], np.float32))
+
+
 def pasted(dubbed: Dubbed) -> Frame:
     """A frame with its patch, RGB uint8 [H,W,3]."""
-    picture, patch = dubbed.frame.rgb, dubbed.patch
+    return laid(dubbed.frame.rgb, dubbed.patch)
+
+
+def laid(picture: Frame, patch: Patch | None) -> Frame:
+    """A picture RGB uint8 [H,W,3] with a patch."""
     if patch is None:
         return picture
     picture = picture.copy()

@@ -4,17 +4,24 @@ Each frame is its own portrait. The head rests, so only lips, jaw, cheeks and th
 move; everything fades out inside the patch, whose edge is the frame itself.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.embedded.clip.mouths import Choice, Mouths
+from mdth.embedded.clip.own_mouth import OwnMouth, relit
 from mdth.embedded.motion import mouth
+from mdth.embedded.render.background import fill
 from mdth.embedded.render.hinge import outside
+from mdth.embedded.render.light import Light
+from mdth.embedded.render.lips import cover, lip_outline
 from mdth.embedded.render.motion import Grid, Rigid, box, sample
-from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.surround import FIXED_POINT_STEPS
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
+from mdth.face.smoothing import smoothstep
 from mdth.media.film_writer import Patch
 
 RESTING = Rigid(np.eye(3), np.zeros(3))
@@ -22,6 +29,10 @@ RESTING = Rigid(np.eye(3), np.zeros(3))
 ROOM, REACH = 0.75, 0.3
 # What moves less than this is left as it is, px; the patch's edge is so soft, eye distances.
 STILL_PX, SOFT = 0.05, 0.03
+# How soft the edge of what is taken out from between the lips is, eye distances.
+EMPTY = 0.008
+# Lips that part so far are emptied from corner to corner, eye distances.
+OPEN = 0.06
 
 
 class JawField:
@@ -55,28 +66,57 @@ class JawField:
         return np.asarray(source - target)
 
 
-def draw(frame: Frame, own: FloatArray, wanted: FloatArray, amount: float = 1.0) -> Patch:
-    """The frame RGB uint8 [H,W,3], whose face is `own`, with the lower face of `wanted`.
+class Work(NamedTuple):
+    """What is to be drawn: meshes [478,3] px of the frame and of what it shall show.
 
-    Both meshes [478,3] px differ in what speech moves alone. amount: how much of it is laid over.
+    They differ in what speech moves alone. amount: how much of it is laid over, 0 to 1. choice: of
+    the person's own mouths, where there are any.
     """
+
+    own: FloatArray
+    wanted: FloatArray
+    amount: float
+    choice: Choice | None
+
+
+def draw(frame: Frame, work: Work, light: Light, mouths: Mouths | None) -> Patch:
+    """The frame RGB uint8 [H,W,3] with another lower face; light, mouths: the clip's."""
+    own, wanted = work.own, work.wanted
     unit = float(geometry.eye_distance(own))
     low, high = _cut(own, frame, unit)
     shift = np.array([*low, 0], float)
     mesh, driving = own - shift, wanted - shift
-    image = np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])
-    portrait = Portrait(image, mesh)
+    image = frame[low[1] : high[1], low[0] : high[0]].copy()
+    lit = relit(light, image, mesh)
+    portrait = Portrait(_emptied(image, mesh, unit), mesh)
     warp = Warp(portrait, JawField)
     field = warp.field(driving, RESTING)
     picture = warp.apply(field, driving)
-    MouthPainter(portrait).paint(picture, driving, RESTING)
-    return Patch(int(low[0]), int(low[1]), picture, amount * _alpha(field, driving, image, unit))
+    OwnMouth(portrait, lit, mouths, work.choice).paint(picture, driving, RESTING)
+    return Patch(
+        int(low[0]), int(low[1]), picture, work.amount * _alpha(field, driving, image, unit)
+    )
 
 
 def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[topology.IndexArray, ...]:
     """First and last corner [2] px around what speech moves, and what goes along."""
     size = frame.shape[1::-1]
     return box(own[mouth.SPEECH_WEIGHTS > 0, :2], size, room=(ROOM * unit, ROOM * unit))
+
+
+def _emptied(image: Frame, mesh: FloatArray, unit: float) -> Frame:
+    """The picture, where the lips part they themselves carried on: no old tooth is left beside."""
+    opened = float(geometry.lip_opening(mesh)) / unit
+    low, high = box(mesh[topology.LIPS_OUTER, :2], image.shape[1::-1])
+    part = image[low[1] : high[1], low[0] : high[0]]
+    if opened < OPEN / 3 or not part.size:
+        return image
+    inside = cover(lip_outline(mesh) - low, part.shape[1::-1], max(0.7, EMPTY * unit)).inside
+    alpha = np.minimum(2 * inside, 1)
+    carried = fill(part.astype(np.float32), np.asarray(inside < 0.02, np.float32))
+    share = smoothstep(opened / OPEN) * alpha[..., None]
+    part[:] = np.round(part + share * (carried - part))
+    return image
 
 
 def _alpha(field: Field, driving: FloatArray, image: Frame, unit: float) -> Grid:

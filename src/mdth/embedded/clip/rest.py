@@ -5,6 +5,7 @@ is left is averaged over the frames around, the more the less they are open. So 
 stays, and the old words go.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.motion import mouth
+from mdth.embedded.motion.spread import spread
 from mdth.face import geometry, topology
 from mdth.face.follow import Followed, Why
 from mdth.face.smoothing import smoothstep
@@ -20,10 +22,15 @@ from mdth.face.track import filled
 
 # Frames are averaged over this to get the face at rest; of one whose lips part so far (eye
 # distances) half as much as of a shut one counts.
-REST_S, PARTED = 0.8, 0.05
+REST_S, PARTED = 0.5, 0.12
 # The edge of an open mouth is soft and lies a little outside the tracked one, eye distances.
-RIM = 0.012
+RIM, OPEN = 0.012, 0.05
+# Corners that go further inwards than the first leave the line of the wider mouth behind them: they
+# go this much further at most, eye distances.
+NARROW, NARROWEST = 0.04, 0.04
 _UPPER, _LOWER = topology.LIP_PAIRS.T
+# What speech is told of: lips and jaw; the skin between them and what rests is stretched.
+_HANDLES = np.concatenate([topology.LIPS_INNER, topology.LIPS_OUTER, mouth.JAW])
 # So many frames lead from one that is left as it is to one that is dubbed.
 FADE = 4
 # Frames that are worked on at once, and those around them that are looked at too.
@@ -53,14 +60,24 @@ class Face(NamedTuple):
         """
         gaps, wanted = (one[_LOWER, 1:2] - one[_UPPER, 1:2] for one in (self.face, face))
         closing = np.clip(1 - wanted / np.maximum(gaps, 1e-6), 0, 1)
-        rim = RIM * closing * smoothstep(gaps / PARTED) * np.array([0, 1, 0])
+        rim = RIM * closing * smoothstep(gaps / OPEN) * np.array([0, 1, 0])
         own = self.face.copy()
         own[_UPPER] -= rim
         own[_LOWER] += rim
-        change = self.amount * mouth.SPEECH_WEIGHTS[:, None] * (face - self.face)
+        change = self.amount * _skin() @ (face - self.face)[_HANDLES]
+        left, right = change[list(topology.MOUTH_CORNERS), 0]
+        inwards = max(float(left - right) / 2, 1e-6)
+        limited = NARROW + NARROWEST * np.tanh((inwards - NARROW) / NARROWEST)
+        change[:, 0] *= min(1.0, limited / inwards) if inwards > NARROW else 1.0
         meshes = own - self.face, change
         moved, changed = (self.scale * way @ self.rotation.T for way in meshes)
         return self.mesh + moved, self.mesh + changed
+
+
+@cache
+def _skin() -> FloatArray:
+    """[478,H] from `_HANDLES`."""
+    return spread(_HANDLES, mouth.still_skin())
 
 
 class Faces:
