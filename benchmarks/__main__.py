@@ -148,7 +148,7 @@ def stages(picture: Path, speech: Path) -> None:
     from mdth.options import Options
 
     engine, options = Embedded(), Options.of(fps=FPS)
-    avatar = engine.prepare(Source(picture), options)
+    avatar = engine.portray(Source(picture), options)
     drive = engine.drive(avatar, options)
     with job() as watch:
         driving = [
@@ -208,15 +208,14 @@ def first_frame(what: str, picture: Path, speech: Path) -> None:
     """Seconds from the call to the first frame, networks loaded before."""
     import mdth
     from mdth import engines
+    from mdth.media.speech import Said
     from mdth.options import Options
-    from mdth.pipeline import Speech, frames
+    from mdth.pipeline import frames
 
     avatar, options = mdth.prepare(picture), Options.of(fps=FPS)
     for _ in range(2):
         start = time.perf_counter()
-        with closing(
-            frames(engines.of(avatar, options), avatar, Speech.of(speech), options)
-        ) as made:
+        with closing(frames(engines.of(avatar, options), avatar, Said.of(speech), options)) as made:
             next(made)
             spent = time.perf_counter() - start
     row(f"first frame, speech of {what}", f"{spent:.2f} s")

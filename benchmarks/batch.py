@@ -97,14 +97,14 @@ def make_twin(store: Path, number: int, length_s: float, prefix: str = "short") 
     audio, image = store / f"raw/{twin}/audio", store / f"raw/{twin}/image"
     audio.mkdir(parents=True)
     image.mkdir()
-    with wave.open(str(sample.example("speech.wav"))) as whole:
+    with wave.open(str(sample.EXAMPLES / "speech.wav")) as whole:
         count = min(whole.getnframes(), round(length_s * whole.getframerate()))
         room = whole.getnframes() - count
         whole.setpos(round(number * 0.17 * whole.getframerate()) % (room or 1))
         with wave.open(str(audio / "speech.wav"), "wb") as piece:
             piece.setparams(whole.getparams())
             piece.writeframes(whole.readframes(count))
-    (image / "portrait.jpg").write_bytes(sample.portrait().read_bytes())
+    (image / "portrait.jpg").write_bytes(sample.PORTRAIT.read_bytes())
     return twin
 
 
@@ -195,7 +195,7 @@ def skipped(folder: Path, environment: dict[str, str], twins: list[str]) -> None
 def length(folder: Path, environment: dict[str, str], count: int) -> None:
     """CPU seconds of one more second of video, and its bytes."""
     store = folder / "store"
-    with wave.open(str(ROOT / "examples/speech.wav")) as speech:
+    with wave.open(str(ROOT / "src/mdth/examples/speech.wav")) as speech:
         long_s = speech.getnframes() / speech.getframerate()
     short = [make_twin(store, number, SHORT_S, "brief") for number in range(count)]
     long = [make_twin(store, number, long_s, "long") for number in range(count)]

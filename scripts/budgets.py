@@ -142,13 +142,12 @@ def _parts(value: Any) -> Iterable[Any]:
 
 def walks() -> dict[str, set[str]]:
     """The files that a portrait and a twin's id pass, from the command line to the disk."""
-    import matplotlib
-
     from mdth import cli
     from mdth.artefacts import Portrait
+    from mdth.twins import sample
 
     home = Path(os.environ.get("MDTH_HOME", "warping-shared")).absolute()
-    picture = str(Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg")
+    picture = str(sample.PORTRAIT)
     small = ["--max-size", "256"]
     with tempfile.TemporaryDirectory(prefix="mdth-") as name:
         speech = _second(Path(name, "store/raw", TWIN, "audio/speech.wav"))

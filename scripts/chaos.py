@@ -56,16 +56,16 @@ class RealTwin(Twin):
         raw = place / "store/raw/t"
         for kind in ("audio", "image"):
             (raw / kind).mkdir(parents=True)
-        shutil.copyfile(sample.example("short.wav"), raw / "audio/1.wav")
-        shutil.copyfile(sample.portrait(), raw / "image/1.jpg")
+        shutil.copyfile(sample.EXAMPLES / "short.wav", raw / "audio/1.wav")
+        shutil.copyfile(sample.PORTRAIT, raw / "image/1.jpg")
         common = place / "home/warping-common/th"
         common.mkdir(parents=True)
         (common / "checkpoints").symlink_to(assets.path(assets.entries()[0].name).parent.absolute())
 
     def change_input(self) -> None:
         """Another speech and the mirrored portrait."""
-        shutil.copyfile(sample.example("speech.wav"), self.place / "store/raw/t/audio/1.wav")
-        with Image.open(sample.portrait()) as picture:
+        shutil.copyfile(sample.EXAMPLES / "speech.wav", self.place / "store/raw/t/audio/1.wav")
+        with Image.open(sample.PORTRAIT) as picture:
             picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
                 self.place / "store/raw/t/image/1.jpg", quality=95
             )

@@ -106,12 +106,6 @@ fetch_assets() {
     .venv/bin/mdth assets fetch >/dev/null
 }
 
-# The public-domain portrait that matplotlib, which MediaPipe brings, ships among its sample data.
-demo_portrait() {
-    .venv/bin/python -c 'from importlib.util import find_spec; from pathlib import Path
-print(Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg")'
-}
-
 # run_tests ARGUMENTS...: pytest in up to four processes, each file in one of them, one thread each.
 run_tests() {
     export OMP_NUM_THREADS=1

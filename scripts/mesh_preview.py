@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.errors import UnreadableMedia
-from mdth.mesh.surface import Animation, normals
+from mdth.mesh.surface import Animation, Head, normals
 
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.floating]
 
 _KINDS = {5126: "<f4", 5125: "<u4", 5123: "<u2"}
-_WIDTHS = {"SCALAR": 1, "VEC3": 3}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _SKIN = np.array([214, 172, 150])
 _LIGHT = np.array([0.35, 0.45, 0.82])
 _BACKGROUND = 40
@@ -55,13 +55,29 @@ def _animation(document: dict[str, Any], binary: bytes) -> Animation:
 
     primitive = document["meshes"][0]["primitives"][0]
     shapes = np.stack([numbers(target["POSITION"]) for target in primitive["targets"]])
-    sampler = document["animations"][0]["samplers"][0]
-    times = numbers(sampler["input"])
-    weights = numbers(sampler["output"]).reshape(len(times), len(shapes))
+    samplers = document["animations"][0]["samplers"]
+    times = numbers(samplers[0]["input"])
+    weights = numbers(samplers[0]["output"]).reshape(len(times), len(shapes))
     fps = (len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else 1.0
     offsets = np.tensordot(weights, shapes, axes=1)
     triangles = numbers(primitive["indices"]).reshape(-1, 3).astype(np.intp)
-    return Animation(numbers(primitive["attributes"]["POSITION"]), triangles, offsets, fps)
+    neutral, head = numbers(primitive["attributes"]["POSITION"]), None
+    if len(samplers) > 1:
+        turns, moves = (numbers(sampler["output"]) for sampler in samplers[1:])
+        neck = np.array(document["nodes"][1]["translation"])
+        head = Head(_rotations(turns), moves - neck, neck)
+    return Animation(neutral, triangles, offsets, fps, head=head)
+
+
+def _rotations(quaternions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of unit quaternions x, y, z, w [T,4], by the formula of glTF's own page."""
+    x, y, z, w = np.asarray(quaternions, float).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
 
 
 def draw(
@@ -115,10 +131,10 @@ def strip(animation: Animation, *, frames: int = 8, size_px: int = 320) -> Image
     """Frames spread over the animation, side by side, RGB uint8 [S,frames*S,3]."""
     chosen = np.linspace(0, len(animation.offsets) - 1, frames).round().astype(int)
     neutral, triangles = animation.neutral, animation.triangles
-    pictures = [
-        draw(neutral + animation.offsets[frame], triangles, framed=neutral, size_px=size_px)
-        for frame in chosen
-    ]
+    moved = neutral + animation.offsets
+    if animation.head is not None:
+        moved = animation.head.placed(moved)
+    pictures = [draw(moved[frame], triangles, framed=neutral, size_px=size_px) for frame in chosen]
     return np.concatenate(pictures, axis=1)
 
 

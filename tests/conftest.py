@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from mdth import cli
 from mdth.artefacts import Portrait
 from mdth.errors import MdthError
 from mdth.files import assets
+from mdth.twins import sample
 from s3_servers import KEY, SECRET, rclone_server
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def portrait_path() -> Path:
     """A public-domain portrait: 512x600 px, one face of 202 px, mouth shut."""
-    return Path(find_spec("matplotlib").origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    return sample.PORTRAIT
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ def portrait(portrait_path: Path) -> Portrait:
 
 @pytest.fixture(scope="session")
 def short_path() -> Path:
-    return ROOT / "examples/short.wav"
+    return sample.EXAMPLES / "short.wav"
 
 
 @pytest.fixture(scope="session")

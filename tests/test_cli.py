@@ -1,6 +1,8 @@
 """The command line: what a user types, sees, and finds on the disk afterwards."""
 
+import errno
 import io
+import json
 import os
 import resource
 import signal
@@ -8,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from made_media import make_wav
+from made_media import make_clip, make_wav
 from PIL import Image
 
 from mdth import cli
@@ -47,7 +50,7 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["sing"], ["talk", "a.jpg", "b.wav"],
+    [], ["sing"], ["talk", "a.jpg", "b.wav", "-q"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
     ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],
@@ -96,7 +99,87 @@ def test_missing_files_and_missing_kinds(
     refused(mdth("talk", portrait_path, "-o", out), "no sound")
     refused(mdth("talk", short_path, "-o", out), "no face")
     refused(mdth("talk", portrait_path, short_path, "-o", tmp_path / "out.avi"), ".mp4")
+    refused(mdth("talk", short_path, portrait_path, "-o", out), "the portrait comes first")
+    refused(mdth("talk", "https://a.b/c.jpg", short_path, "-o", out), "download it")
+    refused(
+        mdth("talk", portrait_path, short_path, "-o", tmp_path / "no/out.mp4"), "no such folder"
+    )
     assert list(tmp_path.iterdir()) == []
+    clip = make_clip(tmp_path / "clip.mp4", [np.zeros((64, 64, 3), np.uint8)] * 9, range(9))
+    refused(mdth("talk", clip, short_path, "-o", out), "is a clip", "give it as the video")
+
+
+@pytest.mark.parametrize(("arguments", "meant"), [
+    (["tlak", "a.jpg"], "talk"), (["talk", "a.jpg", "b.wav", "--fsp", 30], "--fps"),
+    (["mesh", "b.wav", "--portait", "a.jpg", "-o", "a.glb"], "--portrait"),
+])  # fmt: skip
+def test_what_was_meant(mdth: Command, monkeypatch, arguments: list[str], meant: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["mdth", *arguments])
+    ended = mdth(*arguments)
+    assert ended.code == 2 and ended.err.rstrip().endswith(f"did you mean {meant}?")
+
+
+def test_the_version_and_the_way_to_a_pipe_with_sound(mdth: Command) -> None:
+    assert mdth("--version").out == f"mdth {version('mdth')}\n"
+    assert "-f rawvideo -pix_fmt rgb24" in " ".join(mdth("talk", "--help").out.split())
+
+
+@pytest.mark.parametrize("command", ["talk", "mesh"])
+def test_nobodys_file_is_replaced(
+    mdth: Command, tmp_path: Path, monkeypatch, portrait_path, short_path, checkpoints, command
+) -> None:
+    """Neither by a record nor by a video that was given no name, nor is a pipe written into."""
+    monkeypatch.chdir(tmp_path)
+    given, name, own = {
+        "talk": ((portrait_path, short_path, "--preview"), "film.mp4", "film.mdth.json"),
+        "mesh": ((short_path,), "face.glb", "face.glb.mdth.json"),
+    }[command]
+    for content in ('{"title": "my film"}', "[]", "my notes"):
+        Path(own).write_text(content)
+        refused(mdth(command, *given, "-o", name), own, "not ours")
+        assert Path(own).read_text() == content
+    Path(own).unlink()
+    Path("film.json").write_text("mine")
+    os.mkfifo(f"pipe{Path(name).suffix}")
+    refused(mdth(command, *given, "-o", f"pipe{Path(name).suffix}"), "pipe or a device")
+    for _ in range(2):  # the second replaces what is ours
+        assert mdth(command, *given, "-o", name, "--fps", 10).code == 0
+    assert json.loads(Path(own).read_text())["inputs"]["speech"]["name"] == "short.wav"
+    assert Path("film.json").read_text() == "mine"
+    if command == "talk":
+        Path("grace_hopper_short.mp4").write_text("mine")
+        refused(mdth(command, *given), "grace_hopper_short.mp4", "not ours")
+        Path("grace_hopper_short.mp4").unlink()
+        assert [mdth(command, *given).out for _ in range(2)] == ["grace_hopper_short.mp4\n"] * 2
+
+
+def test_without_its_record_no_video_is_left(
+    mdth: Command, tmp_path: Path, portrait_path, short_path, checkpoints, monkeypatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    out = tmp_path / "out.mp4"
+    refused(mdth("talk", portrait_path, short_path, "-o", out, "--preview"), "the disk is full")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "2>&- >&- <&-"])
+def test_a_closed_stream_is_no_fault(tmp_path, short_path, checkpoints, closed) -> None:
+    line = f"{sys.executable} -m mdth mesh {short_path} -o {tmp_path}/a.csv {closed}"
+    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 0 and b"Traceback" not in ended.stderr
+    assert (tmp_path / "a.csv").read_text("utf-8").startswith("Timecode")
+
+
+@pytest.mark.parametrize("limit_kb", [200_000, 600_000, 1_500_000])
+def test_little_address_space_ends_in_words(
+    short_path: Path, tmp_path: Path, limit_kb: int
+) -> None:
+    line = f"ulimit -v {limit_kb}; {sys.executable} -m mdth mesh {short_path} -o {tmp_path}/a.glb"
+    ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    refused((ended.returncode, ended.stdout, ended.stderr), "address space is limited", "needed")
 
 
 def test_an_input_is_never_overwritten(
@@ -227,7 +310,9 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupt_leaves_nothing(
     tmp_path: Path, portrait_path: Path, checkpoints: Path, number: int, code: int
 ) -> None:

@@ -23,7 +23,7 @@ def test_arkit_weights(mdth: Command, short_path: Path, twin_home: Path) -> None
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["-o", "anim.fbx"], "no mesh format"), (["-o", "none/anim.glb"], "no such folder"),
+    (["-o", "anim.fbx"], "ends in .glb"), (["-o", "none/anim.glb"], "no such folder"),
     (["-o", "anim.glb", "--fps", "1000"], "fps 1000"),
     (["-o", "anim.glb", "--engine-mesh", "flame"], "generic_model.pkl"),
     (["-o", "anim.glb", "--engine-mesh", "biwi"], "biwi_templates.pkl"),

@@ -56,7 +56,7 @@ def test_the_sound_is_the_originals(made: tuple[Path, dict[str, Any]], short_pat
 
 def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Path) -> None:
     path, returned = made
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = json.loads(path.with_suffix(".mdth.json").read_text())
     assert record == returned and record["synthetic"] is True
     assert (record["frames"], record["settings"]["random_seed"]) == (round(3.30 * FPS), 3)
     assert record["inputs"]["speech"]["name"] == short_path.name

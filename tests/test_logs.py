@@ -57,7 +57,8 @@ def test_twin_stages(mdth: Command, twin_home: Path, portrait_path: Path, short_
     raw = short_path.stat().st_size + portrait_path.stat().st_size
     assert moved["fetch"] == raw
     assert moved["prepare portrait"] == portrait_path.stat().st_size
-    assert moved["seal"] == moved["publish"] > 0
+    # What is put is read back, but for the manifest.
+    assert 0 < moved["seal"] < moved["publish"] < 2 * moved["seal"]
     video = twin_home / "home/warping-serving/anna/th/output.mp4"
     moved = {line["stage"]: line["bytes"] for line in told(filmed.err)}
     assert moved["encode"] == video.stat().st_size and moved["upload"] > moved["encode"]
@@ -77,7 +78,7 @@ def test_errors_are_lines_with_the_same_exit_code(mdth: Command, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["talk"], ["sing"], ["version", "--loud"], ["talk", "a", "b", "-o", "c", "--fps", "x"]],
+    [["mesh"], ["sing"], ["version", "--loud"], ["talk", "a", "b", "-o", "c", "--fps", "x"]],
 )
 def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments, "--log", "json")
@@ -89,7 +90,7 @@ def test_wrong_usage_is_a_line_too(mdth: Command, arguments: list[str]) -> None:
 @pytest.mark.parametrize(("raised", "code", "error"), [
     (StorageError("no"), 1, "StorageError"), (OSError(28, "No space left on device"), 1, "OSError"),
     (MemoryError(), 1, "MemoryError"), (KeyboardInterrupt(), 130, "Stopped"),
-    (cli._Terminated(), 143, "Stopped"),
+    (cli._Terminated(143), 143, "Stopped"),
 ])  # fmt: skip
 def test_every_way_to_end(
     mdth: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, error: str
@@ -124,13 +125,43 @@ def test_exit_codes_are_documented(mdth: Command) -> None:
 
 
 def test_no_bar_among_the_lines() -> None:
-    for visible in (True, False):
+    for visible, kind in ((True, "text"), (False, JSON)):
         stream = Terminal()
-        bar = Progress(stream, visible=visible)
+        bar = Progress(stream, kind=kind)
         bar(1, 10)
         bar._start = -1e9
         bar(2, 10)
         assert bool(stream.getvalue()) == visible
+
+
+def test_progress_is_told_as_json_now_and_then() -> None:
+    """Between the stages, and not for every frame."""
+    written = StringIO()
+    with logging_to(written, verbose=False, kind=JSON) as bar:
+        for done in range(1, 101):
+            if done == 50 and bar._start is not None:
+                bar._start -= 60
+            bar(done, 100)
+        bar._told -= 60
+        bar(100, 100)
+    found = [(line["done"], line["total"]) for line in lines(written.getvalue())]
+    assert found == [(50, 100), (100, 100)]
+
+
+@pytest.mark.parametrize("columns", [8, 12, 20, 30, 40, 60, 80, 200])
+def test_the_bar_fits_and_ends_its_line(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal of any width, and before a warning or a result is written."""
+    stream = Terminal()
+    monkeypatch.setattr(Progress, "_width", lambda self: columns - 1)
+    with logging_to(stream, verbose=False) as bar:
+        bar(1, 100)
+        bar._start -= 60
+        bar(50, 100)
+        assert "50%" in stream.getvalue()
+        logging.getLogger("mdth").warning("odd")
+    for drawn in stream.getvalue().split("\r")[1:]:
+        assert len(drawn.partition("\x1b")[0].rstrip("\n")) < columns or "odd" in drawn
+    assert stream.getvalue().endswith("\r\x1b[Kmdth: odd\n")
 
 
 @pytest.fixture(params=["text", "json"])

@@ -51,8 +51,9 @@ def test_what_cannot_work_is_refused_in_words(choices: dict[str, Any]) -> None:
 
 
 def test_what_is_no_option() -> None:
-    with pytest.raises(TypeError, match="no option colour"):
-        Options.of(colour=1)
+    for name, words in (("colour", "no option colour$"), ("fsp", r"no option fsp; fps\?")):
+        with pytest.raises(InputError, match=words):
+            Options.of(**{name: 1})
 
 
 def test_types_are_what_the_values_are() -> None:

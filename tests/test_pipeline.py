@@ -1,6 +1,6 @@
 """Which input gives what, that nothing reads ahead of itself, and what is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import closed_loop, devices
+from mdth import closed_loop, devices, doctor, pipeline, spoken_mesh
 from mdth.embedded.engine import Embedded
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
 from mdth.engine import Avatar
-from mdth.face import geometry
+from mdth.face import find, geometry
 from mdth.face.geometry import rotation_from_euler_deg
+from mdth.media.speech import Said
 from mdth.media.video import VideoWriter, probe_video, read_frames
 from mdth.motion.head import REST
 from mdth.options import Options
-from mdth.pipeline import Speech, frames
+from mdth.pipeline import frames
 from tests.support.raising import raises
 
 
@@ -81,7 +82,7 @@ def test_the_first_frame_of_a_long_speech_comes_at_once(portrait: Avatar, short_
             read.append(second)
             yield random.uniform(-0.1, 0.1, 16_000).astype(np.float32)
 
-    speech = Speech(ten_minutes(), short_path, 600.0)
+    speech = Said(ten_minutes(), short_path, 600.0)
     with closing(frames(Embedded(), portrait, speech, Options())) as film:
         next(film)
     # Nothing reads further than a frame needs: memory does not grow with the speech.
@@ -122,3 +123,50 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     assert devices.count_gpus() == 2
     devices.check(2)
     raises(package.DeviceError, "3 GPUs were asked for, 2 found", devices.check, 3)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: package.talk(3, "b.wav", "x.mp4"), "portrait 3: give the path"),
+    (lambda: package.talk("a.jpg", b"b.wav", "x.mp4"), "speech b'b.wav': give the path"),
+    (lambda: package.talk("a.jpg", "b.wav", "x.mp4", fps="30"), "fps '30'"),
+    (lambda: package.talk("a.jpg", "b.wav", "x.mp4", fsp=30), "no option fsp; fps?"),
+    (lambda: package.open_session("a.jpg"), "is no avatar"),
+    (lambda: package.preprocess(3), "is not a twin id"),
+    (lambda: package.talk("a\0.jpg", "b.wav", "x.mp4"), "no such file"),
+])  # fmt: skip
+def test_wrong_values_end_in_words(
+    call: Callable[[], object], words: str, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("MDTH_STORE", str(tmp_path))
+    with pytest.raises(package.MdthError, match=words) as caught:
+        call()
+    assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("raised", "kind", "words"), [
+    (ImportError("libGL.so.1: cannot open shared object file: No such file"), "MissingDependency",
+     r"libGL\.so\.1.*apt-get install -y libegl1 libgles2 libgl1"),
+    (OSError("libEGL.so.1: cannot open shared object file"), "MissingDependency", "libegl1"),
+    (RuntimeError("std::bad_alloc"), "MdthError", "not enough memory"),
+    (MemoryError(), "MdthError", "not enough memory"), (OSError(28, "x"), "StorageError", "full"),
+    (KeyError("x"), "MdthError", "KeyError in line .*please report"),
+])  # fmt: skip
+def test_nothing_but_an_mdth_error(raised: Exception, kind: str, words: str, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(pipeline, "check_output", fail)
+    monkeypatch.setattr(spoken_mesh, "check_output", fail)
+    for call in (package.talk, package.export_mesh):
+        with pytest.raises(package.MdthError, match=words) as caught:
+            call("a.jpg", "b.wav", output="x.mp4") if call is package.talk else call(
+                "b.wav", "x.glb"
+            )
+        assert type(caught.value).__name__ == kind
+
+
+def test_a_missing_library_is_seen_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "missing_libraries", lambda: ["libEGL.so.1"])
+    with pytest.raises(package.MissingDependency, match="libEGL.so.1; run: sudo apt-get install"):
+        package.prepare("a.jpg", engine="embedded")
+    assert "  embedded: needs libEGL.so.1; sudo apt-get install" in "\n".join(doctor.report())

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for open 
 ELSEWHERE = '''
 import errno, os, signal, sys, warnings
 
+import platformdirs.unix  # Windows has a part of its own
+
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None  # to import it is a ModuleNotFoundError
 for name in (
@@ -125,9 +127,9 @@ def test_talk_and_mesh_need_nothing_of_posix(
         "elsewhere.py",
         "second.wav",
         video.name,
-        "видео.json",
+        "видео.mdth.json",
         "out.csv",
-        "out.csv.json",
+        "out.csv.mdth.json",
         "out.rgb",
     }
 

@@ -20,7 +20,7 @@ FPS = 25
 SHUT, OPEN = 0.025, 0.06
 LABIALS = ("P", "B", "M")
 NEAR_S = 0.06
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "src/mdth/examples"
 
 
 class Said(NamedTuple):

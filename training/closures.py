@@ -1,6 +1,6 @@
 """Are the lips shut on p, b and m of a sentence whose phone times are known?
 
-    python -m training.closures examples/speech.wav examples/speech.tsv
+    python -m training.closures src/mdth/examples/speech.wav src/mdth/examples/speech.tsv
 
 The table has the columns phone, start_s, end_s. A phone counts as shut when the smallest gap of the
 lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.

@@ -17,6 +17,7 @@ from mdth.errors import (
     DeviceError,
     InputError,
     InvalidTwinId,
+    LimitExceeded,
     MdthError,
     MissingDependency,
     MissingInput,
@@ -24,19 +25,23 @@ from mdth.errors import (
     SpeechTooShort,
     StorageError,
     UnreadableMedia,
+    check_address_space,
+    ours,
 )
 
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
     from mdth.engine import Avatar, Engine, Session
-    from mdth.pipeline import export_mesh, open_session, prepare, talk
+    from mdth.pipeline import dub, open_session, prepare, talk
+    from mdth.spoken_mesh import export_mesh
     from mdth.twins.tasks import inference, preprocess
 
 # Loaded on first use: `import mdth` costs no numpy and no network.
 _LATER = {
     "mdth.artefacts": ("Portrait",),
     "mdth.engine": ("Avatar", "Engine", "Session"),
-    "mdth.pipeline": ("export_mesh", "open_session", "prepare", "talk"),
+    "mdth.pipeline": ("dub", "open_session", "prepare", "talk"),
+    "mdth.spoken_mesh": ("export_mesh",),
     "mdth.twins.tasks": ("inference", "preprocess"),
 }
 
@@ -48,6 +53,7 @@ __all__ = [
     "Engine",
     "InputError",
     "InvalidTwinId",
+    "LimitExceeded",
     "MdthError",
     "MissingDependency",
     "MissingInput",
@@ -58,6 +64,7 @@ __all__ = [
     "StorageError",
     "UnreadableMedia",
     "__version__",
+    "dub",
     "export_mesh",
     "inference",
     "open_session",
@@ -69,11 +76,16 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def _later(name: str) -> Any:
     for module, names in _LATER.items():
         if name in names:
-            return getattr(import_module(module), name)
+            check_address_space()
+            return getattr(ours(import_module)(module), name)
     raise AttributeError(f"module 'mdth' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:  # which would take any name then
+    __getattr__ = _later
 
 
 def __dir__() -> list[str]:

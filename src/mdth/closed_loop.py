@@ -58,7 +58,7 @@ def measure(portrait: Path, speech: Path, **choices: Unpack[Choices]) -> Result:
         video, late_video = Path(folder, "video.mp4"), Path(folder, "late.mp4")
         late_speech = delayed(speech, Path(folder, "late.wav"))
         engine = Embedded()
-        avatar = engine.prepare(Source(portrait), options)
+        avatar = engine.portray(Source(portrait), options)
         pipeline.talk(avatar, speech, video, **choices)
         pipeline.talk(avatar, late_speech, late_video, **choices)
         drive = engine.drive(avatar, options)

@@ -1,12 +1,13 @@
 """How many GPUs there are, and whether that is enough."""
 
-import logging
+import ctypes
 import shutil
 import subprocess
+import sys
+from functools import cache
 
-from mdth.errors import DeviceError
-
-log = logging.getLogger("mdth")
+from mdth import guard
+from mdth.errors import SYSTEM_LIBRARIES, DeviceError
 
 TIMEOUT_S = 20
 CPU = "cpu"
@@ -32,23 +33,30 @@ def gpu_names() -> list[str]:
     return [line.partition(" (UUID")[0] for line in lines if line.startswith("GPU ")]
 
 
+@cache
+def missing_libraries() -> list[str]:
+    """Which of the system's libraries are not there that others' packages link."""
+    missing = []
+    for name in SYSTEM_LIBRARIES if sys.platform == "linux" else ():
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            missing.append(name)
+    return missing
+
+
 def torch_devices(wanted: int) -> list[str]:
     """Names for torch of the first `wanted` GPUs it can use, else of the CPU. Needs torch."""
     import torch
 
     found = min(wanted, torch.cuda.device_count())
+    # The seed's networks take 2.5 GB on a CPU; drivers of GPUs reserve more than they use.
+    guard.allow_memory(0 if found else 2)
     return [f"cuda:{number}" for number in range(found)] or [CPU]
 
 
-def check(wanted: int, *, used: bool = False) -> None:
-    """Accept 0 and 1 anywhere, more only where there are as many. Raises DeviceError.
-
-    used: whether the engine can use GPUs, for the log.
-    """
+def check(wanted: int) -> None:
+    """Accept 0 and 1 anywhere, more only where there are as many. Raises DeviceError."""
     found = count_gpus() if wanted else 0
     if wanted > max(1, found):
         raise DeviceError(f"{wanted} GPUs were asked for, {found} found; n_gpus 1 runs anywhere")
-    if found < wanted:
-        log.info("no GPU found: running on the CPU")
-    elif wanted and not used:
-        log.info("this engine runs on the CPU; the GPUs stay idle")

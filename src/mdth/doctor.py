@@ -19,11 +19,15 @@ MISSING = "missing"
 
 def report() -> Iterator[str]:
     """The report, line by line. Nothing is changed and nothing fetched."""
-    folders = {"MDTH_HOME": config().home, "MDTH_STORE": redacted(config().store)}
+    ours = config()
+    folders = {
+        **{"MDTH_MODELS": ours.models, "MDTH_HOME": ours.home},
+        "MDTH_STORE": redacted(ours.store),
+    }
     versions = record.versions()
-    ours = versions.pop("mdth")
+    own = versions.pop("mdth")
     others = ", ".join(f"{name} {number}" for name, number in versions.items())
-    yield from _section("versions", [("mdth", ours), ("with", others)])
+    yield from _section("versions", [("mdth", own), ("with", others)])
     yield from _section("devices", _devices())
     yield from _section("extras", _extras())
     yield from _section("folders", folders.items())
@@ -75,8 +79,11 @@ def _needs(engine: Engine) -> Iterator[tuple[str, object]]:
 def _found(need: Need) -> str:
     if need.path is None:
         return "found"
-    checked = ", its hash is right" if need.name in {a.name for a in assets.entries()} else ""
-    return f"found{checked}, {need.path.stat().st_size / 1e6:.1f} MB"
+    for asset in assets.entries():
+        if asset.name == need.name:
+            here = "to be fetched on first use" if asset.problem else "found, its hash is right"
+            return f"{here}, {asset.size / 1e6:.1f} MB"
+    return f"found, {need.path.stat().st_size / 1e6:.1f} MB"
 
 
 def _engines() -> Iterator[tuple[str, object]]:

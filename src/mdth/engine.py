@@ -45,11 +45,13 @@ class Need(NamedTuple):
 class Source(NamedTuple):
     """Where an avatar comes from: a picture with a face, a clip of a person, or both.
 
-    A clip gives head, eyes and brows and, without a picture, the face of its best frame.
+    A clip gives head, eyes and brows and, without a picture, the face of its best frame; or it is
+    kept, and its frames themselves will speak.
     """
 
     picture: "Path | Portrait | None" = None
     clip: Path | None = None
+    keep_clip: bool = False
 
 
 class Avatar(Protocol):

@@ -9,11 +9,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from mdth import devices
-from mdth.engine import Avatar, Engine, Need
-from mdth.errors import CheckpointError, InputError, MissingDependency
-from mdth.options import AUTO, Options
+from mdth.artefacts import loading
+from mdth.engine import IMAGE, VIDEO, Avatar, Engine, Need
+from mdth.errors import CheckpointError, InputError, MissingDependency, StorageError
+from mdth.files.json import read_json, write_json
+from mdth.files.write import scratch_beside
+from mdth.options import AUTO, KEEP_CLIP, Options
 
 log = logging.getLogger("mdth")
 
@@ -22,6 +26,9 @@ EMBEDDED, SEED = "embedded", "seed"
 OWN = {EMBEDDED: "mdth.embedded.engine:Embedded", SEED: "mdth.seed.engine:Seed"}
 # What auto tries, the best first; the last one needs nothing that its owner alone has.
 BY_QUALITY = (SEED, EMBEDDED)
+
+# Says of a folder that it is an avatar, and whose.
+SAVED = "avatar.json"
 
 _lock = threading.Lock()
 _engines: dict[str, Engine] = {}
@@ -58,6 +65,8 @@ def choose(options: Options) -> Engine:
     extra, where an engine is asked for by name and cannot run; DeviceError for too many GPUs.
     """
     name = options.engine.engine
+    if name == AUTO and options.portrait.keep == KEEP_CLIP:
+        name = EMBEDDED  # no other one dubs
     if options.engine.n_gpus > 1:
         devices.check(options.engine.n_gpus)
     engine = _best(options) if name == AUTO else _able(get(name), options)
@@ -68,12 +77,49 @@ def choose(options: Options) -> Engine:
 
 def of(avatar: Avatar, options: Options) -> Engine:
     """The engine that prepared an avatar. Raises InputError where another one is asked for."""
+    if not hasattr(avatar, "engine"):
+        raise InputError(f"{avatar!r}: is no avatar; give what mdth.prepare gives")
     if options.engine.engine not in (AUTO, avatar.engine):
         raise InputError(
             f"the avatar was prepared for the engine {avatar.engine}, not {options.engine.engine}; "
             "prepare it again for that one"
         )
     return choose(replace(options, engine=replace(options.engine, engine=avatar.engine)))
+
+
+def save(avatar: Avatar, folder: Path) -> None:
+    """Write an avatar as a folder, which `load` reads; an older one there is replaced.
+
+    Raises InputError for a place that is taken, StorageError.
+    """
+    if folder.exists() and not is_saved(folder):
+        raise InputError(f"{folder}: is there already and no avatar; choose another name")
+    try:
+        with scratch_beside(folder) as scratch:
+            avatar.save(scratch / folder.name)
+            write_json(scratch / folder.name / SAVED, {"format": 1, "engine": avatar.engine})
+            if folder.exists():
+                folder.rename(scratch / "before")
+            (scratch / folder.name).rename(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a path is what `save` wrote."""
+    return (path / SAVED).is_file()
+
+
+def load(folder: Path) -> Avatar:
+    """What `save` wrote. Raises ArtefactError."""
+    with loading(folder, "no avatar") as files:
+        engine = read_json(files[SAVED])["engine"]
+    kinds = {kind: folder / kind for kind in (IMAGE, VIDEO)}
+    found = {
+        kind: {path.name: path for path in below.iterdir()} if below.is_dir() else {}
+        for kind, below in kinds.items()
+    }
+    return get(str(engine)).load(found)
 
 
 def problems(needs: Sequence[Need]) -> list[Need]:
@@ -108,14 +154,14 @@ def _best(options: Options) -> Engine:
             return engine
         files = [need for need in own if need.path]
         lacking = [need for need in missing if need.path]
-        # Where nothing of it is here nobody meant it to be taken.
-        say = log.info if len(lacking) == len(files) else log.warning
+        if len(lacking) == len(files):
+            continue  # nobody meant it to be taken
         if lacking:
             said = f"{len(lacking)} of {len(files)} files are missing (see: mdth doctor)"
         else:
             packages = ", ".join(need.name for need in missing)
             said = f"its files are here, but it needs {packages}; run: {missing[0].mend}"
-        say("engine: %s, not %s: %s", last.name, engine.name, said)
+        log.warning("engine: %s, not %s: %s", last.name, engine.name, said)
     return last
 
 

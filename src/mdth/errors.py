@@ -3,6 +3,26 @@
 Every message says what, where, and what to do.
 """
 
+import errno
+import re
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+# What MediaPipe and OpenCV link on Linux and no Python package brings.
+SYSTEM_LIBRARIES = ("libEGL.so.1", "libGLESv2.so.2", "libGL.so.1", "libglib-2.0.so.0")
+INSTALL_LIBRARIES = "sudo apt-get install -y libegl1 libgles2 libgl1 libglib2.0-0"
+LEAST_ADDRESS_SPACE = 2_000_000_000
+_MISSING_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[.\d]*): cannot open shared object")
+_NO_MEMORY = re.compile(
+    r"bad_?alloc|[Oo]ut ?[Oo]f ?[Mm]emory|not enough memory|([Cc]annot|[Cc]an't|ailed to) allocate|"
+    r"can't start new thread|failed to map seg"
+)
+
 
 class MdthError(Exception):
     """Base of every error this package raises on purpose."""
@@ -44,9 +64,72 @@ class StorageError(MdthError):
     """The store or the disk does not answer, refuses, or is full."""
 
 
+class LimitExceeded(MdthError):
+    """A job that needs more memory than it may have."""
+
+
 class DeviceError(MdthError):
     """More devices were asked for than this machine has."""
 
 
 class MissingDependency(MdthError):
     """An optional package is not installed; the message names the extra to install."""
+
+
+def ours(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """The function, from which nothing but an MdthError comes."""
+
+    @wraps(function)
+    def called(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, MdthError):
+                raise
+            raise in_words(error) from error
+
+    return called
+
+
+def check_address_space() -> None:
+    """Raises MdthError where libraries would crash without a word for want of it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 < limit < LEAST_ADDRESS_SPACE:
+        raise MdthError(
+            f"the address space is limited to {limit // 1_000_000} MB (see ulimit -v); "
+            f"{LEAST_ADDRESS_SPACE // 1_000_000} MB are needed"
+        )
+
+
+def in_words(error: Exception) -> MdthError:
+    """What Python, the system or a library raised, as an error of ours."""
+    said = str(error)
+    if isinstance(error, MdthError):
+        return error
+    if found := _MISSING_LIBRARY.search(said):
+        return MissingDependency(
+            f"{found[1]}, a library of the system, is missing; on Debian and Ubuntu run: "
+            f"{INSTALL_LIBRARIES}"
+        )
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
+        return LimitExceeded("not enough memory; end other programs, or use less")
+    if isinstance(error, OSError):
+        return StorageError(_of_system(error))
+    if isinstance(error, ImportError):
+        return MissingDependency(f"{said}; install mdth again")
+    *_, (file, line, *_) = [("?", 0), *traceback.extract_tb(error.__traceback__)]
+    where = f"{type(error).__name__} in line {line} of {file}"
+    return MdthError(f"{said} ({where}); a fault of mdth, please report it")
+
+
+def _of_system(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full; free some space and run again"
+    if isinstance(error, BrokenPipeError):
+        return "the reader closed the pipe"
+    return f"{where}{error.strerror or error}"

@@ -6,6 +6,7 @@ the page of options are made from.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, Self, TypedDict, get_type_hints
 
 from mdth.errors import InputError
@@ -22,6 +23,11 @@ AUTO = "auto"
 # Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
 # with FLAME or of BIWI.
 MESH_ENGINES = ("embedded", "flame", "biwi")
+# What a clip is kept for: its motion and its best frame, or itself, with another mouth.
+KEEP_CLIP = "clip"
+KEEPS = ("motion", KEEP_CLIP)
+# Where a dubbed clip and its speech differ in length.
+FITS = ("silence", "cut", "loop", "bounce", "freeze")
 MANNERS = ("calm", "natural", "lively")
 
 
@@ -85,6 +91,25 @@ class PortraitOptions(_Group):
     max_size: int = option(
         1280, "longest side; larger pictures are shrunk", within=(64, 4096), unit="PX"
     )
+    keep: str = option(
+        "motion", "of a clip: what moves, or the clip itself, to be dubbed", among=KEEPS,
+        only="embedded",
+    )  # fmt: skip
+    point: str = option(
+        "", "of a clip that is kept: who is nearest to X,Y px when first seen", only="embedded",
+        unit="X,Y",
+    )  # fmt: skip
+
+    @property
+    def point_px(self) -> tuple[float, float] | None:
+        """The point, None where there is none. Raises InputError."""
+        if not self.point:
+            return None
+        try:
+            x, y = (float(part) for part in self.point.split(","))
+        except ValueError as error:
+            raise InputError(f"point {self.point!r}: give it as X,Y, such as 320,180") from error
+        return x, y
 
 
 @dataclass(frozen=True)
@@ -115,11 +140,23 @@ class MotionOptions(_Group):
 class VideoOptions(_Group):
     """How the frames are written."""
 
-    crf: int = option(18, "x264's quality, 0 lossless to 51", within=(0, 51), unit="N")
+    crf: int | None = option(
+        None,
+        "x264's quality, 0 lossless to 51 (default: 18, of a dubbed clip its own)",
+        within=(0, 51),
+        unit="N",
+    )
     preset: str = option(
         "veryfast", f"x264's effort, {PRESETS[0]} to {PRESETS[-1]}", among=PRESETS, unit="PRESET"
     )
     preview: bool = option(False, "only the first second")
+    fit: str = option(
+        "silence",
+        "a dubbed clip and a speech of other length: the mouth rests, both are cut, or the clip "
+        "goes on in a loop, to and fro, or stands still",
+        among=FITS,
+        only="embedded",
+    )
     paste: bool = option(False, "the head back in the whole picture", only="seed")
 
 
@@ -149,11 +186,11 @@ class Options:
 
     @classmethod
     def of(cls, **choices: Any) -> Self:
-        """From flat names. Raises InputError, TypeError for a name that is none."""
+        """From flat names. Raises InputError, also for a name that is none."""
         named = {ALIASES.get(name, name): value for name, value in choices.items()}
-        unknown = set(named) - set(TABLE)
-        if unknown:
-            raise TypeError(f"no option {', '.join(sorted(unknown))}")
+        for name in sorted(set(named) - set(TABLE)):
+            meant = "".join(f"; {close}?" for close in get_close_matches(name, TABLE, 1))
+            raise InputError(f"there is no option {name}{meant}")
         chosen = {
             group: kind(**{entry.name: named[entry.name] for entry in own if entry.name in named})
             for group, (kind, own) in GROUPS.items()
@@ -204,6 +241,8 @@ class Choices(TypedDict, total=False):
 
     face: int | None
     max_size: int
+    keep: str
+    point: str
     mouth: float
     lip_width: float
     motion: float
@@ -214,9 +253,10 @@ class Choices(TypedDict, total=False):
     seed: int
     engine_mesh: str
     fps: int
-    crf: int
+    crf: int | None
     preset: str
     preview: bool
+    fit: str
     paste: bool
     engine: str
     n_gpus: int

@@ -2,49 +2,38 @@
 
 import itertools
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Unpack
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from mdth import engines, record
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame, MeshSequence, Portrait
+from mdth.artefacts import Frame, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
-from mdth.errors import InputError, MissingInput
-from mdth.face.find import find_portrait
-from mdth.files.json import write_json
+from mdth.errors import MissingInput, ours
+from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
-from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.film_writer import FilmWriter
+from mdth.media.image import is_picture
+from mdth.media.meant import is_clip, is_path, meant
+from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
-from mdth.options import Choices, Options
+from mdth.options import KEEP_CLIP, Choices, Options
+
+if TYPE_CHECKING:
+    from mdth.embedded.clip.avatar import ClipAvatar
+    from mdth.embedded.engine import Embedded
 
 log = logging.getLogger("mdth")
 
 Record = dict[str, Any]
+Sink = VideoWriter | RawWriter | FilmWriter
 # Drawing is most of the work, and one thread of it would leave the second core idle.
 PAINTERS = 2
 
 
-class Speech(NamedTuple):
-    """What is said.
-
-    blocks: float32 [n] each, mono, 16 kHz. sound: the file whose sound the video carries.
-    duration_s: where the file says it.
-    """
-
-    blocks: Iterable[FloatArray]
-    sound: Path
-    duration_s: float | None
-
-    @classmethod
-    def of(cls, path: Path) -> "Speech":
-        """The sound of a file. Raises MissingInput, UnreadableMedia."""
-        return cls(read_blocks(path), path, probe_sound(path).duration_s)
-
-
+@ours
 def prepare(
     portrait: Path | str | None = None,
     *,
@@ -52,16 +41,20 @@ def prepare(
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Avatar:
-    """What speaks, ready for any number of `talk`s and sessions of the same engine.
+    """What speaks, ready for any number of `talk`s, `dub`s and sessions of the same engine.
 
     portrait: a picture with a face; without, the best frame of `video`, whose head, eyes and brows
-    move the avatar. Raises InputError, CheckpointError, MissingDependency.
+    move the avatar. keep="clip": `video` itself will speak; also where a clip stands in the
+    portrait's place. Raises InputError, CheckpointError, MissingDependency.
     """
+    if portrait is not None and video is None and is_clip(Path(portrait)):
+        portrait, video, choices = None, portrait, {**choices, "keep": "clip"}
     options = Options.of(**choices)
-    source = _source(portrait, video)
+    source = _source(portrait, video, options)
     return engines.choose(options).prepare(source, options, progress=progress)
 
 
+@ours
 def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     """An avatar that speaks as it is fed: see `mdth.engine.Session`.
 
@@ -72,6 +65,7 @@ def open_session(avatar: Avatar, **choices: Unpack[Choices]) -> Session:
     return engines.of(avatar, options).open(avatar, options)
 
 
+@ours
 def talk(
     portrait: Avatar | Portrait | Path | str | None,
     speech: Path | str | None,
@@ -81,59 +75,58 @@ def talk(
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
-    """Write the talking video `output` (mp4) and beside it its record (json), which is returned.
+    """Write the talking video `out.mp4` and beside it `out.mdth.json`, its record, given back too.
 
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
-    the portrait. An avatar has its motion already. An open binary file as `output` gets raw rgb24
-    frames instead, and no json. choices: see `mdth.options`. Raises MdthError, and leaves nothing
-    half-written.
+    the portrait. An avatar, or the folder of a saved one, has its motion already. An open binary
+    file as `output` gets raw rgb24 frames instead, and no record. choices: see `mdth.options`.
+    Raises MdthError, and leaves nothing half-written.
     """
     options = Options.of(**choices)
+    if isinstance(portrait, Path | str) and engines.is_saved(Path(portrait)):
+        portrait = engines.load(Path(portrait))
     given = {"portrait": portrait, "speech": speech, "video": video}
-    files = {name: Path(f) for name, f in given.items() if isinstance(f, Path | str)}
+    files = {name: Path(it) for name, it in given.items() if is_path(it, name)}
     sound = files.get("speech") or files.get("video")
-    target = _checked_target(output, files.values())
+    if isinstance(output, Path | str):
+        output = check_output(Path(output), (".mp4",), files.values())
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:
         raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
-    with job() as watch:
-        with spent("prepare"):
-            said = Speech.of(sound)
+    keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
+    with job() as watch, keep as write:
+        with spent("prepare"), meant(files):
+            said = Said.of(sound)
             engine, avatar = _avatar(portrait, files, options, progress)
-        made = film(engine, avatar, said, target, options, watch=watch, progress=progress)
-    made["inputs"] = {name: record.described(it) for name, it in given.items() if it is not None}
-    if isinstance(target, Path):
-        write_json(target.with_suffix(".json"), made)
+        made = film(engine, avatar, said, output, options, watch=watch, progress=progress)
+        write(made := {**made, "inputs": record.inputs(given)})
     return made
 
 
-def export_mesh(
+@ours
+def dub(
+    clip: Avatar | Path | str,
     speech: Path | str,
-    output: Path | str,
+    output: Path | str | BinaryIO,
     *,
-    portrait: Path | str | None = None,
+    progress: Progress | None = None,
     **choices: Unpack[Choices],
-) -> None:
-    """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
+) -> Record:
+    """Write `output` (mp4): the clip as it is, but with a mouth that says `speech`; as `talk`.
 
-    Lips, jaw and cheeks move; eyes and head rest. portrait: whose face (default: MediaPipe's
-    canonical one). Of the choices, fps, mouth, face and engine_mesh count. Raises InputError,
-    CheckpointError.
+    clip: of a person, or what `prepare` made of one (keep="clip"), which is followed once for many
+    speeches; also the folder it was saved in. Frames that show no face from the front stay as they
+    are. A picture talks instead. Raises MdthError.
     """
-    from mdth.embedded.engine import Embedded
-    from mdth.mesh.export import check_target, export
-
-    options, target, sound = Options.of(**choices), Path(output), Path(speech)
-    check_target(target)
-    rate_hz = probe_sound(sound).rate_hz
-    found = find_portrait(_source(portrait, None), options.portrait) if portrait else None
-    neutral, session = Embedded().open_mesh(found, options)
-    offsets = [way for block in read_blocks(sound) for way in session.feed(block)]
-    offsets += session.finish()
-    sequence = MeshSequence(np.stack(offsets), options.motion.fps)
-    export(sequence, target, neutral=neutral, sound=sound, rate_hz=rate_hz)
+    options: Choices = {**choices, "keep": "clip"}
+    if not isinstance(clip, Path | str) or engines.is_saved(Path(clip)):
+        return talk(clip, speech, output, progress=progress, **options)
+    if is_picture(Path(clip)):
+        log.warning("%s: a picture, not a clip: it talks, with a head that moves", clip)
+        return talk(clip, speech, output, progress=progress, **choices)
+    return talk(None, speech, output, video=clip, progress=progress, **options)
 
 
 def _avatar(
@@ -146,14 +139,14 @@ def _avatar(
         return engines.of(portrait, options), portrait
     engine = engines.choose(options)
     picture = portrait if isinstance(portrait, Portrait) else files.get("portrait")
-    source = Source(picture, files.get("video"))
+    source = _source(picture, files.get("video"), options)
     return engine, engine.prepare(source, options, progress=progress)
 
 
 def film(
     engine: Engine,
     avatar: Avatar,
-    speech: Speech,
+    speech: Said,
     target: Path | BinaryIO,
     options: Options,
     *,
@@ -161,23 +154,69 @@ def film(
     progress: Progress | None,
 ) -> Record:
     """Let an avatar say a speech into `target`; gives what the record says about it."""
-    total = _frame_count(speech, options)
-    with closing(frames(engine, avatar, speech, options)) as made:
+    from mdth.embedded.clip.avatar import ClipAvatar
+    from mdth.embedded.engine import Embedded
+
+    if isinstance(engine, Embedded) and isinstance(avatar, ClipAvatar) and isinstance(target, Path):
+        done, writer, shape = _dub(engine, avatar, speech, target, options, progress)
+        made = _told(engine, options, writer, watch, frames=done, shape=shape)
+        return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
+    total = speech.frame_count(options.motion.fps, options.limit_s)
+    with closing(frames(engine, avatar, speech, options)) as shown:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
-        first = next(made)
+        first = next(shown)
         with _sink(target, first, speech, options) as sink:
-            for done, frame in enumerate(itertools.chain([first], made), start=1):
+            for done, frame in enumerate(itertools.chain([first], shown), start=1):
                 with spent("wait for encoder"):
                     sink.write(frame)
                 if progress:
                     progress(done, total)
-    _tell_stages(watch.seconds, sink)
-    log.info("%d frames in %.1f s", done, watch.seconds["total"])
-    return record.of_film(engine, options, frames=done, shape=first.shape, seconds=watch.seconds)
+    return _told(engine, options, sink, watch, frames=done, shape=first.shape)
+
+
+def _dub(
+    engine: "Embedded",
+    avatar: "ClipAvatar",
+    speech: Said,
+    target: Path,
+    options: Options,
+    progress: Progress | None,
+) -> tuple[int, FilmWriter, tuple[int, int, int]]:
+    """The same for a clip, whose frames are written as they were but for the mouth."""
+    length_s = options.limit_s or speech.duration_s
+    with (
+        ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
+        closing(engine.dub(avatar, options, length_s=length_s, pool=pool)) as dubbing,
+        dubbing.writer(target, speech.sound, options.video, record.SYNTHETIC) as sink,
+    ):
+        blocks = each("read speech", speech.limited(options.limit_s))
+        done = dubbing.write(blocks, sink, progress)
+    return done, sink, (dubbing.film.height, dubbing.film.width, 3)
+
+
+def _told(
+    engine: Engine,
+    options: Options,
+    sink: Sink,
+    watch: Stopwatch,
+    *,
+    frames: int,
+    shape: tuple[int, ...],
+) -> Record:
+    """A line for each stage of a film, which all ran side by side, and its record."""
+    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
+        if name in watch.seconds:
+            tell("render" if name == "paint" else name, seconds=watch.seconds[name])
+    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
+    log.info("%d frames in %.1f s", frames, watch.seconds["total"])
+    height, width = shape[:2]
+    return record.of_result(
+        *(engine, options), frames=frames, width=width, height=height, seconds=watch.seconds
+    )
 
 
 def frames(
-    engine: Engine, avatar: Avatar, speech: Speech, options: Options
+    engine: Engine, avatar: Avatar, speech: Said, options: Options
 ) -> Generator[Frame, None, None]:
     """The video's frames, RGB uint8 [H,W,3], in order, drawn by PAINTERS threads.
 
@@ -187,40 +226,13 @@ def frames(
         ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
         closing(engine.open(avatar, options, pool=pool)) as session,
     ):
-        for block in each("read speech", limited(speech.blocks, options.limit_s)):
+        for block in each("read speech", speech.limited(options.limit_s)):
             yield from session.feed(block)
         yield from session.finish()
 
 
-def limited(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
-    """The blocks, up to a limit."""
-    left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
-    for block in blocks:
-        yield block[:left]
-        if left is not None:
-            left -= min(left, len(block))
-            if not left:
-                return
-
-
-def _frame_count(speech: Speech, options: Options) -> int | None:
-    """About how many frames there will be, None where the file does not say."""
-    if speech.duration_s is None:
-        return None
-    heard_s = min(speech.duration_s, options.limit_s or speech.duration_s)
-    return max(1, round(heard_s * options.motion.fps))
-
-
-def _tell_stages(seconds: dict[str, float], sink: VideoWriter | RawWriter) -> None:
-    """A line for each stage of a film, which all ran side by side."""
-    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
-        if name in seconds:
-            tell("render" if name == "paint" else name, seconds=seconds[name])
-    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
-
-
 def _sink(
-    target: Path | BinaryIO, first: Frame, speech: Speech, options: Options
+    target: Path | BinaryIO, first: Frame, speech: Said, options: Options
 ) -> VideoWriter | RawWriter:
     height, width = first.shape[:2]
     fps, video = options.motion.fps, options.video
@@ -228,28 +240,13 @@ def _sink(
         log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, fps)
         return RawWriter(target)
     return VideoWriter(
-        target,
-        width=width,
-        height=height,
-        fps=fps,
-        sound=speech.sound,
-        crf=video.crf,
-        preset=video.preset,
-        metadata=record.SYNTHETIC,
-    )
+        target, width=width, height=height, fps=fps, sound=speech.sound, preset=video.preset,
+        crf=18 if video.crf is None else video.crf, metadata=record.SYNTHETIC,
+    )  # fmt: skip
 
 
-def _source(portrait: Path | str | None, video: Path | str | None) -> Source:
-    return Source(Path(portrait) if portrait else None, Path(video) if video else None)
-
-
-def _checked_target(output: Path | str | BinaryIO, inputs: Iterable[Path]) -> Path | BinaryIO:
-    """Where to write. Raises InputError where that would go wrong or cost an input."""
-    if not isinstance(output, Path | str):
-        return output
-    path = Path(output)
-    if path.suffix.lower() != ".mp4":
-        raise InputError(f"{path}: the video is an mp4; give a name that ends in .mp4")
-    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
-        raise InputError(f"{path}: is an input too; write to another place")
-    return path
+def _source(
+    portrait: Portrait | Path | str | None, video: Path | str | None, options: Options
+) -> Source:
+    picture = Path(portrait) if isinstance(portrait, str) else portrait
+    return Source(picture, Path(video) if video else None, options.portrait.keep == KEEP_CLIP)

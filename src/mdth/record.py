@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +36,11 @@ def described(given: Path | str | Portrait | Avatar) -> dict[str, Any]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
+def inputs(given: Mapping[str, Path | str | Portrait | Avatar | None]) -> dict[str, Any]:
+    """All that were given, as the record names them."""
+    return {name: described(it) for name, it in given.items() if it is not None}
+
+
 def versions(engine: Engine | None = None) -> dict[str, str]:
     """Versions of mdth, Python and the libraries that shape a result, of an engine's own too."""
     return dict(_versions((*LIBRARIES, *(engine.libraries if engine else ()))))
@@ -65,21 +71,15 @@ def models(engine: Engine, options: Options, *stages: str) -> dict[str, str]:
     return found
 
 
-def of_film(
-    engine: Engine,
-    options: Options,
-    *,
-    frames: int,
-    shape: tuple[int, ...],
-    seconds: dict[str, float],
+def of_result(
+    engine: Engine, options: Options, *, frames: int, seconds: dict[str, float], **more: Any
 ) -> dict[str, Any]:
-    """What the record says about a video, its inputs left out; `shape` is a frame's [H,W,3]."""
+    """What the record says about a video or a moving mesh, and more of it, its inputs left out."""
     return {
         "format": FORMAT,
         "synthetic": True,
         "frames": frames,
-        "width": shape[1],
-        "height": shape[0],
+        **more,
         "settings": options.settings(engine.name, SHAPING),
         "models": models(engine, options, PREPARE, SPEAK),
         "versions": versions(engine),

@@ -7,7 +7,14 @@ from PIL import Image
 from mdth.artefacts import Frame
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
-from mdth.face.portrait import best_frame, face_height_px, portrait_score, prepare_portrait, shrunk
+from mdth.face.portrait import (
+    best_frame,
+    face_height_px,
+    find_faces,
+    portrait_score,
+    prepare_portrait,
+)
+from mdth.face.tracker import FaceTracker
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +83,35 @@ def test_the_best_frame_is_the_frontal_one(picture: Image.Image, model: Path) ->
         best_frame(iter(clip[:1]), count=1, tracker_model=model)
 
 
-def test_shrinking_takes_the_mesh_along(picture: Image.Image, model: Path) -> None:
-    portrait = prepare_portrait(np.asarray(picture), tracker_model=model)
-    small = shrunk(portrait, 301)
-    assert small.image.shape == (300, 256, 3)
-    found = prepare_portrait(small.image, tracker_model=model)
-    assert np.abs(small.mesh - found.mesh)[:, :2].mean() < 1.5
-    assert shrunk(portrait, 600) is portrait
+@pytest.mark.parametrize(("size", "place", "most", "shape", "height"), [
+    ((512, 600), (0, 0, 1.0), 600, (600, 512), 202),
+    ((512, 600), (0, 0, 1.0), 301, (300, 256), 101),
+    ((4000, 3000), (2600, 2000, 0.6), 1280, (960, 1280), 121),  # 39 px where all is shrunk
+    ((4000, 3000), (2600, 2000, 0.9), 1280, (960, 1280), 128),
+    ((2400, 500), (9, 9, 0.8), 640, (134, 640), 128),
+    ((1080, 4000), (10, 900, 2.0), 1280, (1280, 346), 129),
+    ((600, 3000), (90, 99, 0.8), 600, (600, 120), 128),
+])  # fmt: skip
+def test_the_face_is_found_before_the_picture_is_shrunk(
+    picture: Image.Image, model: Path, size: tuple[int, int], place: tuple[int, int, float],
+    most: int, shape: tuple[int, int], height: int,
+) -> None:  # fmt: skip
+    left, top, scale = place
+    canvas = Image.new("RGB", size, (90, 90, 90))
+    canvas.paste(picture.resize([round(side * scale) for side in picture.size]), (left, top))
+    portrait = prepare_portrait(np.asarray(canvas), tracker_model=model, max_size=most)
+    assert portrait.image.shape[:2] == shape
+    assert face_height_px(portrait.mesh) == pytest.approx(height, rel=0.06)
+    found = prepare_portrait(portrait.image, tracker_model=model)
+    assert np.abs(portrait.mesh - found.mesh)[:, :2].mean() < 1.5
+
+
+def test_a_fancy_is_no_face(model: Path) -> None:
+    """Blobs of colour in which the detector sees faces, once they are cut in tiles."""
+    random = np.random.default_rng(0)
+    blobs = Image.fromarray(random.integers(60, 140, (75, 100, 3), dtype=np.uint8))
+    with FaceTracker(model) as tracker:
+        assert not find_faces(np.asarray(blobs.resize((4000, 3000), 3)), tracker)
 
 
 def test_an_open_mouth_a_closed_eye_and_a_turn_cost_points() -> None:

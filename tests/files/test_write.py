@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mdth.files.output import record_of
 from mdth.files.write import alone, replacing, scratch_beside, sweep, sweep_parts
 
 WRITER = """
@@ -39,6 +40,15 @@ def test_a_file_is_there_when_it_is_complete(tmp_path: Path) -> None:
         part.write_text("half")
         raise ValueError
     assert (target.read_text(), names(target.parent)) == ("new", {"a.txt"})
+
+
+def test_the_longest_names_have_parts_and_records_of_their_own(tmp_path: Path) -> None:
+    longest = [tmp_path / ("é" * 125 + end + ".mp4") for end in ("a", "b")]
+    for target in longest:
+        with replacing(target) as part:
+            part.write_text("film")
+        record_of(target).write_text("record")
+    assert len(names(tmp_path)) == 4
 
 
 def test_what_a_killed_writer_left_goes_and_what_is_written_stays(tmp_path: Path) -> None:
@@ -100,7 +110,9 @@ def test_scratch_folders_of_killed_runs_go(tmp_path: Path) -> None:
     assert not scratch.exists()
 
 
-def test_who_comes_second_waits(tmp_path: Path) -> None:
+def test_who_comes_second_waits_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     order: list[str] = []
     inside = threading.Event()
 
@@ -117,6 +129,7 @@ def test_who_comes_second_waits(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+    assert "waiting for another run" in caplog.text
     assert names(tmp_path) == {"t"}
 
 

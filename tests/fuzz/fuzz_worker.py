@@ -10,7 +10,6 @@ Each line on stdout is JSON: {"ready": true}, then {"case": number, "file": path
 import json
 import logging
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -23,9 +22,10 @@ sys.path[:0] = [str(HERE)]
 
 from fuzz_targets import TARGETS, Target  # noqa: E402
 
+from mdth import guard  # noqa: E402
 from mdth.errors import MdthError  # noqa: E402
 
-MEMORY_BYTES = 2 << 30
+os.environ |= {guard.MEMORY_GB: "2"}
 # Whatever libraries print, on either stream.
 PRINTED = tempfile.TemporaryFile()
 WORDS = os.fdopen(os.dup(1), "w", buffering=1)
@@ -40,7 +40,8 @@ def outcome(target: Target, content: bytes) -> tuple[str, str]:
     PRINTED.truncate()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            target.run(content, Path(folder))
+            with guard.limits():
+                target.run(content, Path(folder))
             found = "result"
         except MdthError:
             found = "refused"
@@ -105,7 +106,6 @@ def main() -> None:
     for stream in (1, 2):
         os.dup2(PRINTED.fileno(), stream)
     outcome(target, b"")  # what is imported for the first time here is no case's memory
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     say(ready=True, cases=len(cases))
     for number, content in cases[skip:]:
         run_case(target, number, content, folder / f"{os.getpid()}-{number}.case")

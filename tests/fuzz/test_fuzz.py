@@ -63,9 +63,9 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
         files[-1].write_bytes(name.encode())
     monkeypatch.setattr(fuzz_runner, "_hangs_alone", lambda _, content: content == b"hang")
     figures = run_files("made", files)
+    # Too much memory is an error of ours: the limits of a job make it that.
     assert (figures.cases, figures.results) == (6, 2)
     said = {finding.content: finding.why.strip().splitlines()[-1] for finding in figures.findings}
     assert said == {
-        b"wrong": "KeyError: 'nothing'", b"dead": "ends with -6", b"large": "MemoryError",
-        b"hang": "hangs",
+        b"wrong": "KeyError: 'nothing'", b"dead": "ends with -6", b"hang": "hangs",
     }  # fmt: skip

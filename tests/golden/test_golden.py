@@ -123,9 +123,9 @@ def test_seed(
 
 
 def mesh(run: Callable[..., Any], folder: Path, speech: Path, *more: object) -> np.ndarray:
-    """The vertices of an exported mesh, the first second."""
+    """The vertices of an exported mesh whose head rests, the first second."""
     target = folder / "face.npz"
-    assert run("mesh", speech, "-o", target, *more).code == 0
+    assert run("mesh", speech, "-o", target, "--still", *more).code == 0
     return np.load(target)["vertices"][:FRAMES]
 
 

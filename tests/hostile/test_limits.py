@@ -3,8 +3,6 @@
 import logging
 import resource
 import struct
-import subprocess
-import sys
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +11,12 @@ import av
 import numpy as np
 import pytest
 from hostile_files import atom, chunk, rebuilt
-from made_media import make_clip, make_sound, make_wav
+from made_media import make_clip, make_wav
 from PIL import Image
 
 from mdth.errors import UnreadableMedia
-from mdth.media import audio, image, limits, video
-from mdth.media.audio import probe_sound, read_blocks
+from mdth.media import audio, limits, video
+from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import probe_video, read_frames
 from tests.support.raising import raises
@@ -88,24 +86,6 @@ def test_of_a_thousand_frames_one_is_decoded(
     assert seen == []
 
 
-def test_a_jpeg_of_a_thousand_scans(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    Image.effect_noise((64, 64), 60).convert("RGB").save(path, progressive=True)
-    content = path.read_bytes()
-    last = content.rindex(b"\xff\xda")
-    path.write_bytes(content[:last] + content[last:-2] * limits.MOST_JPEG_SCANS + b"\xff\xd9")
-    raises(UnreadableMedia, "scans", read_image, path)
-    path.write_bytes(content + b"\xff\xda\0\2" * 1000)  # after the picture: a phone's clip, say
-    assert read_image(path).shape == (64, 64, 3)
-
-
-def test_a_picture_file_of_a_gigabyte(tmp_path: Path) -> None:
-    path = png(tmp_path / "a.png", (1, 1))
-    with path.open("r+b") as file:
-        file.truncate(limits.LARGEST_PICTURE_BYTES + 1)  # sparse: takes no room
-    raises(UnreadableMedia, "700 MB", read_image, path)
-
-
 @pytest.mark.parametrize("number_type", range(14))
 @pytest.mark.parametrize("value", [0, 9, 2**31, 2**32 - 1])
 def test_an_exif_orientation_of_any_kind(tmp_path: Path, number_type: int, value: int) -> None:
@@ -131,29 +111,13 @@ def test_kinds_that_are_not_read(tmp_path: Path, kind: str) -> None:
     raises(UnreadableMedia, "png, jpeg", read_image, path)
 
 
-def test_a_small_sound_that_unfolds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_sound(tmp_path / "a.flac", 0 * tone(120), codec="flac", rate_hz=16_000)
-    assert sum(map(len, read_blocks(path))) == 120 * 16_000
-    monkeypatch.setattr(limits, "MOST_VALUES", 100_000)
-    monkeypatch.setattr(limits, "VALUES_PER_BYTE", 10)
-    raises(UnreadableMedia, "unfold", list, read_blocks(path))
-
-
-def test_an_hour_of_silence_in_the_smallest_form(tmp_path: Path) -> None:
-    """What unfolds most of what people make stays far below the limit."""
-    path = make_sound(tmp_path / "a.ogg", 0 * tone(120, 48_000), codec="libopus", rate_hz=48_000)
-    unfolded = 120 * 48_000 / path.stat().st_size
-    assert unfolded * 3 < limits.VALUES_PER_BYTE
-    assert limits.LONGEST_SOUND_S >= 3600
-
-
 def test_a_sound_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LONGEST_SOUND_S", 2)
+    monkeypatch.setattr(audio, "LONGEST_SOUND_S", 2)
     raises(UnreadableMedia, "longer than", list, read_blocks(make_wav(tmp_path / "a.wav", tone(3))))
 
 
 def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LONGEST_SOUND_S", 200)
+    monkeypatch.setattr(audio, "LONGEST_SOUND_S", 200)
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("pcm_s16le", rate=16_000, layout="mono")
@@ -163,18 +127,6 @@ def test_holes_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             packet.pts = packet.dts = 29 * number
             out.mux(packet)
     raises(UnreadableMedia, "longer than", list, read_blocks(path))
-
-
-def test_many_streams(tmp_path: Path) -> None:
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as out:
-        more = range(limits.MOST_STREAMS + 1)
-        streams = [out.add_stream("pcm_u8", rate=8_000, layout="mono") for _ in more]
-        for stream in streams:
-            packet = av.Packet(bytes(800))
-            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1), 0, 0
-            out.mux(packet)
-    raises(UnreadableMedia, None, probe_sound, path)
 
 
 def test_codecs_that_no_recorder_writes(tmp_path: Path) -> None:
@@ -197,12 +149,6 @@ def test_a_clip_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
     at = content.index(b"strf") + 8
     path.write_bytes(content[: at + 4] + struct.pack("<ii", *size) + content[at + 12 :])
     raises(UnreadableMedia, None, list, read_frames(path))
-
-
-def test_frames_too_heavy_to_hold_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip(tmp_path / "a.mp4", [GREY] * 3, [0, 0.04, 0.08])
-    monkeypatch.setattr(video, "LARGEST_FRAME_BYTES", 32 * 32)
-    raises(UnreadableMedia, "too large", probe_video, path)
 
 
 def test_a_size_that_changes_within_the_clip(tmp_path: Path) -> None:
@@ -273,64 +219,13 @@ def test_rates_at_both_ends(tmp_path: Path, rate_hz: int) -> None:
     assert sum(map(len, read_blocks(path))) == pytest.approx(16_000, abs=40)
 
 
-# The largest pictures and clips that are let through, decoded in a process with 2 GB.
-
-UNDER_2_GB = """
-import resource, sys
-from pathlib import Path
-from mdth.media.image import read_image
-from mdth.media.video import read_frames
-resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
-path = Path(sys.argv[1])
-print(read_image(path).shape if path.suffix != ".mkv" else sum(1 for _ in read_frames(path)))
-"""
-
-
-def _in_2_gb(path: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", UNDER_2_GB, str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
-def test_the_largest_picture_fits_into_2_gb(tmp_path: Path, name: str) -> None:
-    most = limits.LARGEST_PIXELS_OF.get("WEBP" if name == "a.webp" else "", limits.LARGEST_PIXELS)
-    side = int(most**0.5)
-    mode = "RGB" if name == "a.jpg" else "RGBA"
-    options = {"lossless": True, "quality": 0, "method": 0} if name == "a.webp" else {}
-    Image.new(mode, (side, side)).save(tmp_path / name, **options)
-    assert _in_2_gb(tmp_path / name) == "(1280, 1280, 3)"
-
-
-@pytest.mark.slow
-def test_the_largest_clip_fits_into_2_gb(tmp_path: Path) -> None:
-    frame = np.full((4320, 8192, 3), 99, np.uint8)
-    path = make_clip(tmp_path / "a.mkv", [frame] * 4, [k / 25 for k in range(4)])
-    assert int(_in_2_gb(path)) >= 4
-
-
-def test_the_limits_are_the_ones_in_use() -> None:
-    assert audio.HIGHEST_RATE_HZ is limits.HIGHEST_RATE_HZ
-    assert image.LARGEST_PIXELS is limits.LARGEST_PIXELS
-    assert video.LARGEST_CLIP_PIXELS is limits.LARGEST_CLIP_PIXELS
-
-
 def test_the_page_names_the_limits() -> None:
     page = (Path(__file__).parents[2] / "docs/limits_and_security.md").read_text("utf-8")
     for words in (
         f"{limits.LONGEST_SOUND_S // 3600} hours, {limits.MOST_CHANNELS} channels",
         f"{limits.LOWEST_RATE_HZ // 1000} to {limits.HIGHEST_RATE_HZ // 1000} kHz",
-        f"{limits.VALUES_PER_BYTE} values for each byte",
-        f"{limits.MOST_VALUES // 1_000_000} million more",
         f"{limits.LONGEST_CLIP_S // 60} minutes, {limits.LARGEST_CLIP_PIXELS // 1_000_000} million",
-        f"sides of {limits.LARGEST_SIDE_PX} px, {limits.LARGEST_FRAME_BYTES // 1_000_000} MB",
-        f"{limits.LARGEST_PIXELS // 1_000_000} million pixels (webp "
-        f"{limits.LARGEST_PIXELS_OF['WEBP'] // 1_000_000})",
-        f"a file of {limits.LARGEST_PICTURE_BYTES // 1_000_000} MB",
-        f"{limits.MOST_JPEG_SCANS} scans",
-        f"{limits.MOST_STREAMS} streams",
+        f"sides of {limits.LARGEST_SIDE_PX} px",
+        f"{limits.LARGEST_PIXELS // 1_000_000} million pixels",
     ):
         assert words in page

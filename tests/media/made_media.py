@@ -46,14 +46,23 @@ def make_wav(path: Path, sound: np.ndarray, *, rate_hz: int = 16_000) -> Path:
 
 
 def make_sound(
-    path: Path, sound: np.ndarray, *, codec: str, rate_hz: int, layout: str = "mono"
+    path: Path,
+    sound: np.ndarray,
+    *,
+    codec: str,
+    rate_hz: int,
+    layout: str = "mono",
+    written: dict[str, str] | None = None,
 ) -> Path:
-    """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes."""
+    """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes.
+
+    written: the container's options.
+    """
     channels = np.repeat(sound, av.AudioLayout(layout).nb_channels)[None]
     frame = av.AudioFrame.from_ndarray(channels, "flt", layout)
     frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
     options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", container_options=options) as out:
+    with av.open(str(path), "w", container_options=options | (written or {})) as out:
         stream = out.add_stream(codec, rate=rate_hz, layout=layout)
         context = stream.codec_context
         context.options = {"strict": "-2"}
@@ -72,19 +81,29 @@ def make_clip(
     times: Iterable[Fraction | float],
     *,
     rotation_deg: int = 0,
+    hflip: bool = False,
     codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    **context: object,
 ) -> Path:
-    """Encode RGB frames [H,W,3] with any time stamps (s); seen rotated counter-clockwise."""
+    """Encode RGB frames [H,W,3] with any time stamps (s); seen rotated counter-clockwise.
+
+    options: the encoder's. context: what else is set of it, as the tags of colours.
+    """
     with av.open(str(path), "w") as out:
         stream = None
         for rgb, time in zip(frames, times, strict=False):
             if stream is None:
-                stream = out.add_stream(codec, rate=30, options={"preset": "ultrafast"})
+                options = {"preset": "ultrafast"} | (options or {})
+                stream = out.add_stream(codec, rate=30, options=options)
                 stream.height, stream.width = rgb.shape[:2]
-                stream.pix_fmt = "yuv420p"
+                stream.pix_fmt = pix_fmt
+                for name, value in context.items():
+                    setattr(stream.codec_context, name, value)
                 stream.codec_context.time_base = Fraction(1, 90_000)
-                if rotation_deg:
-                    stream.set_display_rotation(rotation_deg)
+                if rotation_deg or hflip:
+                    stream.set_display_rotation(rotation_deg, hflip=hflip)
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
             frame.pts, frame.time_base = round(time * 90_000), Fraction(1, 90_000)
             out.mux(stream.encode(frame))

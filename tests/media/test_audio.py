@@ -8,10 +8,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from made_media import click_offsets_s, clicks, make_clip, make_sound, make_wav
 
 from mdth.errors import InputError, UnreadableMedia
+from mdth.media import audio
 from mdth.media.audio import decode_blocks, probe_sound, read_blocks
+from mdth.media.mixdown import Mixdown
 from tests.support.raising import raises
 
 TIMES_S = [0.0, 0.5, 1.5, 2.5]
@@ -56,6 +59,97 @@ def test_two_channels_become_their_mean(tmp_path: Path) -> None:
     left = clicks([0.5], rate_hz=16_000, length_s=1.0)
     heard = _read(make_wav(tmp_path / "a.wav", np.stack([left, 0 * left])))
     np.testing.assert_allclose(heard, left / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize(("layout", "levels", "heard"), [
+    ("stereo", {"FL": 1, "FR": -1}, 1), ("stereo", {"FL": 1}, 0.5), ("7.1", {"FC": 1}, 1),
+    ("5.1", {"FC": 1, "FL": 0.5, "LFE": 1}, 1), ("5.1", {"FL": 1, "FR": 1}, 1),
+    ("5.1", {"BL": 1, "LFE": 1}, 1), ("quad", {"FL": 1, "FR": 1}, 1), ("7.1", {}, 0),
+])  # fmt: skip
+def test_the_voice_keeps_its_level(layout: str, levels: dict[str, float], heard: float) -> None:
+    voice = np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
+    names = [channel.name for channel in av.AudioLayout(layout).channels]
+    mix = Mixdown(layout)
+    for _ in range(2):
+        found = mix(np.stack([levels.get(name, 0) * voice for name in names]))
+        np.testing.assert_allclose(found, heard * voice[None], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2**15, 2**23, 2**31])
+def test_floats_at_the_scale_of_integers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, scale: int
+) -> None:
+    sound = clicks([0.5], rate_hz=16_000, length_s=1.0)
+    path = tmp_path / "a.wav"
+    make_sound(path, sound * np.float32(scale), codec="pcm_f32le", rate_hz=16_000)
+    np.testing.assert_allclose(_read(path), sound, atol=1e-4)
+    assert "read as integers" in caplog.records[0].getMessage()
+    for level in (1, 4):  # above full scale a little is loud
+        make_sound(path, sound * level, codec="pcm_f32le", rate_hz=16_000)
+        np.testing.assert_allclose(_read(path), sound * level, atol=1e-4)
+
+
+def test_the_default_track_else_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mkv"
+    sound = (16384 * clicks([0.5], rate_hz=16_000, length_s=1.0)).astype("<i2")
+    with av.open(str(path), "w") as out:
+        codecs = ("pcm_u8", "pcm_s16le", "flac")
+        streams = [out.add_stream(codec, rate=16_000, layout="mono") for codec in codecs]
+        for stream, default in zip(streams, (False, False, True), strict=True):
+            stream.disposition = Disposition.default if default else Disposition(0)
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(sound[None], "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, 0, Fraction(1, 16_000)
+            for piece in av.AudioResampler(
+                stream.codec_context.format, "mono", 16_000, frame_size=4096
+            ).resample(frame):
+                out.mux(stream.encode(piece))
+            out.mux(stream.encode(None))
+    assert probe_sound(path).codec == "flac"
+    monkeypatch.setattr(audio, "SOUND_CODECS", {"pcm_s16le"})
+    assert probe_sound(path).codec == "pcm_s16le"
+
+
+@pytest.mark.parametrize(("name", "codec"), [
+    ("a.ogg", "vorbis"), ("a.opus", "libopus"), ("a.webm", "libopus"), ("a.ts", "aac"),
+    ("a.vob", "mp2"), ("a.flac", "flac"),
+])  # fmt: skip
+def test_joined_recordings_are_heard_to_the_end(tmp_path: Path, name: str, codec: str) -> None:
+    sound = clicks([0.5, 2.5], rate_hz=48_000, length_s=3.0)
+    layout = "stereo" if codec == "vorbis" else "mono"
+    path = make_sound(tmp_path / name, sound, codec=codec, rate_hz=48_000, layout=layout)
+    length_s = len(_read(path)) / 16_000
+    path.write_bytes(2 * path.read_bytes())
+    heard = _read(path)
+    assert len(heard) / 16_000 == pytest.approx(2 * length_s, abs=0.03)
+    times = [0.5, 2.5, length_s + 0.5, length_s + 2.5]
+    assert np.abs(click_offsets_s(heard, times, rate_hz=16_000)).max() < 0.03
+
+
+def test_pauses_of_a_phone_are_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """AMR's frames of comfort noise, which FFmpeg does not decode: 3.3 s with two pauses."""
+    assert len(_read(Path(__file__).parents[1] / "data/pauses.amr")) / 16_000 > 3.1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("name", "codec", "written"), [
+    ("a.wav", "pcm_s16le", {}), ("a.caf", "pcm_s16le", {}), ("a.ogg", "libopus", {}),
+    ("a.mp3", "libmp3lame", {"write_xing": "0"}), ("a.aac", "aac", {}),
+])  # fmt: skip
+def test_cut_is_said_of_what_is_cut(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, codec: str, written: dict[str, str]
+) -> None:
+    """The quiet start of a stream without a length says nothing about the rest's."""
+    noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
+    noise *= np.linspace(-0.3, 0.3, 64_000).clip(0)
+    path = make_sound(tmp_path / name, noise, codec=codec, rate_hz=16_000, written=written)
+    assert len(_read(path)) / 16_000 == pytest.approx(4, abs=0.2)
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _read(path)
+    assert name in ("a.mp3", "a.aac") or "cut off" in caplog.records[0].getMessage()
 
 
 @pytest.mark.parametrize("channels", [3, 8, 24])

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from hostile_files import chunk
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mdth.errors import InputError, MissingInput, UnreadableMedia
 from mdth.media import image as image_module
@@ -39,7 +39,7 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
     ("a.png", 0, {}), ("a.bmp", 0, {}), ("a.tiff", 0, {}),
     ("lzw.tiff", 0, {"compression": "tiff_lzw"}), ("lossless.webp", 0, {"lossless": True}),
     ("a.webp", 4, {"quality": 95}), ("a.jpg", 3, {"quality": 95}),
-    ("progressive.jpg", 3, {"quality": 95, "progressive": True}),
+    ("progressive.jpg", 3, {"quality": 95, "progressive": True}), ("a.avif", 3, {"quality": 95}),
 ])  # fmt: skip
 def test_formats(
     tmp_path: Path, picture: Image.Image, name: str, most: float, options: dict[str, object]
@@ -48,6 +48,14 @@ def test_formats(
     assert _error(read_image(tmp_path / name), _colours()) <= most
     (tmp_path / name).rename(tmp_path / "content.decides")
     assert _error(read_image(tmp_path / "content.decides"), _colours()) <= most
+
+
+def test_heic() -> None:
+    """What phones write; Pillow writes none, so this one was made once by pillow-heif."""
+    red, green = np.meshgrid(np.linspace(0, 255, 96), np.linspace(0, 255, 64))
+    expected = np.stack([red, green, np.full_like(red, 128)], -1).astype(np.uint8)
+    found = read_image(Path(__file__).parents[1] / "data/gradient.heic")
+    assert _error(found, expected) <= 3
 
 
 @pytest.mark.parametrize(("mode", "most"), [("P", 12), ("CMYK", 3), ("RGBA", 0), ("RGBX", 3)])
@@ -72,6 +80,20 @@ def test_grey(tmp_path: Path, picture: Image.Image, name: str) -> None:
     }
     by_name.get(name.split(".")[0], lambda: picture.convert("L"))().save(tmp_path / name)
     assert _error(read_image(tmp_path / name), np.repeat(grey[..., None], 3, -1)) <= 1
+
+
+@pytest.mark.parametrize(("kind", "black", "white"), [
+    (np.uint16, 0, 4095), (np.uint16, 0, 1023), (np.uint16, 0, 255), (np.int32, 0, 65535),
+    (np.float32, 0, 255), (np.float32, 0, 65535), (np.float32, -1, 1), (np.float32, 0, 1.2),
+])  # fmt: skip
+def test_grey_of_any_range(tmp_path: Path, kind: type, black: float, white: float) -> None:
+    grey = np.tile(np.linspace(0, 255, 200), (60, 1))
+    values = (grey / 255 * (white - black) + black).astype(kind)
+    if kind is np.float32:
+        values[30, 100:103] = np.nan, np.inf, 1e9
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    expected = np.clip(grey * 1.2 if white == 1.2 else grey, 0, 255).round().astype(np.uint8)
+    assert _error(read_image(tmp_path / "a.tiff"), np.repeat(expected[..., None], 3, -1)) <= 0.6
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
@@ -126,16 +148,42 @@ def test_scaled_to_max_size(tmp_path: Path, picture: Image.Image) -> None:
     assert max(read_image(tmp_path / "a.png", max_size=701).shape) <= 701
 
 
-def test_a_colour_profile_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_colour_profile_is_applied(tmp_path: Path, mode: str) -> None:
     # A profile whose red and blue are swapped, made from sRGB's own: visible if it is used.
-    from PIL import ImageCms
-
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    Image.new("RGB", (20, 20), (250, 20, 20)).save(tmp_path / "a.png", icc_profile=bytes(profile))
+    picture = Image.new("RGB", (20, 20), (250, 20, 20)).convert(mode)
+    picture.save(tmp_path / "a.png", icc_profile=bytes(profile))
     red_level, _, blue_level = read_image(tmp_path / "a.png")[0, 0].tolist()
     assert blue_level > 200 > 60 > red_level
+
+
+def _icc(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A colour profile (ICC.1:2004), of a printer or of a grey screen."""
+    kind = b"prtr" if space == b"CMYK" else b"mntr"
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    head = struct.pack(">4x4s4s4s4s12x4s28x", b"\2\x40\0\0", kind, space, pcs, b"acsp") + white
+    tags |= {b"wtpt": b"XYZ \0\0\0\0" + white}
+    table, place, body = struct.pack(">I", len(tags)), 132 + 12 * len(tags), b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, place + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    return struct.pack(">I", place + len(body)) + (head.ljust(124, b"\0") + table + body)
+
+
+def test_profiles_of_grey_and_print(tmp_path: Path) -> None:
+    gamma = b"curv" + struct.pack(">4xIH", 1, 256)  # 1.0: light itself; of 55 sRGB makes 128
+    picture = Image.new("L", (20, 20), 55)
+    picture.save(tmp_path / "l.png", icc_profile=_icc(b"GRAY", b"XYZ ", {b"kTRC": gamma}))
+    same, one = bytes(range(256)), struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
+    ink = bytes([136, 128, 128, 0, 128, 128])  # any ink: L* 53, which is grey 127; black: none
+    lut = b"mft1" + struct.pack(">4x4B", 4, 3, 2, 0) + one + 4 * same + 8 * ink + 3 * same
+    picture = Image.new("CMYK", (20, 20), (255, 0, 0, 0))
+    picture.save(tmp_path / "k.tiff", icc_profile=_icc(b"CMYK", b"Lab ", {b"A2B0": lut}))
+    for name in ("l.png", "k.tiff"):
+        assert np.abs(read_image(tmp_path / name).astype(int) - 128).max() <= 1
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "half", "header"])

@@ -46,23 +46,73 @@ def test_variable_rate_takes_the_nearest_frame_per_tick(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", _levels(10), times)
     fps = float(probe_video(path).fps)
     found = _read_levels(path)
-    for tick, chosen in enumerate(found):
-        away = np.abs(np.array(times) - tick / fps)
-        assert away[chosen] <= away.min() + 0.002  # the file's time stamps are whole ms
+    late = np.array(times) - np.arange(len(found))[:, None] / fps
+    for later, chosen in zip(late, found, strict=True):  # the file's time stamps are whole ms
+        assert later[chosen] <= 0.5 / fps + 0.002  # the picture before the hole stays
+        assert abs(later[chosen]) <= np.abs(later[later < 0.5 / fps - 0.002]).min() + 0.002
     assert len(found) / fps == pytest.approx(1.1 + 1 / fps, abs=1 / fps)
 
 
+@pytest.mark.parametrize("hflip", [False, True])
 @pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
-def test_rotation_is_applied(tmp_path: Path, rotation_deg: int) -> None:
+def test_rotation_is_applied(tmp_path: Path, rotation_deg: int, hflip: bool) -> None:
     shown = np.full((64, 48, 3), 100, np.uint8)
     shown[:16, :24] = 230  # bright top left corner
-    stored = np.ascontiguousarray(np.rot90(shown, -rotation_deg // 90))
-    path = make_clip(tmp_path / "a.mp4", [stored] * 3, [0, 0.1, 0.2], rotation_deg=rotation_deg)
+    stored = np.ascontiguousarray(
+        np.rot90(np.fliplr(shown) if hflip else shown, -rotation_deg // 90)
+    )
+    turn = {"rotation_deg": rotation_deg, "hflip": hflip}  # mirrored after it
+    path = make_clip(tmp_path / "a.mp4", [stored] * 3, [0, 0.1, 0.2], **turn)
     info = probe_video(path)
     frame = next(read_frames(path))
     assert frame.shape == (64, 48, 3)
     assert (info.height, info.width) == (64, 48)
     assert np.abs(frame.astype(int) - shown).mean() < 4
+
+
+def test_pixels_that_are_not_square(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", _levels(2), [0, 0.1], sample_aspect_ratio=Fraction(64, 45))
+    assert next(read_frames(path)).shape == (48, 90, 3)
+    assert (probe_video(path).width, probe_video(path).height) == (90, 48)
+
+
+def test_interlaced_pictures_have_no_combs(tmp_path: Path) -> None:
+    rows = np.arange(96)[:, None]
+    moving = []
+    for k in range(6):
+        edge = np.where(rows % 2, 20 * k, 20 * k + 10) + 24  # the lower field comes first
+        moving.append(np.where(np.arange(192) < edge, 230, 20)[..., None].repeat(3, 2))
+    fields = {"x264-params": "interlaced=1", "crf": "4"}
+    frames = [frame.astype(np.uint8) for frame in moving]
+    path = make_clip(tmp_path / "a.mp4", frames, [k / 25 for k in range(6)], options=fields)
+    edges = [(frame[4:-4, :, 0] > 125).sum(axis=1) for frame in read_frames(path)]
+    assert np.abs(np.array(edges) - (20 * np.arange(6)[:, None] + 24)).max() <= 2  # 10 as they come
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
+def test_joined_clips_go_on(tmp_path: Path, name: str) -> None:
+    path = make_clip(tmp_path / name, _levels(20), [k / 30 for k in range(20)])
+    path.write_bytes(2 * path.read_bytes())
+    assert _read_levels(path) == [*range(20), *range(20)]
+
+
+# What ITU-R BT.2408 puts where in HLG and PQ (white, grey card), and BT.709's red in wider ones.
+@pytest.mark.parametrize(("trc", "primaries", "signal", "shown", "most"), [
+    (18, 9, [0.75] * 3, [250] * 3, 5), (18, 9, [0.38] * 3, [105] * 3, 2),
+    (16, 9, [0.58] * 3, [250] * 3, 5), (16, 9, [0.38] * 3, [107] * 3, 3),
+    (14, 9, [0.8235, 0.3285, 0.1804], [250, 0, 0], 14),  # 8 bits are coarse in the dark
+    (1, 12, [0.9218, 0.2421, 0.1836], [250, 0, 0], 14), (13, 12, [0.5] * 3, [128] * 3, 2),
+])  # fmt: skip
+def test_wide_colours_come_to_the_screen(
+    tmp_path: Path, trc: int, primaries: int, signal: list[float], shown: list[int], most: int
+) -> None:
+    rgb = np.broadcast_to(np.round(255 * np.array(signal)).astype(np.uint8), (48, 64, 3))
+    tags = {"color_trc": trc, "color_primaries": primaries, "color_range": 1}
+    path = make_clip(
+        tmp_path / "a.mp4", [np.ascontiguousarray(rgb)] * 2, [0, 0.1], pix_fmt="yuv444p10le",
+        options={"crf": "1"}, **tags,
+    )  # fmt: skip
+    assert np.abs(next(read_frames(path))[24, 32].astype(int) - shown).max() <= most
 
 
 def test_a_late_start_keeps_picture_and_sound_together(tmp_path: Path) -> None:

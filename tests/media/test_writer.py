@@ -137,6 +137,15 @@ def test_nothing_has_the_name_before_the_end(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.parametrize("name", ["12:30.mp4", "a:b:c.mp4", "é" * 125 + ".mp4"])
+def test_any_name_that_a_disk_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sum(1 for _ in read_frames(_write(Path(name), _noise(3)))) == 3
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_interrupt_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.mp4"

@@ -1,14 +1,20 @@
+import csv
+import io
 import json
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mesh_preview import draw, read_glb, strip
+from PIL import Image
 
-from mdth.artefacts import MeshSequence
+from mdth.artefacts import MeshSequence, Portrait
 from mdth.errors import InputError, UnreadableMedia
-from mdth.mesh import surface
+from mdth.face import geometry
+from mdth.face.geometry import rotation_from_euler_deg
+from mdth.mesh import arkit, surface
 from mdth.mesh.export import export, export_animation
 from tests.support.raising import raises
 
@@ -48,8 +54,11 @@ def test_glb_is_well_formed(tmp_path: Path, rest: np.ndarray, opening: MeshSeque
     (mesh,) = described["meshes"]
     (primitive,) = mesh["primitives"]
     count = len(primitive["targets"])
-    assert 1 <= count <= 32 and len(mesh["weights"]) == count
-    assert len(mesh["extras"]["targetNames"]) == count
+    names = mesh["extras"]["targetNames"]
+    assert 1 <= count == len(mesh["weights"]) == len(set(names))
+    assert sum(name.startswith("shape") for name in names) <= 32
+    assert {name for name in names if name[:5] != "shape"} <= {*map(camel, arkit.SHAPES)}
+    assert "jawOpen" in names and "eyeBlinkLeft" not in names, "only what moves"
     accessors = described["accessors"]
     sampler = described["animations"][0]["samplers"][0]
     assert accessors[sampler["output"]]["count"] == 51 * count
@@ -57,6 +66,68 @@ def test_glb_is_well_formed(tmp_path: Path, rest: np.ndarray, opening: MeshSeque
     assert accessors[primitive["indices"]]["componentType"] == 5125
     for attribute in ("POSITION", "NORMAL"):
         assert accessors[primitive["attributes"][attribute]]["count"] == 478
+
+
+def camel(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def test_named_targets_do_what_they_say(tmp_path: Path, rest: np.ndarray, opening) -> None:
+    """The jaw's target lowers the chin, and its weight is the one that the CSV has."""
+    animation = surface.of_face(opening, rest)
+    names, shapes, weights = surface.named_shapes(animation)
+    jaw = names.index("jawOpen")
+    assert shapes[jaw, 152, 1] < -10 * MILLIMETRE and abs(shapes[jaw, 10, 1]) < MILLIMETRE
+    export(opening, tmp_path / "a.csv", neutral=rest)
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [float(row["JawOpen"]) for row in rows] == pytest.approx(weights[:, jaw], abs=1e-6)
+
+
+def test_the_head_moves_in_every_format(tmp_path: Path, rest: np.ndarray, opening) -> None:
+    """To the person's left, down, and a step aside: the nose shows it in each file."""
+    angles = np.linspace(0, 12, len(opening.offsets))
+    turns = [rotation_from_euler_deg(angle, angle / 2, angle / 3) for angle in angles]
+    steps = [np.array([angle / 100, 0, 0]) for angle in angles]
+    for name in ("a.glb", "a.npz", "a.csv", "a.usda"):
+        heads = list(zip(turns, steps, strict=True))
+        export(opening, tmp_path / name, neutral=rest, heads=heads)
+    face = rest + opening.offsets
+    placed = np.stack([
+        (one - geometry.NECK) @ turn.T + geometry.NECK + step
+        for one, turn, step in zip(face, turns, steps, strict=True)
+    ]) * surface.UPRIGHT * surface.EYE_DISTANCE_M  # fmt: skip
+    nose = placed[-1, 4] - placed[0, 4]
+    assert nose[0] > 0 > nose[1], "to the viewer's right, and down"
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_allclose(file["vertices"], placed, atol=1e-6)
+    glb = read_glb(tmp_path / "a.glb")
+    error = glb.head.placed(glb.neutral + glb.offsets) - placed
+    assert np.sqrt(np.square(error).mean()) < 0.03 * MILLIMETRE
+    last = list(csv.DictReader((tmp_path / "a.csv").open()))[-1]
+    turned = [float(last[f"Head{name}"]) for name in ("Yaw", "Pitch", "Roll")]
+    assert np.rad2deg(turned) == pytest.approx([12, 6, -4], abs=0.01)
+    text = (tmp_path / "a.usda").read_text("utf-8")
+    line = text[text.index("xformOp:transform.timeSamples") :].splitlines()[51]
+    matrix = np.array(re.findall(r"-?[\d.]+(?=[,)])", line.split(":")[1]), float).reshape(4, 4)
+    still = (face[-1] * surface.UPRIGHT * surface.EYE_DISTANCE_M)[4]
+    np.testing.assert_allclose(np.append(still, 1) @ matrix, [*placed[-1, 4], 1], atol=1e-5)
+
+
+def test_a_portraits_texture(tmp_path: Path, rest, opening, portrait: Portrait) -> None:
+    for name in ("a.glb", "a.npz", "a.usda"):
+        export(opening, tmp_path / name, neutral=rest, portrait=portrait)
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_array_equal(file["texture"], portrait.image)
+        size = np.array(portrait.image.shape[1::-1])
+        np.testing.assert_allclose(file["uv"] * size, portrait.mesh[:, :2], atol=1e-2)
+    content, described = (tmp_path / "a.glb").read_bytes(), document(tmp_path / "a.glb")
+    view = described["bufferViews"][described["images"][0]["bufferView"]]
+    start = 28 + struct.unpack_from("<I", content, 12)[0] + view["byteOffset"]
+    with Image.open(io.BytesIO(content[start : start + view["byteLength"]])) as picture:
+        assert np.abs(np.asarray(picture).astype(int) - portrait.image).mean() < 3
+    (primitive,) = described["meshes"][0]["primitives"]
+    assert described["accessors"][primitive["attributes"]["TEXCOORD_0"]]["type"] == "VEC2"
+    assert "texCoord2f[] primvars:st" in (tmp_path / "a.usda").read_text("utf-8")
 
 
 def test_the_face_looks_at_the_viewer(rest: np.ndarray, opening: MeshSequence) -> None:
@@ -120,7 +191,7 @@ def test_any_other_mesh(tmp_path: Path) -> None:
 
 
 def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
-    raises(InputError, "no mesh format", export, opening, tmp_path / "anim.fbx", neutral=rest)
+    raises(InputError, "ends in .glb", export, opening, tmp_path / "anim.fbx", neutral=rest)
     raises(InputError, "folder", export, opening, tmp_path / "none/anim.glb", neutral=rest)
     with pytest.raises(InputError, match="no frames"):
         export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)

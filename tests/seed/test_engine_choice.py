@@ -83,7 +83,9 @@ def test_a_twin_is_filmed_by_the_engine_it_was_prepared_for(seed_home: Path) -> 
         with_settings(prepared, {"engine": "embedded"})
 
 
-def test_the_doctor_lists_the_missing(mdth: Command, seed_home: Path, checkpoints: Path) -> None:
+def test_the_doctor_lists_the_missing(
+    mdth: Command, seed_home: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     healthy = mdth("doctor")
     assert healthy.code == 0
     assert "  seed: ready" in healthy.out and "  auto: takes seed" in healthy.out
@@ -92,11 +94,10 @@ def test_the_doctor_lists_the_missing(mdth: Command, seed_home: Path, checkpoint
     files = seed_files.seed_files()
     files.generator.unlink()
     (files.common / "checkpoints/selfie_segmentation.tflite").unlink()
+    monkeypatch.setenv("MDTH_MODELS", str(seed_home / "models"))
     ill = mdth("doctor")
     assert ill.code == 0
     assert "00002099-checkpoint.pth.tar: " in ill.out
-    assert (
-        "  seed: needs selfie_segmentation.tflite, checkpoints/bfv2v/v16.7/" in ill.out
-        and "  auto: takes embedded" in ill.out
-    )
-    assert "  embedded: needs selfie_segmentation.tflite; run: mdth assets fetch" in ill.out
+    assert "  seed: needs checkpoints/bfv2v/v16.7/" in ill.out
+    assert "  auto: takes embedded" in ill.out and "  embedded: ready" in ill.out
+    assert "selfie_segmentation.tflite: to be fetched on first use, 0.2 MB" in ill.out

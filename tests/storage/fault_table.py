@@ -59,6 +59,7 @@ CASES = [
     Case("500 InternalError", Refusal(500, "InternalError", "We encountered an internal error.")),
     Case("502 of a gateway, no body", Refusal(502)),
     Case("503 SlowDown", Refusal(503, "SlowDown", "Please reduce your request rate.")),
+    Case("upload in parts lost, 404 NoSuchUpload", Refusal(404, "NoSuchUpload", "None."), (PART,)),
     Case("read cut half-way", CUT, (LIST, GET)),
     Case("30 s stall before the answer", STALL, (LIST, GET, PUT, DELETE), stalls=True),
     Case("no answer to a part of an upload", STALL, (PART,), stalls=True),

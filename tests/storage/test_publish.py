@@ -198,9 +198,9 @@ def test_a_video_counts_with_its_own_record_only(store: Store, tmp_path: Path) -
     assert publish.read_output(store, OUT, tmp_path / "mixed") is None
     assert publish.publish_output(store, two, OUT, again=True)
     store.remove(f"{OUT}/output.mp4")
-    assert publish.output_record(store, OUT) is None
+    assert publish.output_record(store, OUT, {}) is None
     assert publish.publish_output(store, two, OUT)
-    assert publish.output_record(store, OUT) is not None
+    assert publish.output_record(store, OUT, {}) is not None
 
 
 class Machine:

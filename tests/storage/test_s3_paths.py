@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 from fault_proxy import Proxied, Refusal
 from fault_table import QUICK
+from test_publish import prepared
 
-from mdth.errors import ArtefactError, StorageError
+from mdth.errors import StorageError
+from mdth.storage import publish
 from mdth.storage.faults import NotThere
 from mdth.storage.store import Store
 from s3_servers import s3_client
@@ -59,13 +61,20 @@ def test_markers_of_folders_are_no_files(moto_proxy: Proxied) -> None:
 
 
 @pytest.mark.parametrize("key", ["raw/t/../../x", "raw/t//etc/passwd", "raw/t/./a", "raw/t/a\x7fb"])
-def test_keys_that_are_no_plain_paths_are_refused(moto_proxy: Proxied, key: str) -> None:
+def test_keys_that_are_no_plain_paths_are_nobodys(
+    moto_proxy: Proxied, tmp_path: Path, key: str
+) -> None:
     proxy, url = moto_proxy
     store = Store(url, settings=QUICK)
     raises(StorageError, "not a path inside the store", store.download, key, Path("never"))
     prefix = url.removeprefix("s3://bucket/")
     s3_client(proxy.url).put_object(Bucket="bucket", Key=f"{prefix}/{key}", Body=b"x")
-    raises(StorageError, "not a plain file name; remove it", store.below, "raw/t")
+    raises(StorageError, "not a plain file name; remove it", store.files, "raw/t")
+    assert store.below("raw/t") == {}
+    for text in ("one", "two", "two"):
+        source = prepared(tmp_path / text, text)
+        assert publish.publish_prepared(store, source, "raw/t")
+        assert publish.is_published(store, source, "raw/t")
 
 
 @pytest.mark.parametrize("server", ["rclone_proxy", "moto_proxy"])
@@ -77,18 +86,6 @@ def test_missing_is_told_apart(request: pytest.FixtureRequest, tmp_path: Path, s
         Store("s3://no-such-bucket/x", settings=QUICK).download("a.wav", tmp_path / "none")
     assert not isinstance(caught.value, NotThere)
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize("kind", ["local", "s3"])
-def test_json_without_end_does_not_fill_the_memory(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    url = request.getfixturevalue("rclone_proxy")[1] if kind == "s3" else str(tmp_path / "store")
-    monkeypatch.setattr("mdth.storage.store.MOST_JSON", 1 << 20)
-    (tmp_path / "m.json").write_bytes(b'{"a": "' + b"x" * (1 << 20) + b'"}')
-    store = Store(url, settings=QUICK)
-    store.upload(tmp_path / "m.json", "m.json")
-    raises(ArtefactError, "more than 1 MiB", store.read_json, "m.json")
 
 
 def test_a_refusal_for_the_time_names_the_clock(rclone_proxy: Proxied) -> None:

@@ -19,6 +19,6 @@ def test_the_smallest_gap_near_each_labial() -> None:
 
 
 def test_the_example_has_phones_of_each_kind() -> None:
-    phones = read_phones(Path(__file__).parents[2] / "examples" / "speech.tsv")
+    phones = read_phones(Path(__file__).parents[2] / "src/mdth/examples/speech.tsv")
     assert {"P", "B", "M", "SIL"} <= {phone for phone, _, _ in phones}
     assert all(start < end for _, start, end in phones)

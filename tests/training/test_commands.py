@@ -135,7 +135,7 @@ def test_missing_data_is_one_line(name: str, without_data: dict[str, Ended]) -> 
 
 def told() -> list[tuple[str, str]]:
     pages = [*ROOT.glob("src/mdth/weights/*.json"), *ROOT.glob("docs/*.md")]
-    pages += [ROOT / "training/README.md", ROOT / "examples/README.md"]
+    pages += [ROOT / "training/README.md", ROOT / "src/mdth/examples/README.md"]
     text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", " ")
     return re.findall(r"python -m ((?:training|benchmarks|tests)[\w.]*)(.*)", text)
 

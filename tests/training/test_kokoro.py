@@ -19,7 +19,7 @@ from training.kokoro_times import (
     with_margins,
 )
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "src/mdth/examples"
 DICTIONARY = {"lip": "lˈɪp", "voice": "vˈYs", "B": "bˈi", "apple": "ˈæpəl", "my": {"DEFAULT": "mI"}}
 
 

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,13 +14,14 @@ from mdth.errors import MissingDependency  # noqa: E402
 from mdth.face.tracker import FaceTracker  # noqa: E402
 from mdth.files import assets  # noqa: E402
 from mdth.motion.head import REST  # noqa: E402
+from mdth.twins import sample  # noqa: E402
 from training import identity, reenact  # noqa: E402
 from training.sheet_shapes import Shape  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def shot() -> reenact.Shot:
-    path = Path(matplotlib.__file__).parent / "mpl-data/sample_data/grace_hopper.jpg"
+    path = sample.PORTRAIT
     with Image.open(path) as file:
         image = np.asarray(file.convert("RGB").resize((256, 300)))
     with FaceTracker(assets.path("face_landmarker.task")) as tracker:

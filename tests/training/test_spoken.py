@@ -51,7 +51,7 @@ def test_the_shipped_decoder_shuts_the_examples_lips(name: str) -> None:
         models.encoder()
     except MdthError as error:
         pytest.skip(str(error))
-    wav = ROOT / f"examples/{name}.wav"
+    wav = ROOT / f"src/mdth/examples/{name}.wav"
     phones = closures.read_phones(wav.with_suffix(".tsv"))
     found = closures.smallest_gaps(closures.lip_gaps(wav), phones)
     assert set(found) == set(closures.LABIALS)

@@ -134,7 +134,7 @@ def shown(arguments: tuple[Any, ...]) -> str:
     return "/".join(Path(paths[-1]).parts[-2:]) if paths else ""
 
 
-def small_face(source: Source, options: PortraitOptions) -> Portrait:
+def small_face(source: Source, options: PortraitOptions, **_: object) -> Portrait:
     """In the place of finding a face: the picture at a small size, points anywhere."""
     with Image.open(source.picture) as picture:
         pixels = np.asarray(picture.convert("RGB").resize((32, 2 * (options.max_size // 4))))
@@ -142,10 +142,10 @@ def small_face(source: Source, options: PortraitOptions) -> Portrait:
     return Portrait(pixels, mesh.astype(np.float32), None, 0.0)
 
 
-def small_motion(video: Path, progress: object = None) -> Motion:
+def small_motion(video: Path, *_: object) -> tuple[None, Motion]:
     """In the place of tracking a clip: numbers that its content determines."""
     random = np.random.default_rng(int(reading.sha256(video)[:8], 16))
-    return Motion(
+    return None, Motion(
         25.0,
         np.ones(3, bool),
         np.tile(np.eye(3), (3, 1, 1)),
@@ -168,7 +168,7 @@ def make_light() -> None:
     engine = engines.get(engines.EMBEDDED)
     record.models(engine, Options(), PREPARE, SPEAK)
     record.versions(engine)
-    assets._problem = lambda asset: ""
+    assets.Asset.problem = ""
     # What a killed process has written stays written: only a power cut needs the disk to be told.
     os.fsync = lambda file: None
 

@@ -22,8 +22,9 @@ from mdth.engine import SPEAK
 from mdth.errors import ArtefactError
 from mdth.files import assets
 from mdth.storage import manifest, publish
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
-from mdth.twins import tasks
+from mdth.twins import sources, tasks, twin
 
 ATTEMPTS = 5 if os.environ.get("MDTH_TEST_KILLS") == "all" else 1
 
@@ -33,9 +34,9 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The tasks in this process, without the seconds; what was computed, in a list."""
     done: list[str] = []
 
-    def face(*arguments: Any) -> object:
+    def face(*arguments: Any, **more: Any) -> object:
         done.append("face")
-        return killed_run.small_face(*arguments)
+        return killed_run.small_face(*arguments, **more)
 
     def frames(*arguments: Any) -> Iterator[object]:
         done.append("frames")
@@ -44,7 +45,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(embedded, "find_portrait", face)
     monkeypatch.setattr(embedded, "_motion", killed_run.small_motion)
     monkeypatch.setattr(pipeline, "frames", frames)
-    monkeypatch.setattr(assets, "_problem", lambda asset: "")
+    monkeypatch.setattr(assets.Asset, "problem", "")
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
     return done
@@ -76,6 +77,14 @@ def test_the_same_again_is_no_work_and_says_so(
     assert times(place) == first
     assert "t is prepared already; nothing to do" in caplog.text
     assert "t has this video already; nothing to do" in caplog.text
+
+
+def test_a_bad_file_hides_no_good_one(light: list[str], place: Path) -> None:
+    """The header and the first tenth of a second are fine, and too short to speak."""
+    short = small_sound(place / "store/raw/t/audio/0.wav", 3)
+    short.write_bytes(short.read_bytes()[: 44 + 3200])
+    choice = sources.fetch(twin.Twin.named("t")).choices["audio"]
+    assert choice.name == "1.wav" and "at least 0.3 s" in choice.skipped[0].reason
 
 
 def test_force_repeats_and_ends_with_the_same_bytes(light: list[str], place: Path) -> None:
@@ -120,6 +129,41 @@ def test_what_changed_is_done_again(
     tasks.preprocess("t", max_size=64)
     tasks.inference("t", **option)
     assert light == (["face", "frames"] if changed in ("sound", "library") else ["frames"])
+    assert manifest.vouched(place / "store/inference/t/th")
+
+
+def test_a_replaced_input_of_the_same_size_is_seen(light: list[str], place: Path) -> None:
+    both()
+    small_sound(place / "store/raw/t/audio/1.wav", 5)
+    with pytest.raises(ArtefactError, match="audio files changed"):
+        tasks.inference("t", fps=25)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("pattern", ["audio/*.npy", "image/*", "output.mp4", "manifest.json"])
+def test_what_is_damaged_in_the_store_heals(
+    pattern: str, elsewhere: bool, light: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the task that makes it, here or on another machine; the size stays the same."""
+    monkeypatch.setattr(S3Settings, "pause_s", lambda *_: 0)
+    both()
+    whole = tree(place / "store")
+    for path in (place / "store").rglob(pattern):
+        if "raw" not in path.parts:
+            path.write_bytes(bytes(path.stat().st_size))
+    if elsewhere:
+        shutil.rmtree(place / "home/warping-processed")
+        shutil.rmtree(place / "home/warping-serving")
+    both()
+    assert tree(place / "store") == whole
+
+
+def test_stray_names_are_nobodys(light: list[str], place: Path) -> None:
+    for folder in ("raw/t/audio", "processed/t/preprocessed/th", "inference/t/th"):
+        (place / "store" / folder).mkdir(parents=True, exist_ok=True)
+        (place / "store" / folder / "a\nb").write_text("stray")
+    both()
+    both(force=True)
     assert manifest.vouched(place / "store/inference/t/th")
 
 

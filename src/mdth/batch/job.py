@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from mdth import guard
 from mdth.errors import MdthError, StorageError
 from mdth.log.redact import shortened
 from mdth.log.stages import about
@@ -59,12 +60,10 @@ def attempt(job: Job, twin: str) -> Outcome:
     """Do the task for one twin, in this process; what goes wrong is in the outcome."""
     start = time.perf_counter()
     try:
-        with about(twin):
+        with guard.limits(), about(twin):
             outcome = Outcome("done" if job.do(twin) else "skipped")
     except MdthError as error:
         outcome = failed(str(error), again=isinstance(error, StorageError))
-    except MemoryError:
-        outcome = failed("out of memory; use fewer --workers", again=True)
     except Exception as error:  # noqa: BLE001  one twin's bug costs no other twin its result
         log.debug("%s: unexpected", twin, exc_info=True)
         outcome = failed(f"unexpected {type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 
 from pebble import ProcessExpired, ProcessPool
 
-from mdth import devices
+from mdth import devices, guard
 from mdth.batch import worker
 from mdth.batch.job import Job, Outcome, failed, lost
 
@@ -98,6 +98,8 @@ class LocalWorker:
         if not isinstance(error, TimeoutError | ProcessExpired | BrokenProcessPool):
             return failed(f"unexpected {type(error).__name__}: {error}", seconds=seconds)
         code = self._process.exitcode if self._process else None
+        if code and code == -getattr(signal, "SIGPROF", 0):
+            return failed(guard.why_ended(-code), seconds=seconds)
         how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
         limit_s = self._timeout_s if isinstance(error, TimeoutError) else None
         return lost(f"{how}; 9 is often the system, out of memory", seconds, limit_s=limit_s)

@@ -1,11 +1,10 @@
-"""Arguments -> one call -> exit code: 0 done, 1 an MdthError, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+"""Arguments -> one call -> exit code: 0 done, 1 an MdthError, 2 usage, 130 and so on a signal.
 
 The only place that prints. Nothing heavy is imported before a command runs: --help is instant.
 """
 
 import argparse
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -14,18 +13,30 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from mdth import guard
+from mdth.cli import commands
 from mdth.cli.arguments import count, parser
-from mdth.errors import MdthError
-from mdth.log.console import JSON, TEXT, Progress, logging_to, one_line, quiet_libraries
+from mdth.errors import MdthError, check_address_space, in_words
+from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
 
 log = logging.getLogger("mdth")
 
+# What reads files from outside; the workers of a batch have limits of their own.
+JOBS = (
+    *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
+    commands.closed_loop,
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`mdth ...`: run one command and return the exit code."""
+    """`mdth ...`: run one command and return the exit code.
+
+    arguments: those of this process where none are given, which is ours then: jobs have limits.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    run = _watched if arguments is None else _run
     if not _wants_json(given):
-        return _run(parser().parse_args(given))
+        return run(parser().parse_args(given))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -36,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with logging_to(sys.stderr, verbose=False, kind=JSON):
                 log.error(last, extra={"error": "Usage", "exit": stop.code})
         raise
-    return _run(parsed)
+    return run(parsed)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
@@ -53,12 +64,26 @@ def guarantee(arguments: Sequence[str] | None = None) -> int:
     seed.add_argument("--twin-id", required=True, metavar="TWIN")
     seed.add_argument("--n-gpus", type=count, default=1, metavar="N")
     parsed = seed.parse_args(arguments)
-    return _run(
-        parser().parse_args([parsed.task, f"--n-gpus={parsed.n_gpus}", "-v", "--", parsed.twin_id])
-    )
+    given = [parsed.task, f"--n-gpus={parsed.n_gpus}", "-v", "--", parsed.twin_id]
+    return (_watched if arguments is None else _run)(parser().parse_args(given))
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def _watched(parsed: argparse.Namespace) -> int:
+    """Run the command; a job under the limits, in a process of its own."""
+    if parsed.command not in JOBS:
+        return _run(parsed)
+
+    def died(child: int, why: str) -> int:
+        with logging_to(sys.stderr, verbose=False, kind=parsed.log):
+            with contextlib.suppress(MdthError, OSError):
+                commands.tidy(parsed, child)
+            log.error("%s", why, extra={"error": "LimitExceeded", "exit": 1})
+        return 1
+
+    return guard.watched(lambda: _run(parsed, limited=guard.FORKS), died)
+
+
+def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
     """Run the command; every way it can end becomes an exit code and at most one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may be no text, or none in the system's; what reads stdout gets it as it is.
@@ -67,44 +92,39 @@ def _run(parsed: argparse.Namespace) -> int:
     # This process is ours: painters fill its cores, and OpenCV's own threads would only stand in
     # their way and hold 140 MB more at 1280 px.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    with quiet_libraries() as stderr, logging_to(stderr, verbose=parsed.verbose, kind=parsed.log):
-        before = signal.signal(signal.SIGTERM, _stop)
-        progress = Progress(stderr, visible=parsed.log == TEXT)
+    with (
+        quiet_libraries() as stderr,
+        logging_to(stderr, verbose=parsed.verbose, kind=parsed.log) as progress,
+    ):
+        # What nohup ignores stays ignored.
+        before = {
+            number: signal.signal(number, _stop)
+            for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
-            parsed.command(parsed, progress)
-        except (MdthError, OSError, MemoryError, KeyboardInterrupt, _Terminated) as error:
-            progress.clear()
-            code, name, words = _ending(error)
-            log.error("%s", one_line(words), extra={"error": name, "exit": code})
+            check_address_space()
+            with guard.limits() if limited else contextlib.nullcontext():
+                for line in parsed.command(parsed, progress):
+                    progress.clear()
+                    print(line, flush=True)
+        except (KeyboardInterrupt, _Terminated) as stop:
+            code = stop.args[0] if isinstance(stop, _Terminated) else 130
+            log.error("stopped", extra={"error": "Stopped", "exit": code})
             return code
+        except Exception as error:  # noqa: BLE001 (here all of them end in words)
+            words = one_line(str(in_words(error)))
+            log.error("%s", words, extra={"error": type(error).__name__, "exit": 1})
+            return 1
         finally:
-            progress.clear()
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
     return 0
 
 
-def _ending(error: BaseException) -> tuple[int, str, str]:
-    """What a command that did not get through ends with: exit code, name, last words."""
-    if isinstance(error, KeyboardInterrupt | _Terminated):
-        return 130 if isinstance(error, KeyboardInterrupt) else 143, "Stopped", "stopped"
-    words = _in_words(error) if isinstance(error, OSError) else str(error)
-    if isinstance(error, MemoryError):
-        words = "not enough memory; end other programs, or use less"
-    return 1, type(error).__name__, words
-
-
 class _Terminated(BaseException):
-    """SIGTERM came: what is open is closed, nothing half-made stays."""
+    """SIGTERM or SIGHUP came: what is open is closed, nothing half-made stays."""
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-def _in_words(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full; free some space and run again"
-    if isinstance(error, BrokenPipeError):
-        return "the reader of the raw frames closed the pipe"
-    return f"{where}{error.strerror or error}"
+    raise _Terminated(128 + number)

@@ -1,31 +1,59 @@
 """What can be written on the command line."""
 
 import argparse
-from collections.abc import Callable
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from mdth import __version__
 from mdth.cli import batch, commands
 from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import GROUPS, TABLE, TYPES
 
-Command = Callable[[argparse.Namespace, Progress], None]
+Command = Callable[[argparse.Namespace, Progress], Iterable[str]]
 NOW = "(default: %(default)s)"
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error, in one line on stderr; 2 wrong usage; 130 stopped by Ctrl-C; "
-    "143 stopped by SIGTERM. After 130 and 143 nothing half-made is left."
+    "143 stopped by SIGTERM, 129 by a closed terminal. Whichever it is, nothing half-made is left."
 )
+
+WITH_SOUND = (
+    "Raw frames have no sound; a line on stderr says their size. With sound: "
+    "mdth talk A.jpg B.wav -o - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 512x600 -r 30 -i - -i B.wav "
+    "out.mkv"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says which command or option may have been meant."""
+
+    names: Mapping[str, argparse.ArgumentParser] = {}
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        known = [*self.names, *self._option_string_actions]
+        for command in set(self.names) & set(sys.argv[1:]):
+            known += self.names[command]._option_string_actions
+        for word in re.findall(r"--[\w-]+|'[\w-]+'", message)[:1]:
+            for close in difflib.get_close_matches(word.strip("'"), known, 1):
+                message += f"; did you mean {close}?"
+        super().error(message)
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments; the parsed namespace has the call as `command`."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="mdth",
         description="A portrait and a speech become a talking video, on a CPU.",
         epilog=EXIT_CODES,
     )
+    root.add_argument("--version", action="version", version=f"mdth {__version__}")
     table = root.add_subparsers(metavar="COMMAND", required=True)
+    root.names = table.choices
     _add_videos(table)
     _add_twins(table)
     _add_upkeep(table)
@@ -37,17 +65,34 @@ def _add_videos(table: Any) -> None:
     talk = _command(table, "talk", commands.talk, "files -> talking video")
     talk.add_argument("portrait", nargs="?", type=Path, help="a picture with a face")
     talk.add_argument("speech", nargs="?", type=Path, help="any sound, or a video with sound")
-    talk.add_argument("-o", "--output", required=True, help="out.mp4; - for raw frames to stdout")
+    words = "out.mp4 (default: named after both, here); - for raw frames to stdout"
+    talk.add_argument("-o", "--output", help=words)
+    talk.epilog = WITH_SOUND
     talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
     _add(talk, "portrait", "motion", "video", "engine")
+
+    dub = _command(table, "dub", commands.dub, "a clip, a speech -> the clip says it")
+    dub.add_argument("clip", type=Path, help="of a person, or what `mdth prepare` made of it")
+    dub.add_argument("speech", type=Path, help="any sound, or a video with sound")
+    dub.add_argument("-o", "--output", type=Path, required=True, help="out.mp4")
+    _add(
+        dub, "face", "point", "fit", "mouth", "lip_width", "engine_mesh", "crf", "preset", "preview"
+    )
+
+    words = "a picture or a clip -> an avatar for many speeches"
+    prepare = _command(table, "prepare", commands.prepare, words)
+    prepare.add_argument("source", type=Path, help="a picture with a face, or a clip to be dubbed")
+    prepare.add_argument("-o", "--output", type=Path, required=True, help="anna.avatar, a folder")
+    prepare.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
+    _add(prepare, "portrait", "engine")
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
     words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"
     mesh.add_argument("-o", "--output", type=Path, required=True, help=words)
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
-    _add(mesh, "fps", "engine_mesh", "mouth")
+    _add(mesh, "motion")
 
 
 def _add_twins(table: Any) -> None:

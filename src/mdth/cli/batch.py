@@ -27,7 +27,7 @@ TASKS = {name: f"mdth.twins.tasks:{name}" for name in OPTIONS_OF}
 REPORT_EVERY_S = 10.0
 
 
-def batch(parsed: argparse.Namespace, progress: Progress) -> None:
+def batch(parsed: argparse.Namespace, progress: Progress) -> tuple[()]:
     """One task for many twins -> a table of results. Raises MdthError when any failed."""
     from mdth.batch import names, table
     from mdth.batch.job import Job
@@ -66,6 +66,7 @@ def batch(parsed: argparse.Namespace, progress: Progress) -> None:
             f"{failed} of {len(twins)} twins failed; the table says why, and the same command "
             "again repeats only those"
         )
+    return ()
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
-def talk(parsed: argparse.Namespace, progress: Progress) -> None:
+def _named_after(*inputs: Path | None) -> Path:
+    """Where a video goes without a name for it. Raises InputError for a file that is not ours."""
+    from mdth.files.output import is_ours
+
+    target = Path("_".join(path.stem for path in inputs if path) + ".mp4")
+    if target.exists() and not is_ours(target):
+        raise InputError(f"{target}: is there and not ours; give the video another name with -o")
+    return target
+
+
+def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Files -> talking video."""
     from mdth import pipeline
     from mdth.files.write import replacing
@@ -32,14 +42,14 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
         pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
-        if sys.stdout.isatty():
+        if sys.stdout is None or sys.stdout.isatty():
             raise InputError("raw frames are not for a terminal; send them on: mdth talk ... | ...")
         make(sys.stdout.buffer)
         return
-    target = Path(parsed.output)
+    target = Path(parsed.output) if parsed.output else _named_after(portrait, speech, parsed.video)
     if not parsed.raw:
         make(target)
-        print(target)
+        yield str(target)
     elif target.exists() and not target.is_file():
         with target.open("wb") as pipe:
             make(pipe)
@@ -48,15 +58,32 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> None:
             make(file)
 
 
-def mesh(parsed: argparse.Namespace, progress: Progress) -> None:
-    """A speech -> a moving face for other programs."""
+def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A clip and a speech -> the clip says it."""
     from mdth import pipeline
 
-    pipeline.export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
-    print(parsed.output)
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
+    yield str(parsed.output)
 
 
-def task(parsed: argparse.Namespace, progress: Progress) -> None:
+def prepare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A picture or a clip -> an avatar for many speeches."""
+    from mdth import engines, pipeline
+
+    more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+    engines.save(pipeline.prepare(parsed.source, **more), parsed.output)
+    yield str(parsed.output)
+
+
+def mesh(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A speech -> a moving face for other programs."""
+    from mdth.spoken_mesh import export_mesh
+
+    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
+    yield str(parsed.output)
+
+
+def task(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Do a twin's task and print where the result is, or only what would be done."""
     from mdth.twins import tasks
 
@@ -68,23 +95,34 @@ def task(parsed: argparse.Namespace, progress: Progress) -> None:
         do, foresee = tasks.inference, tasks.foresee_inference
     chosen = {"force": parsed.force, **_choices(parsed)}
     if not parsed.dry_run:
-        print(do(parsed.twin_id, progress=progress, **chosen).path)
+        yield str(do(parsed.twin_id, progress=progress, **chosen).path)
         return
     steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
     for step in steps:
-        print(printable(str(step)))
-    print("nothing to do: all of it is there" if nothing_to_do else "nothing was changed")
+        yield printable(str(step))
+    yield "nothing to do: all of it is there" if nothing_to_do else "nothing was changed"
 
 
-def sample(parsed: argparse.Namespace, progress: Progress) -> None:
+def tidy(parsed: argparse.Namespace, process: int) -> None:
+    """Delete what a process that a signal ended left half-made."""
+    from mdth.files.write import drop_parts
+
+    if twin_id := getattr(parsed, "twin_id", None):
+        from mdth.twins.twin import Twin
+
+        with Twin.named(twin_id).alone():
+            return
+    drop_parts(Path(getattr(parsed, "output", None) or "film").parent, process)
+
+
+def sample(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Sample input -> the store's raw folder."""
     from mdth.twins import sample
 
-    for name in sample.put(parsed.twin_id, progress=progress):
-        print(name)
+    yield from sample.put(parsed.twin_id, progress=progress)
 
 
-def assets(parsed: argparse.Namespace, progress: Progress) -> None:
+def assets(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Outside files: fetch, verify, list."""
     from mdth.files import assets
 
@@ -93,32 +131,31 @@ def assets(parsed: argparse.Namespace, progress: Progress) -> None:
     if parsed.action in ("fetch", "verify"):
         assets.verify()
     for entry in assets.entries():
-        print(f"{entry.name}  {entry.size}  {entry.sha256}  {entry.licence}")
+        yield f"{entry.name}  {entry.size}  {entry.sha256}  {entry.licence}  {entry.file}"
 
 
-def closed_loop(parsed: argparse.Namespace, progress: Progress) -> None:
+def closed_loop(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A table of what trackers see in the videos made."""
     from mdth import closed_loop
 
-    print(closed_loop.HEADER, flush=True)
+    yield closed_loop.HEADER
     for portrait in parsed.portraits:
-        print(closed_loop.measure(portrait, parsed.speech), flush=True)
+        yield str(closed_loop.measure(portrait, parsed.speech))
 
 
-def doctor(parsed: argparse.Namespace, progress: Progress) -> None:
+def doctor(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """What is here and what is missing."""
     from mdth import doctor
 
-    for line in doctor.report():
-        print(line)
+    yield from doctor.report()
 
 
-def version(parsed: argparse.Namespace, progress: Progress) -> None:
+def version(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Our version and its libraries'."""
     from mdth import record
 
     for name, number in record.versions().items():
-        print(f"{name} {number}")
+        yield f"{name} {number}"
 
 
 def _choices(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from mdth.artefacts import Files, FloatArray, Motion, Portrait
-from mdth.embedded.motion.clip import prepare_motion
+from mdth.embedded.clip.avatar import SAVED, ClipAvatar, prepare_clip
+from mdth.embedded.clip.dubbing import ClipSession, Dubbing
+from mdth.embedded.motion.clip import motion_of
 from mdth.embedded.motion.rest import face_of, resting_face
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.session import Drive, EmbeddedAvatar, EmbeddedSession, MeshSession
@@ -15,6 +17,7 @@ from mdth.embedded.speech.speakers import Spoken
 from mdth.engine import IMAGE, SPEAK, VIDEO, Need, Progress, Source
 from mdth.face.find import TRACKER, asset_need, clip_frames, find_portrait
 from mdth.face.find import needs as face_needs
+from mdth.face.follow import Followed, follow
 from mdth.files import assets
 from mdth.files.networks import WEIGHTS
 from mdth.log.stages import count, spent, stage
@@ -44,20 +47,35 @@ class Embedded:
 
     def prepare(
         self, source: Source, options: Options, *, progress: Progress | None = None
+    ) -> EmbeddedAvatar | ClipAvatar:
+        """The face of a picture or a clip and the clip's motion, or the clip. Raises InputError."""
+        if source.keep_clip and source.clip:
+            return prepare_clip(source.clip, options.portrait, progress)
+        return self.portray(source, options, progress)
+
+    def portray(
+        self, source: Source, options: Options, progress: Progress | None = None
     ) -> EmbeddedAvatar:
         """The face of a picture or a clip, and the clip's motion. Raises InputError."""
-        portrait = find_portrait(source, options.portrait)
-        moving = None if options.motion.still else source.clip
-        motion = _motion(moving, progress) if moving else None
+        person, motion = None, None
+        if source.clip and not options.motion.still:
+            # With a picture its own face is meant by the option.
+            face = options.portrait.face if source.picture is None else None
+            person, motion = _motion(source.clip, face, progress)
+        portrait = find_portrait(source, options.portrait, person=person)
         return EmbeddedAvatar(portrait, motion)
 
     def saved(self, source: Source) -> list[str]:
         """The names of an avatar's files."""
+        if source.keep_clip and source.clip:
+            return SAVED
         names = [f"{IMAGE}/{name}" for name in ("person.png", "portrait.npz", "portrait.png")]
         return [*names, *([f"{VIDEO}/motion.npz"] if source.clip else [])]
 
-    def load(self, files: Mapping[str, Files]) -> EmbeddedAvatar:
+    def load(self, files: Mapping[str, Files]) -> EmbeddedAvatar | ClipAvatar:
         """What `save` wrote. Raises ArtefactError."""
+        if ClipAvatar.is_in(files[VIDEO]):
+            return ClipAvatar.load(files)
         motion = Motion.load(files[VIDEO]) if files[VIDEO] else None
         return EmbeddedAvatar(Portrait.load(files[IMAGE]), motion)
 
@@ -66,9 +84,16 @@ class Embedded:
         return {}
 
     def open(
-        self, avatar: EmbeddedAvatar, options: Options, *, pool: Executor | None = None
-    ) -> "EmbeddedSession":
+        self,
+        avatar: EmbeddedAvatar | ClipAvatar,
+        options: Options,
+        *,
+        pool: Executor | None = None,
+    ) -> EmbeddedSession | ClipSession:
         """A session. Raises CheckpointError, MissingDependency."""
+        if isinstance(avatar, ClipAvatar):
+            dubbing = self.dub(avatar, options, live=True, pool=pool)
+            return ClipSession(dubbing, self._speakers.get(options.motion.engine_mesh).look_ahead_s)
         with spent("load"):
             spoken = self.speak(options)
             look_ahead_s = self._speakers.get(options.motion.engine_mesh).look_ahead_s
@@ -81,6 +106,23 @@ class Embedded:
             give_back=self._give_back,
             pool=pool,
         )
+
+    def dub(
+        self,
+        avatar: ClipAvatar,
+        options: Options,
+        *,
+        length_s: float | None = None,
+        live: bool = False,
+        pool: Executor | None = None,
+    ) -> Dubbing:
+        """A clip that says a speech of that length, where it is known, see `Dubbing`.
+
+        Raises InputError, CheckpointError, MissingDependency.
+        """
+        with spent("load"):
+            speaker = self._speakers.get(options.motion.engine_mesh)
+        return Dubbing(avatar, speaker.open, options, length_s=length_s, live=live, pool=pool)
 
     def drive(self, avatar: EmbeddedAvatar, options: Options) -> Drive:
         """What the frames of such a session follow. Raises CheckpointError."""
@@ -117,9 +159,10 @@ class Embedded:
 
 
 @stage("prepare motion")
-def _motion(clip: Path, progress: Progress | None) -> Motion:
-    """What the person in a clip does. Raises UnreadableMedia, NoFaceFound."""
+def _motion(clip: Path, face: int | None, progress: Progress | None) -> tuple[Followed, Motion]:
+    """A person in a clip, and what they do. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(clip)
     count(clip.stat().st_size)
     frames = clip_frames(clip, info, progress)
-    return prepare_motion(frames, float(info.fps), assets.path(TRACKER))
+    person = follow(frames, assets.path(TRACKER), fps=float(info.fps), face=face)
+    return person, motion_of(person, float(info.fps))

@@ -11,7 +11,7 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame, Motion, Portrait
 from mdth.embedded.motion import mouth
 from mdth.embedded.motion.clip import from_clip
-from mdth.embedded.motion.drive import Driver
+from mdth.embedded.motion.drive import Driver, animated
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.speech.speakers import Spoken
 from mdth.engine import IMAGE, VIDEO
@@ -121,24 +121,30 @@ class EmbeddedSession:
 
 
 class MeshSession:
-    """A speech -> offsets float32 [478,3] of a resting face [478,3], one for each frame.
+    """A speech -> a moving face: offsets float32 [478,3] of its rest and the head, a frame each.
 
-    rest: face frame, eye distances, mouth shut. Lips, jaw and cheeks move; eyes and head rest.
+    rest: [478,3], face frame, eye distances, mouth shut. With the option `still` eyes, brows and
+    head rest, and cheeks are the speech's alone.
     """
 
     def __init__(self, rest: FloatArray, options: MotionOptions, spoken: Spoken) -> None:
         self._rest, self._spoken = rest, spoken
-        self._follow = mouth.followed(options)
+        self._follow, self._still = mouth.followed(options), options.still
+        self._heard = SpokenHead(options)
+        self._heads = still() if options.still else iter(self._heard)
 
-    def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
-        """Hear float [n], mono, 16 kHz, at once; the offsets that are final, as they are taken."""
-        return map(self._moved, self._spoken.feed(sound))
+    def feed(self, sound: FloatArray) -> Iterator[tuple[FloatArray, HeadState]]:
+        """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
+        self._heard.hear(np.asarray(sound, np.float32))
+        return map(self._moved, self._spoken.feed(sound), self._heads)
 
-    def finish(self) -> Iterator[FloatArray]:
+    def finish(self) -> Iterator[tuple[FloatArray, HeadState]]:
         """The rest. Raises SpeechTooShort."""
         check_length(self._spoken.heard)
-        return map(self._moved, self._spoken.finish())
+        return map(self._moved, self._spoken.finish(), self._heads)
 
-    def _moved(self, offsets: FloatArray) -> FloatArray:
-        moved = mouth.touch_lips(self._rest + self._follow * offsets) - self._rest
-        return moved.astype(np.float32)
+    def _moved(self, offsets: FloatArray, head: HeadState) -> tuple[FloatArray, HeadState]:
+        face: FloatArray = mouth.touch_lips(self._rest + self._follow * offsets)
+        if not self._still:
+            face = animated(face, self._rest, head)
+        return (face - self._rest).astype(np.float32), head

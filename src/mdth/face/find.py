@@ -1,13 +1,19 @@
 """A picture, or a clip's best frame -> the portrait: what every engine's avatar begins with."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from mdth.artefacts import Frame, Portrait
+import numpy as np
+
+from mdth.artefacts import LARGEST_PICTURE_PX, Frame, Portrait
+from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
-from mdth.errors import CheckpointError, MissingInput
+from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
-from mdth.face.portrait import best_frame, prepare_portrait, shrunk
+from mdth.face.follow import Followed, Why
+from mdth.face.portrait import FRAMES_LOOKED_AT, best_frame, portrait_score, prepare_portrait
 from mdth.files import assets
 from mdth.log.stages import count, stage
 from mdth.media.image import read_image
@@ -24,36 +30,57 @@ def needs() -> list[Need]:
         Need(path.name, path, frozenset({PREPARE}), "install mdth again")
         for path in (glasses.WEIGHTS, covered.WEIGHTS)
     ]
-    return [*(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
+    libraries = [
+        Need(name, None, frozenset({PREPARE}), INSTALL_LIBRARIES, "missing")
+        for name in missing_libraries()
+    ]
+    return [*libraries, *(asset_need(name, PREPARE) for name in (TRACKER, SEGMENTER)), *ours]
 
 
 def asset_need(name: str, *stages: str) -> Need:
-    """An outside model, with what is wrong with it."""
-    (asset,) = (entry for entry in assets.entries() if entry.name == name)
-    try:
-        assets.path(name)
-    except CheckpointError as error:
-        return Need(name, asset.file, frozenset(stages), "run: mdth assets fetch", str(error))
+    """An outside model; it is fetched on first use, so it is never missing."""
+    (asset,) = assets.named([name])
     return Need(name, asset.file, frozenset(stages), "")
 
 
 @stage("prepare portrait")
-def find_portrait(source: Source, options: PortraitOptions) -> Portrait:
-    """The portrait of a picture, else of the clip's best frame. Raises InputError."""
+def find_portrait(
+    source: Source, options: PortraitOptions, *, person: Followed | None = None
+) -> Portrait:
+    """The portrait of a picture, else of the clip's best frame. Raises InputError.
+
+    person: who it is in the clip, where they were followed.
+    """
     if source.picture is not None and not isinstance(source.picture, Path):
         return source.picture
-    models = {"tracker_model": assets.path(TRACKER), "person_model": assets.path(SEGMENTER)}
+    models: dict[str, Any] = {
+        "tracker_model": assets.path(TRACKER),
+        "person_model": assets.path(SEGMENTER),
+        "max_size": options.max_size,
+    }
+    face = options.face
     if source.picture is not None:
-        picture = read_image(source.picture, max_size=options.max_size)
+        picture = read_image(source.picture, max_size=LARGEST_PICTURE_PX)
         count(source.picture.stat().st_size)
-        return prepare_portrait(picture, face=options.face, **models)
+        return prepare_portrait(picture, face=face, **models)
     if source.clip is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(source.clip)
     count(source.clip.stat().st_size)
     frames = read_frames(source.clip)
-    best = best_frame(frames, count=frame_count(info), face=options.face, **models)
-    return shrunk(best, options.max_size)
+    if person is not None:
+        number = best_number(person)
+        frame = next(itertools.islice(frames, number, None))
+        return prepare_portrait(frame, known=np.array(person.mesh[number]), **models)
+    return best_frame(frames, count=frame_count(info), face=face, **models)
+
+
+def best_number(person: Followed) -> int:
+    """Which frame shows a person best: most frontal, eyes open and mouth shut."""
+    usable = np.flatnonzero(person.why == Why.USABLE)
+    seen = usable if len(usable) else np.flatnonzero(person.found)
+    looked_at = seen[:: max(1, len(seen) // FRAMES_LOOKED_AT)]
+    return int(max(looked_at, key=lambda number: portrait_score(person.mesh[number])))
 
 
 def frame_count(info: VideoInfo) -> int | None:

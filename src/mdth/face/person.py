@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.errors import CheckpointError
 from mdth.face import geometry, topology
+from mdth.face.mediapipe import create, image
 
 Mask = npt.NDArray[np.float32]
 
@@ -43,25 +43,14 @@ def person_mask(
     """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
 
     Soft at hair, true to the picture's edges; other people, and pictures of them, are 0. faces:
-    all that are known in the picture; find: looks for smaller ones in parts of it. Raises
-    CheckpointError without the model.
+    all that are known in the picture; find: looks for smaller ones in parts of it.
     """
-    import mediapipe as mp
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    if not model.is_file():
-        raise CheckpointError(f"{model}: no person model there; run `mdth assets fetch`")
-    options = vision.ImageSegmenterOptions(
-        base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-        output_confidence_masks=True,
-        output_category_mask=False,
-    )
     head = close_up(mesh, (picture.shape[1], picture.shape[0]))
-    with vision.ImageSegmenter.create_from_options(options) as segmenter:
+    masks = {"output_confidence_masks": True, "output_category_mask": False}
+    with create("ImageSegmenter", model, **masks) as segmenter:
 
         def look(part: Frame) -> Mask:
-            rgb = np.ascontiguousarray(part)
-            result = segmenter.segment(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
+            result = segmenter.segment(image(np.ascontiguousarray(part)))
             return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
 
         def look_twice(whole: Frame) -> Mask:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,12 +16,17 @@ from mdth.face.tracker import FaceTracker, Mesh
 log = logging.getLogger("mdth")
 
 MIN_FACE_PX = 64
+# A face that is too small in the whole picture, shrunk, is cut out of it at this size.
+CUT_FACE_PX = 128
 # The detector sees the whole picture in 192 px and misses faces under a tenth of it, hence tiles;
 # a tile smaller than this would hold no face of a usable size.
 SMALLEST_TILE_PX = 2 * MIN_FACE_PX
-TILES_PER_SIDE = (2, 3, 5)
+# So many a side, where the shorter side has this many px; one is for pictures that are oblong.
+TILES_PER_SIDE = {1: 64, 2: 128, 3: 192, 5: 320, 8: 1536}
 # A mesh further than this from a face's shape, in eye distances, is a detector's fancy.
 MAX_MISFIT = 0.2
+# Face heights from the middle of a face to the edge of a picture that shows it alone.
+CLOSE = 1.2
 # Two meshes that share more of their box are one face found twice.
 MOST_OVERLAP = 0.3
 # Turned further than this, half of the face has no pixels to speak with.
@@ -33,16 +37,26 @@ FOREHEAD, CHIN = 10, 152
 
 
 def prepare_portrait(
-    image: Frame, *, tracker_model: Path, person_model: Path | None = None, face: int | None = None
+    image: Frame,
+    *,
+    tracker_model: Path,
+    person_model: Path | None = None,
+    face: int | None = None,
+    known: Mesh | None = None,
+    max_size: int | None = None,
 ) -> Portrait:
     """The picture RGB uint8 [H,W,3] and its largest face, or the `face`-th (1 is the leftmost).
 
-    Without `person_model` nothing is known about which pixels are the person. Raises NoFaceFound
-    without a face, with fewer than `face`, or with one under 64 px.
+    The longer side becomes at most `max_size` px, once the face is found; where the face would
+    become too small, the picture is cut. known: the mesh [478,3] px of the face, where it was found
+    before. Without `person_model` nothing is known about which pixels are the person. Raises
+    NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
     """
     with FaceTracker(tracker_model) as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
-        mesh = _usable(image, meshes, face)
+        mesh = _usable(image, meshes, face) if known is None else _usable(image, [known], None)
+        image, start, scale = _framed(image, mesh, max_size or max(image.shape))
+        mesh, *meshes = ((each - start) * scale for each in (mesh, *meshes))
         person = None
         if person_model:
             person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
@@ -80,11 +94,12 @@ def best_frame(
     tracker_model: Path,
     person_model: Path | None = None,
     face: int | None = None,
+    max_size: int | None = None,
 ) -> Portrait:
     """The frame of a clip whose face is most frontal, eyes open and mouth shut.
 
     frames: RGB uint8 [H,W,3]; about sixty of the `count` are looked at, one in ten where the count
-    is not known. Raises NoFaceFound.
+    is not known. The rest is as for `prepare_portrait`. Raises NoFaceFound.
     """
     step = max(1, count // FRAMES_LOOKED_AT) if count else 10
     best: tuple[float, Frame, Mesh] | None = None
@@ -101,24 +116,31 @@ def best_frame(
         raise NoFaceFound("no face in the clip; use one that shows a face from the front")
     height, width = best[1].shape[:2]
     even = np.ascontiguousarray(best[1][: height // 2 * 2, : width // 2 * 2])
-    return prepare_portrait(even, tracker_model=tracker_model, person_model=person_model, face=face)
-
-
-def shrunk(portrait: Portrait, max_size: int) -> Portrait:
-    """The portrait with its longer side at most `max_size` px, even sides, and the mesh with it."""
-    height, width = portrait.image.shape[:2]
-    scale = max_size / max(height, width)
-    if scale >= 1:
-        return portrait
-    size = 2 * round(width * scale / 2), 2 * round(height * scale / 2)
-    image = cv2.resize(portrait.image, size, interpolation=cv2.INTER_AREA)
-    factors = np.array([size[0] / width, size[1] / height, scale], np.float32)
-    person = portrait.person
-    if person is not None:
-        person = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
-    return replace(
-        portrait, image=image.astype(np.uint8), mesh=portrait.mesh * factors, person=person
+    return prepare_portrait(
+        even, tracker_model=tracker_model, person_model=person_model, face=face, max_size=max_size
     )
+
+
+def _framed(image: Frame, mesh: Mesh, max_size: int) -> tuple[Frame, Mesh, Mesh]:
+    """The picture shrunk, or cut around the face and shrunk less, sides even.
+
+    Then where it starts in the given one, x y 0 px, and by how much it is scaled, x y z.
+    """
+    whole = np.array(image.shape[1::-1])
+    scale, height_px = max_size / whole.max(), face_height_px(mesh)
+    start = np.zeros(2, int)
+    if scale >= 1:
+        return image, np.zeros(3, np.float32), np.ones(3, np.float32)
+    size = 2 * np.maximum(1, np.round(whole * scale / 2)).astype(int)
+    if height_px * scale < MIN_FACE_PX:
+        part = np.round(size / min(1.0, CUT_FACE_PX / height_px)).astype(int)
+        middle = mesh[:, :2].mean(axis=0)
+        start = np.clip(np.round(middle - part / 2).astype(int), 0, whole - part)
+        log.warning("a small face: the picture is cut to the %d x %d px around it", *part)
+        image, whole = image[start[1] :, start[0] :][: part[1], : part[0]], part
+    picture = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA)
+    factors = np.append(size / whole, (size / whole).mean()).astype(np.float32)
+    return np.asarray(picture, np.uint8), np.append(start, 0).astype(np.float32), factors
 
 
 def portrait_score(mesh: FloatArray) -> float:
@@ -145,13 +167,14 @@ def find_faces(image: Frame, tracker: FaceTracker, *, all_of_them: bool = False)
     Small faces are looked for in overlapping tiles, smaller and smaller, until one is found; all of
     them where the faces are to be counted, so that the count depends on the picture alone.
     """
-    meshes = [mesh for mesh in tracker.faces(image) if _is_face(mesh)]
-    for per_side in TILES_PER_SIDE:
-        if (meshes and not all_of_them) or min(image.shape[:2]) / per_side < SMALLEST_TILE_PX / 2:
+    meshes = [mesh for mesh in tracker.faces(image) if is_face(mesh)]
+    for per_side, smallest in TILES_PER_SIDE.items():
+        if (meshes and not all_of_them) or min(image.shape[:2]) < smallest:
             break
         for offset, tile in _tiles(image, per_side):
-            found = (mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile))
-            meshes += [mesh for mesh in found if _is_face(mesh) and _is_new(mesh, meshes)]
+            found = [mesh + offset for mesh in tracker.faces(tile) if _is_whole(mesh, tile)]
+            for mesh in (each for each in found if is_new(each, meshes)):
+                meshes += [again for again in _seen_close(image, mesh, tracker) if is_face(again)]
     return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
@@ -168,7 +191,10 @@ def _chosen(meshes: list[Mesh], face: int | None) -> Mesh:
 
 def _tiles(image: Frame, per_side: int) -> Iterator[tuple[Mesh, Frame]]:
     """Places x y 0 px and pixels of tiles that overlap by half."""
-    size = max(SMALLEST_TILE_PX, 2 * min(image.shape[:2]) // (per_side + 1))
+    shorter, longer = sorted(image.shape[:2])
+    if per_side == 1 and shorter == longer:  # the picture itself
+        return
+    size = max(SMALLEST_TILE_PX, 2 * shorter // (per_side + 1))
     rows, columns = (
         np.linspace(0, last, 1 + -(-last // (size // 2))).round().astype(int)
         for last in (max(0, length - size) for length in image.shape[:2])
@@ -181,7 +207,17 @@ def _tiles(image: Frame, per_side: int) -> Iterator[tuple[Mesh, Frame]]:
             )
 
 
-def _is_face(mesh: FloatArray) -> bool:
+def _seen_close(image: Frame, mesh: Mesh, tracker: FaceTracker) -> list[Mesh]:
+    """The same face found in what lies around it, more exactly; a detector's fancy is not."""
+    reach = CLOSE * face_height_px(mesh)
+    left, top = np.clip(mesh[:, :2].mean(axis=0) - reach, 0, None).astype(int)
+    close = tracker.faces(image[top:, left:][: round(2 * reach), : round(2 * reach)])
+    found = (each + np.array([left, top, 0], np.float32) for each in close)
+    return [each for each in found if not is_new(each, [mesh])][:1]
+
+
+def is_face(mesh: FloatArray) -> bool:
+    """Whether a mesh [478,3] px has the shape of a face."""
     rigid, pose = topology.RIGID, geometry.head_pose(mesh[None])
     misfit = geometry.to_face(mesh[None, rigid], pose)[0] - topology.CANONICAL[rigid]
     return float(np.sqrt((misfit[:, :2] ** 2).sum(axis=1).mean())) < MAX_MISFIT
@@ -194,7 +230,7 @@ def _is_whole(mesh: FloatArray, tile: Frame) -> bool:
     return bool((mesh[:, :2] > margin).all() and (mesh[:, :2] < inside).all())
 
 
-def _is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
+def is_new(mesh: FloatArray, meshes: list[Mesh]) -> bool:
     """Whether no other face shares much of its box, relative to the smaller box of the two."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     for other in meshes:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Frame
-from mdth.errors import CheckpointError
+from mdth.face.mediapipe import create
+from mdth.face.mediapipe import image as image_of
 
 Mesh = npt.NDArray[np.float32]
 
@@ -23,21 +24,11 @@ class FaceTracker:
     """
 
     def __init__(self, model: Path, *, video: bool = False, fps: float = 30.0) -> None:
-        import mediapipe as mp
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        if not model.is_file():
-            raise CheckpointError(f"{model}: no face model there; run `mdth assets fetch`")
-        self._image_of = lambda rgb: mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
         self._video = video
         self._step_ms = 1000.0 / fps
         self._frames = 0
-        self._landmarker = vision.FaceLandmarker.create_from_options(
-            vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-                running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
-                num_faces=1 if video else MAX_FACES,
-            )
+        self._landmarker = create(
+            "FaceLandmarker", model, video=video, num_faces=1 if video else MAX_FACES
         )
 
     def __enter__(self) -> Self:
@@ -53,7 +44,7 @@ class FaceTracker:
     def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
         # Rows padded by a decoder hide every face without an error, hence the copy.
-        image = self._image_of(np.ascontiguousarray(picture))
+        image = image_of(np.ascontiguousarray(picture))
         if self._video:
             result = self._landmarker.detect_for_video(image, round(self._frames * self._step_ms))
             self._frames += 1

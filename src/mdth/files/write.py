@@ -23,17 +23,19 @@ log = logging.getLogger("mdth")
 PART = ".*.part*"  # files that are being written, and their locks
 SCRATCH = ".part-"  # folders that are being filled
 LOCK = ".lock"
+KEPT = 80  # bytes of a file's name in that of its part: the whole may have 255
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A file to write beside `target`, which it replaces at the end; it goes if anything fails.
 
-    Its name ends like that of `target`. Raises OSError.
+    Its name starts and ends like that of `target`, and is never too long. Raises OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{os.getpid()}-{threading.get_native_id()}"
-    part = target.with_name(f".{target.stem}.{writer}.part{target.suffix}")
+    stem, suffix = target.stem.encode()[:KEPT].decode(errors="ignore"), target.suffix[-KEPT // 4 :]
+    part = target.with_name(f".{stem}.{writer}.part{suffix}")
     with _held(_lock_of(part), wait=True):
         try:
             part.touch()
@@ -51,17 +53,23 @@ def synced(path: Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else on this machine is in here with the same folder; who comes second waits."""
+def alone(folder: Path, variable: str = "MDTH_HOME") -> Iterator[None]:
+    """Nobody else on this machine is in here with the same folder; who comes second waits.
+
+    variable: of the environment, which says where the folder is. Raises StorageError.
+    """
     lock = folder.with_name(f".{folder.name}{LOCK}")
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not held.enter_context(_held(lock, wait=False)):
-                log.info("%s: waiting for another run on this machine, if there is one", folder)
+                log.warning("%s: waiting for another run on this machine, if there is one", folder)
                 held.enter_context(_held(lock, wait=True))
         except OSError as error:
-            raise StorageError(f"{folder}: {error.strerror or error}; check MDTH_HOME") from error
+            what = error.strerror or error
+            raise StorageError(
+                f"{folder}: {what}; set {variable} to a folder that can be written"
+            ) from error
         yield
 
 
@@ -69,7 +77,7 @@ def alone(folder: Path) -> Iterator[None]:
 def scratch_beside(folder: Path) -> Iterator[Path]:
     """An empty folder on the same disk as `folder`; it goes at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=folder.parent) as name:
         yield Path(name)
 
 
@@ -90,6 +98,14 @@ def sweep_parts(folder: Path) -> None:
             if dead:
                 part.unlink(missing_ok=True)
                 log.info("removed %s, which a stopped run left", part.name)
+
+
+def drop_parts(folder: Path, process: int) -> None:
+    """Delete the unfinished files and folders that a process, which has ended, left in `folder`."""
+    for part in folder.glob(f".*.{process}-*.part*"):
+        part.unlink(missing_ok=True)
+    for scratch in folder.glob(f"{SCRATCH}{process}-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _lock_of(part: Path) -> Path:

@@ -56,7 +56,7 @@ def read_embedding(path: Path) -> Embedding:
 
 def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
     """Pose [15] and translation [3] m of the seed's `params.npy`. Raises CheckpointError."""
-    found = model_pickle.load(path)
+    found = model_pickle.arrays(path)
     try:
         pose = np.asarray(found["pose"], np.float64).ravel()
         translation = np.asarray(found["trans"], np.float64).ravel()
@@ -69,16 +69,11 @@ def read_placement(path: Path) -> tuple[FloatArray, FloatArray]:
 
 def _arrays(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """The arrays of a pickle under our names."""
-    found = model_pickle.load(path)
-    held = found if isinstance(found, dict) else {}
-    missing = [name for name in names.values() if name not in held]
+    found = model_pickle.arrays(path)
+    missing = [name for name in names.values() if name not in found]
     if missing:
         raise CheckpointError(f"{path}: no {', '.join(missing)} in it; another model's file?")
-    arrays = {ours: np.asarray(held[theirs]) for ours, theirs in names.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind not in "iuf":
-            raise CheckpointError(f"{path}: {name} holds no numbers; another model's file?")
-    return arrays
+    return {ours: found[theirs] for ours, theirs in names.items()}
 
 
 def _check_model(model: Flame, path: Path) -> None:

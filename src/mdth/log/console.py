@@ -7,65 +7,104 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from mdth.log.redact import Redacting
 from mdth.log.stages import current_twin
 
+log = logging.getLogger("mdth")
+
 BAR_AFTER_S = 2.0
 REDRAW_S = 0.2
-BAR_WIDTH = 24
+TELL_S = 5.0
+BAR_WIDTH, LEAST_BAR = 24, 5
 STDERR = 2
 TEXT, JSON = "text", "json"
 LOG_KINDS = (TEXT, JSON)
 
 
 class Progress:
-    """How far the work is, in a line that is drawn again and again, on a terminal only.
+    """How far the work is, after 2 s of it: a line drawn again and again on a terminal.
 
-    Called with frames it is a bar with frames per second and time left, after 2 s of work.
+    As JSON (`kind`) log lines in its place, now and then; else nothing.
     """
 
-    def __init__(self, stream: TextIO, *, visible: bool = True) -> None:
-        self._stream = stream
-        self.visible = visible and stream.isatty()
+    def __init__(self, stream: TextIO, *, kind: str = TEXT) -> None:
+        self._stream, self._kind = stream, kind
+        self.visible = kind == TEXT and stream.isatty()
         self._start: float | None = None
-        self._drawn = 0.0
+        self._told = 0.0
+        self._drawn = False
         self._done = 0
 
-    def __call__(self, done: int, total: int | None) -> None:
+    def __call__(self, done: int, total: int | None, unit: str = "frames") -> None:
         """`done` frames are made, of `total` if known; fewer than before start a new count."""
         now = time.monotonic()
         if self._start is None or done < self._done:
             self._start = now
         self._done = done
-        if now - self._start >= BAR_AFTER_S and now - self._drawn >= REDRAW_S:
-            self.draw(progress_line(done, total, now - self._start))
+        every_s = TELL_S if self._kind == JSON else REDRAW_S
+        if now - self._start < BAR_AFTER_S or now - self._told < every_s:
+            return
+        self._told = now
+        if self._kind == JSON:
+            log.info("%d of %s %s", done, total or "?", unit, extra={"done": done, "total": total})
+        elif self.visible:
+            spent_s = now - self._start
+            self.draw(progress_line(done, total, spent_s, unit=unit, width=self._width()))
 
     def draw(self, line: str) -> None:
         """Show this line in the place of the last one."""
         if self.visible:
-            self._drawn = time.monotonic()
-            self._stream.write(f"\r{line}\x1b[K")
+            self._drawn = True
+            self._stream.write(f"\r{line[: self._width()]}\x1b[K")
             self._stream.flush()
 
     def clear(self) -> None:
         """Take the line away."""
         if self._drawn:
+            self._drawn = False
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
+    def _width(self) -> int:
+        """Columns that can be written to without the cursor going to the next line."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns - 1 or 79
+        except (OSError, ValueError):
+            return 79
 
-def progress_line(done: int, total: int | None, spent_s: float) -> str:
-    """One line for `done` frames made in `spent_s`."""
+
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+def watching() -> Progress:
+    """Who shows how far the work in this context is: the command line's, else one on stderr."""
+    return _progress.get() or Progress(sys.stderr)
+
+
+def progress_line(
+    done: int, total: int | None, spent_s: float, *, unit: str = "frames", width: int = 79
+) -> str:
+    """One line for `done` frames or bytes made in `spent_s`, at most `width` characters if it can.
+
+    What does not fit is left out: first the bar, then the rate.
+    """
     rate = done / spent_s
+    said = f"{rate / 1e6:.1f} MB/s" if unit == "bytes" else f"{rate:.0f} {unit}/s"
     if not total:
-        return f"{done} frames, {rate:.0f} frames/s"
+        return f"{done} {unit}, {said}"
     share = min(1.0, done / total)
-    bar = ("#" * round(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
-    left_s = max(0.0, (total - done) / rate) if rate else 0.0
-    return f"[{bar}] {share:4.0%}  {rate:.0f} frames/s  {minutes(left_s)} left"
+    left = f"{minutes(max(0.0, (total - done) / rate) if rate else 0.0)} left"
+    room = min(BAR_WIDTH, width - len(f"[] 100%  {said}  {left}"))
+    if room < LEAST_BAR:
+        line = f"{share:.0%}  {said}  {left}"
+        return line if len(line) <= width else f"{share:.0%}  {left}"
+    bar = ("#" * round(share * room)).ljust(room, ".")
+    return f"[{bar}] {share:4.0%}  {said}  {left}"
 
 
 def minutes(seconds: float) -> str:
@@ -95,7 +134,7 @@ class _Objects(logging.Formatter):
         return json.dumps({**line, "message": record.getMessage()}, default=str)
 
 
-_FIELDS = ("stage", "seconds", "bytes", "error", "exit")
+_FIELDS = ("stage", "seconds", "bytes", "done", "total", "error", "exit")
 
 
 def one_line(text: str) -> str:
@@ -108,13 +147,27 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Takes the bar away before it writes a line."""
+
+    def __init__(self, stream: TextIO, bar: Progress) -> None:
+        super().__init__(stream)
+        self._bar = bar
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._bar.clear()
+        super().emit(record)
+
+
 @contextlib.contextmanager
-def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[None]:
+def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[Progress]:
     """Send the package's log to `stream`: warnings always, the rest on request or as JSON.
 
-    As JSON also Python's own warnings: nothing but objects may come out there.
+    As JSON also Python's own warnings: nothing but objects may come out there. Gives the bar that
+    belongs to it.
     """
-    handler = logging.StreamHandler(stream)
+    progress = Progress(stream, kind=kind)
+    handler = _Handler(stream, progress)
     handler.setFormatter(_Objects() if kind == JSON else _Words())
     # The store hides its secrets where they come up; whatever slips through ends here.
     handler.addFilter(Redacting())
@@ -125,9 +178,12 @@ def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[N
         loggers.append(logging.getLogger("py.warnings"))
     for logger in loggers:
         logger.addHandler(handler)
+    before = _progress.set(progress)
     try:
-        yield
+        yield progress
     finally:
+        progress.clear()
+        _progress.reset(before)
         for logger in loggers:
             logger.removeHandler(handler)
         logging.captureWarnings(False)
@@ -141,15 +197,13 @@ def quiet_libraries() -> Iterator[TextIO]:
     """
     try:
         kept = os.dup(STDERR)
-    except OSError:
-        yield sys.stderr
-        return
+    except OSError:  # closed: nothing else that is opened may take its place
+        kept = os.open(os.devnull, os.O_WRONLY)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     ours = os.fdopen(kept, "w", 1, encoding=encoding, errors="backslashreplace")
     before, sys.stderr = sys.stderr, ours
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, STDERR)
-    os.close(nowhere)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
     try:
         yield ours
     finally:

@@ -3,6 +3,7 @@
 Sample 0 is presentation time 0: encoder delay is dropped, a late start is filled with silence.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
+from mdth import guard
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import UnreadableMedia
-from mdth.media.container import Track, open_track
+from mdth.media.container import Track, open_track, pulled
 from mdth.media.kinds import SOUND_CODECS
-from mdth.media.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, check_unfolded
+from mdth.media.limits import HIGHEST_RATE_HZ, LONGEST_SOUND_S, LOWEST_RATE_HZ, MOST_CHANNELS
+from mdth.media.mixdown import Mixdown
+
+log = logging.getLogger("mdth")
 
 BLOCK_S = 0.5
 # Time stamps jitter by less than this in sound files; more is a real hole or overlap.
@@ -30,6 +35,9 @@ LONGEST_GAP_S = 30.0
 # Less missing than this is rounding of the declared length.
 MISSING_S = 0.3
 LOUDEST = 1e5  # full scale is 1.0; files of floats hold anything, and encoders refuse infinity
+# What full scale is in a file of floats that were copied from integers.
+INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
+LEAST_INTEGER = 100.0  # floats that go no further are only loud
 PYAV_PLANES = 8  # of planar frames of so many channels PyAV makes no array; 18 crashes, 19 raises
 
 
@@ -61,8 +69,8 @@ def read_blocks(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Iterator[FloatArra
     A truncated or damaged file gives what decodes, with one warning that says how much.
     Raises MissingInput, UnreadableMedia.
     """
-    for block in decode_blocks(path, rate_hz=rate_hz):
-        yield block.mean(axis=0)
+    for block in decode_blocks(path, rate_hz=rate_hz, layout="mono"):
+        yield block[0]
 
 
 def decode_blocks(
@@ -70,16 +78,20 @@ def decode_blocks(
 ) -> Iterator[FloatArray]:
     """The file's sound as float32 [C,n] blocks of about 0.5 s.
 
-    rate_hz, layout: the file's own unless given. warn: say it when less decodes than there should.
+    rate_hz, layout: the file's own unless given; "mono" is `Mixdown`'s. warn: say it when less
+    decodes than there should.
 
     Raises MissingInput, UnreadableMedia.
     """
+    full_scale = _full_scale(path, warn=warn)
     with _open_sound(path) as track:
         rate_hz = rate_hz or cast(int, track.stream.rate)
         count = 0
         for block in _converted(_placed(track), rate_hz, layout):
             count += block.shape[1]
-            yield block
+            guard.grow(block.shape[1] / rate_hz)
+            block /= full_scale
+            yield np.clip(np.nan_to_num(block, copy=False, nan=0.0), -LOUDEST, LOUDEST)
         if warn or not count:
             track.judge(count / rate_hz, "sound", missing_s=MISSING_S)
 
@@ -91,6 +103,25 @@ def _open_sound(path: Path) -> Iterator[Track]:
         yield track
 
 
+def _full_scale(path: Path, *, warn: bool) -> float:
+    """1, or what it is in a file of floats whose samples are those of integers."""
+    count, above, peak = 0, 0, 0.0
+    with _open_sound(path) as track:
+        if not track.stream.codec_context.name.startswith("pcm_f"):
+            return 1.0
+        for frame in track.decode():
+            values = np.abs(np.nan_to_num(frame.to_ndarray(), posinf=0, neginf=0))
+            count += int(np.count_nonzero(values))
+            above += int(np.count_nonzero(values >= 1))
+            peak = max(peak, float(values.max(initial=0)))
+    if peak < LEAST_INTEGER or 2 * above <= count:
+        return 1.0
+    full_scale = next((s for s in INTEGER_SCALES if peak <= s), INTEGER_SCALES[-1])
+    if warn:
+        log.warning("%s: floats up to %.0f; read as integers of %.0f", path, peak, full_scale)
+    return full_scale
+
+
 def _check_sane(rate_hz: int, channels: int, path: Path) -> None:
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ or not 1 <= channels <= MOST_CHANNELS:
         raise UnreadableMedia(
@@ -100,9 +131,8 @@ def _check_sane(rate_hz: int, channels: int, path: Path) -> None:
 
 def _placed(track: Track) -> Iterator[AudioFrame]:
     """Decoded frames with their presentation times in samples of their own rate."""
-    size = track.path.stat().st_size
-    values, length_s = 0, Fraction(0)  # of what was given and the silence in its holes
-    clock = Fraction(0)  # where the next frame follows, seconds
+    length_s = Fraction(0)  # of what was given and the silence in its holes
+    clock = shift = Fraction(0)  # where the next frame follows, and how much later it is, seconds
     kind: tuple[str, str, int] | None = None
     for decoded in track.decode():
         if not decoded.samples:
@@ -110,18 +140,22 @@ def _placed(track: Track) -> Iterator[AudioFrame]:
         _check_sane(decoded.sample_rate, decoded.layout.nb_channels, track.path)
         start = clock
         if decoded.pts is not None and decoded.time_base:
-            start = decoded.pts * decoded.time_base - track.start_s
+            start = decoded.pts * decoded.time_base - track.start_s + shift
         if start - clock > LONGEST_GAP_S:
             start = clock
+        if clock - start > GAP_S:  # nothing is lost where another recording follows
+            shift += clock - start
+            start = clock
         frame = _shown(decoded, track.stream)
-        if frame is None or clock - start > LONGEST_GAP_S:
+        if frame is None:
             continue
         rate_hz, late = frame.sample_rate, start - clock
         placed = kind != _kind(frame) or abs(late) > GAP_S  # else it follows at once
         count = frame.samples + (round(max(late, Fraction(0)) * rate_hz) if placed else 0)
-        values += count * frame.layout.nb_channels
         length_s += Fraction(count, rate_hz)
-        check_unfolded(track.path, size, values=values, length_s=length_s)
+        if length_s > LONGEST_SOUND_S:
+            hours = LONGEST_SOUND_S // 3600
+            raise UnreadableMedia(f"{track.path}: the sound is longer than {hours} hours; cut it")
         clock = (start if placed else clock) + Fraction(frame.samples, rate_hz)
         frame.pts, frame.time_base = round(start * rate_hz), Fraction(1, rate_hz)
         kind = _kind(frame)
@@ -137,12 +171,13 @@ def _converted(
     """
     written = 0
     for (kind, given, given_hz), alike in groupby(frames, _kind):
+        mix = Mixdown(given) if layout == "mono" else None
         layout = layout or given
         graph = av.filter.Graph()
         # Its times are in samples that come in, 1e-6 s the least that is filled at the start.
         first = round(Fraction(written * given_hz, rate_hz))
         filled = f"async=1:min_comp=1e-6:min_hard_comp={GAP_S}:first_pts={first}"
-        form = f"sample_fmts=flt:sample_rates={rate_hz}:channel_layouts={layout}"
+        form = f"sample_fmts=flt:sample_rates={rate_hz}:channel_layouts={given if mix else layout}"
         graph.link_nodes(
             graph.add_abuffer(
                 sample_rate=given_hz, format=kind, layout=given, time_base=Fraction(1, given_hz)
@@ -154,32 +189,22 @@ def _converted(
         ).configure()
         for frame in chain(alike, [None]):
             graph.push(frame)
-            for piece in _pulled(graph):
+            for piece in pulled(graph):
                 written += piece.samples
                 values = cast(FloatArray, piece.to_ndarray())
                 values = np.ascontiguousarray(values.reshape(-1, piece.layout.nb_channels).T)
-                yield np.clip(np.nan_to_num(values, nan=0.0), -LOUDEST, LOUDEST)
+                yield mix(values) if mix else values
 
 
 def _kind(frame: AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def _pulled(graph: av.filter.Graph) -> Iterator[AudioFrame]:
-    """What has come through by now."""
-    while True:
-        try:
-            piece = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        yield cast(AudioFrame, piece)
-
-
 def _shown(frame: AudioFrame, stream: AudioStream) -> AudioFrame | None:
     """What of the frame belongs to the sound: at the end of an MP4 some is padding."""
     if frame.pts is None or not frame.duration or not stream.duration or not stream.time_base:
         return frame
-    last = frame.pts + frame.duration >= stream.duration + (stream.start_time or 0)
+    last = frame.pts <= stream.duration + (stream.start_time or 0) <= frame.pts + frame.duration
     exact = stream.time_base <= Fraction(1, frame.sample_rate)
     count = round(frame.duration * stream.time_base * frame.sample_rate)
     planar, channels = frame.format.is_planar, frame.layout.nb_channels

@@ -2,50 +2,41 @@
 
 import io
 import logging
-import mmap
-import re
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.errors import UnreadableMedia
 from mdth.files.reading import BoundedFile
 from mdth.media.container import check_file
-from mdth.media.limits import (
-    LARGEST_PICTURE_BYTES,
-    LARGEST_PIXELS,
-    LARGEST_PIXELS_OF,
-    MOST_JPEG_SCANS,
-)
+from mdth.media.limits import LARGEST_PIXELS
 
 log = logging.getLogger("mdth")
 
 # No SVG, PDF, EPS or WMF: those are programs or name other files.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
+pi_heif.register_heif_opener(thumbnails=False)
 BACKGROUND = 128  # what lies behind a transparent picture
 STRIP_ROWS = 256
+BRIGHTEST_FLOAT = 2.0  # in pictures of floats whose white is 1
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of the colours of profiles
+_COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX")
 
-# Where a JPEG's compressed values end: at any marker but a stuffed byte, a fill byte, a restart.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _ORIENTATION = 0x0112
 
 
 def read_image(path: Path, *, max_size: int = 1280) -> Frame:
     """The picture as RGB uint8 [H,W,3], upright, sides even, the longer at most `max_size` px.
 
-    Transparent parts lie on grey, 16 bit become 8, colour profiles become sRGB. A smaller picture
-    is not enlarged; an odd side loses one row or column. Raises MissingInput, UnreadableMedia: also
-    for a picture that is cut off, since half a face is no use.
+    Transparent parts lie on grey, 16 bits and floats become 8, colour profiles sRGB. A smaller
+    picture is not enlarged; an odd side loses one row or column. Raises MissingInput,
+    UnreadableMedia: also for a picture that is cut off, since half a face is no use.
     """
     check_file(path)
-    if path.stat().st_size > LARGEST_PICTURE_BYTES:
-        raise UnreadableMedia(
-            f"{path}: a picture file of more than {LARGEST_PICTURE_BYTES // 1_000_000} MB; "
-            "save it again as jpeg or png"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; ours is an error
@@ -53,30 +44,24 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
                 return _read(image, path, max_size)
     except UnidentifiedImageError as error:
         raise UnreadableMedia(
-            f"{path}: not a picture that can be read; use png, jpeg, webp, bmp or tiff"
+            f"{path}: not a picture that can be read; use jpeg, png, heic, avif or webp"
         ) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "", LARGEST_PIXELS) from error
+        raise _too_large(path) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableMedia(f"{path}: the picture is damaged or cut off ({error})") from error
 
 
 def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     width, height = image.size
-    most = LARGEST_PIXELS_OF.get(image.format or "", LARGEST_PIXELS)
-    if width * height > most:
-        raise _too_large(path, f"{width} x {height} px, ", most)
-    if image.format in ("JPEG", "MPO") and _jpeg_scans(path) > MOST_JPEG_SCANS:
-        raise UnreadableMedia(f"{path}: more than {MOST_JPEG_SCANS} scans; save the jpeg again")
+    if width * height > LARGEST_PIXELS:
+        raise _too_large(path, f"{width} x {height} px, ")
     image.draft(None, (2 * max_size, 2 * max_size))  # JPEG decodes straight to a smaller size
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
-    profile = image.info.get("icc_profile")
-    small = _reduced(image, max(1, max(image.size) // (2 * max_size)))
+    small = _reduced(image, max(1, max(image.size) // (2 * max_size)), path)
     small.getexif()[_ORIENTATION] = orientation
     ImageOps.exif_transpose(small, in_place=True)
-    if profile and image.mode in ("RGB", "RGBA"):
-        small = _to_srgb(small, profile, path)
     scale = min(1.0, max_size / max(small.size))
     if scale < 1.0:
         even = [max(2, 2 * round(side * scale / 2)) for side in small.size]
@@ -85,62 +70,72 @@ def _read(image: Image.Image, path: Path, max_size: int) -> Frame:
     return np.ascontiguousarray(picture[: picture.shape[0] & ~1, : picture.shape[1] & ~1])
 
 
-def _jpeg_scans(path: Path) -> int:
-    """How many scans the first picture of a JPEG has, no more than one too many counted."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at, scans = 2, 0
-        while scans <= MOST_JPEG_SCANS and (found := _MARKER.search(content, at)):
-            kind = found[0][1]
-            if kind == 0xD9:
-                break
-            at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-            scans += kind == 0xDA
-    return scans
-
-
-def _too_large(path: Path, size: str, most: int) -> UnreadableMedia:
+def _too_large(path: Path, size: str = "") -> UnreadableMedia:
     return UnreadableMedia(
-        f"{path}: the picture is too large ({size}at most {most // 1_000_000} million "
+        f"{path}: the picture is too large ({size}at most {LARGEST_PIXELS // 1_000_000} million "
         "pixels); scale it down"
     )
 
 
-def _reduced(image: Image.Image, factor: int) -> Image.Image:
+def _reduced(image: Image.Image, factor: int, path: Path) -> Image.Image:
     """The picture as RGB, averaged over `factor` x `factor` px, strip by strip to save memory."""
     width, height = image.size
     rows = STRIP_ROWS * factor
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    levels, profile = _range(image), _profile(image, path)
     for top in range(0, height, rows):
-        strip = _rgb(image.crop((0, top, width, min(top + rows, height))))
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        strip = _rgb(_eight_bit(strip, *levels) if levels else strip, profile)
         small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
     return small
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bit(image)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    ground = Image.new("RGBA", image.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
-    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+def _rgb(image: Image.Image, profile: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """A strip as sRGB, on grey where it is transparent."""
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    if profile:
+        image = profile.apply(image.convert(profile.input_mode))
+    image = image.convert("RGB")
+    ground = Image.new("RGB", image.size, (BACKGROUND, BACKGROUND, BACKGROUND))
+    return image if alpha is None else Image.composite(image, ground, alpha)
 
 
-def _eight_bit(image: Image.Image) -> Frame:
-    """16-bit grey (also as 32-bit integers), and floats from 0 to 1, as 8-bit grey [H,W]."""
-    values: FloatArray = np.asarray(image).astype(np.float32)
-    levels = values * 255 if image.mode == "F" else values / 257
-    rounded: Frame = np.clip(np.nan_to_num(levels).round(), 0, 255).astype(np.uint8)
-    return rounded
-
-
-def _to_srgb(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
+def _profile(image: Image.Image, path: Path) -> ImageCms.ImageCmsTransform | None:
+    """From the picture's own colours to sRGB, None where it does not say or they do not fit."""
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"))
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        log.debug("%s: colour profile ignored (%s)", path, error)
-        return image
-    return converted or image
+        own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        mode = _MODES[own.profile.xcolor_space.strip()]
+        if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and image.mode in _COLOUR):
+            raise ValueError(f"it is {mode}, the picture {image.mode}")
+        return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, KeyError) as error:
+        if "icc_profile" in image.info:
+            log.debug("%s: colour profile ignored (%s)", path, error)
+        return None
+
+
+def _range(image: Image.Image) -> tuple[float, float] | None:
+    """Black and white of 16-bit and float grey, which has 8 to 16 bits, or reaches from 0 or -1.
+
+    The range is the smallest that holds all but some pixels; None for a picture of 8 bits.
+    """
+    if not image.mode.startswith("I") and image.mode != "F":
+        return None
+    some = image.resize([min(side, 1000) for side in image.size], Image.Resampling.NEAREST)
+    values = np.nan_to_num(np.asarray(some).astype(np.float64), posinf=0, neginf=0)
+    low, high = np.percentile(values, [0.1, 99.9])
+    if image.mode == "F" and high <= BRIGHTEST_FLOAT:
+        return (-1.0 if low < -0.1 else 0.0), 1.0
+    return 0.0, next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits), high)
+
+
+def _eight_bit(image: Image.Image, black: float, white: float) -> Image.Image:
+    values: FloatArray = np.asarray(image).astype(np.float32)
+    levels = np.nan_to_num(255 * (values - black) / (white - black))
+    return Image.fromarray(np.clip(levels.round(), 0, 255).astype(np.uint8))
 
 
 def is_picture(path: Path) -> bool:

@@ -15,7 +15,7 @@ AAC_RATES_HZ = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
 )  # fmt: skip
-# Those that every player of AAC knows; other sounds are written as the mean of their channels.
+# Those that every player of AAC knows; of other sounds the voice is written, as one channel.
 AAC_LAYOUTS = {name: name for name in ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")} | {
     "5.0(side)": "5.0",
     "5.1(side)": "5.1",
@@ -76,11 +76,10 @@ class SoundTrack:
         info = probe_sound(path)
         self.out = out
         self.rate_hz = info.rate_hz if info.rate_hz in AAC_RATES_HZ else OTHER_RATE_HZ
-        layout = AAC_LAYOUTS.get(info.layout) or {1: "mono", 2: "stereo"}.get(info.channels)
+        usual = {1: "mono", 2: "stereo"}.get(info.channels, "mono")
+        self.layout = AAC_LAYOUTS.get(info.layout) or usual
         # What is damaged has been said when the speech was read.
-        blocks = decode_blocks(path, rate_hz=self.rate_hz, layout=layout, warn=False)
-        self.blocks = blocks if layout else (block.mean(0, keepdims=True) for block in blocks)
-        self.layout = layout or "mono"
+        self.blocks = decode_blocks(path, rate_hz=self.rate_hz, layout=self.layout, warn=False)
         channels = av.AudioLayout(self.layout).nb_channels
         self.stream = out.add_stream("aac", rate=self.rate_hz, layout=self.layout)
         most = 6144 * self.rate_hz // 1024  # bits a second and channel that AAC allows

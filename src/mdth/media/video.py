@@ -1,4 +1,4 @@
-"""The pictures of a video, at a constant rate and upright."""
+"""The pictures of a video, at a constant rate and as a screen shows them."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,19 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
+import av
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from mdth import guard
 from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
-from mdth.media.container import Track, open_track
+from mdth.media import colour
+from mdth.media.container import Track, open_track, pulled
 from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
     LARGEST_CLIP_PIXELS,
-    LARGEST_FRAME_BYTES,
     LARGEST_SIDE_PX,
     LONGEST_CLIP_S,
     LOWEST_FPS,
@@ -30,14 +34,16 @@ __all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"
 
 USUAL_FPS = Fraction(25)
 OFF_RATE = 0.1  # an average is off by this much at most through a first or last picture
+MOST_OBLONG = 4  # times a pixel is as wide as high, or as high as wide
 # A longer hole between two pictures is a damaged time stamp: the next picture follows at once.
 LONGEST_GAP_S = 30
 MISSING_S = 0.5
+HALF = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The pictures `read_frames` gives: upright, even sizes, constant rate.
+    """The pictures `read_frames` gives: upright, square pixels, even sizes, constant rate.
 
     duration_s: what the file claims, None if it claims nothing.
     """
@@ -50,41 +56,42 @@ class VideoInfo:
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
-    with _open_video(path) as track:
-        first = next(_checked(track), None)
+    with open_video(path) as track:
+        first = next(checked_frames(track), None)
         if first is None:
             raise UnreadableMedia(f"{path}: no picture could be decoded")
-        width, height = first.width & ~1, first.height & ~1
-        if _quarter_turns(first) % 2:
-            width, height = height, width
-        return VideoInfo(width, height, _rate(track.stream), track.declared_s)
+        width, height = _Screen(first, track).size
+        return VideoInfo(width, height, nominal_rate(track.stream), track.declared_s)
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """The video's pictures as RGB uint8 [H,W,3], upright, sides even, at `probe_video`'s fps.
+    """The video's pictures as RGB uint8 [H,W,3], BT.709, as `probe_video` has them.
 
-    Picture k is the one whose time stamp is nearest to k / fps; presentation starts at 0. A
-    truncated or damaged file gives what decodes, with one warning.
+    Upright or mirrored as the file says, pixels square, whole where they were interlaced, HDR
+    brought to the range of a screen. Picture k is the one whose time stamp is nearest to k / fps,
+    and is shown until its successor's; presentation starts at 0. A truncated or damaged file gives
+    what decodes, with one warning.
     Raises MissingInput, UnreadableMedia.
     """
-    with _open_video(path) as track:
-        fps = _rate(track.stream)
-        first: VideoFrame | None = None
+    with open_video(path) as track:
+        fps = nominal_rate(track.stream)
+        screen: _Screen | None = None
         count = 0
-        for frame, times in _at_ticks(_timed(_checked(track), track.start_s, fps), fps):
-            first = first or frame
+        for frame, times in _at_ticks(timed(checked_frames(track), track.start_s, fps), fps):
+            screen = screen or _Screen(frame, track)
             count += times
             if count > LONGEST_CLIP_S * fps:
                 raise UnreadableMedia(
                     f"{path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
                 )
             if times:
-                yield from itertools.repeat(_picture(frame, like=first), times)
+                yield from itertools.repeat(screen.picture(frame), times)
         track.judge(float(count / fps), "video", missing_s=MISSING_S)
 
 
 @contextmanager
-def _open_video(path: Path) -> Iterator[Track]:
+def open_video(path: Path) -> Iterator[Track]:
+    """A clip's pictures, not read yet. Raises MissingInput, UnreadableMedia."""
     with open_track(path, "video", CLIP_CODECS) as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
@@ -92,15 +99,37 @@ def _open_video(path: Path) -> Iterator[Track]:
         yield track
 
 
-def _checked(track: Track) -> Iterator[VideoFrame]:
-    """The decoded pictures. Raises UnreadableMedia for one that is too large."""
+def checked_frames(track: Track) -> Iterator[VideoFrame]:
+    """The decoded pictures, none interlaced. Raises UnreadableMedia for one that is too large."""
+    return _deinterlaced(decoded_frames(track))
+
+
+def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """The pictures, of interlaced ones the first field with its missing lines made (bwdif)."""
+    for (interlaced, width, height, kind, time_base), alike in itertools.groupby(frames, _form):
+        if not interlaced:
+            yield from alike
+            continue
+        graph = av.filter.Graph()
+        form = VideoFormat(kind, width, height)
+        source = graph.add_buffer(width=width, height=height, format=form, time_base=time_base)
+        bwdif = graph.add("bwdif", "mode=send_frame")
+        graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+        for frame in itertools.chain(alike, [None]):
+            graph.push(frame)
+            yield from pulled(graph)
+
+
+def _form(frame: VideoFrame) -> tuple[bool, int, int, str, Fraction]:
+    time_base = frame.time_base or Fraction(1, 1_000_000)
+    return frame.interlaced_frame, frame.width, frame.height, frame.format.name, time_base
+
+
+def decoded_frames(track: Track) -> Iterator[VideoFrame]:
+    """The pictures as they are in the file. Raises UnreadableMedia for one that is too large."""
     for frame in track.decode():
+        guard.grow(1 / float(USUAL_FPS))
         _check_size(frame.width, frame.height, track.path)
-        if sum(plane.buffer_size for plane in frame.planes) > LARGEST_FRAME_BYTES:
-            raise UnreadableMedia(
-                f"{track.path}: pictures of {frame.width} x {frame.height} px as "
-                f"{frame.format.name} are too large; scale the clip down"
-            )
         yield frame
 
 
@@ -118,7 +147,7 @@ def _check_size(width: int, height: int, path: Path) -> None:
         )
 
 
-def _rate(stream: VideoStream) -> Fraction:
+def nominal_rate(stream: VideoStream) -> Fraction:
     """The nominal rate if the pictures keep to it on average, else the average."""
     # PyAV 18 has None for what is unknown, 19 a number x/0 or 0/1 that is false.
     average, nominal = (
@@ -133,7 +162,7 @@ def _rate(stream: VideoStream) -> Fraction:
     return USUAL_FPS
 
 
-def _timed(
+def timed(
     frames: Iterator[VideoFrame], zero: Fraction, fps: Fraction
 ) -> Iterator[tuple[VideoFrame, Fraction]]:
     """Each picture and its presentation time in s, rising; holes too long to be true are closed."""
@@ -161,7 +190,8 @@ def _at_ticks(
     held: tuple[VideoFrame, Fraction] | None = None
     for frame, time in timed:
         if held is not None:
-            until = -(-(held[1] + time) / 2 * fps // 1)  # first tick nearer to the next picture
+            # The first tick nearer to the next picture: a held one is not replaced early.
+            until = -(-max((held[1] + time) / 2 * fps, time * fps - HALF) // 1)
             times = max(0, int(until) - tick)
             yield held[0], times
             tick += times
@@ -170,13 +200,36 @@ def _at_ticks(
         yield held[0], max(0, round(held[1] * fps) + 1 - tick)
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
-    """How often to turn it counter-clockwise by 90 degrees, 0 to 3; files name any angle."""
-    return round(frame.rotation / 90) % 4
+class _Screen:
+    """How the pictures of a file are shown: as its first one says.
 
+    size: width and height as shown, even.
+    """
 
-def _picture(frame: VideoFrame, *, like: VideoFrame) -> Frame:
-    """RGB [H,W,3], even; turned upright and scaled as the file's first picture is."""
-    rgb = frame.to_ndarray(format="rgb24", width=like.width, height=like.height)
-    rgb = rgb[: rgb.shape[0] & ~1, : rgb.shape[1] & ~1]
-    return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(like)), dtype=np.uint8)
+    def __init__(self, first: VideoFrame, track: Track) -> None:
+        aspect = track.stream.sample_aspect_ratio or 1
+        if not 1 / MOST_OBLONG <= aspect <= MOST_OBLONG:
+            aspect = 1
+        self.stored = round(first.width * aspect), first.height
+        _check_size(*self.stored, track.path)
+        # Where a step along a row and along a column of the file leads on the screen.
+        matrix = cast(bytes | None, first.side_data.get("DISPLAYMATRIX"))
+        along, down = np.frombuffer(matrix, "<i4", 9).reshape(3, 3)[:2] if matrix else np.eye(2)
+        self.turned = abs(along[1]) > abs(along[0])  # rows become columns
+        ways = (along[1], down[0]) if self.turned else (down[1], along[0])
+        self.steps = [-1 if way < 0 else 1 for way in ways]
+        self.tags = first.color_trc, first.color_primaries
+        width, height = (side & ~1 for side in self.stored)
+        self.size = (height, width) if self.turned else (width, height)
+
+    def picture(self, frame: VideoFrame) -> Frame:
+        """RGB [H,W,3] of any of its pictures, scaled as the first one is."""
+        wide = colour.needs_conversion(*self.tags)
+        width, height = self.stored
+        rgb = frame.to_ndarray(format="rgb48le" if wide else "rgb24", width=width, height=height)
+        rgb = rgb[: height & ~1, : width & ~1]
+        if wide:
+            rgb = colour.to_bt709(rgb, *self.tags)
+        rows, columns = self.steps
+        rgb = (rgb.swapaxes(0, 1) if self.turned else rgb)[::rows, ::columns]
+        return np.ascontiguousarray(rgb, dtype=np.uint8)

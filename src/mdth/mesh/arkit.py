@@ -13,7 +13,7 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from mdth.files import networks
 
-# The columns of the CSV: 52 shapes, TongueOut always 0, and nine angles that the mesh has none of.
+# The columns of the CSV: 52 shapes, TongueOut always 0, and nine angles, those of the eyes 0.
 SHAPES = (
     "EyeBlinkLeft EyeLookDownLeft EyeLookInLeft EyeLookOutLeft EyeLookUpLeft EyeSquintLeft "
     "EyeWideLeft EyeBlinkRight EyeLookDownRight EyeLookInRight EyeLookOutRight EyeLookUpRight "
@@ -54,14 +54,17 @@ def beyond_rest(weights: FloatArray, rest: FloatArray) -> FloatArray:
     return np.asarray(np.clip((weights - rest) / np.maximum(1 - rest, 0.05), 0, 1))
 
 
-def csv_lines(weights: FloatArray, fps: float) -> Iterator[str]:
-    """Lines of the CSV for weights [T,52] in the order of SHAPES."""
+def csv_lines(weights: FloatArray, fps: float, angles: FloatArray) -> Iterator[str]:
+    """Lines of the CSV for weights [T,52] in the order of SHAPES, and the head's angles [T,3].
+
+    Yaw, pitch and roll in radians: to the person's left, down, and to their right shoulder.
+    """
     yield ",".join(["Timecode", "BlendShapeCount", *SHAPES, *_ANGLES]) + "\n"
     count = len(SHAPES) + len(_ANGLES)
-    angles = ",".join(["0"] * len(_ANGLES))
-    for frame, row in enumerate(weights):
+    eyes = ",".join(["0"] * (len(_ANGLES) - 3))
+    for frame, row in enumerate(np.concatenate([weights, angles], axis=1)):
         numbers = ",".join(f"{number:.6f}" for number in row)
-        yield f"{timecode(frame, fps)},{count},{numbers},{angles}\n"
+        yield f"{timecode(frame, fps)},{count},{numbers},{eyes}\n"
 
 
 def timecode(frame: int, fps: float) -> str:

@@ -1,14 +1,15 @@
 """A moving mesh -> a file, by its suffix."""
 
-import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdth.artefacts import FloatArray, MeshSequence
+from mdth.artefacts import FloatArray, MeshSequence, Portrait
 from mdth.errors import InputError
-from mdth.face import topology
+from mdth.face import geometry, topology
+from mdth.files.output import check_output
 from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
@@ -23,60 +24,71 @@ def export(
     path: Path,
     *,
     neutral: FloatArray,
+    heads: Sequence[tuple[FloatArray, FloatArray]] = (),
+    portrait: Portrait | None = None,
     sound: Path | None = None,
     rate_hz: int | None = None,
 ) -> None:
     """Write the 478-vertex face as `.glb`, `.npz`, `.csv` (ARKit weights) or `.usda`.
 
-    neutral: [478,3], face frame, eye distances; offsets start from it. sound, rate_hz: the speech
-    and its sampling rate, named in the file; a CSV has no place for them, so a `.csv.json` beside
-    it does. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for
-    another suffix or no frames.
+    neutral: [478,3], face frame, eye distances; offsets start from it. heads: each frame's rotation
+    [3,3] and translation [3] about the neck. portrait: texture (of `.glb`, `.npz`) and its places.
+    sound, rate_hz: the speech and its sampling rate, named in the file; a CSV has no place for
+    them. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for another
+    suffix or no frames.
     """
     if len(neutral) != topology.VERTEX_COUNT:
         raise InputError(f"{len(neutral)} vertices, not the {topology.VERTEX_COUNT} of the face")
-    if path.suffix.lower() != ".csv":
-        export_animation(surface.of_face(sequence, neutral), path, sound=sound, rate_hz=rate_hz)
-        return
     _check(path, len(sequence.offsets))
-    weights = arkit.weights(np.concatenate([neutral[None], neutral + sequence.offsets]))
-    lines = arkit.csv_lines(arkit.beyond_rest(weights[1:], weights[0]), sequence.fps)
-    with replacing(path) as part:
-        part.write_text("".join(lines), "utf-8")
-    with replacing(path.with_name(f"{path.name}.json")) as part:
-        part.write_text(json.dumps(_extras(sequence.fps, sound, rate_hz)), "utf-8")
+    animation = surface.of_face(sequence, neutral, heads=heads, portrait=portrait)
+    export_animation(animation, path, sound=sound, rate_hz=rate_hz)
 
 
 def export_animation(
     animation: Animation, path: Path, *, sound: Path | None = None, rate_hz: int | None = None
 ) -> None:
-    """Write any moving mesh as `.glb`, `.npz` or `.usda`. Raises InputError."""
+    """Write any moving mesh as `.glb`, `.npz` or `.usda`, one with weights as `.csv` too.
+
+    Raises InputError.
+    """
     _check(path, len(animation.offsets))
     extras = {**_extras(animation.fps, sound, rate_hz), "unit": "metre"}
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix == ".csv" and animation.weights is None:
         raise InputError(f"{path}: ARKit weights are those of the 478-vertex face only")
     with replacing(path) as part, part.open("wb") as file:
         if suffix == ".glb":
             file.write(glb(animation, extras))
         elif suffix == ".npz":
-            arrays: dict[str, Any] = {
-                "vertices": (animation.neutral + animation.offsets).astype(np.float32),
-                "faces": animation.triangles.astype(np.int32),
-                "neutral": animation.neutral.astype(np.float32),
-                **extras,
-            }
-            np.savez_compressed(file, **arrays)
-        else:
+            np.savez_compressed(file, **_arrays(animation), **extras)
+        elif suffix == ".usda" or animation.weights is None:
             file.writelines(line.encode() for line in usda_lines(animation, extras))
+        else:
+            file.writelines(line.encode() for line in _csv_lines(animation, animation.weights))
 
 
-def check_target(path: Path) -> None:
-    """Raises InputError if no mesh can be written there."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: no mesh format; the name ends with {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder")
+def _arrays(animation: Animation) -> dict[str, Any]:
+    """What an `.npz` has: vertices [T,V,3] with the head's motion, and what they are made of."""
+    vertices: FloatArray = animation.neutral + animation.offsets
+    head = animation.head
+    arrays = {"neutral": animation.neutral, "uv": animation.uv}
+    if head is not None:
+        vertices = head.placed(vertices)
+        arrays |= {"head_rotation": head.rotation, "head_translation": head.translation}
+        arrays |= {"neck": head.neck}
+    arrays["vertices"] = vertices
+    found: dict[str, Any] = {"faces": animation.triangles.astype(np.int32)}
+    if animation.texture is not None:
+        found["texture"] = animation.texture
+    return found | {name: a.astype(np.float32) for name, a in arrays.items() if a is not None}
+
+
+def _csv_lines(animation: Animation, weights: FloatArray) -> Iterator[str]:
+    angles = np.zeros((len(weights), 3))
+    if animation.head is not None:
+        turned = surface.UPRIGHT[:, None] * animation.head.rotation * surface.UPRIGHT
+        angles = np.deg2rad(geometry.euler_deg(turned)) * [1, 1, -1]
+    return arkit.csv_lines(weights, animation.fps, angles)
 
 
 def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, Any]:
@@ -89,6 +101,6 @@ def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, An
 
 
 def _check(path: Path, frames: int) -> None:
-    check_target(path)
+    check_output(path, SUFFIXES, ())
     if not frames:
         raise InputError(f"{path}: a mesh of no frames")

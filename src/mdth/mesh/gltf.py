@@ -1,17 +1,16 @@
-"""Binary glTF 2.0: one mesh, a few morph targets, one animation of their weights."""
+"""Binary glTF 2.0: one mesh with morph targets, one animation of their weights and of the head."""
 
+import io
 import json
 import struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from mdth.mesh.surface import Animation, normals, principal_shapes
-
-# Shapes and the error they may leave; weaker ones move no vertex by as much as the tracker's noise.
-MOST_SHAPES = 32
-TOLERANCE_M = 2e-5
+from mdth.artefacts import FloatArray
+from mdth.mesh.surface import Animation, named_shapes, normals
 
 _FLOAT, _UINT = 5126, 5125
 _VERTICES, _TRIANGLES = 34962, 34963
@@ -19,11 +18,13 @@ _VERTICES, _TRIANGLES = 34962, 34963
 
 def glb(animation: Animation, extras: dict[str, Any]) -> bytes:
     """The file. extras: kept with the asset, for people and scripts."""
-    shapes, weights = principal_shapes(animation.offsets, most=MOST_SHAPES, tolerance=TOLERANCE_M)
+    names, shapes, weights = named_shapes(animation)
     parts = _Parts()
     neutral = animation.neutral
     facing = normals(neutral, animation.triangles)
     attributes = {"POSITION": parts.vectors(neutral), "NORMAL": parts.vectors(facing)}
+    if animation.uv is not None:
+        attributes["TEXCOORD_0"] = parts.add(animation.uv, "VEC2", _VERTICES)
     targets = [
         {
             "POSITION": parts.vectors(shape),
@@ -32,17 +33,13 @@ def glb(animation: Animation, extras: dict[str, Any]) -> bytes:
         for shape in shapes
     ]
     corners = parts.add(animation.triangles.ravel().astype("<u4"), "SCALAR", _TRIANGLES)
-    times = parts.add(np.arange(len(weights)) / animation.fps, "SCALAR", None, bounds=True)
-    values = parts.add(weights.ravel(), "SCALAR", None)
-    names = [f"shape{place:02d}" for place in range(len(shapes))]
     primitive = {"attributes": attributes, "indices": corners, "targets": targets, "material": 0}
-    sampler = {"input": times, "output": values, "interpolation": "LINEAR"}
-    skin = {"baseColorFactor": [0.8, 0.62, 0.54, 1], "metallicFactor": 0, "roughnessFactor": 0.6}
+    nodes, moving = _nodes(animation, parts, weights)
     document = {
         "asset": {"version": "2.0", "generator": "mdth", "extras": extras},
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": "face"}],
+        "scenes": [{"nodes": [len(nodes) - 1]}],
+        "nodes": nodes,
         "meshes": [
             {
                 "name": "face",
@@ -51,17 +48,56 @@ def glb(animation: Animation, extras: dict[str, Any]) -> bytes:
                 "extras": {"targetNames": names},
             }
         ],
-        "materials": [{"name": "skin", "pbrMetallicRoughness": skin, "doubleSided": True}],
-        "animations": [
-            {
-                "name": "speech",
-                "samplers": [sampler],
-                "channels": [{"sampler": 0, "target": {"node": 0, "path": "weights"}}],
-            }
-        ],
+        **_skin(animation, parts),
+        "animations": [{"name": "speech", **moving}],
         **parts.described(),
     }
     return _packed(document, parts.content)
+
+
+def _nodes(
+    animation: Animation, parts: "_Parts", weights: FloatArray
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The face, in a head that turns about its neck if it moves, and what moves them."""
+    times = parts.add(np.arange(len(weights)) / animation.fps, "SCALAR", None, bounds=True)
+    nodes: list[dict[str, Any]] = [{"mesh": 0, "name": "face"}]
+    tracks = [(0, "weights", parts.add(weights.ravel(), "SCALAR", None))]
+    if head := animation.head:
+        nodes[0]["translation"] = (-head.neck).tolist()
+        nodes.append({"name": "head", "children": [0], "translation": head.neck.tolist()})
+        turns = parts.add(quaternions(head.rotation), "VEC4", None)
+        moves = parts.add(head.neck + head.translation, "VEC3", None)
+        tracks += [(1, "rotation", turns), (1, "translation", moves)]
+    samplers = [
+        {"input": times, "output": values, "interpolation": "LINEAR"} for _, _, values in tracks
+    ]
+    channels = [
+        {"sampler": place, "target": {"node": node, "path": path}}
+        for place, (node, path, _) in enumerate(tracks)
+    ]
+    return nodes, {"samplers": samplers, "channels": channels}
+
+
+def _skin(animation: Animation, parts: "_Parts") -> dict[str, Any]:
+    """The material, of the texture if there is one."""
+    surface: dict[str, Any] = {"metallicFactor": 0, "roughnessFactor": 0.6}
+    skin = {"name": "skin", "pbrMetallicRoughness": surface, "doubleSided": True}
+    if animation.texture is None:
+        surface["baseColorFactor"] = [0.8, 0.62, 0.54, 1]
+        return {"materials": [skin]}
+    surface["baseColorTexture"] = {"index": 0}
+    file = io.BytesIO()
+    Image.fromarray(animation.texture).save(file, "JPEG", quality=92)
+    picture = {"bufferView": parts.view(file.getvalue()), "mimeType": "image/jpeg"}
+    return {"materials": [skin], "textures": [{"source": 0}], "images": [picture]}
+
+
+def quaternions(rotations: FloatArray) -> FloatArray:
+    """Unit quaternions x, y, z, w [T,4] of rotations [T,3,3] by less than half a turn."""
+    w = np.sqrt(np.maximum(1 + np.trace(rotations, axis1=1, axis2=2), 1e-12)) / 2
+    axes = [(2, 1), (0, 2), (1, 0)]
+    xyz = [(rotations[:, a, b] - rotations[:, b, a]) / (4 * w) for a, b in axes]
+    return np.stack([*xyz, w], axis=1)
 
 
 class _Parts:
@@ -81,11 +117,8 @@ class _Parts:
     ) -> int:
         """Store numbers; the number of their accessor."""
         stored = values.astype(values.dtype if values.dtype == "<u4" else "<f4")
-        content = stored.tobytes()
-        view = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(content)}
-        self._views.append(view if target is None else {**view, "target": target})
         accessor: dict[str, Any] = {
-            "bufferView": len(self._views) - 1,
+            "bufferView": self.view(stored.tobytes(), target),
             "componentType": _UINT if stored.dtype == "<u4" else _FLOAT,
             "count": len(stored),
             "type": kind,
@@ -95,8 +128,14 @@ class _Parts:
             accessor["min"] = rows.min(axis=0).tolist()
             accessor["max"] = rows.max(axis=0).tolist()
         self._accessors.append(accessor)
-        self.content += content
         return len(self._accessors) - 1
+
+    def view(self, content: bytes, target: int | None = None) -> int:
+        """Store bytes; the number of their view."""
+        view = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(content)}
+        self._views.append(view if target is None else {**view, "target": target})
+        self.content += content + b"\0" * (-len(content) % 4)
+        return len(self._views) - 1
 
     def described(self) -> dict[str, Any]:
         """Buffers, views and accessors of the document."""

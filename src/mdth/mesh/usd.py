@@ -39,11 +39,26 @@ def Mesh "face"
     int[] faceVertexCounts = [{counts}]
     int[] faceVertexIndices = [{corners}]
     point3f[] points = {_points(animation.neutral)}
-    point3f[] points.timeSamples = {{
+{"".join(_more(animation))}    point3f[] points.timeSamples = {{
 """
     for frame, offsets in enumerate(animation.offsets):
         yield f"        {frame}: {_points(animation.neutral + offsets)},\n"
     yield "    }\n}\n"
+
+
+def _more(animation: Animation) -> Iterator[str]:
+    """Texture coordinates and the head's motion, where there are any."""
+    if animation.uv is not None:
+        places = ", ".join(f"({u:.5f}, {1 - v:.5f})" for u, v in animation.uv.tolist())
+        yield f'    texCoord2f[] primvars:st = [{places}] (interpolation = "vertex")\n'
+    if animation.head is not None:
+        yield '    uniform token[] xformOpOrder = ["xformOp:transform"]\n'
+        yield "    matrix4d xformOp:transform.timeSamples = {\n"
+        for frame, matrix in enumerate(animation.head.matrices()):
+            # USD multiplies rows.
+            rows = ", ".join("(" + ", ".join(f"{x:.6f}" for x in row) + ")" for row in matrix.T)
+            yield f"        {frame}: ({rows}),\n"
+        yield "    }\n"
 
 
 def _points(vertices: npt.NDArray[np.floating]) -> str:

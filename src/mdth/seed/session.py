@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdth import guard
 from mdth.artefacts import FloatArray, Frame
 from mdth.errors import CheckpointError
 from mdth.face.crop import Crop
@@ -83,7 +84,7 @@ class SeedSession:
         states = self._states(options.motion)
         driving = each("retarget", map(driver.drive, spoken, states))
         with self._renderers as ready:
-            frames = each("render", rendered(avatar.still, driving, ready))
+            frames = map(_counted, each("render", rendered(avatar.still, driving, ready)))
             if not options.video.paste:
                 yield from frames
                 return
@@ -99,6 +100,12 @@ class SeedSession:
         basis = read_eye_basis(seed_files().eye_pca)
         amounts = {"amount": options.motion, "blink_rate": options.blink}
         return head.from_clip(clip, source, basis, fps=options.fps, **amounts)
+
+
+def _counted(frame: Frame) -> Frame:
+    """The frame, which may take a CPU half a minute: the next one gets as long as sound of 1 s."""
+    guard.grow(1)
+    return frame
 
 
 def rendered(
@@ -119,10 +126,10 @@ def read_eye_basis(path: Path) -> FloatArray:
     from mdth.files.state_dict import DAMAGED, load
 
     try:
-        found = load(path)
-        basis: FloatArray = found[2].double().numpy()
+        # No more than it should be: a tensor may stand for more numbers than its file has.
+        basis: FloatArray = load(path)[2][: NUMBERS + 1, :NUMBERS].double().numpy()
     except DAMAGED as error:
         raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error
-    if basis.ndim != 2 or basis.shape[0] != NUMBERS:
-        raise CheckpointError(f"{path}: V is {basis.shape}, not [{NUMBERS}, components]")
+    if basis.ndim != 2 or basis.shape[0] != NUMBERS or not np.isfinite(basis).all():
+        raise CheckpointError(f"{path}: V is {basis.shape}, not numbers [{NUMBERS}, components]")
     return basis

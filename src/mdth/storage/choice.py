@@ -13,7 +13,7 @@ from mdth.storage.plain import Entry
 log = logging.getLogger("mdth")
 
 CONTROL = ("Cc", "Cs", "Zl", "Zp")
-LONGEST_NAME = 200  # bytes; names of files being written are longer by up to 50
+LONGEST_NAME = 200  # bytes; stores add to them
 
 _natural = natsort_keygen(alg=ns.IGNORECASE)
 

@@ -54,6 +54,7 @@ PASSING = {
     "IncompleteBody": "half an upload arrived",
     "RequestTimeout": "the server did not get the whole request in time",
     "OperationAborted": "another request is under way",
+    "NoSuchUpload": "the server lost what was sent",
     "502": "a gateway failed",
     "504": "a gateway timed out",
 }
@@ -69,23 +70,31 @@ class NotThere(StorageError):
     """The store answered that it has no such file."""
 
 
+class NotWhole(StorageError):
+    """What the store has is not what was put there."""
+
+
+class StrayName(StorageError):
+    """A folder of a bucket cannot be listed: a key in it is no plain path."""
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What was said, without secrets; what to do; whether it may pass by itself.
-
-    missing: the store has no such file.
-    """
+    """What was said, without secrets; what to do; whether it may pass by itself; what is raised."""
 
     said: str
     advice: str
     passes: bool
-    missing: bool = False
+    kind: type[StorageError] = StorageError
 
 
 # What the library says where no answer came, and the kinds of its HTTP errors.
 WITHOUT_ANSWER = [
     (r"//169\.254\.|redential", Fault("no usable credentials", KEYS, passes=False)),
-    (r"InvalidPath", Fault("a name in there is not a plain file name", "remove it", passes=False)),
+    (
+        r"InvalidPath",
+        Fault("a name in there is not a plain file name", "remove it", False, StrayName),
+    ),
     (r"edirect", Fault("the server sends to another place", REGION, passes=False)),
     (r"ertificate", Fault("the server's certificate cannot be trusted", REACH, passes=False)),
     (r"kind: (Timeout|TimedOut)", Fault("no answer in time", f"{REACH}, or {LATER}", passes=True)),
@@ -124,9 +133,14 @@ def diagnose(error: BaseException) -> Fault:
         # Some servers refuse for the time as they refuse for everything else.
         late = code in ("AccessDenied", "403") and _ABOUT_TIME.search(said)
         advice = CLOCK if late else ADVICE.get(code, REACH)
-        return Fault(f"{said} ({code})", advice, False, missing=code in ("NoSuchKey", "404"))
+        return Fault(
+            f"{said} ({code})",
+            advice,
+            False,
+            NotThere if code in ("NoSuchKey", "404") else StorageError,
+        )
     if isinstance(error, FileNotFoundError):  # of a store in the memory
-        return Fault("no such file", NAME, passes=False, missing=True)
+        return Fault("no such file", NAME, False, NotThere)
     return next(fault for pattern, fault in WITHOUT_ANSWER if re.search(pattern, str(error)))
 
 
@@ -144,7 +158,7 @@ def _local(error: OSError) -> Fault:
     """The failure of this machine's disk, or of what arrived."""
     said = shortened(error.strerror or str(error) or type(error).__name__, LONGEST_SAID)
     if isinstance(error, Damaged):
-        return Fault(said, DAMAGED, passes=True)
+        return Fault(said, DAMAGED, True, NotWhole)
     if isinstance(error, TimeoutError):
         return Fault("no answer in time", f"{REACH}, or {LATER}", passes=True)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -152,7 +166,7 @@ def _local(error: OSError) -> Fault:
     if isinstance(error, PermissionError):
         return Fault(said, DENIED, passes=False)
     if isinstance(error, FileNotFoundError):
-        return Fault(said, NAME, passes=False, missing=True)
+        return Fault(said, NAME, False, NotThere)
     return Fault(said, LOCAL, passes=False)
 
 
@@ -182,8 +196,7 @@ def patiently(
         if not fault.passes or failed >= settings.attempts:
             tried_s = time.monotonic() - start
             tried = f", {failed} attempts in {tried_s:.0f} s" if failed > 1 else ""
-            kind = NotThere if fault.missing else StorageError
-            raise kind(f"{where}: {fault.said}{tried}; {fault.advice}")
+            raise fault.kind(f"{where}: {fault.said}{tried}; {fault.advice}")
         # Shortened at random, so that many clients do not come back at the same moment.
         pause_s = settings.pause_s(failed) * random.uniform(0.5, 1.0)
         log.info(

@@ -41,8 +41,8 @@ def is_twin_id(word: str) -> bool:
 
 def check_twin_id(twin_id: str) -> str:
     """The id itself. Raises InvalidTwinId when it is none."""
-    if not is_twin_id(twin_id):
-        raise InvalidTwinId(f"{ascii(twin_id[:80])} is not a twin id; use {TWIN_ID_RULE}")
+    if not isinstance(twin_id, str) or not is_twin_id(twin_id):
+        raise InvalidTwinId(f"{ascii(twin_id)[:80]} is not a twin id; use {TWIN_ID_RULE}")
     return twin_id
 
 

@@ -22,7 +22,7 @@ from obstore import store as stores
 from mdth.errors import StorageError
 from mdth.log.redact import guard_logs, hide
 from mdth.storage.download import Download
-from mdth.storage.faults import KEYS, code_of, diagnose, failures, patiently
+from mdth.storage.faults import KEYS, NotThere, diagnose, failures, patiently
 from mdth.storage.plain import Entry
 from mdth.storage.settings import MIB, S3Settings
 
@@ -103,20 +103,23 @@ class ObjectFiles:
         if source.stat().st_size <= min(AT_ONCE, self.settings.part_bytes):
             self.client().put(path, source.read_bytes(), attributes=_attributes(path))
             return
-        try:
-            self._send(source, path)
-        except failures() as error:
-            if code_of(error) != "NoSuchUpload":
-                raise
-            # As it is when the answer to the last request was lost; another time will tell.
-            self._send(source, path)
+        size = source.stat().st_size
+        part = self.settings.part_size(size)
+        self.client(for_parts=True).put(
+            path,
+            _blocks(source, size, part),
+            attributes=_attributes(path),
+            use_multipart=size > part,
+            chunk_size=part,
+            max_concurrency=self.settings.parallel,
+        )
 
     def remove(self, path: str) -> None:
         """Delete a file; one that is not there is no error."""
         try:
             self.client().delete(path)
         except FileNotFoundError as error:
-            if not diagnose(error).missing:
+            if diagnose(error).kind is not NotThere:
                 raise
 
     def sweep(self, folder: str) -> None:
@@ -135,18 +138,6 @@ class ObjectFiles:
                 return not encrypted and answer.headers.get(kind + key) is None
         except urllib.error.HTTPError:  # it takes the customer's key to be told
             return False
-
-    def _send(self, source: Path, path: str) -> None:
-        size = source.stat().st_size
-        part = self.settings.part_size(size)
-        self.client(for_parts=True).put(
-            path,
-            _blocks(source, size, part),
-            attributes=_attributes(path),
-            use_multipart=size > part,
-            chunk_size=part,
-            max_concurrency=self.settings.parallel,
-        )
 
 
 def _entry(file: Any, name: str) -> Entry:

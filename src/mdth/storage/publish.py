@@ -16,18 +16,18 @@ machine (`mdth.files.write.alone`).
 
 import logging
 import random
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mdth.errors import ArtefactError, StorageError
 from mdth.files.json import Json, read_json, write_json
-from mdth.files.write import scratch_beside, synced
-from mdth.storage.faults import NotThere
+from mdth.files.write import synced
+from mdth.storage.faults import NotThere, NotWhole
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
-from mdth.storage.manifest import find, pointed_to, sizes, video_of, vouched
-from mdth.storage.plain import Entry
+from mdth.storage.manifest import agrees, find, pointed_to, sizes, vouched
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
@@ -52,19 +52,25 @@ def stored_manifest(store: Store, folder: str) -> Json | None:
     return found
 
 
-def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = False) -> bool:
+def publish_prepared(
+    store: Store, source: Path, folder: str, *, again: bool = False, known: bool = False
+) -> bool:
     """Publish a local folder of sealed data, unless all of it is there.
 
-    again: put everything anew. False where another machine published its own meanwhile, and that
-    is what stays. Raises ArtefactError, StorageError.
+    again: put everything anew. known: all of it is there. False where another machine published its
+    own meanwhile, and that is what stays. Raises ArtefactError, StorageError.
     """
     mine = read_json(source / MANIFEST)
     for path in forgotten(store, folder):
         store.remove(f"{folder}/{path}")
     store.sweep(folder)
+    if known and not again:
+        return True
     for number in range(TRIES):
         current, there = stored_manifest(store, folder), store.below(folder)
-        if not again and _complete(current, there) and (number or current == mine):
+        counts = not again and current is not None and (number or current == mine)
+        damaged = _damaged(store, folder, current) if counts else set()
+        if counts and not damaged:
             return current == mine
         if number:
             _pause(number)
@@ -72,7 +78,7 @@ def publish_prepared(store: Store, source: Path, folder: str, *, again: bool = F
         young = time.time() - DAY_S / 2
         kept = {path for path, file in there.items() if file.time_s > young} | set(sizes(current))
         for path, size in sizes(mine).items():
-            is_there = path in kept and path in there and there[path].size == size
+            is_there = path in kept - damaged and path in there and there[path].size == size
             if again or path == MANIFEST or not is_there:
                 store.upload(source / path, f"{folder}/{path}")
         again = False
@@ -95,7 +101,7 @@ def forgotten(store: Store, folder: str) -> list[str]:
 def is_published(store: Store, source: Path, folder: str) -> bool:
     """Whether the store holds the local folder's data, every file of it."""
     current = stored_manifest(store, folder)
-    return current == find(source) and _complete(current, store.below(folder))
+    return current is not None and current == find(source) and not _damaged(store, folder, current)
 
 
 def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
@@ -138,28 +144,32 @@ def read_output(store: Store, folder: str, new: Path) -> Json | None:
     return vouched(new)
 
 
-def output_record(store: Store, folder: str) -> Json | None:
-    """The record of a published video whose size is right; its content is not read."""
+def output_record(store: Store, folder: str, wanted: Json) -> Json | None:
+    """The record of a published video, if that is what is wanted and as it was put there."""
     try:
-        record = store.find_json(f"{folder}/{RECORD}")
-    except ArtefactError:
+        if not agrees(store.find_json(f"{folder}/{RECORD}"), wanted):
+            return None
+        with tempfile.TemporaryDirectory(prefix="mdth-") as new:
+            return read_output(store, folder, Path(new))
+    except (ArtefactError, NotWhole):
         return None
-    there = store.below(folder)
-    return record if OUTPUT in there and there[OUTPUT].size == video_of(record)[0] else None
 
 
-def publish_output(store: Store, source: Path, folder: str, *, again: bool = False) -> bool:
+def publish_output(
+    store: Store, source: Path, folder: str, *, again: bool = False, known: bool = False
+) -> bool:
     """Publish a local video with its record, unless it is there.
 
-    again: put it anew. False where another machine published its own meanwhile, and that is what
-    stays. What was written is read back. Raises ArtefactError, StorageError.
+    again: put it anew. known: it is there. False where another machine published its own meanwhile,
+    and that is what stays. What was written is read back. Raises ArtefactError, StorageError.
     """
     mine = read_json(source / RECORD)
     for number in range(TRIES):
-        found = _read_back(store, source, folder) if number else output_record(store, folder)
-        if not again and found is not None and (number or found == mine):
-            store.sweep(folder)
-            return found == mine
+        if not again:
+            found = mine if known else output_record(store, folder, {} if number else mine)
+            if found is not None:
+                store.sweep(folder)
+                return found == mine
         if number:
             _pause(number)
         store.remove(f"{folder}/{RECORD}")
@@ -169,16 +179,16 @@ def publish_output(store: Store, source: Path, folder: str, *, again: bool = Fal
     raise _too_busy(store, folder)
 
 
-def _read_back(store: Store, source: Path, folder: str) -> Json | None:
-    with scratch_beside(source) as scratch:
-        return read_output(store, folder, scratch)
-
-
-def _complete(manifest: Json | None, there: Mapping[str, Entry]) -> bool:
-    return manifest is not None and all(
-        file.path in there and there[file.path].size == file.bytes
-        for file in pointed_to(manifest).values()
-    )
+def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
+    """What a manifest in the store points to and is not there as it was put."""
+    found = set()
+    with tempfile.TemporaryDirectory(prefix="mdth-") as new:
+        for file in pointed_to(manifest).values():
+            try:
+                store.download(f"{folder}/{file.path}", Path(new, file.path), sha256=file.sha256)
+            except (NotThere, NotWhole):
+                found.add(file.path)
+    return found
 
 
 def _pause(number: int) -> None:

@@ -6,15 +6,15 @@ import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from mdth.errors import ArtefactError, MissingDependency, StorageError
+from mdth.errors import MissingDependency, StorageError
 from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
 from mdth.storage.choice import in_order
-from mdth.storage.faults import NotThere, patiently
+from mdth.storage.faults import NotThere, StrayName, patiently
 from mdth.storage.plain import Entry, PlainFiles
 from mdth.storage.settings import S3Settings, s3_settings
 
@@ -25,20 +25,9 @@ log = logging.getLogger("mdth")
 
 OBJECTS = ("s3://", "s3a://", "gs://", "az://", "memory://")
 CONTROL = ("Cc", "Cs")  # categories of characters that no name on a disk should have
-MOST_JSON = 64 << 20
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")
-
-
-class _Small(io.BytesIO):
-    """Takes what a JSON file of ours can have, so that one of another's cannot fill the memory."""
-
-    def write(self, block: Any) -> int:
-        """Raises ArtefactError when it would be too much."""
-        if self.tell() + len(block) > MOST_JSON:
-            raise ArtefactError(f"a JSON file of more than {MOST_JSON >> 20} MiB; remove it")
-        return super().write(block)
 
 
 class Store:
@@ -77,8 +66,8 @@ class Store:
         return sorted(each.name for each in found if each.is_folder and not each.is_link)
 
     def read_json(self, path: str) -> Json:
-        """The object in a JSON file of up to 64 MiB. Raises ArtefactError when it is not one."""
-        content = _Small()
+        """The object in a JSON file. Raises ArtefactError when it is not one."""
+        content = io.BytesIO()
         self._ask(path, lambda: self._files.fetch(_inside(path), content))
         return parse(content.getvalue(), f"{self.url}/{path}")
 
@@ -90,14 +79,17 @@ class Store:
             return None
 
     def below(self, folder: str) -> dict[str, Entry]:
-        """All files below a folder by their path relative to it; none if there is no folder."""
-        found = self._ask(folder, lambda: list(self._files.below(_inside(folder))))
-        wrong = [ascii(entry.name[:80]) for entry in found if not _is_plain(entry.name)]
-        if wrong:
-            raise StorageError(
-                f"{self.url}/{folder}: {wrong[0]} is not a plain file name; remove it"
-            )
-        return {entry.name: entry for entry in found}
+        """All files below a folder by their path relative to it; none if there is no folder.
+
+        Also none where a bucket has a name there that is no plain path, which it is told about:
+        then the library lists nothing.
+        """
+        try:
+            found = self._ask(folder, lambda: list(self._files.below(_inside(folder))))
+        except StrayName as error:
+            log.warning("%s", error)
+            return {}
+        return {entry.name: entry for entry in found if _is_plain(entry.name)}
 
     def download(self, path: str, target: Path, *, sha256: str | None = None) -> Path:
         """Copy a file to `target`, which appears complete or not at all.

@@ -99,13 +99,11 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
         "models": record.models(engine, options, SPEAK),
         "versions": record.versions(engine),
     }
-    records = (
-        manifest.vouched(twin.video.local),
-        publish.output_record(twin.store, twin.video.stored),
-    )
-    here, stored = (
-        found if not force and manifest.agrees(found, wanted) else None for found in records
-    )
+    here = stored = None
+    if not force:
+        found = manifest.vouched(twin.video.local)
+        here = found if manifest.agrees(found, wanted) else None
+        stored = publish.output_record(twin.store, twin.video.stored, here or wanted)
     return Filming(
         twin=twin,
         engine=engine,
@@ -113,7 +111,7 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
         wanted=wanted,
         here=here,
         stored=stored,
-        published=stored is not None and here in (None, stored),
+        published=stored is not None,
         again=force,
         sealed=sealed,
         to_fetch=to_fetch,
@@ -125,10 +123,7 @@ def with_settings(sealed: Json, choices: Choices) -> Options:
     settings = sealed["settings"]
     made_for, asked = settings.get("engine", FIRST_ENGINE), choices.get("engine", AUTO)
     kept = {name: value for name, value in settings.items() if name in TABLE}
-    try:
-        options = Options.of(**{**kept, **choices, "engine": made_for})
-    except TypeError as error:
-        raise ArtefactError(f"the manifest's settings cannot be used ({error})") from error
+    options = Options.of(**{**kept, **choices, "engine": made_for})
     if asked not in (AUTO, made_for):
         raise ArtefactError(
             f"{sealed['twin']}: prepared for the engine {made_for!r}, not {asked!r}; "

@@ -13,6 +13,7 @@ from mdth.files.json import Json
 from mdth.files.write import scratch_beside
 from mdth.log.stages import stage
 from mdth.options import Options
+from mdth.storage.faults import NotWhole
 from mdth.twins.twin import Publication, Twin
 
 log = logging.getLogger("mdth")
@@ -98,15 +99,15 @@ class Plan(ABC):
         else:
             log.info("%s %s already; nothing to do", self.twin.name, self.already)
         with stage(self.last_stage):
-            self.target.publish(again=self.again)
+            self.target.publish(again=self.again, known=self.published and not done)
         return done
 
     def _fetched(self) -> bool:
         log.info("fetching it from the store")
         try:
             return self.target.fetch(self.wanted)
-        except ArtefactError as error:
-            log.info("making it anew: %s", error)
+        except (ArtefactError, NotWhole) as error:
+            log.warning("making it anew: %s", error)
             return False
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from mdth import engines, record
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Speech, original_name
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
-from mdth.errors import ArtefactError
+from mdth.errors import ArtefactError, MissingInput
 from mdth.files.json import Json
 from mdth.log.stages import size_below, stage
-from mdth.media.speech import prepare_speech
-from mdth.options import Options
-from mdth.pipeline import Speech as Said
+from mdth.media.speech import Said, prepare_speech
+from mdth.options import KEEP_CLIP, Options
 from mdth.storage import layout, manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.twins import plan
@@ -40,6 +39,13 @@ class Preparing(Plan):
         """The prepared data."""
         return self.twin.prepared
 
+    @property
+    def _source(self) -> Source:
+        keep = self.options.portrait.keep == KEEP_CLIP
+        if keep and self.found.video is None:
+            raise MissingInput(f"{self.twin.name}: no clip to keep; put one into its folder video")
+        return Source(self.found.image, self.found.video, keep)
+
     def steps(self) -> list[Step]:
         """Every file that is read, skipped, written or removed."""
         target, steps = self.target, list(_input(self.twin, self.found))
@@ -63,7 +69,7 @@ class Preparing(Plan):
 
     def _unhashed(self) -> list[str]:
         """The files that preparing writes, as far as their names are known."""
-        own = self.engine.saved(Source(self.found.image, self.found.video))
+        own = self.engine.saved(self._source)
         names = [f"{AUDIO}/{original_name(self.found.sound)}", f"{AUDIO}/speech.npy", *own]
         return [*(manifest.hashed(name, HASH) for name in names), MANIFEST]
 
@@ -78,8 +84,7 @@ class Preparing(Plan):
         with stage("prepare speech") as told:
             prepare_speech(self.found.sound, folder / AUDIO)
             told.add(size_below(folder / AUDIO))
-        source = Source(self.found.image, self.found.video)
-        self.engine.prepare(source, self.options, progress=progress).save(folder)
+        self.engine.prepare(self._source, self.options, progress=progress).save(folder)
         with stage("seal") as told:
             manifest.seal(folder, self.origin)
             told.add(size_below(folder))

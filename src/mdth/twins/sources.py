@@ -1,15 +1,19 @@
 """A twin's input: one readable file of each kind chosen in the store and fetched."""
 
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import record
+from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.files.json import Json
+from mdth.files.reading import sha256
 from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
+from mdth.media.speech import check_length
 from mdth.media.video import probe_video
 from mdth.storage.choice import Choice, choose
 from mdth.storage.layout import AUDIO, IMAGE, KINDS, VIDEO, stored_raw
@@ -17,9 +21,20 @@ from mdth.twins.twin import Twin
 
 log = logging.getLogger("mdth")
 
+
+def _check_sound(path: Path) -> None:
+    """Raise InputError unless as much decodes as the shortest speech has."""
+    count = 0
+    for block in read_blocks(path):
+        count += len(block)
+        if count >= SHORTEST_S * SPEECH_RATE_HZ:
+            return
+    check_length(count)
+
+
 # Each raises InputError for a file that cannot be used.
 READ: dict[str, Callable[[Path], object]] = {
-    AUDIO: lambda path: next(read_blocks(path)),
+    AUDIO: _check_sound,
     IMAGE: read_image,
     VIDEO: probe_video,
 }
@@ -118,13 +133,21 @@ def check_fresh(twin: Twin, sources: Json) -> None:
     sources: the manifest's account. Raises ArtefactError, StorageError.
     """
     for kind in KINDS:
-        files = {file.name: file.size for file in twin.store.files(stored_raw(twin.name, kind))}
-        chosen = sources[kind]["chosen"] or {"name": None, "bytes": 0}
-        skipped = {file["name"] for file in sources[kind]["skipped"]}
-        names = skipped | {chosen["name"]} - {None}
-        same = set(files) == names and files.get(chosen["name"], 0) == chosen["bytes"]
-        if files and not same:
+        stored, chosen = stored_raw(twin.name, kind), sources[kind]["chosen"]
+        names = {file.name for file in twin.store.files(stored)}
+        known = {file["name"] for file in sources[kind]["skipped"]}
+        if chosen:
+            known.add(chosen["name"])
+        same = names == known and (not chosen or _is(twin, f"{stored}/{chosen['name']}", chosen))
+        if names and not same:
             raise ArtefactError(
                 f"{twin.name}: the {kind} files changed since they were prepared; "
                 f"run: mdth preprocess {twin.name}"
             )
+
+
+def _is(twin: Twin, path: str, chosen: Json) -> bool:
+    """Whether the store's file has the content that was chosen."""
+    with tempfile.TemporaryDirectory(prefix="mdth-") as folder:
+        found = sha256(twin.store.download(path, Path(folder, "input")))
+        return found == str(chosen["sha256"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from mdth.engine import Progress
+from mdth.errors import ours
 from mdth.log.stages import about
 from mdth.options import Choices, Options
 from mdth.twins import output, prepared
@@ -31,6 +32,7 @@ class Result:
         return self.done
 
 
+@ours
 def preprocess(
     twin_id: str,
     *,
@@ -48,6 +50,7 @@ def preprocess(
     return _do(twin_id, lambda twin: prepared.plan_preprocess(twin, options, force=force), progress)
 
 
+@ours
 def inference(
     twin_id: str,
     *,

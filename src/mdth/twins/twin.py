@@ -44,12 +44,12 @@ class Publication(NamedTuple):
                 self.place(scratch, self.local)
             return found
 
-    def publish(self, *, again: bool = False) -> None:
-        """Put the local one into the store, unless it is there already.
+    def publish(self, *, again: bool, known: bool) -> None:
+        """Put the local one into the store, unless it is there already, or known to be.
 
         Where another machine published its own at the same time, that is what counts, here too.
         """
-        if not self.put(self.store, self.local, self.stored, again=again):
+        if not self.put(self.store, self.local, self.stored, again=again, known=known):
             log.warning("%s: another machine made its own meanwhile; taking that", self.stored)
             self.fetch()
 

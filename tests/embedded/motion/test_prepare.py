@@ -1,11 +1,14 @@
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 
 from mdth.artefacts import Motion
-from mdth.embedded.motion.clip import prepare_motion
+from mdth.embedded.motion.clip import motion_of
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
+from mdth.face.follow import follow
 from mdth.face.track import filled
 
 BLACK = np.zeros((300, 256, 3), np.uint8)
@@ -30,9 +33,16 @@ def moved(picture, dx=0.0, roll_deg=0.0, size=1.0):
     return cv2.resize(warped, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
 
 
-def settled(frames, each=6):
-    """Every frame some times over: the tracker smooths over time."""
-    return (frame for frame in frames for _ in range(each))
+def prepare_motion(frames, fps, model):
+    return motion_of(follow(frames, model, fps=fps), fps)
+
+
+def moving(picture, steps, each=6):
+    """Frames that go from step to step; every `each`-th is at one."""
+    for before, after in pairwise(steps):
+        for share in np.arange(each) / each:
+            yield moved(picture, *(np.array(before) + share * np.subtract(after, before)))
+    yield moved(picture, *steps[-1])
 
 
 def test_a_gap_is_filled_between_and_the_ends_hold_still():
@@ -43,13 +53,11 @@ def test_a_gap_is_filled_between_and_the_ends_hold_still():
 
 
 def test_known_movements_are_measured_in_eye_distances_and_degrees(picture, model):
-    steps = [
-        moved(picture), moved(picture, dx=15), moved(picture, roll_deg=8), moved(picture, size=1.1),
-    ]  # fmt: skip
-    motion = prepare_motion(settled(steps), 25.0, model)
+    steps = [(0, 0, 1), (15, 0, 1), (0, 8, 1), (0, 0, 1.1)]
+    motion = prepare_motion(moving(picture, steps), 25.0, model)
     assert motion.fps == 25
     assert motion.found.all()
-    last = slice(5, None, 6)
+    last = slice(None, None, 6)
     roll = geometry.euler_deg(motion.rotation[last])[:, 2]
     np.testing.assert_allclose(roll - roll[0], [0, 0, 8, 0], atol=1.0)
     place = motion.translation[last]
@@ -79,6 +87,19 @@ def test_frames_without_a_face_keep_their_place(picture, model, tmp_path):
     again = Motion.load(tmp_path)
     np.testing.assert_array_equal(again.found, motion.found)
     np.testing.assert_allclose(again.upper, motion.upper)
+
+
+@pytest.mark.parametrize("after", [{"dx": 40}, {"dx": 20, "roll_deg": 15, "size": 1.2}])
+def test_a_cut_is_eased_over(picture, model, after):
+    """The head is elsewhere from one frame to the next; no jump is left, and no way is lost."""
+    frames = [moved(picture, dx=k) for k in range(12)]
+    frames += [moved(picture, **after | {"dx": after["dx"] + k}) for k in range(24)]
+    motion = prepare_motion(iter(frames), 25.0, model)
+    steps = np.diff(motion.translation[:, 0])
+    assert np.abs(steps).max() < 0.06
+    np.testing.assert_allclose(steps[[*range(11), *range(28, 35)]], 1 / 45, atol=0.012)
+    turns = np.linalg.norm(np.diff(motion.rotation, axis=0), axis=(1, 2))
+    assert turns.max() < np.deg2rad(3)
 
 
 @pytest.mark.parametrize("count", [0, 3])

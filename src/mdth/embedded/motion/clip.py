@@ -1,27 +1,26 @@
 """A clip's motion, and cleaned for another face: relative, smooth, and within the warp's reach."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from mdth.artefacts import FloatArray, Frame, Motion
+from mdth.artefacts import FloatArray, Motion
 from mdth.embedded.motion.eyes import WIDEST
 from mdth.face import geometry, topology
+from mdth.face.follow import Followed
 from mdth.face.geometry import NECK, rotation_from_euler_deg
 from mdth.face.smoothing import one_euro, smoothstep
 from mdth.face.topology import BROWS, IRISES
 from mdth.face.track import (
-    as_found,
     between,
     filled,
     filled_rotations,
     limit,
     nearest_rotations,
 )
-from mdth.face.tracker import track
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
 
 EULER_LIMIT_DEG = 12.0
@@ -37,38 +36,71 @@ SHUT_SHARE = 0.9
 GAZE_LOST = 0.4
 # A clip takes over from the portrait's own pose in this time.
 TAKE_OVER_S = 0.5
+# A shot takes over from the one before in this time.
+EASE_S = 0.6
 
 
-def prepare_motion(frames: Iterable[Frame], fps: float, tracker_model: Path) -> Motion:
-    """Pose, eyes and brows of the face in RGB uint8 frames [H,W,3]: one entry per frame.
+def motion_of(person: Followed, fps: float) -> Motion:
+    """Pose, eyes and brows of one person of a clip: one entry per frame.
 
-    Frames are read once and not kept. Those without a face lie on straight lines between those
-    around. Raises NoFaceFound when no frame shows a face.
+    Frames without the face lie on straight lines between those around. Over a cut the motion is
+    eased, each shot being measured from its own mean.
     """
-    found: list[bool] = []
     poses: list[geometry.Pose] = []
     uppers: list[FloatArray] = []
-    for mesh in track(iter(frames), tracker_model, fps=fps):
-        found.append(mesh is not None)
-        if mesh is None:
-            continue
-        pose = geometry.head_pose(mesh[None])
-        poses.append(pose)
-        face = geometry.to_face(mesh[None], pose)[0]
-        uppers.append(face[topology.UPPER_FACE].astype(np.float32))
-    is_found, upper = as_found(found), np.stack(uppers)
+    for number in np.flatnonzero(person.found):
+        mesh = person.mesh[number]
+        poses.append(geometry.head_pose(mesh[None]))
+        upper = geometry.to_face(mesh[None, topology.UPPER_FACE], poses[-1])[0]
+        uppers.append(upper.astype(np.float32))
     pose = geometry.Pose(*(np.concatenate(part) for part in zip(*poses, strict=True)))
+    shots = _Shots(person.shot[person.found], fps)
+    translation = np.concatenate(
+        [_relative(geometry.Pose(*one)) for one in zip(*map(shots.split, pose), strict=True)]
+    )
+    upper = np.concatenate([part - part.mean(axis=0) for part in shots.split(np.stack(uppers))])
     return Motion(
         fps=float(fps),
-        found=is_found,
-        rotation=filled_rotations(pose.rotation, is_found),
-        translation=filled(_relative(pose), is_found),
-        upper=filled(upper - upper.mean(axis=0), is_found),
+        found=person.found,
+        rotation=filled_rotations(shots.turned_alike(pose.rotation), person.found),
+        translation=filled(shots.eased(translation), person.found),
+        upper=filled(shots.eased(upper), person.found),
     )
 
 
+class _Shots:
+    """Tracks [F,...] of the frames with a face, whose shots are known [F]."""
+
+    def __init__(self, shot: npt.NDArray[np.int32], fps: float) -> None:
+        self.starts = np.flatnonzero(np.diff(shot)) + 1
+        self.fps = fps
+
+    def split(self, track: FloatArray) -> list[FloatArray]:
+        """The shots' parts of a track."""
+        return np.split(track, self.starts)
+
+    def eased(self, track: FloatArray) -> FloatArray:
+        """A track that goes on after a cut as it ended before, and takes EASE_S to its own way."""
+        eased = track.copy()
+        for start, part in zip(self.starts, self.split(track)[1:], strict=True):
+            left = 1 - smoothstep(np.arange(len(part)) / (EASE_S * self.fps))
+            step = (eased[start - 1] - part[0]).astype(track.dtype)
+            eased[start : start + len(part)] += left.reshape(-1, *[1] * step.ndim) * step
+        return eased
+
+    def turned_alike(self, rotation: FloatArray) -> FloatArray:
+        """Rotations [F,3,3], of every shot about the same mean: cameras stand elsewhere."""
+        if not len(self.starts):
+            return rotation
+        mean = nearest_rotations(rotation.mean(axis=0))
+        alike = [
+            part @ nearest_rotations(part.mean(axis=0)).T @ mean for part in self.split(rotation)
+        ]
+        return nearest_rotations(self.eased(np.concatenate(alike)))
+
+
 def _relative(pose: geometry.Pose) -> FloatArray:
-    """Where heads are [T,3], eye distances from the clip's mean.
+    """Where heads are [T,3], eye distances from their mean.
 
     Depth comes from the size: a mesh tells no distance.
     """

@@ -11,6 +11,23 @@ from mdth.motion.head import REST, HeadState
 from mdth.options import MotionOptions
 
 
+def animated(
+    face: FloatArray, rest: FloatArray, head: HeadState, *, glasses: bool = False
+) -> FloatArray:
+    """A speaking face [478,3] with the head's cheeks, brows, gaze and lids; face frame.
+
+    rest: the same face, silent. With glasses the brows rest and blinks move the lids alone.
+    """
+    face = face + move_cheeks(face, rest, head.cheeks)
+    if not glasses:
+        face = face + eyes.move_brows(head.brows)
+    moved = eyes.move_gaze(face, head.gaze_deg, head.closed)
+    moved += eyes.move_lids(face + moved, head.closed)
+    if glasses:
+        moved[eyes.UNDER_GLASSES] = 0
+    return face + moved
+
+
 class Driver:
     """Turns speech offsets and head states into meshes of one portrait.
 
@@ -40,14 +57,7 @@ class Driver:
         """
         rest = self._face + head.smile * self._smile
         face: FloatArray = mouth.touch_lips(rest + self._follow * offsets)
-        face = face + move_cheeks(face, rest, head.cheeks)
-        if not self._glasses:
-            face = face + eyes.move_brows(head.brows)
-        moved = eyes.move_gaze(face, head.gaze_deg, head.closed)
-        moved += eyes.move_lids(face + moved, head.closed)
-        if self._glasses:
-            moved[eyes.UNDER_GLASSES] = 0
-        face = face + moved
+        face = animated(face, rest, head, glasses=self._glasses)
         return self._place(face, head.rotation, head.translation)
 
     def _place(

@@ -77,7 +77,7 @@ def followed(options: MotionOptions) -> FloatArray:
     return np.asarray(SPEECH_WEIGHTS[:, None] * amounts)
 
 
-def _still_skin() -> topology.IndexArray:
+def still_skin() -> topology.IndexArray:
     """What a closing mouth does not move: eyes, nose down to its base, temples and ears."""
     x, y = np.abs(topology.CANONICAL[:, 0]), topology.CANONICAL[:, 1]
     return np.flatnonzero((y < 0.4) | ((y < 0.54) & (x < 0.25)) | ((y < 0.6) & (x > 0.75)))
@@ -86,13 +86,13 @@ def _still_skin() -> topology.IndexArray:
 @cache
 def _closing() -> FloatArray:
     """[478,20+9+2+J] from inner lips, lower lip's edge, skin beside the corners and jaw."""
-    return spread(np.concatenate([_LIPS, _OUTER_LOWER, _CORNER_SKIN, JAW]), _still_skin())
+    return spread(np.concatenate([_LIPS, _OUTER_LOWER, _CORNER_SKIN, JAW]), still_skin())
 
 
 @cache
 def _touching() -> FloatArray:
     """[478,20] from the inner lips alone; the jaw stays."""
-    return spread(_LIPS, np.concatenate([_still_skin(), JAW]))
+    return spread(_LIPS, np.concatenate([still_skin(), JAW]))
 
 
 def _relaxed_lips(face: FloatArray, relax: float) -> FloatArray:

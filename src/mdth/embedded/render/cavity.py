@@ -5,6 +5,7 @@ with the lips. A portrait that shows its own upper teeth keeps them, over whatev
 """
 
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import teeth
-from mdth.embedded.render.light import brightest_third, measure_light
+from mdth.embedded.render.light import Light, brightest_third, measure_light
 from mdth.embedded.render.lips import Layer, cover, lip_outline
 from mdth.embedded.render.motion import Rigid
 from mdth.face import geometry, topology
@@ -64,20 +65,20 @@ class Bones(NamedTuple):
 
 
 class Cavity:
-    """Draws what is behind one portrait's lips; show_own: and keeps the teeth it shows itself."""
+    """Draws what is behind one portrait's lips; show_own: and keeps the teeth it shows itself.
 
-    def __init__(self, portrait: Portrait, *, show_own: bool = True) -> None:
+    light: instead of the portrait's.
+    """
+
+    def __init__(
+        self, portrait: Portrait, *, show_own: bool = True, light: Light | None = None
+    ) -> None:
         mesh = portrait.mesh.astype(np.float64)
         self._mesh = mesh
         self._image = portrait.image
         self.eye_distance = float(geometry.eye_distance(mesh))
-        self.light = measure_light(portrait.image, portrait.mesh)
+        self.light = light or measure_light(portrait.image, portrait.mesh)
         self._scale = float(np.clip(1.5 * self.eye_distance, 60, 480))
-        self._upper = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
-        self._lower = teeth.tooth_row(
-            teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4
-        )
-        self._tongue = teeth.tongue(self._scale)
         left, right = (mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
         self.along = (right - left) / np.linalg.norm(right - left)
         self.down = np.array([-self.along[1], self.along[0]])
@@ -102,6 +103,18 @@ class Cavity:
             self.own_teeth = pixels > TOOTHLIKE * len(shown) and area > TOOTH_AREA
         if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
+
+    @cached_property
+    def _upper(self) -> Layer:
+        return teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
+
+    @cached_property
+    def _lower(self) -> Layer:
+        return teeth.tooth_row(teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4)
+
+    @cached_property
+    def _tongue(self) -> Layer:
+        return teeth.tongue(self._scale)
 
     def _own_teeth_mask(self) -> Layer:
         """Where the portrait looks into its own mouth, 0..1 [H,W]."""

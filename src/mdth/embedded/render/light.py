@@ -32,19 +32,9 @@ class Light:
 
 def measure_light(image: Frame, mesh: FloatArray) -> Light:
     """What a portrait's own skin, lips and eye whites say about the light in its mouth."""
-
-    def patch(vertices: tuple[int, ...], size: float) -> FloatArray:
-        reach = max(1, round(size * float(geometry.eye_distance(mesh))))
-        colours = []
-        for x, y in np.round(mesh[list(vertices), :2]).astype(int):
-            part = image[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
-            if part.size:
-                colours.append(np.median(part.reshape(-1, 3), axis=0))
-        return np.mean(colours, axis=0) if colours else np.array([128.0, 100.0, 90.0])
-
-    left, right = patch((205, 50), 0.04), patch((425, 280), 0.04)
+    left, right = cheeks(image, mesh)
     skin = (left + right) / 2
-    lips = patch((17, 84, 314, 0, 37, 267), 0.015)
+    lips = _patch(image, mesh, (17, 84, 314, 0, 37, 267), 0.015)
     level = float(skin.mean())
     white = _eye_white(image, mesh)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
@@ -53,6 +43,22 @@ def measure_light(image: Frame, mesh: FloatArray) -> Light:
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * np.array([0.85, 0.62, 0.62])
     return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
+
+
+def cheeks(image: Frame, mesh: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Colours of the left and right cheek, RGB [3] each."""
+    left, right = (_patch(image, mesh, side, 0.04) for side in ((205, 50), (425, 280)))
+    return left, right
+
+
+def _patch(image: Frame, mesh: FloatArray, vertices: tuple[int, ...], size: float) -> FloatArray:
+    reach = max(1, round(size * float(geometry.eye_distance(mesh))))
+    colours = []
+    for x, y in np.round(mesh[list(vertices), :2]).astype(int):
+        part = image[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+        if part.size:
+            colours.append(np.median(part.reshape(-1, 3), axis=0))
+    return np.mean(colours, axis=0) if colours else np.array([128.0, 100.0, 90.0])
 
 
 def _eye_white(image: Frame, mesh: FloatArray) -> FloatArray:

@@ -67,7 +67,7 @@ def cover(
     turn = int(np.argmax(outline[:, 0]))
     top, bottom = outline[: turn + 1], np.concatenate([outline[turn:], outline[:1]])[::-1]
     columns = np.arange(size[0], dtype=float)
-    gap: FloatArray = _heights(columns, bottom) - _heights(columns, top)
+    gap: FloatArray = heights(columns, bottom) - heights(columns, top)
     opened = smoothstep(gap / max(closed_px, CLOSED_PX)).astype(np.float32)
     if line_px:
         thick = cv2.dilate(mask, np.ones((2 * line_px + 1, 1), np.uint8))
@@ -89,6 +89,6 @@ def lay(part: Frame, layer: FloatArray, filled: Cover, line: FloatArray, seam: f
     part[:] = np.clip(part + alpha * (colours - part) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _heights(columns: FloatArray, line: FloatArray) -> FloatArray:
+def heights(columns: FloatArray, line: FloatArray) -> FloatArray:
     """Where a line [N,2] px from left to right crosses each column."""
     return np.asarray(np.interp(columns, np.maximum.accumulate(line[:, 0]), line[:, 1]))

@@ -40,20 +40,29 @@ SHUT = 0.02
 LARGE = 0.75
 
 
-def fill(outline: FloatArray, size: tuple[int, int], unit: float, seam: float) -> Cover:
+def fill(
+    outline: FloatArray, size: tuple[int, int], unit: float, seam: float, narrow: float = NARROW
+) -> Cover:
     """The lips' outline [N,2] px filled for `lay`; unit: px per eye distance. seam: `Cavity`'s."""
     line_px = round(SEAM * unit * seam)
-    return cover(outline, size, max(0.7, 0.008 * unit), NARROW * unit, line_px=line_px)
+    return cover(outline, size, max(0.7, 0.008 * unit), narrow * unit, line_px=line_px)
 
 
 class MouthPainter:
     """Paints the inside of one portrait's mouth into its frames.
 
-    network: instead of the shipped one.
+    network, cavity: instead of the shipped one, and of the portrait's own.
     """
 
-    def __init__(self, portrait: Portrait, network: MouthNetwork | None = None) -> None:
-        self._cavity = Cavity(portrait)
+    narrow, line = NARROW, LIP_LINE
+
+    def __init__(
+        self,
+        portrait: Portrait,
+        network: MouthNetwork | None = None,
+        cavity: Cavity | None = None,
+    ) -> None:
+        self._cavity = cavity or Cavity(portrait)
         self._network = network or mouth_network.shipped()
         self._tone = Tone.of(self._cavity.light.skin)
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
@@ -62,28 +71,59 @@ class MouthPainter:
     def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Paint the inside over `frame` (RGB uint8 [H,W,3], changed in place) where lips part."""
         unit = self._cavity.eye_distance
-        outline = lip_outline(driving)
+        outline = self.outline(driving)
         margin = MARGIN * unit
         low, high = box(outline, (frame.shape[1], frame.shape[0]), room=(margin, margin))
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 4:
             return
-        filled = fill(outline - low, size, unit, self._cavity.seam)
-        if (filled.inside * np.maximum(filled.open, self._cavity.seam)).max() < SHUT:
+        seam = self.seam(driving)
+        filled = fill(outline - low, size, unit, seam, self.narrow)
+        if (filled.inside * np.maximum(filled.open, seam)).max() < SHUT:
             return
         view = View(np.column_stack([np.eye(2), -low]), size)
-        bones = self._cavity.bones(driving, rigid)
         part = frame[low[1] : high[1], low[0] : high[0]]
-        seen = look(self._cavity, bones, driving, self._size)
-        planes = conditions(self._cavity, bones, seen, cut_out(frame, seen.view))
+        lay(
+            part,
+            self.inside(frame, part, driving, rigid, filled=filled, view=view),
+            filled,
+            self.line * self._cavity.light.flesh,
+            seam,
+        )
+
+    def seam(self, driving: FloatArray) -> float:
+        """How much of the line of closed lips is drawn where the driving mesh's close."""
+        return self._cavity.seam
+
+    def outline(self, driving: FloatArray) -> FloatArray:
+        """The closed line [N,2] px around what is painted."""
+        return lip_outline(driving)
+
+    def inside(
+        self,
+        frame: Frame,
+        part: Frame,
+        driving: FloatArray,
+        rigid: Rigid,
+        *,
+        filled: Cover,
+        view: View,
+    ) -> Layer:
+        """What is behind the lips of a part of the frame [h,w,3]; their rim there is changed."""
+        cavity = self._cavity
+        bones = cavity.bones(driving, rigid)
+        seen = look(cavity, bones, driving, self._size)
+        planes = conditions(cavity, bones, seen, cut_out(frame, seen.view))
         painted = self._network.paint(planes, self._tone)
         inside = redrawn(painted, seen.view, onto=view)
         # Lips that are as in the portrait stay as they are there.
-        moved = abs(float(geometry.lip_opening(driving)) / unit - self._cavity.gap)
+        moved = abs(
+            float(geometry.lip_opening(driving)) / self._cavity.eye_distance - self._cavity.gap
+        )
         change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
         cv2.add(part, redrawn(change, seen.view, onto=view), part, dtype=cv2.CV_8U)
-        self._cavity.keep_own(inside, bones, filled.inside, view)
-        lay(part, inside, filled, LIP_LINE * self._cavity.light.flesh, self._cavity.seam)
+        cavity.keep_own(inside, bones, filled.inside, view)
+        return inside
 
 
 def redrawn(colours: Layer, view: View, *, onto: View) -> Layer:

@@ -4,10 +4,12 @@ The face follows its triangles, what is around it the field of `surround`; the o
 triangles blend from one to the other, so that no seam can appear.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.motion import Grid, Rigid, box, sample
@@ -39,17 +41,32 @@ class Field(NamedTuple):
     origin: tuple[int, int]
 
 
+class Around(Protocol):
+    """The field around a face, on cells of `step` px over a region x0 y0 x1 y1: see `Surround`."""
+
+    step: int
+    known: bool
+    region: tuple[int, int, int, int]
+    near: npt.NDArray[np.bool_]
+
+    def field(self, driving: FloatArray, rigid: Rigid) -> Grid:
+        """What to add to a cell's place to get its source, [H,W,2] px."""
+
+
 class Warp:
     """Backward maps of one portrait; what does not change from frame to frame is computed once."""
 
-    def __init__(self, portrait: Portrait) -> None:
+    def __init__(
+        self, portrait: Portrait, around: Callable[[Portrait, int], Around] = Surround
+    ) -> None:
+        """around: makes the field around the face, on cells of so many px."""
         mesh = portrait.mesh.astype(np.float64)
         self._mesh = mesh
         self._image = portrait.image
         face_width = float(np.ptp(mesh[topology.FACE_OVAL, 0]))
         self._cell = max(1, round(face_width / FACE_CELLS))
         ratio = max(1, round(float(geometry.eye_distance(mesh)) / OUTER_CELLS / self._cell))
-        self._surround = Surround(portrait, self._cell * ratio)
+        self._surround = around(portrait, self._cell * ratio)
         self._triangles = FaceTriangles(mesh)
         x0, y0, x1, y1 = self._surround.region
         places = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))

@@ -35,12 +35,8 @@ class SpeechEncoder:
         failures = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph)
         try:
             self._session = networks.session(model.read_bytes(), threads=threads)
-        except OSError as error:
-            raise CheckpointError(f"{model}: {error}; run `mdth assets fetch`") from error
         except (*failures, errors.InvalidArgument) as error:
-            raise CheckpointError(
-                f"{model}: not a speech encoder ({error}); run `mdth assets fetch`"
-            ) from error
+            raise CheckpointError(f"{model}: not a speech encoder ({error})") from error
 
     def features(self, window: FloatArray) -> FloatArray:
         """Features float32 [T,288] of a levelled window [T * 384 + 512] at 16 kHz.

@@ -1,0 +1,1 @@
+"""A clip's frames with another mouth: dubbing."""

@@ -1,0 +1,240 @@
+"""Who is seen in a clip, frame by frame: shots, one person, and where the face is of no use."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mdth.artefacts import FloatArray, Frame
+from mdth.errors import NoFaceFound
+from mdth.face import covered, geometry
+from mdth.face.people import Person, Sighting, sighting, told_apart
+from mdth.face.portrait import MIN_FACE_PX, find_faces, is_face, is_new
+from mdth.face.shots import LEAST_CHANGE, cuts, jumps, thumb
+from mdth.face.track import as_found
+from mdth.face.tracker import FaceTracker, Mesh
+
+# Turned further, the mesh's far half is a guess.
+PROFILE_DEG = 40.0
+# A face with less than this share of the detail it usually shows is blurred.
+BLURRED_SHARE = 0.4
+# The mouth is looked at for what covers it in one frame of so many: it costs 5 ms.
+COVER_EVERY = 4
+# Who is not found is looked for closer up where they were, for this long; a frame without any face
+# is searched for small ones as often.
+SOUGHT_S = 1.0
+# The square that is looked at closely, in eye distances.
+CLOSE = 5.0
+# Lips that move less than this from frame to frame, eye distances, are the tracker's noise; who
+# moves them by less than this in all does not speak.
+NOISE, SPEAKS = 0.01, 0.3
+# Who is seen in fewer frames than this is not counted: a passer-by, or a detector's fancy.
+LEAST_SHARE = 0.05
+POINTS = 478
+
+
+class Why(IntEnum):
+    """Why a frame is left as it is; USABLE is not."""
+
+    USABLE = 0
+    NO_FACE = 1
+    SMALL = 2
+    PROFILE = 3
+    COVERED = 4
+    BLURRED = 5
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One person in a clip of T frames.
+
+    mesh: float32 [T,478,3] px, NaN where the person is not seen; may lie on disk. shot: int32 [T],
+    rising from 0. why: uint8 [T] of `Why`. people: how many are seen in the clip.
+    """
+
+    mesh: npt.NDArray[np.float32]
+    shot: npt.NDArray[np.int32]
+    why: npt.NDArray[np.uint8]
+    people: int
+
+    @property
+    def found(self) -> npt.NDArray[np.bool_]:
+        """In which frames [T] the person is seen."""
+        return np.asarray(self.why != Why.NO_FACE)
+
+
+def follow(
+    frames: Iterable[Frame],
+    model: Path,
+    *,
+    fps: float,
+    face: int | None = None,
+    point: tuple[float, float] | None = None,
+) -> Followed:
+    """Follow one person through RGB frames uint8 [H,W,3], which are read once and not kept.
+
+    Each frame is searched as a picture of its own: MediaPipe's video mode is half a frame late.
+    face: who, 1 the leftmost in the first of the frames that show the most people. point: x, y px,
+    who is nearest to it when first seen. Else it is who moves the lips most, and if nobody does,
+    who is largest. Meshes lie in a temporary file. Raises NoFaceFound.
+    """
+    with tempfile.TemporaryFile(prefix="mdth-") as rows, FaceTracker(model) as tracker:
+        changes: list[float] = []
+        seen: list[list[Sighting]] = []
+        before: FloatArray | None = None
+        search = _Search(tracker, fps=fps, all_of_them=face is not None)
+        for number, frame in enumerate(frames):
+            now = thumb(frame)
+            changes.append(0.0 if before is None else float(np.abs(now - before).mean()))
+            before = now
+            meshes = search.faces(frame, again=changes[-1] > LEAST_CHANGE)
+            seen.append(_noted(frame, meshes, number, rows))
+        as_found([bool(some) for some in seen])
+        shot = np.cumsum(cuts(np.array(changes))).astype(np.int32)
+        people = told_apart(seen, shot.tolist(), fps)
+        least = min(LEAST_SHARE * len(seen), fps / 2)
+        people = [one for one in people if len(one.seen) >= least] or people
+        person = _chosen(people, face, point)
+        mesh = _meshes(person, rows, len(seen))
+    shot += np.cumsum(jumps(mesh)).astype(np.int32)
+    return Followed(mesh, shot, _why(person, len(seen)), len(people))
+
+
+class _Search:
+    """All faces of frame after frame."""
+
+    def __init__(self, tracker: FaceTracker, *, fps: float, all_of_them: bool) -> None:
+        self.tracker = tracker
+        self.all_of_them = all_of_them
+        self.patience = max(1, round(SOUGHT_S * fps))
+        self.last: list[tuple[Mesh, int]] = []  # with how long it was not found
+        self.waited = self.patience
+
+    def faces(self, frame: Frame, *, again: bool) -> list[Mesh]:
+        """Meshes [478,3] px from left to right; again: nothing of the frame before counts."""
+        if again or (not self.last and self.waited >= self.patience):
+            self.waited = 0
+            searched = find_faces(frame, self.tracker, all_of_them=self.all_of_them)
+            self.last = [(mesh, 0) for mesh in searched]
+        found = [mesh for mesh in self.tracker.faces(frame) if is_face(mesh)]
+        self.waited += 1
+        lost = [(mesh, age + 1) for mesh, age in self.last if is_new(mesh, found)]
+        for mesh, _ in lost:
+            for closer in self._closer(frame, mesh):
+                if is_face(closer) and is_new(closer, found):
+                    found.append(closer)
+        still = [(mesh, age) for mesh, age in lost if age < self.patience and is_new(mesh, found)]
+        self.last = [(mesh, 0) for mesh in found] + still
+        return sorted(found, key=lambda mesh: float(mesh[:, 0].mean()))
+
+    def _closer(self, frame: Frame, mesh: Mesh) -> Iterator[Mesh]:
+        part, corner = around(frame, mesh)
+        for closer in self.tracker.faces(part):
+            yield closer + corner
+
+
+def around(frame: Frame, mesh: FloatArray) -> tuple[Frame, Mesh]:
+    """The part of a frame around a face, and its left upper corner [3] px; z is 0."""
+    middle, reach = mesh[:, :2].mean(0), CLOSE * float(geometry.eye_distance(mesh)) / 2
+    left, top = np.maximum(middle - reach, 0).astype(int)
+    right, bottom = (int(end) for end in middle + reach + 1)
+    left, top = min(left, frame.shape[1] - 2), min(top, frame.shape[0] - 2)
+    return frame[top : max(bottom, top + 2), left : max(right, left + 2)], np.array(
+        [left, top, 0], np.float32
+    )
+
+
+def _noted(frame: Frame, meshes: Sequence[Mesh], number: int, rows: BinaryIO) -> list[Sighting]:
+    """The sightings in a frame, whose meshes are added to a file."""
+    found = []
+    for mesh in meshes:
+        row = rows.tell() // (POINTS * 3 * 4)
+        rows.write(np.ascontiguousarray(mesh, np.float32).tobytes())
+        part, corner = around(frame, mesh)
+        near = mesh - corner
+        cover = covered.likelihood(part, near) if number % COVER_EVERY == 0 else np.nan
+        noted = sighting(part, near, number=number, row=row, cover=cover)
+        found.append(noted._replace(place=noted.place + corner[:2]))
+    return found
+
+
+def _chosen(
+    people: Sequence[Person], face: int | None, point: tuple[float, float] | None
+) -> Person:
+    """The person that is asked for. Raises NoFaceFound where there are fewer."""
+    if point is not None:
+        return min(people, key=lambda one: float(np.linalg.norm(one.seen[0].place - point)))
+    if face is not None:
+        if face > len(people):
+            raise NoFaceFound(
+                f"face {face} was asked for, the clip shows {len(people)}; "
+                f"choose 1 to {len(people)}, counted from the left"
+            )
+        return _from_left(people)[face - 1]
+    best = max(people, key=_lips_way)
+    if _lips_way(best) > SPEAKS:
+        return best
+    return max(people, key=lambda one: sum(sighting.height for sighting in one.seen))
+
+
+def _from_left(people: Sequence[Person]) -> list[Person]:
+    """People as they stand in the first frame that shows the most; then the others."""
+    there: dict[int, list[tuple[float, int]]] = {}
+    for number, person in enumerate(people):
+        for one in person.seen:
+            there.setdefault(one.frame, []).append((float(one.place[0]), number))
+    most = max(len(some) for some in there.values())
+    first = min(frame for frame, some in there.items() if len(some) == most)
+    order = [number for _, number in sorted(there[first])]
+    return [people[number] for number in dict.fromkeys([*order, *range(len(people))])]
+
+
+def _lips_way(person: Person) -> float:
+    """How far the lips go to and fro in all, eye distances; the tracker's noise is left out."""
+    steps = [
+        abs(now.opening - before.opening)
+        for before, now in zip(person.seen, person.seen[1:], strict=False)
+        if now.frame == before.frame + 1
+    ]
+    return float(np.clip(np.array(steps or [0.0]) - NOISE, 0, None).sum())
+
+
+def _meshes(person: Person, rows: BinaryIO, count: int) -> npt.NDArray[np.float32]:
+    """The person's meshes [T,478,3], in a file that goes when nothing uses it any more."""
+    rows.flush()
+    kept = np.memmap(rows, np.float32, "r").reshape(-1, POINTS, 3)
+    with tempfile.TemporaryFile(prefix="mdth-") as file:
+        mesh = np.memmap(file, np.float32, "w+", shape=(count, POINTS, 3))
+    place = 0
+    for one in person.seen:
+        mesh[place : one.frame] = np.nan
+        mesh[one.frame] = kept[one.row]
+        place = one.frame + 1
+    mesh[place:] = np.nan
+    return mesh
+
+
+def _why(person: Person, count: int) -> npt.NDArray[np.uint8]:
+    why = np.full(count, Why.NO_FACE, np.uint8)
+    frames = np.array([one.frame for one in person.seen])
+    sharp = np.array([one.sharp for one in person.seen])
+    looked = [one for one in person.seen if not np.isnan(one.cover)]
+    sure = np.array([one.cover > covered.SURE for one in looked], float)
+    # Two of three looks: a single one may be a fancy.
+    steady = np.convolve(np.pad(sure, 1, "edge"), np.ones(3), "valid") >= 2 if len(sure) else sure
+    near = np.abs(np.subtract.outer(frames, [one.frame for one in looked])).argmin(1)
+    faults = [
+        (Why.BLURRED, sharp < BLURRED_SHARE * np.median(sharp)),
+        (Why.COVERED, steady[near] if len(looked) else np.zeros(len(frames), bool)),
+        (Why.PROFILE, np.array([abs(one.yaw) > PROFILE_DEG for one in person.seen])),
+        (Why.SMALL, np.array([one.height < MIN_FACE_PX for one in person.seen])),
+    ]
+    why[frames] = Why.USABLE
+    for reason, where in faults:
+        why[frames[where]] = reason
+    return why

@@ -1,0 +1,222 @@
+"""A clip as it is: every frame with its own time, as it is shown and as it was decoded."""
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from mdth.artefacts import FloatArray, Frame
+from mdth.errors import InputError, UnreadableMedia
+from mdth.media.container import Track
+from mdth.media.image import is_picture
+from mdth.media.limits import LARGEST_DUBBED_PIXELS, LONGEST_CLIP_S
+from mdth.media.video import MOST_OBLONG, decoded_frames, nominal_rate, open_video, timed
+
+log = logging.getLogger("mdth")
+
+
+class View(NamedTuple):
+    """How stored pixels are shown: transposed, then mirrored, then made square.
+
+    stored, shown: width and height, px; stored sides are even.
+    matrix: the display matrix as the file has it, nine integers, or None.
+    """
+
+    stored: tuple[int, int]
+    shown: tuple[int, int]
+    transposed: bool
+    across: bool
+    down: bool
+    pixel: Fraction
+    matrix: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, frame: VideoFrame, stream: Stream) -> "View":
+        """What a clip's first frame and its stream say."""
+        data = cast(bytes | None, frame.side_data.get("DISPLAYMATRIX"))
+        matrix = tuple(np.frombuffer(data, "<i4", 9).tolist()) if data else None
+        a, b, _, c, d = (matrix or (1, 0, 0, 0, 1))[:5]
+        transposed = abs(b) + abs(c) > abs(a) + abs(d)
+        across, down = (c < 0, b < 0) if transposed else (a < 0, d < 0)
+        pixel = Fraction(getattr(stream, "sample_aspect_ratio", None) or 1)
+        if not Fraction(1, MOST_OBLONG) <= pixel <= MOST_OBLONG:
+            pixel = Fraction(1)
+        stored = width, height = frame.width & ~1, frame.height & ~1
+        # The picture grows: no pixel of a face is lost.
+        shown = round(width * max(pixel, Fraction(1))), round(height / min(pixel, Fraction(1)))
+        shown = shown[::-1] if transposed else shown
+        return cls(stored, shown, transposed, across, down, pixel, matrix)
+
+    def show(self, picture: Frame) -> Frame:
+        """A stored picture [h,w,3] as it is shown [H,W,3]."""
+        picture = picture[: self.stored[1], : self.stored[0]]
+        upright = picture.swapaxes(0, 1) if self.transposed else picture
+        upright = upright[:: -1 if self.down else 1, :: -1 if self.across else 1]
+        if self.pixel != 1:
+            upright = np.asarray(cv2.resize(upright, self.shown), np.uint8)
+        return np.ascontiguousarray(upright)
+
+    def store(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
+        """Values [h,w,C] that are shown at x, y, in stored pixels, with their place there.
+
+        Where pixels are not square they are resampled; what was zero around them stays zero.
+        """
+        if self.pixel != 1:
+            values, x, y = self._squeezed(values, x, y)
+        width, height = self.stored[::-1] if self.transposed else self.stored
+        if self.across:
+            values, x = values[:, ::-1], width - x - values.shape[1]
+        if self.down:
+            values, y = values[::-1], height - y - values.shape[0]
+        return (values.swapaxes(0, 1), y, x) if self.transposed else (values, x, y)
+
+    def _squeezed(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
+        wide, high = self.stored[::-1] if self.transposed else self.stored
+        scale = np.array([wide, high]) / self.shown
+        low = np.floor(np.array([x, y]) * scale).astype(int)
+        size = np.array(values.shape[1::-1])
+        high_end = np.minimum(np.ceil((np.array([x, y]) + size) * scale), (wide, high)).astype(int)
+        # Centres of stored pixels, between centres of shown ones.
+        places = [
+            ((np.arange(first, last) + 0.5) / by - 0.5 - start).astype(np.float32)
+            for first, last, by, start in zip(low, high_end, scale, (x, y), strict=True)
+        ]
+        across, down = np.meshgrid(*places)
+        taken = cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(taken, np.float32), int(low[0]), int(low[1])
+
+
+# Frames that are held to be shown backwards take no more.
+HELD_BYTES = 200_000_000
+
+
+class FilmFrame(NamedTuple):
+    """One frame of a clip.
+
+    rgb: uint8 [H,W,3], as it is shown: upright, mirrored if the file says so, pixels square. Of
+    HDR it has the values as they are coded, of interlaced frames both fields.
+    time_s: when it is shown; presentation starts at 0. decoded: the decoder's own, read only.
+    """
+
+    rgb: Frame
+    time_s: Fraction
+    decoded: VideoFrame
+
+
+@dataclass(frozen=True)
+class Film:
+    """A clip whose frames are read one by one, none left out and none repeated.
+
+    fps: nominal. duration_s: what the file claims, None if nothing. view: how it is shown.
+    streams: what is in the file besides the pictures, as "audio aac (eng)".
+    """
+
+    path: Path
+    fps: Fraction
+    duration_s: float | None
+    view: View
+    streams: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Of the frames as they are shown, px."""
+        return self.view.shown[0]
+
+    @property
+    def height(self) -> int:
+        """Of the frames as they are shown, px."""
+        return self.view.shown[1]
+
+    def frames(self, first: int = 0) -> Iterator[FilmFrame]:
+        """The frames from a number on, as they are shown; none is kept. Raises UnreadableMedia."""
+        with open_video(self.path) as track:
+            yield from itertools.starmap(self._shown, islice(self._decoded(track), first, None))
+
+    def backwards(self, count: int) -> Iterator[FilmFrame]:
+        """The first `count` frames, the last one first; decoded anew for as many as fit."""
+        fit = max(8, HELD_BYTES // (3 * self.width * self.height))
+        while count > 0:
+            with open_video(self.path) as track:
+                held = deque(islice(self._decoded(track), count), maxlen=fit)
+            count = count - len(held) if held else 0
+            while held:
+                yield self._shown(*held.pop())
+
+    def _shown(self, decoded: VideoFrame, time_s: Fraction) -> FilmFrame:
+        rgb = np.asarray(decoded.to_ndarray(format="rgb24"), np.uint8)
+        return FilmFrame(self.view.show(rgb), time_s, decoded)
+
+    @cached_property
+    def times_s(self) -> list[Fraction]:
+        """When each frame is shown, rising; the clip is decoded once to know."""
+        with open_video(self.path) as track:
+            return [time_s for _, time_s in self._decoded(track)]
+
+    def _decoded(self, track: Track) -> Iterator[tuple[VideoFrame, Fraction]]:
+        """Frames of the first one's size and format, and their times."""
+        like: VideoFrame | None = None
+        time_s = Fraction(0)
+        for frame, time_s in timed(decoded_frames(track), track.start_s, self.fps):
+            if time_s > LONGEST_CLIP_S:
+                raise UnreadableMedia(
+                    f"{self.path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
+                )
+            like = like or frame
+            form = like.width, like.height, like.format.name
+            if (frame.width, frame.height, frame.format.name) != form:
+                frame = frame.reformat(*form)  # noqa: PLW2901
+            yield frame, time_s
+        track.judge(float(time_s + 1 / self.fps) if like else 0.0, "video", missing_s=0.5)
+
+
+def open_film(path: Path) -> Film:
+    """A clip's size, rate and streams, from its first frames. Raises MissingInput, UnreadableMedia.
+
+    A still is an InputError: it speaks as a portrait does, by `talk`.
+    """
+    try:
+        with open_video(path) as track:
+            frames = decoded_frames(track)
+            if (first := next(frames, None)) is None:
+                raise UnreadableMedia(f"{path}: no picture could be decoded")
+            if first.width * first.height > LARGEST_DUBBED_PIXELS:
+                raise InputError(
+                    f"{path}: pictures of {first.width} x {first.height} px are too large to be "
+                    "written again; scale the clip down to 4K"
+                )
+            view = View.of(first, track.stream)
+            others = tuple(described(stream) for stream in others_of(track))
+            film = Film(path, nominal_rate(track.stream), track.declared_s, view, others)
+            still = next(frames, None) is None
+    except UnreadableMedia:
+        still = is_picture(path)
+        if not still:
+            raise
+    if still:
+        raise InputError(f"{path}: shows a single picture and no motion; a picture speaks by talk")
+    return film
+
+
+def others_of(track: Track) -> list[Stream]:
+    """The file's streams but the one of a track."""
+    container = cast(InputContainer, track.stream.container)
+    return [stream for stream in container.streams if stream.index != track.stream.index]
+
+
+def described(stream: Stream) -> str:
+    """A stream in a few words: "audio aac (eng)"."""
+    codec = stream.codec_context.name if stream.codec_context else "of no known kind"
+    language = stream.language not in (None, "und") and f" ({stream.language})"
+    return f"{stream.type} {codec}{language or ''}"

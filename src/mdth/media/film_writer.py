@@ -1,0 +1,130 @@
+"""Writing a clip again with parts of its frames changed, and nothing else."""
+
+import logging
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+
+from mdth.errors import UnreadableMedia
+from mdth.media.audio import probe_sound
+from mdth.media.container import Track, open_track
+from mdth.media.copied import SOUND_CODECS as COPIED_SOUNDS
+from mdth.media.copied import CopiedTracks, can_copy
+from mdth.media.film import Film, FilmFrame, described, others_of
+from mdth.media.kinds import SOUND_CODECS
+from mdth.media.planes import Added, Patch, PlanesTrack
+from mdth.media.tracks import SoundTrack
+from mdth.media.video import open_video
+from mdth.media.writer import Mp4Writer
+
+__all__ = ["FilmWriter", "Patch"]
+
+log = logging.getLogger("mdth")
+
+# The muxer writes its own.
+FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+
+
+class FilmWriter(Mp4Writer):
+    """An mp4 like a clip: size, times, rotation, pixel shape, colours and depth are the clip's.
+
+    Only samples under a patch change. 8 bits are written as H.264, 10 and 12 as HEVC.
+    sound: the file whose sound replaces the clip's own; None keeps that. It is copied where mp4
+    holds it, and ends with the pictures. crf: x264's quality; None: as good as the clip itself.
+    kept: the clip's other streams that go along; changed: what does not, or not as it is. Both are
+    whole after `__enter__`, and `changed` is logged.
+    Raises InputError for a bad sound, StorageError when the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        like: Film,
+        sound: Path | None,
+        crf: int | None = None,
+        preset: str = "veryfast",
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(path, metadata)
+        self.like, self.sound = like, sound
+        self.crf, self.preset = crf, preset
+        self.kept: list[str] = []
+        self.changed: list[str] = []
+        self.end_s = Fraction(0)
+
+    def __enter__(self) -> Self:
+        if self.sound is not None:
+            probe_sound(self.sound)
+        super().__enter__()
+        for what in self.changed:
+            log.info("%s: %s", self.like.path, what)
+        return self
+
+    def write(
+        self, original: FilmFrame, patch: Patch | None, *, time_s: Fraction | None = None
+    ) -> None:
+        """Add a frame with a patch; nothing of it but what lies under alpha > 0 changes.
+
+        time_s: when it is shown, rising (default: as in the clip). The same frame may be written
+        any number of times, and the arrays be reused afterwards.
+        """
+        if patch is not None and (
+            patch.rgb.shape != (*patch.alpha.shape, 3) or patch.rgb.dtype != np.uint8
+        ):
+            raise ValueError("a patch is rgb uint8 [h,w,3] and alpha [h,w]")
+        added = patch and self._pictures.difference(original.rgb, patch)
+        self._queue(original.decoded, added, original.time_s if time_s is None else time_s)
+
+    def _begin(self, out: OutputContainer, held: ExitStack) -> None:
+        clip = held.enter_context(open_video(self.like.path))
+        container = clip.stream.container
+        theirs = {k: v for k, v in container.metadata.items() if k not in FORMAT_TAGS}
+        out.metadata.update(theirs | self.metadata)
+        self._pictures = PlanesTrack(
+            out, self.like, crf=self.crf, preset=self.preset, changed=self.changed
+        )
+        own = _sound_of(self.like.path, held)
+        self._tracks: list[SoundTrack | CopiedTracks] = []
+        heard = own if self.sound is None else _sound_of(self.sound, held)
+        if heard is not None:
+            self._tracks.append(self._sound_track(out, heard))
+        others = [s for s in others_of(clip) if own is None or s.index != own.stream.index]
+        kept = [stream for stream in others if can_copy(stream)]
+        if kept:
+            self._tracks.append(CopiedTracks(out, kept, start_s=clip.start_s))
+        self.kept += [described(stream) for stream in kept]
+        self.changed += [f"{described(s)} is left out" for s in others if s not in kept]
+        out.set_chapters(container.chapters())
+
+    def _sound_track(self, out: OutputContainer, heard: Track) -> SoundTrack | CopiedTracks:
+        codec = heard.stream.codec_context.name
+        if codec in COPIED_SOUNDS:
+            return CopiedTracks(out, [heard.stream], start_s=heard.start_s)
+        self.changed.append(f"sound as aac, not {codec}")
+        return SoundTrack(out, heard.path)
+
+    def _add(self, decoded: VideoFrame, added: Added | None, time_s: Fraction) -> None:
+        self._pictures.add(decoded, added, time_s)
+        self.frames_written += 1
+        self.end_s = time_s + 1 / self.like.fps
+        for track in self._tracks:
+            track.add_until(self.end_s)
+
+    def _finish(self) -> None:
+        self._pictures.finish()
+        for track in self._tracks:
+            track.finish(self.end_s, slack=1 / self.like.fps)
+
+
+def _sound_of(path: Path, held: ExitStack) -> Track | None:
+    """The sound of a file that stays open, None where there is none to be read."""
+    try:
+        return held.enter_context(open_track(path, "audio", SOUND_CODECS))
+    except UnreadableMedia:
+        return None

@@ -1,0 +1,269 @@
+"""How good a dubbed clip is: real clips with their own sound, with another's, and with silence.
+
+    python -m training.dub_measure data/grid/others data/talk/clips --json out/dub.json
+    python -m training.dub_measure data/grid/others --sheet out/dub --frames 75
+
+Of `data/talk` the clips `choose` and `last` alone, whose people no network has seen. Each says its
+own sound: PSNR, SSIM and GMSD of the mouth's region against the real frames, beside the first frame
+held and the mouth of the clip's calmest frame pasted into each (Pérez et al. 2003), and how far the
+face is from the real one for dlib's network. Then another clip's sound, and silence after it. The
+opening is that of the tracked video against the mesh it was to follow. Jitter is the RMS of second
+differences, outside the mouth in px, inside in the face frame; seam is the gradient where the patch
+ends, relative to the original's.
+"""
+
+import csv
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
+from mdth.closed_loop import best_lag, correlation, opening
+from mdth.embedded.clip.avatar import ClipAvatar, prepare_clip
+from mdth.embedded.clip.dubbing import Dubbed, pasted
+from mdth.embedded.engine import Embedded
+from mdth.errors import MissingDependency, NoFaceFound
+from mdth.face import geometry, topology
+from mdth.face.follow import Why
+from mdth.face.tracker import FaceTracker
+from mdth.media.audio import read_blocks
+from mdth.options import Options
+from training import command, image_metrics, models
+from training.identity import Recogniser
+
+log = logging.getLogger("mdth")
+
+# Lips that are nearer than this to each other are shut, eye distances; a mouth may take so long.
+SHUT, SETTLED_S = 0.06, 0.7
+SILENCE_S = 2.5
+# Room around the lips that is compared, of their width.
+ROOM = 0.35
+LIPS = [61, 291, 0, 17]
+STILL = topology.UPPER_FACE
+SPOKEN = [*topology.LIPS_INNER, *topology.LIPS_OUTER, 152, 175, 199]
+IDENTITY_EVERY = 10
+
+
+def sound_of(clip: Path) -> FloatArray:
+    """All of its sound, float32 [N], 16 kHz."""
+    return np.concatenate(list(read_blocks(clip)))
+
+
+def dubbed(avatar: ClipAvatar, sound: FloatArray, most: int) -> tuple[list[Dubbed], FloatArray]:
+    """The first frames of a clip that says a sound, and the meshes they follow, NaN for none."""
+    dubbing = Embedded().dub(avatar, Options.of(fit="cut"))
+    meshes: list[FloatArray] = []
+    work = dubbing.work
+
+    def noted(number: int, way: FloatArray) -> object:
+        done = work(number, way)
+        meshes.append(np.full((478, 3), np.nan) if done is None else done.wanted)
+        return done
+
+    dubbing.work = noted  # type: ignore[method-assign,assignment]
+    frames = list(
+        islice((one for part in (dubbing.feed(sound), dubbing.finish()) for one in part), most)
+    )
+    return frames, np.stack(meshes[: len(frames)])
+
+
+def tracked(pictures: Iterable[Frame]) -> FloatArray:
+    """Meshes [T,478,3] px of pictures, each by itself; NaN where there is no face."""
+    nothing = np.full((478, 3), np.nan, np.float32)
+    with FaceTracker(models.tracker()) as tracker:
+        found = (tracker.faces(picture) for picture in pictures)
+        return np.stack([max(faces, key=np.ptp, default=nothing) for faces in found])
+
+
+def mouth_of(picture: Frame, mesh: FloatArray) -> FloatArray:
+    """The region of the mouth of a real frame's mesh, in this picture, float."""
+    places = mesh[LIPS, :2]
+    room = ROOM * float(np.ptp(places[:, 0]))
+    low = np.maximum(places.min(0) - room, 0).astype(int)
+    high = (places.max(0) + room).astype(int)
+    return picture[low[1] : high[1], low[0] : high[0]].astype(float)
+
+
+def held_mouth(still: Frame, there: FloatArray, frame: Frame, mesh: FloatArray) -> Frame:
+    """A frame with the mouth of a still one pasted in."""
+    points = [*topology.RIGID]
+    matrix, _ = cv2.estimateAffinePartial2D(there[points, :2], mesh[points, :2])
+    moved = cv2.warpAffine(still, matrix, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    places = cv2.transform(there[None, topology.LIPS_OUTER, :2], matrix)[0]
+    middle = places.mean(0)
+    mask = np.zeros(frame.shape[:2], np.uint8)
+    cv2.fillConvexPoly(
+        mask, cv2.convexHull(np.round(middle + 1.4 * (places - middle)).astype(int)), 255
+    )
+    x, y, width, height = cv2.boundingRect(mask)
+    centre = (x + width // 2, y + height // 2)
+    return np.asarray(cv2.seamlessClone(moved, frame, mask, centre, cv2.NORMAL_CLONE), np.uint8)
+
+
+def jitter(meshes: FloatArray) -> float:
+    """RMS of second differences of points [T,V,3], x and y."""
+    return float(np.sqrt(np.nanmean(np.square(np.diff(meshes[..., :2], n=2, axis=0)))))
+
+
+def faces_of(meshes: FloatArray) -> FloatArray:
+    """Meshes [T,478,3] px in the face frame."""
+    return geometry.to_face(meshes, geometry.head_pose(meshes))
+
+
+def seam(frames: Iterable[Dubbed]) -> float:
+    """Gradient where patches end, relative to the originals'."""
+    sums = np.zeros(2)
+    for one in frames:
+        if one.patch is None:
+            continue
+        patch, (height, width) = one.patch, one.patch.alpha.shape
+        edge = (patch.alpha > 0) & (patch.alpha < 1)
+        for at, picture in enumerate((pasted(one), one.frame.rgb)):
+            part = picture[patch.y : patch.y + height, patch.x : patch.x + width].mean(-1)
+            across, along = np.gradient(part)
+            sums[at] += np.hypot(across, along)[edge].sum()
+    return float(sums[0] / max(sums[1], 1e-9))
+
+
+def likeness(frames: list[Dubbed], meshes: FloatArray, who: Recogniser | None) -> dict[str, float]:
+    """Against the real frames, with the two baselines; meshes: of the real frames."""
+    scores = defaultdict(list)
+    shut = int(np.nanargmin(opening(meshes)))
+    for number, one in enumerate(frames):
+        real, mesh = one.frame.rgb, meshes[number]
+        true = mouth_of(real, mesh)
+        ways = {
+            "dubbed": pasted(one),
+            "held": frames[0].frame.rgb,
+            "pasted": held_mouth(frames[shut].frame.rgb, meshes[shut], real, mesh),
+        }
+        for way, picture in ways.items():
+            shown = mouth_of(picture, mesh)
+            whole = np.ones(shown.shape[:2])
+            scores[f"psnr {way}"].append(image_metrics.psnr(shown, true, whole))
+            scores[f"ssim {way}"].append(image_metrics.ssim(shown, true, whole))
+            scores[f"gmsd {way}"].append(image_metrics.gmsd(shown, true))
+        if who and number % IDENTITY_EVERY == 0:
+            a, b = (who.vector(picture, mesh) for picture in (ways["dubbed"], real))
+            scores["identity"].append(float(np.linalg.norm(a - b)))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def followed(frames: list[Dubbed], meshes: FloatArray) -> tuple[float, int, FloatArray]:
+    """Correlation at lag 0 and best lag of the tracked opening with the mesh's, and the track."""
+    seen = tracked(map(pasted, frames))
+    both = np.isfinite(seen[:, 0, 0]) & np.isfinite(meshes[:, 0, 0])
+    said, told = opening(seen[both]), opening(meshes[both])
+    return correlation(said, told), best_lag(said, told)[0], seen
+
+
+def measure(clip: Path, other: FloatArray, most: int, who: Recogniser | None) -> dict[str, float]:
+    """All figures of one clip. Raises NoFaceFound."""
+    avatar = prepare_clip(clip, Options().portrait)
+    own, driving = dubbed(avatar, sound_of(clip), most)
+    real = np.array(avatar.person.mesh[: len(own)], np.float64)
+    good = (avatar.person.why[: len(own)] == Why.USABLE) & np.isfinite(real[:, 0, 0])
+    own = [one for one, usable in zip(own, good, strict=True) if usable]
+    real, driving = real[good], driving[good]
+    figures = likeness(own, real, who)
+    figures["own r"], figures["own lag"], seen = followed(own, driving)
+    figures["jitter outside"] = jitter(seen[:, STILL]) / jitter(real[:, STILL])
+    inside = [jitter(faces_of(meshes)[:, SPOKEN]) for meshes in (seen, real)]
+    figures["jitter inside"] = inside[0] / inside[1]
+    figures["seam"] = seam(own)
+    rate = float(Embedded().dub(avatar, Options()).rate)
+    spoken = max(1.0, min(len(good) / rate, 6.0) - SILENCE_S)
+    sound = other[: round(spoken * SPEECH_RATE_HZ)]
+    sound = np.pad(sound, (0, round(SILENCE_S * SPEECH_RATE_HZ)))
+    frames, driving = dubbed(avatar, sound, most)
+    said = round(spoken * rate)
+    figures["other r"], figures["other lag"], _ = followed(frames[:said], driving[:said])
+    quiet = tracked(map(pasted, frames[said + round(SETTLED_S * rate) :]))
+    figures["shut in silence"] = float(np.nanmean(opening(quiet) < SHUT))
+    figures["open as it was"] = float((opening(real) > SHUT).mean())
+    return figures
+
+
+def clips_in(folders: Iterable[Path]) -> Iterator[Path]:
+    """Clips given, those of folders, and of one that has a table beside it who may be measured."""
+    for path in folders:
+        table = path.parent / "clips.tsv"
+        if path.is_dir() and table.is_file():
+            with table.open(encoding="utf-8") as file:
+                rows = csv.DictReader(file, delimiter="\t")
+                yield from (path / row["file"] for row in rows if row["use"] in ("choose", "last"))
+        else:
+            yield from [path] if path.is_file() else command.files_in(path, "*.mp4")
+
+
+def sheet(clip: Path, other: FloatArray, start: int) -> Frame:
+    """Eight frames, 100 ms apart, above the same with another's sound."""
+    avatar = prepare_clip(clip, Options().portrait)
+    frames, _ = dubbed(avatar, other, start + 40)
+    rows: list[list[Frame]] = [[], []]
+    for number in range(start, start + 8 * 3, 3):
+        mesh = avatar.person.mesh[number][:, :2]
+        middle, half = mesh.mean(0), 0.7 * float(np.ptp(mesh, axis=0).max())
+        low, high = np.maximum(middle - half, 0).astype(int), (middle + half).astype(int)
+        for row, picture in zip(
+            rows, (frames[number].frame.rgb, pasted(frames[number])), strict=True
+        ):
+            part = picture[low[1] : high[1], low[0] : high[0]]
+            row.append(np.asarray(cv2.resize(part, (384, 384), interpolation=cv2.INTER_CUBIC)))
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = command.parser("training.dub_measure", __doc__)
+    parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
+    parser.add_argument("--frames", type=int, default=150, help="at most so many of each")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--sheet", type=Path, help="write pictures to look at into that folder")
+    args = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    clips = list(clips_in(args.clips))
+    rows: dict[str, dict[str, float]] = {}
+    recogniser = _recogniser()
+    for number, clip in enumerate(clips):
+        other = sound_of(clips[number - 1])
+        if args.sheet:
+            args.sheet.mkdir(parents=True, exist_ok=True)
+            picture = sheet(clip, other, 24)
+            cv2.imwrite(str(args.sheet / f"{clip.stem}.png"), picture[..., ::-1])
+            continue
+        try:
+            rows[clip.name] = measure(clip, other, args.frames, recogniser)
+        except NoFaceFound as error:
+            log.warning("%s", error)
+            continue
+        log.info("%s %s", clip.name, {k: round(v, 3) for k, v in rows[clip.name].items()})
+    for name in next(iter(rows.values()), {}):
+        values = np.array([row[name] for row in rows.values()])
+        log.info(
+            "%-16s mean %8.3f  least %8.3f  most %8.3f",
+            name,
+            values.mean(),
+            values.min(),
+            values.max(),
+        )
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+def _recogniser() -> Recogniser | None:
+    try:
+        return Recogniser()
+    except MissingDependency as error:
+        log.warning("%s", error)
+        return None
+
+
+if __name__ == "__main__":
+    command.run(main)
