@@ -231,28 +231,27 @@ def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
             yield stills[1], stills[0]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = command.parser("training.mouth_measure", __doc__)
-    parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
-    parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
-    parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
-    parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
-    parser.add_argument("--talk", type=Path, help="made by training.talk; measures those clips too")
-    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
-    args = parser.parse_args()
-    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
-    clips = command.files_in(args.data / "grid/s1", "*.mp4")
-    others = command.files_in(args.data / "grid/others", "*.mp4")
-    held = clips[-(len(clips) // 10) :: args.every]
+def measure(
+    data: Path,
+    network: MouthNetwork | None,
+    pictures: Path | None,
+    talk: Path | None,
+    *,
+    every: int = 4,
+) -> dict[str, dict[str, object]]:
+    """The figures of each set that is there, printed as a table."""
+    clips = command.files_in(data / "grid/s1", "*.mp4")
+    others = command.files_in(data / "grid/others", "*.mp4")
+    held = clips[-(len(clips) // 10) :: every]
     sets = {
         "grid/others": measure_clips(others, network),
         "grid/s1, held out": measure_clips(held, network),
-        "london, held out": measure_london(Pictures(args.pictures), network),
     }
-    for use in ("choose", "last") if args.talk else ():
-        clips = [clip for clip, _ in talk_clips(args.data / "talk", use)]
-        sets[f"talk, {use}"] = measure_clips(clips, network, args.talk)
+    if pictures:
+        sets["london, held out"] = measure_london(Pictures(pictures), network)
+    for use in ("choose", "last") if talk else ():
+        clips = [clip for clip, _ in talk_clips(data / "talk", use)]
+        sets[f"talk, {use}"] = measure_clips(clips, network, talk)
     log.info(("%-18s %-8s" + 8 * " %7s"), *TITLES)
     report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
@@ -265,6 +264,21 @@ def main() -> None:
     if network:
         report["network, ms"] = dict(network_ms(network))
         log.info("network, ms of one core: %s", report["network, ms"])
+    return report
+
+
+def main() -> None:
+    """Print the table."""
+    parser = command.parser("training.mouth_measure", __doc__)
+    parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
+    parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
+    parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
+    parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
+    parser.add_argument("--talk", type=Path, help="made by training.talk; measures those clips too")
+    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
+    args = parser.parse_args()
+    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
+    report = measure(args.data, network, args.pictures, args.talk, every=args.every)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "training.closures": f"{GONE}.wav {GONE}.tsv", "training.dataset": f"{GONE} {GONE} OUT/dataset",
     "training.decoder": f"{GONE} {GONE} OUT/run",
     "training.covered": f"{GONE} --output OUT/covered.npz",
-    "training.evaluate": f"{GONE} --work OUT",
+    "training.evaluate": f"--work {GONE}",
     "training.export_onnx": f"{GONE} OUT {GONE}",
     "training.features": f"{GONE} OUT/windows --sessions 1 --workers 1",
     "training.generator": f"{GONE} OUT/generator --config small",
