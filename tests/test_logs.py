@@ -134,6 +134,36 @@ def test_no_bar_among_the_lines() -> None:
         assert bool(stream.getvalue()) == visible
 
 
+def test_progress_is_told_as_json_now_and_then() -> None:
+    """Between the stages, and not for every frame."""
+    written = StringIO()
+    with logging_to(written, verbose=False, kind=JSON) as bar:
+        for done in range(1, 101):
+            if done == 50 and bar._start is not None:
+                bar._start -= 60
+            bar(done, 100)
+        bar._told -= 60
+        bar(100, 100)
+    found = [(line["done"], line["total"]) for line in lines(written.getvalue())]
+    assert found == [(50, 100), (100, 100)]
+
+
+@pytest.mark.parametrize("columns", [8, 12, 20, 30, 40, 60, 80, 200])
+def test_the_bar_fits_and_ends_its_line(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal of any width, and before a warning or a result is written."""
+    stream = Terminal()
+    monkeypatch.setattr(Progress, "_width", lambda self: columns - 1)
+    with logging_to(stream, verbose=False) as bar:
+        bar(1, 100)
+        bar._start -= 60
+        bar(50, 100)
+        assert "50%" in stream.getvalue()
+        logging.getLogger("mdth").warning("odd")
+    for drawn in stream.getvalue().split("\r")[1:]:
+        assert len(drawn.partition("\x1b")[0].rstrip("\n")) < columns or "odd" in drawn
+    assert stream.getvalue().endswith("\r\x1b[Kmdth: odd\n")
+
+
 @pytest.fixture(params=["text", "json"])
 def stream(request: pytest.FixtureRequest) -> Iterator[StringIO]:
     """What the log writes, in both kinds."""

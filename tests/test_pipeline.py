@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import closed_loop, devices, doctor, pipeline
+from mdth import closed_loop, devices, doctor, pipeline, spoken_mesh
 from mdth.embedded.engine import Embedded
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
@@ -156,6 +156,7 @@ def test_nothing_but_an_mdth_error(raised: Exception, kind: str, words: str, mon
         raise raised
 
     monkeypatch.setattr(pipeline, "check_output", fail)
+    monkeypatch.setattr(spoken_mesh, "check_output", fail)
     for call in (package.talk, package.export_mesh):
         with pytest.raises(package.MdthError, match=words) as caught:
             call("a.jpg", "b.wav", output="x.mp4") if call is package.talk else call(

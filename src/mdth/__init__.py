@@ -32,14 +32,16 @@ from mdth.errors import (
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
     from mdth.engine import Avatar, Engine, Session
-    from mdth.pipeline import dub, export_mesh, open_session, prepare, talk
+    from mdth.pipeline import dub, open_session, prepare, talk
+    from mdth.spoken_mesh import export_mesh
     from mdth.twins.tasks import inference, preprocess
 
 # Loaded on first use: `import mdth` costs no numpy and no network.
 _LATER = {
     "mdth.artefacts": ("Portrait",),
     "mdth.engine": ("Avatar", "Engine", "Session"),
-    "mdth.pipeline": ("dub", "export_mesh", "open_session", "prepare", "talk"),
+    "mdth.pipeline": ("dub", "open_session", "prepare", "talk"),
+    "mdth.spoken_mesh": ("export_mesh",),
     "mdth.twins.tasks": ("inference", "preprocess"),
 }
 

@@ -8,16 +8,12 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
-import numpy as np
-
 from mdth import engines, record
-from mdth.artefacts import Frame, MeshSequence, Portrait
+from mdth.artefacts import Frame, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
 from mdth.errors import MissingInput, ours
-from mdth.face.find import find_portrait
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
-from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.film_writer import FilmWriter
 from mdth.media.image import is_picture
 from mdth.media.meant import is_clip, is_path, meant
@@ -133,50 +129,6 @@ def dub(
     return talk(None, speech, output, video=clip, progress=progress, **options)
 
 
-@ours
-def export_mesh(
-    speech: Path | str,
-    output: Path | str,
-    *,
-    portrait: Path | str | None = None,
-    **choices: Unpack[Choices],
-) -> Record:
-    """Write the face that says `speech` to `output`: `.glb`, `.npz`, `.csv` or `.usda`.
-
-    Beside it comes its record, `face.glb.mdth.json`, which is given back too. Head, eyes and brows
-    move as in the video, unless `still`. portrait: whose face, with its texture (default:
-    MediaPipe's canonical one). Of the choices, those of motion and face count. Raises InputError,
-    CheckpointError.
-    """
-    from mdth.embedded.engine import Embedded
-    from mdth.mesh.export import SUFFIXES, export
-
-    options, sound = Options.of(**choices), Path(speech)
-    given = {"speech": sound, "portrait": Path(portrait) if portrait else None}
-    target = check_output(Path(output), SUFFIXES, filter(None, given.values()))
-    rate_hz = probe_sound(sound).rate_hz
-    source = _source(portrait, None, options)
-    with job() as watch, recorded(target) as write:
-        found = find_portrait(source, options.portrait) if portrait else None
-        neutral, session = Embedded().open_mesh(found, options)
-        moved = [frame for block in read_blocks(sound) for frame in session.feed(block)]
-        moved += session.finish()
-        sequence = MeshSequence(np.stack([offsets for offsets, _ in moved]), options.motion.fps)
-        export(
-            sequence,
-            target,
-            neutral=neutral,
-            heads=[] if options.motion.still else [head[:2] for _, head in moved],
-            portrait=found,
-            sound=sound,
-            rate_hz=rate_hz,
-        )
-        engine, more = engines.get(engines.EMBEDDED), {"sound_rate_hz": rate_hz}
-        made = record.of_result(engine, options, frames=len(moved), seconds=watch.seconds, **more)
-        write(made := {**made, "inputs": record.inputs(given)})
-    return made
-
-
 def _avatar(
     portrait: Avatar | Portrait | Path | str | None,
     files: dict[str, Path],
@@ -288,15 +240,9 @@ def _sink(
         log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, fps)
         return RawWriter(target)
     return VideoWriter(
-        target,
-        width=width,
-        height=height,
-        fps=fps,
-        sound=speech.sound,
-        crf=18 if video.crf is None else video.crf,
-        preset=video.preset,
-        metadata=record.SYNTHETIC,
-    )
+        target, width=width, height=height, fps=fps, sound=speech.sound, preset=video.preset,
+        crf=18 if video.crf is None else video.crf, metadata=record.SYNTHETIC,
+    )  # fmt: skip
 
 
 def _source(

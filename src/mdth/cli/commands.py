@@ -77,9 +77,9 @@ def prepare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
 
 def mesh(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A speech -> a moving face for other programs."""
-    from mdth import pipeline
+    from mdth.spoken_mesh import export_mesh
 
-    pipeline.export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
+    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
     yield str(parsed.output)
 
 

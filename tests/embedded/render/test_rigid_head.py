@@ -147,6 +147,17 @@ def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -
     assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
 
 
+def test_shoulders_follow_the_neck_a_little(hopper: Portrait) -> None:
+    way = 0.08 * float(geometry.eye_distance(hopper.mesh))
+    moved = Renderer(hopper).frame(hopper.mesh + [way, 0, 0])
+    shares = []
+    for below_chin in (1.2, 1.7):
+        y = int(hopper.mesh[152, 1] + below_chin * way / 0.08)
+        strips = (np.float32(it[y : y + 24, 160:350].mean(-1)) for it in (hopper.image, moved))
+        shares.append(cv2.phaseCorrelate(*strips)[0][0] / way)
+    assert 0.35 > shares[0] > 0.15 > shares[1] > 0.03
+
+
 def test_the_cap_keeps_its_shape(hopper: Portrait) -> None:
     """A rolled cap is the portrait's own, rolled: no bend."""
     driving = turned(hopper, (0, 0, 8))

@@ -49,8 +49,8 @@ class JawField:
         self.near = np.ones(self._nodes.shape[:2], bool)
         self._oval = mesh[topology.FACE_OVAL]
         unit = float(geometry.eye_distance(mesh))
-        square = np.square(self._nodes[:, :, None] - self._oval[:, :2]).sum(-1)
-        nearness = 1 / (square + 1e-3) ** 1.5
+        x, y = (self._nodes[..., None, k] - self._oval[:, k] for k in (0, 1))
+        nearness = (np.asarray(x * x + y * y, np.float32) + np.float32(1e-3)) ** -1.5
         away = np.maximum(outside(mesh, self._nodes), 0) / (REACH * unit)
         reach = np.exp(-np.square(away)) / nearness.sum(-1)
         self._skin = nearness * reach[..., None]
@@ -125,7 +125,8 @@ def _alpha(field: Field, driving: FloatArray, image: Frame, unit: float) -> Grid
     x, y = field.origin
     part = changed[y : y + field.shift.shape[0], x : x + field.shift.shape[1]]
     height, width = part.shape
-    part[:] = np.abs(field.shift[:height, :width]).max(-1) > STILL_PX
+    across, along = cv2.split(np.abs(field.shift[:height, :width]))
+    part[:] = cv2.max(across, along) > STILL_PX
     cv2.fillPoly(changed, [np.round(driving[topology.LIPS_OUTER, :2]).astype(np.int32)], 1)
     side = 2 * max(1, round(SOFT * unit)) + 1
     soft = cv2.blur(changed.astype(np.float32), (side, side))

@@ -25,12 +25,17 @@ from mdth.files.arrays import Wanted, read_npz, write_npz
 # are looked at.
 MOST, PARTED, LOOKED_AT = 32, 0.04, 3000
 # What counts as equally unlike: opening and width in eye distances, turn and nod in degrees.
-UNLIKE = np.array([0.03, 0.05, 8.0, 8.0])
+UNLIKE = np.array([0.03, 0.06, 8.0, 8.0])
 # A mouth is kept for the next frame unless another one is this much more alike, and gives way to
 # that by this share a frame.
 STAY, GIVE_WAY = 0.5, 0.6
+# The same of an opening that has to be stretched or squeezed, natural logarithms of how often; one
+# of less than LEAST eye distances is a line.
+STRETCHED, SQUEEZED, LEAST = 0.12, 0.4, 0.03
 # An inside is stretched by the first, and gives way to a painted one by the second.
-STRETCH, TORN = 1.4, 2.0
+STRETCH, TORN = 1.25, 1.7
+# The edge of an open mouth is soft: squeezed with it, eye distances.
+SOFT_EDGE = 0.02
 WIDEST_PX = 320
 # Fewer bright pixels than this show no teeth.
 TEETH_PX = 40
@@ -157,8 +162,11 @@ class Chooser:
     def choose(self, face: FloatArray, rotation: FloatArray) -> Choice:
         """For a face [478,3], face frame, of a head turned so [3,3]."""
         wanted = traits(face, rotation)
-        unlike = UNLIKE * np.array([1 + 5 * wanted[0], 1, 1, 1])
-        cost = np.linalg.norm((self._traits - wanted) / unlike, axis=1)
+        away = (self._traits - wanted) / UNLIKE
+        # What is stretched grows long teeth; what is squeezed only hides some.
+        times = np.log(max(wanted[0], LEAST) / self._traits[:, 0])
+        away[:, 0] = np.where(times > 0, times / STRETCHED, times / SQUEEZED)
+        cost = np.linalg.norm(away, axis=1)
         best = int(cost.argmin())
         if self._weights is None or cost[best] + STAY < cost[self._now]:
             self._now = best
@@ -200,6 +208,9 @@ def _places(source: FloatArray, target: FloatArray, size: tuple[int, int]) -> Gr
     rows = np.arange(size[1], dtype=float)[:, None]
     gap = np.maximum(bottom - top, 0.5)
     inside = np.clip(rows, top, top + gap)
+    squeezed = np.clip(1 - gap / np.maximum(bottom_there - top_there, 0.5), 0, 1)
+    soft = SOFT_EDGE * size[0] / WIDTH * squeezed
+    top_there, bottom_there = top_there - soft, bottom_there + soft
     y = top_there + (inside - top) / gap * (bottom_there - top_there) + rows - inside
     return np.stack([np.broadcast_to(there, y.shape), y], -1).astype(np.float32)
 

@@ -17,6 +17,9 @@ from mdth.face.smoothing import smoothstep
 # How much of the lips is shown with what is between them, where these are so far apart, eye
 # distances.
 RIM, OPEN = 0.35, 0.06
+# The line between lips that a frame shows open, relative to their inner colour: a darker one is
+# tracked as a gap.
+LINE = 0.9
 
 
 def relit(light: Light, image: Frame, mesh: FloatArray) -> Light:
@@ -31,6 +34,8 @@ def relit(light: Light, image: Frame, mesh: FloatArray) -> Light:
 
 class OwnMouth(MouthPainter):
     """Paints the mouth of one frame; see `MouthPainter`."""
+
+    line = LINE
 
     def __init__(
         self, portrait: Portrait, light: Light, mouths: Mouths | None, choice: Choice | None

@@ -24,7 +24,7 @@ from mdth.face.track import filled
 # distances) half as much as of a shut one counts.
 REST_S, PARTED = 0.5, 0.12
 # The edge of an open mouth is soft and lies a little outside the tracked one, eye distances.
-RIM, OPEN = 0.012, 0.05
+RIM, OPEN = 0.02, 0.05
 # Corners that go further inwards than the first leave the line of the wider mouth behind them: they
 # go this much further at most, eye distances.
 NARROW, NARROWEST = 0.04, 0.04

@@ -24,6 +24,8 @@ HEAD_HALF_WIDTH = 2.0
 # The body rests from here on below the chin, where clothes are told apart from skin and hair by
 # their colour from the first height on; all in eye distances.
 CLOTHES_BELOW_CHIN, BODY_BELOW_CHIN = 0.18, 1.05
+# Shoulders take this much of the neck's own way, fading to nothing at that height below the chin.
+SHOULDERS_FOLLOW, SHOULDERS_BELOW_CHIN = 0.3, 2.2
 # Colours in bins of this many levels; clothes are what the body has this much more of.
 BIN = 16
 CLEARLY = 3.0
@@ -34,7 +36,8 @@ class Hinge:
     """Weights 0..1 [h,w] at the cells of a field.
 
     turn: for turning about the neck, short, so that a collar rests. shift: for movements of the
-    neck itself, longer, since those are larger there. clothes: bool [h,w], those that rest.
+    neck itself, longer, since those are larger there; shoulders follow them a little. clothes:
+    bool [h,w], those that do not turn.
     """
 
     turn: FloatArray
@@ -58,7 +61,10 @@ class Hinge:
         resting = clothes & far & (below_chin > 0)
         to_rest = _distance((body | resting) & ~head)
         to_body = _distance(body & ~head)
-        return cls(_between(to_rest, to_head), _between(to_body, to_head), resting)
+        lower = (below_chin - BODY_BELOW_CHIN) / (SHOULDERS_BELOW_CHIN - BODY_BELOW_CHIN)
+        follow = SHOULDERS_FOLLOW * (1 - smoothstep(lower))
+        shift = follow + (1 - follow) * _between(to_body, to_head)
+        return cls(_between(to_rest, to_head), shift, resting)
 
 
 def from_eyes(mesh: FloatArray, nodes: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -54,7 +54,7 @@ class MouthPainter:
     network, cavity: instead of the shipped one, and of the portrait's own.
     """
 
-    narrow = NARROW
+    narrow, line = NARROW, LIP_LINE
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class MouthPainter:
             part,
             self.inside(frame, part, driving, rigid, filled=filled, view=view),
             filled,
-            LIP_LINE * self._cavity.light.flesh,
+            self.line * self._cavity.light.flesh,
             seam,
         )
 

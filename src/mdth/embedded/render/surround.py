@@ -1,8 +1,9 @@
 """The field around the face: where hair, neck and background go when head and jaw move.
 
 The whole head, hair and hat included, follows the head's rigid motion, and the skin beside the
-face what the face outline does; both fade out before the shoulders. Where the person is not known
-from the background (`Portrait.person`), the head is an ellipse that fades into it.
+face what the face outline does. Turns fade out before the shoulders, which follow the neck a
+little. Where the person is not known from the background (`Portrait.person`), the head is an
+ellipse that fades into it.
 """
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Portrait
-from mdth.embedded.render.hinge import BODY_BELOW_CHIN, CHIN, Hinge, at, from_eyes, outside
+from mdth.embedded.render.hinge import CHIN, SHOULDERS_BELOW_CHIN, Hinge, at, from_eyes, outside
 from mdth.embedded.render.motion import Grid, Rigid, sample
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
@@ -76,12 +77,12 @@ class Surround:
     def _person_box(self, portrait: Portrait) -> tuple[FloatArray, FloatArray]:
         """Corners [2], [2] px around all of the person that can move."""
         middle = self._mesh[list(topology.OUTER_EYE_CORNERS), 0].mean()
-        bottom = self._mesh[CHIN, 1] + BODY_BELOW_CHIN * self._eye
+        bottom = self._mesh[CHIN, 1] + SHOULDERS_BELOW_CHIN * self._eye
         rows, columns = np.nonzero(np.asarray(portrait.person)[: max(1, int(bottom))] > 0.02)
         near = np.abs(columns - middle) < PERSON_HALF_WIDTH * self._eye
         reach = PERSON_REACH * self._eye
         low = np.array([columns[near].min(), rows[near].min()]) - reach
-        return low, np.array([columns[near].max() + reach, bottom + reach])
+        return low, np.array([columns[near].max() + reach, bottom])
 
     def _near(self, portrait: Portrait, hinge: Hinge, nodes: FloatArray) -> npt.NDArray[np.bool_]:
         """Where something of the person can come [H,W]; elsewhere there is nothing to warp."""
