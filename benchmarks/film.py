@@ -5,7 +5,6 @@ frames against the clip's, size of the pictures against the clip's, and what fol
 takes a frame, of all processors together and on the clock.
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from mdth.files import assets
 from mdth.media.film import Film, open_film
 from mdth.media.film_writer import FilmWriter
 from mdth.media.quality import source_crf
+from training import command
 
 
 def written_again(film: Film, folder: Path) -> tuple[float, float]:
@@ -42,9 +42,12 @@ def picture_bytes(path: Path) -> int:
 
 
 def main() -> None:
+    parser = command.parser("benchmarks.film", __doc__)
+    parser.add_argument("clips", nargs="+", type=Path)
+    parsed = parser.parse_args()
     print(machine())
     print("clip, size, crf, PSNR dB, size ratio, follow cpu ms, wall ms, people, frames left")
-    for path in map(Path, sys.argv[1:]):
+    for path in parsed.clips:
         film = open_film(path)
         with tempfile.TemporaryDirectory() as folder:
             psnr, ratio = written_again(film, Path(folder))
@@ -62,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -55,7 +55,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     there = [path.name for path in Path(folder).iterdir()]
     left = [name for name in there if not name.startswith(OTHERS)]
     shutil.rmtree(folder, ignore_errors=True)
-    assert not left, "left among the temporary files"
+    assert not left, f"left among the temporary files: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def test_too_much_memory_is_one_error_and_the_process_is_free_again(
             bytearray(2_000_000_000)
         raise error
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
-    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
 
 
 def test_the_time_grows_with_sound_and_clip(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,11 +51,11 @@ def test_the_time_grows_with_sound_and_clip(monkeypatch: pytest.MonkeyPatch) -> 
     guard.grow(5)  # of no job
     with guard.limits():
         guard.grow(5)
-        assert 1900 < signal.getitimer(signal.ITIMER_PROF)[0] <= 2000.1
+        assert 1900 < signal.getitimer(signal.ITIMER_VIRTUAL)[0] <= 2000.1
     monkeypatch.setenv(guard.TIME_S, "0")
     with guard.limits():
         guard.grow(5)
-        assert signal.getitimer(signal.ITIMER_PROF)[0] == 0
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
     monkeypatch.setenv(guard.TIME_S, "long")
     with pytest.raises(MdthError, match="give a number"), guard.limits():
         pass
@@ -217,7 +217,7 @@ def test_a_python_caller_keeps_its_process(
         import resource, signal, mdth
         mdth.talk({str(portrait_path)!r}, {str(short_path)!r}, "a.mp4", preview=True)
         assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
-        assert signal.getitimer(signal.ITIMER_PROF)[0] == 0
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
@@ -231,3 +231,17 @@ def test_what_is_loaded_may_need_more_memory(monkeypatch: pytest.MonkeyPatch) ->
         guard.allow_memory(times)
         with guard.limits():
             assert resource.getrlimit(resource.RLIMIT_DATA)[0] == allowed
+
+
+def test_no_library_switches_the_timer_off(
+    tmp_path: Path, portrait_path: Path, checkpoints: Path
+) -> None:
+    """As MediaPipe does with SIGPROF once it looks for a face."""
+    code = "import mdth, sys\nfrom mdth import guard\nwith guard.limits():\n"
+    code += f"    mdth.prepare({str(portrait_path)!r})\n    print('prepared', flush=True)\n"
+    code += "    while True: pass"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, guard.TIME_S: "20"}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (-signal.SIGVTALRM, "prepared\n")

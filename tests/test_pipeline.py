@@ -147,8 +147,9 @@ def test_wrong_values_end_in_words(
     (ImportError("libGL.so.1: cannot open shared object file: No such file"), "MissingDependency",
      r"libGL\.so\.1.*apt-get install -y libegl1 libgles2 libgl1"),
     (OSError("libEGL.so.1: cannot open shared object file"), "MissingDependency", "libegl1"),
-    (RuntimeError("std::bad_alloc"), "MdthError", "not enough memory"),
-    (MemoryError(), "MdthError", "not enough memory"), (OSError(28, "x"), "StorageError", "full"),
+    (RuntimeError("std::bad_alloc"), "LimitExceeded", "not enough memory"),
+    (MemoryError(), "LimitExceeded", "not enough memory"),
+    (OSError(28, "x"), "StorageError", "full"),
     (KeyError("x"), "MdthError", "KeyError in line .*please report"),
 ])  # fmt: skip
 def test_nothing_but_an_mdth_error(raised: Exception, kind: str, words: str, monkeypatch) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger("mdth")
 SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
 MEASURED = ("choose", "last", "others", "held")
 """Uses of clips that are measured on."""
+# A moment is quiet this far below the loud ones, and inside speech in pauses shorter than this.
+QUIET_DB, PAUSE_S = 25.0, 1.5
 
 
 class Bank:
@@ -86,6 +88,23 @@ def decoded(network: "LipDecoder", heard: npt.NDArray[np.float16]) -> FloatArray
     with torch.inference_mode():
         rows = network(torch.from_numpy(heard.astype(np.float32)).to(network.scale.device))
         return np.asarray(rows.cpu().numpy())
+
+
+def quiet_inside(clip: Clip, at_least_s: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Which frames [T] lie in short pauses of a speech, none shorter than `at_least_s`."""
+    at = np.round(np.arange(len(clip.measures)) / clip.fps * SAMPLE_RATE_HZ).astype(int)
+    reach = round(0.02 * SAMPLE_RATE_HZ)
+    power = np.cumsum(np.pad(clip.sound.astype(np.float64) ** 2, (reach + 1, 2 * reach)))
+    last = len(power) - 1
+    around = power[np.minimum(at + 2 * reach, last)] - power[np.minimum(at, last)]
+    loud = 10 * np.log10(around + 1e-3)
+    quiet = loud < np.quantile(loud, 0.95) - QUIET_DB
+    edges = np.flatnonzero(np.diff(np.pad(quiet.astype(int), 1)))
+    inside = np.zeros(len(quiet), bool)
+    for begin, end in edges.reshape(-1, 2):
+        inner = 0 < begin and end < len(quiet)
+        inside[begin:end] = inner and at_least_s * clip.fps <= end - begin < PAUSE_S * clip.fps
+    return inside
 
 
 def score_bank(network: "LipDecoder", bank: Bank, people: People) -> dict[str, Scores]:

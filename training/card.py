@@ -7,7 +7,10 @@ from typing import Any
 
 from mdth.files.networks import WEIGHTS
 
-KEPT = (*("what", "how", "licence", "by", "source", "changes", "data", "encoder", "commands"),)
+KEPT = (
+    *("what", "how", "licence", "by", "source", "changes", "data", "encoder", "commands"),
+    *("late_ms", "chosen"),
+)
 
 
 def write(name: str, weights: Path, run: dict[str, Any]) -> None:

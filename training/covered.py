@@ -5,7 +5,6 @@ mouths behind masks, microphones and fingers that are drawn. A third of the peop
 measuring, and all clips that may only be measured.
 """
 
-import csv
 import json
 import logging
 from itertools import islice
@@ -24,6 +23,7 @@ from mdth.media.image import read_image
 from mdth.media.video import read_frames
 from training import card, command, models
 from training.glasses import fit, person
+from training.talk import rows
 
 log = logging.getLogger("mdth")
 
@@ -47,11 +47,9 @@ def read_faces(data: Path) -> list[Face]:
     faces = []
     paths = [*command.files_in(data / "stills", "**/*.jpg"), *(data / "talk/flux").glob("*.jpg")]
     paths += sorted((data / "talk/congress").glob("*.jpg"))[::3]
-    with (data / "talk/clips.tsv").open(encoding="utf-8") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
     clips = (
         (row["identity"], row["use"] != "train", picture)
-        for row in rows
+        for row in rows(data / "talk")
         for picture in islice(read_frames(data / "talk/clips" / row["file"]), 10, 130, 20)
     )
     stills = ((person(path.stem), False, read_image(path, max_size=512)) for path in paths)

@@ -22,7 +22,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("windows", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
     parser.add_argument("--bank", type=Path, help="what is heard in the clips to score on")
-    parser.add_argument("--begin", type=Path, metavar="RUN", help="go on from this run's weights")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a field of DecoderConfig or TrainConfig")  # fmt: skip
@@ -36,8 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     people = People.load(given.people)
     windows = training.Windows.load(given.windows, torch.device(device))
-    begin = given.begin and torch.load(given.begin / "decoder.pt", weights_only=True)
-    network = training.train_decoder(config, train, windows, people, begin=begin)
+    network = training.train_decoder(config, train, windows, people)
     scores = score_bank(network, Bank.load(given.bank), people) if given.bank else {}
     training.save_run(given.output, network, train, dict(scores))
     log.info("%s", json.dumps(scores, indent=1))

@@ -54,13 +54,13 @@ class Windows:
     shift: Tensor
 
     @classmethod
-    def load(cls, folders: list[Path], device: torch.device, limit: int | None = None) -> "Windows":
+    def load(cls, folders: list[Path], device: torch.device) -> "Windows":
         """Read the session files of some folders."""
         files = [f for folder in folders for f in command.files_in(folder, "session_*.npz")]
         parts: dict[str, list[Tensor]] = {
             name: [] for name in ("features", "coefficients", "marks", "shift")
         }
-        for file in sorted(files)[:limit]:
+        for file in sorted(files):
             with np.load(file, allow_pickle=False) as arrays:
                 for name, found in parts.items():
                     found.append(torch.from_numpy(arrays[name]).to(device))
@@ -146,14 +146,9 @@ def _deviation(tracks: Tensor) -> Tensor:
 
 
 def train_decoder(
-    config: DecoderConfig,
-    train: TrainConfig,
-    windows: Windows,
-    people: People,
-    *,
-    begin: dict[str, Tensor] | None = None,
+    config: DecoderConfig, train: TrainConfig, windows: Windows, people: People
 ) -> LipDecoder:
-    """A decoder trained on windows, from the weights `begin` on; a running average of weights."""
+    """A decoder trained on windows: a running average of its weights."""
     device = windows.features.device
     torch.manual_seed(train.random_seed)
     network = LipDecoder(config).to(device)
@@ -162,8 +157,6 @@ def train_decoder(
     mouth.scale(sample)
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
     network.scale.data = variance.sqrt()
-    if begin is not None:
-        network.load_state_dict(begin)
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
     mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)

@@ -1,7 +1,9 @@
-"""The table of scores of the shipped speech model, on people whom no training saw.
+"""The whole table of the shipped networks on people whom no training saw, beside the real people.
 
-    python -m training.evaluate work/people.npz --grid data/grid --record
+    python -m training.evaluate --data data --work work
 
+First the lips, then head, eyes and brows (`training.motion_measure`), then the inside of the mouth
+(`training.mouth_measure`, with its stills where `work/mouth` has them).
 `choose` and `last` are real people of `data/talk` (variants were chosen on the first), `others`
 five speakers of GRID, `held` sentences of the one who was trained on. The truth is what the tracks
 say; by how much sound and picture of a real clip differ nobody knows, so the lag is part of it.
@@ -10,30 +12,28 @@ say; by how much sound and picture of a real clip differ nobody knows, so the la
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
+from mdth.embedded.render import mouth_network
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
-from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from mdth.files import networks
-from training import command, models, robustness
-from training.bank import MEASURED
+from training import command, models, motion_measure, mouth_measure, robustness
+from training.bank import MEASURED, quiet_inside
 from training.grid_phones import align_clips
 from training.measures import NAMES, measures
 from training.people import Clip, People
-from training.score import Pair, Scores, closure_rate, correlation, score
+from training.score import Scores, closure_rate, correlation, score
 
 log = logging.getLogger("mdth")
 
 CLOSING_PHONES = {"B", "P", "M"}
 # Lips further apart than this in a quiet moment are parted, eye distances.
 PARTED = 0.06
-# A moment is quiet this far below the loud ones, and inside speech in pauses shorter than this.
-QUIET_DB, PAUSE_S = 25.0, 1.5
 BABBLE_DB = (-20, -10)
 VOICES = 4
 
@@ -44,23 +44,6 @@ def spoken(model: SpeechToMesh, clip: Clip, sound: FloatArray | None = None) -> 
     made = measures(model.mesh_sequence(heard, clip.fps).offsets + clip.neutral)
     missing = max(0, len(clip.measures) - len(made))
     return np.pad(made, ((0, missing), (0, 0)), "edge")[: len(clip.measures)]
-
-
-def quiet_inside(clip: Clip) -> npt.NDArray[np.bool_]:
-    """Which frames [T] lie in short pauses of a speech."""
-    at = np.round(np.arange(len(clip.measures)) / clip.fps * SAMPLE_RATE_HZ).astype(int)
-    reach = round(0.02 * SAMPLE_RATE_HZ)
-    power = np.cumsum(np.pad(clip.sound.astype(np.float64) ** 2, (reach + 1, 2 * reach)))
-    last = len(power) - 1
-    around = power[np.minimum(at + 2 * reach, last)] - power[np.minimum(at, last)]
-    loud = 10 * np.log10(around + 1e-3)
-    quiet = loud < np.quantile(loud, 0.95) - QUIET_DB
-    edges = np.flatnonzero(np.diff(np.pad(quiet.astype(int), 1)))
-    inside = np.zeros(len(quiet), bool)
-    for begin, end in edges.reshape(-1, 2):
-        inner = 0 < begin and end < len(quiet)
-        inside[begin:end] = inner and end - begin < PAUSE_S * clip.fps
-    return inside
 
 
 def babble(clip: Clip, voices: list[Clip], level_db: float, rng: np.random.Generator) -> FloatArray:
@@ -74,18 +57,18 @@ def babble(clip: Clip, voices: list[Clip], level_db: float, rng: np.random.Gener
     return np.asarray(sound + gain * total, np.float32)
 
 
-def report(use: str, pairs: list[Pair], found: Scores) -> None:
-    """A block of the table."""
-    log.info("\n%s: %d clips", use, len(pairs))
+def lips_table(found: dict[str, Scores]) -> Iterator[str]:
+    """Lines of Markdown: a column for each kind of clip; amplitudes are ours over real."""
+    yield f"| | {' | '.join(found)} |\n|---|{'---|' * len(found)}"
     for name in ("opening", "width"):
-        low, high = found[f"{name} [95 %]"]  # type: ignore[misc]
-        log.info("  %-8s r %.3f [%.3f %.3f]", name, found[name], low, high)
-    log.info(
-        "  at the opening's lag: opening %.3f, width %.3f; lag %+.0f ms",
-        found["opening at its lag"], found["width at that lag"], found["lag_ms"],
-    )  # fmt: skip
-    sizes = (f"{name} {found[f'amplitude of {name}']:.2f}" for name in NAMES)
-    log.info("  amplitude, ours over real: %s", ", ".join(sizes))
+        ends = [s[f"{name} [95 %]"] for s in found.values()]
+        cells = [f"{s[name]:.3f} [{low:.2f}, {high:.2f}]"  # type: ignore[misc]
+                 for s, (low, high) in zip(found.values(), ends, strict=True)]  # fmt: skip
+        yield f"| {name}, r at lag 0 | {' | '.join(cells)} |"
+    rows = {name: name for name in ("opening at its lag", "width at that lag", "lag_ms")}
+    rows |= {f"amplitude of {name}": f"{name}, ours over real" for name in NAMES}
+    for name, words in rows.items():
+        yield f"| {words} | {' | '.join(f'{s[name]:.2f}' for s in found.values())} |"
 
 
 def closures(clips: list[Clip], made: list[FloatArray], grid: Path, work: Path) -> dict[str, Any]:
@@ -124,7 +107,7 @@ def report_quiet(clips: list[Clip], made: list[FloatArray]) -> dict[str, float]:
 
 
 def report_robustness(model: SpeechToMesh, clips: list[Clip], made: list[FloatArray]) -> None:
-    """Silence, level, shifts, chunks, joins, other voices."""
+    """Silence, level, shifts, other voices."""
     held = [clip for clip in clips if clip.use == "held"][:8]
     neutral = held[0].neutral
     for name, (gap, speed) in robustness.shut_lips(model, neutral).items():
@@ -136,8 +119,6 @@ def report_robustness(model: SpeechToMesh, clips: list[Clip], made: list[FloatAr
     )
     for shift, part in robustness.shift_change(model, sounds, neutral).items():
         log.info("shift of %3d samples: %.1f %%", shift, 100 * part)
-    log.info("chunks: %.1e eye distances", robustness.chunk_difference(model, sounds[0]))
-    log.info("jitter at window joins: %.2f x", robustness.join_jitter(model, sounds, neutral))
     voices = [clip for clip in clips if clip.use in ("choose", "last")]
     for level_db in BABBLE_DB:
         rng = np.random.default_rng(3)
@@ -152,31 +133,34 @@ def report_robustness(model: SpeechToMesh, clips: list[Clip], made: list[FloatAr
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = command.parser("training.evaluate", __doc__)
-    parser.add_argument("people", type=Path)
-    parser.add_argument("--grid", type=Path, default=Path("data/grid"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--record", action="store_true", help="write the scores into the card")
+    parser.add_argument("--seeds", type=int, default=6, help="so many motions for each sound")
+    parser.add_argument("--lips", action="store_true", help="neither the motion nor the mouth")
+    parser.add_argument("--record", action="store_true", help="write the lips' scores to the card")
     given = parser.parse_args(arguments)
     model = SpeechToMesh(models.encoder())
-    log.info("scheme: %s, look-ahead %.3f s", model.scheme, model.look_ahead_s)
-    clips = People.load(given.people).of(*MEASURED)
+    clips = People.load(given.work / "people.npz").of(*MEASURED)
     made = [spoken(model, clip) for clip in clips]
-    measured: dict[str, Any] = {}
-    for use in MEASURED:
-        pairs = [
-            (mouth, clip.measures, clip.fps)
-            for clip, mouth in zip(clips, made, strict=True) if clip.use == use
-        ]  # fmt: skip
-        measured[use] = score(pairs)
-        report(use, pairs, measured[use])
-    log.info("")
-    measured["p, b, m shut"] = closures(clips, made, given.grid, given.work)
+    measured: dict[str, Any] = {
+        use: score([(mouth, clip.measures, clip.fps)
+                    for clip, mouth in zip(clips, made, strict=True) if clip.use == use])
+        for use in MEASURED
+    }  # fmt: skip
+    log.info("%s\n", "\n".join(lips_table(measured)))
+    measured["p, b, m shut"] = closures(clips, made, given.data / "grid", given.work)
     measured |= report_quiet(clips, made)
     report_robustness(model, clips, made)
     if given.record:
         card_file = networks.WEIGHTS / "faceformer.json"
         card = json.loads(card_file.read_text("utf-8")) | {"measured": measured}
         card_file.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    if not given.lips:
+        tracks, stills = given.work / "talk", given.work / "mouth"
+        motion_measure.compare(given.data / "talk", tracks, ["last"], seeds=given.seeds)
+        painter = mouth_network.shipped()
+        pictures = stills if stills.is_dir() else None
+        mouth_measure.measure(given.data, painter, pictures, given.work, every=20)
 
 
 if __name__ == "__main__":

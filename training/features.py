@@ -9,6 +9,7 @@ marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] 
 a pair's first window to its second).
 """
 
+import json
 import logging
 import math
 import time
@@ -77,6 +78,7 @@ class FeatureJob:
     output: Path
     encoder: Path
     spoken: Path | None
+    lags: Path | None
 
 
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
@@ -85,7 +87,9 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
     from training.sessions import Library, make_session
 
     torch.set_num_threads(1)
-    library = Library(People.load(job.people), job.spoken)
+    late_ms = json.loads(job.lags.read_text("utf-8"))["late_ms"] if job.lags else {}
+    late_s = {name: value / 1000 for name, value in late_ms.items()}
+    library = Library(People.load(job.people), job.spoken, late_s)
     encoder = SpeechEncoder(job.encoder)
     count = 0
     for number in numbers:
@@ -119,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
     parser.add_argument("--spoken", type=Path, help="folder of spoken sentences")
+    parser.add_argument("--lags", type=Path, help="card that says by how much lips are late")
     parser.add_argument("--sessions", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
     parser.add_argument("--random-seed", "--seed", type=int, default=0,
@@ -126,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
     encoder = given.encoder or models.encoder()
-    job = FeatureJob(given.people, given.output, encoder, given.spoken)
+    job = FeatureJob(given.people, given.output, encoder, given.spoken, given.lags)
     make_windows(
         job, sessions=given.sessions, workers=given.workers,
         random_seed=given.random_seed, seconds=given.seconds,

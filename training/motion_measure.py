@@ -7,11 +7,11 @@ portrait (the frame that is nearest to rest), for the clip's own sound. Each row
 clips; both sides are smoothed alike (Gaussian, 60 ms), because tracks of single pictures tremble.
 """
 
-import csv
 import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from mdth.motion.voice import STEP_HZ, Voice
 from mdth.options import Options
 from training import command
 from training.dataset import read_sound
-from training.talk import Talk, load
+from training.talk import Talk, load, rows
 
 log = logging.getLogger("mdth")
 Figures = dict[str, FloatArray]
@@ -169,13 +169,12 @@ def spoken(engine: Embedded, portrait: Portrait, sound: FloatArray, options: Opt
 
 def clips(folder: Path, tracks: Path, uses: list[str]) -> Iterator[tuple[str, Talk, FloatArray]]:
     """Name, track and sound float32 [N] of the clips whose `use` is one of these."""
-    with (folder / "clips.tsv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            track = tracks / f"{Path(row['file']).stem}.npz"
-            if row["use"] in uses and track.exists():
-                sound = read_sound(folder / "clips" / row["file"]).astype(np.float32) / 32768
-                talk = load(track)
-                yield track.stem, talk, sound[: int(len(talk.mesh) / talk.fps * SPEECH_RATE_HZ)]
+    for row in rows(folder, *uses):
+        track = tracks / f"{Path(row['file']).stem}.npz"
+        if track.exists():
+            sound = read_sound(folder / "clips" / row["file"]).astype(np.float32) / 32768
+            talk = load(track)
+            yield track.stem, talk, sound[: int(len(talk.mesh) / talk.fps * SPEECH_RATE_HZ)]
 
 
 def table(real: dict[str, float], ours: dict[str, float]) -> Iterator[str]:
@@ -184,6 +183,33 @@ def table(real: dict[str, float], ours: dict[str, float]) -> Iterator[str]:
     for row, value in real.items():
         ratio = f"{ours[row] / value:.2f}" if "shift, s" not in row else ""
         yield f"| {ROWS.get(row, row)} | {value:.2f} | {ours[row]:.2f} | {ratio} |"
+
+
+def compare(
+    folder: Path,
+    tracks: Path,
+    uses: list[str],
+    *,
+    seeds: int = 1,
+    each: bool = False,
+    **choices: Any,
+) -> dict[str, dict[str, float]]:
+    """`real` and `ours`, printed as a table; each: a line a clip too; choices: of `Options`."""
+    engine = Embedded()
+    real: list[Figures] = []
+    ours: list[Figures] = []
+    for name, talk, sound in clips(folder, tracks, uses):
+        real.append(figures(talk, sound))
+        portrait = resting_portrait(talk)
+        for _ in range(seeds):
+            options = Options.of(**choices, random_seed=len(ours))
+            ours.append(figures(spoken(engine, portrait, sound, options), sound))
+        if each:
+            pair = [f"{row} {real[-1][row]:.2f}/{ours[-1][row]:.2f}" for row in list(ROWS)[:11]]
+            log.info("%s: %s", name, ", ".join(pair))
+    both = {"real": summary(real), "ours": summary(ours)}
+    log.info("%d clips\n%s", len(real), "\n".join(table(**both)))
+    return both
 
 
 def main() -> None:
@@ -199,20 +225,9 @@ def main() -> None:
     given = parser.parse_args()
     chosen = dict(pair.split("=") for pair in given.option)
     choices = {key: value if value.isalpha() else float(value) for key, value in chosen.items()}
-    engine = Embedded()
-    real: list[Figures] = []
-    ours: list[Figures] = []
-    for name, talk, sound in clips(given.talk, given.tracks, given.use):
-        real.append(figures(talk, sound))
-        portrait = resting_portrait(talk)
-        for _ in range(given.seeds):
-            options = Options.of(**choices, random_seed=len(ours))
-            ours.append(figures(spoken(engine, portrait, sound, options), sound))
-        if given.each:
-            pair = [f"{row} {real[-1][row]:.2f}/{ours[-1][row]:.2f}" for row in list(ROWS)[:11]]
-            log.info("%s: %s", name, ", ".join(pair))
-    both = {"real": summary(real), "ours": summary(ours)}
-    log.info("%d clips\n%s", len(real), "\n".join(table(**both)))
+    both = compare(
+        given.talk, given.tracks, given.use, seeds=given.seeds, each=given.each, **choices
+    )
     if given.json:
         given.json.write_text(json.dumps(both, indent=1) + "\n", "utf-8")
 

@@ -227,28 +227,22 @@ def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
             yield stills[1], stills[0]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = command.parser("training.mouth_measure", __doc__)
-    parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
-    parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
-    parser.add_argument("tracks", type=Path, help="talk, grid and others, made by training.talk")
-    parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
-    parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
-    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
-    args = parser.parse_args()
-    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
-    clips = command.files_in(args.data / "grid/s1", "*.mp4")
-    held = clips[-(len(clips) // 10) :: args.every]
-    others = command.files_in(args.data / "grid/others", "*.mp4")
+def measure(
+    data: Path, network: MouthNetwork | None, pictures: Path | None, tracks: Path, *, every: int = 4
+) -> dict[str, dict[str, object]]:
+    """The figures of each set, printed as a table; tracks: talk, grid, others of `training.talk`."""
+    clips = command.files_in(data / "grid/s1", "*.mp4")
+    others = command.files_in(data / "grid/others", "*.mp4")
+    held = clips[-(len(clips) // 10) :: every]
     sets = {
-        "grid/others": measure_clips(others, network, args.tracks / "others"),
-        "grid/s1, held out": measure_clips(held, network, args.tracks / "grid"),
-        "london, held out": measure_london(Pictures(args.pictures), network),
+        "grid/others": measure_clips(others, network, tracks / "others"),
+        "grid/s1, held out": measure_clips(held, network, tracks / "grid"),
     }
+    if pictures:
+        sets["london, held out"] = measure_london(Pictures(pictures), network)
     for use in ("choose", "last"):
-        clips = [clip for clip, _ in talk_clips(args.data / "talk", use)]
-        sets[f"talk, {use}"] = measure_clips(clips, network, args.tracks / "talk")
+        clips = [clip for clip, _ in talk_clips(data / "talk", use)]
+        sets[f"talk, {use}"] = measure_clips(clips, network, tracks / "talk")
     log.info(("%-18s %-8s" + 8 * " %7s"), *TITLES)
     report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
@@ -261,6 +255,21 @@ def main() -> None:
     if network:
         report["network, ms"] = dict(network_ms(network))
         log.info("network, ms of one core: %s", report["network, ms"])
+    return report
+
+
+def main() -> None:
+    """Print the table."""
+    parser = command.parser("training.mouth_measure", __doc__)
+    parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
+    parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
+    parser.add_argument("tracks", type=Path, help="talk, grid and others, made by training.talk")
+    parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
+    parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
+    parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
+    args = parser.parse_args()
+    network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
+    report = measure(args.data, network, args.pictures, args.tracks, every=args.every)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Sizes of the network.
-
-    kind: "conv" or "attention". hears: "both", or only "features" or "mel" (ablations).
-    """
+    """Sizes of the network; kind: "conv" or "attention"."""
 
     kind: str = "conv"
     width: int = 128
@@ -25,7 +22,6 @@ class DecoderConfig:
     heads: int = 4
     features: int = 288
     mel: int = 80
-    hears: str = "both"
     components: int = 32
     dropout: float = 0.2
 
@@ -119,11 +115,7 @@ class LipDecoder(nn.Module):
     def forward(self, heard: Tensor) -> Tensor:
         """Coefficients of each frame of each window."""
         features, mel = heard[..., : self.config.features], heard[..., self.config.features :]
-        x = torch.zeros_like(heard[..., : self.config.width])
-        if self.config.hears != "mel":
-            x = x + self.into(self.drop_in(self.norm(features)))
-        if self.config.hears != "features":
-            x = x + self.mel_into(mel * 0.5 + 2.0)
+        x = self.into(self.drop_in(self.norm(features))) + self.mel_into(mel * 0.5 + 2.0)
         out: Tensor = self.out(self.blocks(x)) * self.scale
         return out
 

@@ -47,7 +47,7 @@ USUAL_LAG_MS, LAG_MOST_MS, LAG_KNOWN_R = -40.0, 60.0, 0.4
 # Clips shorter than this are too short for a regression on the pose.
 POSE_FRAMES = 150
 # Room kept around the words of a GRID sentence, whose silence has lips shut by instruction.
-WORDS_MARGIN_S = (0.12, 0.10)
+WORDS_MARGIN_S = (0.35, 0.10)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,10 @@ class Source:
 
 def talk_sources(folder: Path, tracks: Path) -> list[Source]:
     """Those of `talk/clips.tsv` that are tracked."""
-    with (folder / "clips.tsv").open(encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
     found = [
         Source(folder / "clips" / row["file"], tracks / f"{Path(row['file']).stem}.npz",
                row["identity"], row["use"], trust=float(row["r"]), lag_s=_lag_s(row))
-        for row in rows
+        for row in talk.rows(folder)
     ]  # fmt: skip
     return [source for source in found if source.track.is_file()]
 

@@ -11,6 +11,7 @@ faces. They are scaled to the usual opening and width as everybody's.
 
 import logging
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from training import command, models
-from training.bank import at_times, decoded, encode_clip
+from training.bank import at_times, decoded, encode_clip, quiet_inside
 from training.dataset import read_sound
 from training.export_onnx import load_run
 from training.measures import linear, predicted
@@ -31,6 +32,8 @@ log = logging.getLogger("mdth")
 PERSON = "rig"
 # Weights that hardly move (standard deviation) tell nothing.
 MOVES = 0.01
+# What counts as a pause; the rig's lips shut before the sound fades, by so much.
+PAUSE_S, EARLY_S, FADE_S = 0.3, 0.12, 0.07
 
 
 def read_weights(file: Path) -> tuple[FloatArray, float]:
@@ -66,6 +69,17 @@ def _lag(rows: list[FloatArray], weights: list[FloatArray], fps: float, people: 
     return float(np.median(lags))
 
 
+def rested(clip: Clip, rest: FloatArray) -> Clip:
+    """A clip with the faces `rest` [T,K] in its pauses, in which a rig, unlike people, is shut."""
+    quiet = quiet_inside(clip, PAUSE_S).astype(float)
+    early, fade = round(EARLY_S * clip.fps), round(FADE_S * clip.fps)
+    quiet = np.stack([np.roll(quiet, -step) for step in range(early + 1)]).max(axis=0)
+    kernel = np.full(2 * fade + 1, 1 / (2 * fade + 1))
+    part = np.convolve(np.pad(quiet, fade, "edge"), kernel, "valid")[:, None]
+    rows = part * rest + (1 - part) * clip.coefficients
+    return replace(clip, coefficients=rows.astype(np.float32))
+
+
 def main() -> None:
     """Command line."""
     parser = command.parser("training.rig", __doc__)
@@ -93,11 +107,13 @@ def main() -> None:
     neutral = np.mean([clip.neutral for clip in people.of("train")], axis=0)
     scaled = scaled_to_usual(faces, people)
     late = max(0, round(lag_s * SAMPLE_RATE_HZ))
-    people.clips.extend(
-        Clip(file.stem, PERSON, "train", np.pad(sound, (late, 0)), row.astype(np.float32), fps,
-             predicted(row, people.basis, neutral).astype(np.float32), neutral, np.zeros(0), 1.0)
-        for file, sound, row, fps in zip(files, sounds, scaled, rates, strict=True)
-    )  # fmt: skip
+    rests = scaled_to_usual(said, people)
+    for file, sound, row, rest, fps in zip(files, sounds, scaled, rests, rates, strict=True):
+        clip = Clip(
+            file.stem, PERSON, "train", np.pad(sound, (late, 0)), row.astype(np.float32), fps,
+            predicted(row, people.basis, neutral).astype(np.float32), neutral, np.zeros(0), 1.0,
+        )  # fmt: skip
+        people.clips.append(rested(clip, rest))
     people.save(given.output)
 
 

@@ -1,12 +1,10 @@
-"""What must not matter to the lips, measured: silence, level, shifts, chunks, joins."""
-
-from collections.abc import Iterator
+"""What must not matter to the lips, measured: silence, level, shifts."""
 
 import numpy as np
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
-from mdth.embedded.speech.windows import CENTRE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ
 from mdth.face import geometry
 
 FPS = 25.0
@@ -84,39 +82,3 @@ def shift_change(
             changes.append(change(plain, moved))
         found[shift] = float(np.mean(changes))
     return found
-
-
-def in_chunks(sound: FloatArray, random_seed: int = 0) -> Iterator[FloatArray]:
-    """A sound in pieces of 1 to 5,000 samples."""
-    rng = np.random.default_rng(random_seed)
-    at = 0
-    while at < len(sound):
-        size = int(rng.choice([1, 7, 160, 333, 1024, 5000]))
-        yield sound[at : at + size]
-        at += size
-
-
-def chunk_difference(model: SpeechToMesh, sound: FloatArray) -> float:
-    """The largest difference (eye distances) between a sound whole and in pieces."""
-    whole = np.stack(list(model.stream([sound], 30.0)))
-    pieces = np.stack(list(model.stream(in_chunks(sound), 30.0)))
-    return float(np.abs(whole - pieces).max())
-
-
-def join_jitter(model: SpeechToMesh, sounds: list[FloatArray], neutral: FloatArray) -> float:
-    """Mean size of the second difference of the opening at window joins over that elsewhere.
-
-    One value for each feature frame; joins are the frames on both sides of where a window's fade
-    begins, which is where another's ends.
-    """
-    scheme = model.scheme
-    near: list[float] = []
-    far: list[float] = []
-    for sound in sounds:
-        gaps = opening(model, sound, neutral, SAMPLE_RATE_HZ / FRAME_SAMPLES)
-        bends = np.abs(np.diff(gaps, 2))
-        places = (np.arange(1, len(gaps) - 1) * FRAME_SAMPLES - CENTRE_SAMPLES) / scheme.hop_samples
-        distance = np.abs(places - np.round(places)) * scheme.hop
-        near += bends[distance <= 1].tolist()
-        far += bends[distance > 1].tolist()
-    return float(np.mean(near) / np.mean(far))

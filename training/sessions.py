@@ -22,11 +22,11 @@ EXCERPTS = (2, 5)
 EXCERPT_S = (3.0, 9.0)
 DENSE_HZ = 1000
 # What a session is made of: nothing said, talk, GRID, spoken sentences, a recorded face rig.
-KINDS = {"silent": 0.1, "talk": 0.45, "grid": 0.12, "rig": 0.18, "spoken": 0.15}
+KINDS = {"silent": 0.1, "talk": 0.45, "grid": 0.14, "rig": 0.16, "spoken": 0.15}
 RECORDED_VOICE = 0.3
-BABBLE = 0.35
+BABBLE = 0.45
 # In a pause the lips stay as they are for the first of these, and part again in the second.
-LINGER_S, PART_S = 0.55, 0.22
+LINGER_S, PART_S = 0.55, 0.4
 GRID_PERSON, RIG = "s1", "rig"
 
 
@@ -50,9 +50,15 @@ class Session:
 
 
 class Library:
-    """What sessions are made of: people's clips, and spoken sentences (`training.spoken`)."""
+    """What sessions are made of: people's clips, and spoken sentences (`training.spoken`).
 
-    def __init__(self, people: People, spoken: Path | None = None) -> None:
+    late_s: by how much the lips of some clips, by name, come after their sound.
+    """
+
+    def __init__(
+        self, people: People, spoken: Path | None = None, late_s: dict[str, float] | None = None
+    ) -> None:
+        self.late_s = late_s or {}
         self.components = len(people.basis)
         self.grid = [clip for clip in people.of("train") if clip.person == GRID_PERSON]
         self.rig = [clip for clip in people.of("train") if clip.person == RIG]
@@ -75,7 +81,7 @@ class Library:
 
     def recorded(self, clip: Clip, begin_s: float = 0.0, end_s: float = np.inf) -> Utterance:
         """A clip as recorded, or a part of it."""
-        times = np.arange(len(clip.coefficients)) / clip.fps
+        times = np.arange(len(clip.coefficients)) / clip.fps - self.late_s.get(clip.name, 0.0)
         kept = (times >= begin_s) & (times <= end_s)
         first = round(begin_s * SAMPLE_RATE_HZ)
         last = min(len(clip.sound), round(min(end_s, 1e4) * SAMPLE_RATE_HZ))

@@ -8,6 +8,7 @@ picture is searched anew. Written: `NAME.npz` with mesh float32 [T,478,3] px, fr
 on straight lines between their neighbours, found bool [T], and fps. Run again, it goes on.
 """
 
+import csv
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -47,6 +48,13 @@ class Talk:
         """Faces float32 [T,478,3]: face frame, in the clip's median eye distance."""
         faces = geometry.to_face(self.mesh, self.pose)
         return np.asarray(faces / np.median(geometry.eye_distance(faces)), np.float32)
+
+
+def rows(folder: Path, *uses: str) -> list[dict[str, str]]:
+    """The lines of a folder's `clips.tsv` of these uses, all without any."""
+    with (folder / "clips.tsv").open(encoding="utf-8") as table:
+        lines = csv.DictReader(table, delimiter="\t")
+        return [row for row in lines if not uses or row["use"] in uses]
 
 
 def load(file: Path) -> Talk:

@@ -20,7 +20,7 @@ LEAST_ADDRESS_SPACE = 2_000_000_000
 _MISSING_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[.\d]*): cannot open shared object")
 _NO_MEMORY = re.compile(
     r"bad_?alloc|[Oo]ut ?[Oo]f ?[Mm]emory|not enough memory|([Cc]annot|[Cc]an't|ailed to) allocate|"
-    r"can't start new thread|failed to map seg"
+    r"can't start new thread|failed to map seg|cannot map zero-fill"
 )
 
 
@@ -130,6 +130,8 @@ def _of_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full; free some space and run again"
+    if error.errno == errno.EFBIG:
+        return f"{where}no file may be so large (see ulimit -f); free some space, or allow it"
     if isinstance(error, BrokenPipeError):
         return "the reader closed the pipe"
     return f"{where}{error.strerror or error}"

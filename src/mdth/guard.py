@@ -47,8 +47,8 @@ def limits() -> Iterator[None]:
     """Hold this process to `MDTH_MAX_MEMORY` GB of private data and `MDTH_MAX_TIME` s of its CPUs.
 
     For a process that does one job at a time; on Windows nothing is limited. What asks for more
-    memory is told that there is none, which becomes LimitExceeded. SIGPROF ends who takes longer,
-    as far as `grow` adds nothing; waiting for a store, a lock or a busy machine takes none of it.
+    memory is told that there is none, which becomes LimitExceeded. SIGVTALRM ends who takes longer
+    (MediaPipe switches SIGPROF off), as far as `grow` adds nothing; waiting takes none of it.
     """
     global _grows_by
     try:
@@ -59,7 +59,7 @@ def limits() -> Iterator[None]:
     time_s, before = setting(TIME_S), resource.getrlimit(resource.RLIMIT_DATA)
     _grows_by = time_s * SHARE
     allow_memory(_memory_times)
-    signal.setitimer(signal.ITIMER_PROF, time_s)
+    signal.setitimer(signal.ITIMER_VIRTUAL, time_s)
     try:
         yield
     except Exception as error:
@@ -68,7 +68,7 @@ def limits() -> Iterator[None]:
         raise
     finally:
         _grows_by = None
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
@@ -76,8 +76,8 @@ def grow(media_s: float) -> None:
     """So much more of a sound or clip has come in: the job gets more time, if that is limited."""
     if _grows_by:
         with _lock:
-            left_s = signal.getitimer(signal.ITIMER_PROF)[0]
-            signal.setitimer(signal.ITIMER_PROF, left_s + media_s * _grows_by)
+            left_s = signal.getitimer(signal.ITIMER_VIRTUAL)[0]
+            signal.setitimer(signal.ITIMER_VIRTUAL, left_s + media_s * _grows_by)
 
 
 def allow_memory(times: int) -> None:
@@ -95,7 +95,7 @@ def allow_memory(times: int) -> None:
 
 def why_ended(number: int) -> str:
     """What it means that a process under `limits` ended by this signal."""
-    if number == signal.SIGPROF:
+    if number == signal.SIGVTALRM:
         time_s = setting(TIME_S)
         return (
             f"stopped: it took more than {time_s:g} s of CPU time, and {time_s * SHARE:g} s for "

@@ -47,11 +47,10 @@ def prepare(
     move the avatar. keep="clip": `video` itself will speak; also where a clip stands in the
     portrait's place. Raises InputError, CheckpointError, MissingDependency.
     """
+    engine = engines.choose(options := Options.of(**choices))
     if portrait is not None and video is None and is_clip(Path(portrait)):
-        portrait, video, choices = None, portrait, {**choices, "keep": "clip"}
-    options = Options.of(**choices)
-    source = _source(portrait, video, options)
-    return engines.choose(options).prepare(source, options, progress=progress)
+        portrait, video, options = None, portrait, Options.of(**{**choices, "keep": "clip"})
+    return engine.prepare(_source(portrait, video, options), options, progress=progress)
 
 
 @ours

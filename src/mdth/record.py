@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,7 +72,13 @@ def models(engine: Engine, options: Options, *stages: str) -> dict[str, str]:
 
 
 def of_result(
-    engine: Engine, options: Options, *, frames: int, seconds: dict[str, float], **more: Any
+    engine: Engine,
+    options: Options,
+    *,
+    frames: int,
+    seconds: dict[str, float],
+    stages: Sequence[str] = (PREPARE, SPEAK),
+    **more: Any,
 ) -> dict[str, Any]:
     """What the record says about a video or a moving mesh, and more of it, its inputs left out."""
     return {
@@ -81,7 +87,7 @@ def of_result(
         "frames": frames,
         **more,
         "settings": options.settings(engine.name, SHAPING),
-        "models": models(engine, options, PREPARE, SPEAK),
+        "models": models(engine, options, *stages),
         "versions": versions(engine),
         "seconds": seconds,
     }

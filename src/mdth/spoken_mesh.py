@@ -8,7 +8,7 @@ import numpy as np
 from mdth import engines, record
 from mdth.artefacts import MeshSequence
 from mdth.embedded.engine import Embedded
-from mdth.engine import Source
+from mdth.engine import PREPARE, SPEAK, Source
 from mdth.errors import ours
 from mdth.face.find import find_portrait
 from mdth.files.json import Json
@@ -55,6 +55,9 @@ def export_mesh(
             rate_hz=rate_hz,
         )
         engine, more = engines.get(engines.EMBEDDED), {"sound_rate_hz": rate_hz}
-        made = record.of_result(engine, options, frames=len(moved), seconds=watch.seconds, **more)
+        stages = (PREPARE, SPEAK) if picture else (SPEAK,)
+        made = record.of_result(
+            engine, options, frames=len(moved), seconds=watch.seconds, stages=stages, **more
+        )
         write(made := {**made, "inputs": record.inputs(given)})
     return made

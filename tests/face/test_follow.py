@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from test_covered import masked
 
 from mdth.engine import Source
 from mdth.errors import NoFaceFound
@@ -101,6 +102,15 @@ def test_why_a_frame_is_left(people, model) -> None:
     expected = [Why.USABLE] * 8 + [Why.BLURRED] * 4 + [Why.NO_FACE] * 4 + [Why.SMALL] * 4
     assert found.why.tolist() == [*expected, *[Why.USABLE] * 6]
     raises(NoFaceFound, "4 frames", follow, iter([nobody] * 4), model, fps=25)
+
+
+def test_a_covered_mouth_is_left(portrait, people, model) -> None:
+    bare, mask = (
+        show((cv2.resize(picture, SIZE[::-1], interpolation=cv2.INTER_AREA), 200))
+        for picture in (portrait.image, masked(portrait))
+    )
+    why = follow(iter([*[bare] * 8, *[mask] * 14, *[bare] * 8]), model, fps=25).why
+    assert (why[10:20] == Why.COVERED).all() and not why[[*range(4), *range(26, 30)]].any()
 
 
 def test_small_faces_are_found_and_kept(people, model) -> None:

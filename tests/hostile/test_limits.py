@@ -103,12 +103,12 @@ def test_an_exif_of_endless_entries(tmp_path: Path, count: int) -> None:
     assert read_image(tmp_path / "a.webp").shape == (60, 40, 3)
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PDF", "EPS", "ICO", "TGA", "PCX", "XBM"])
+@pytest.mark.parametrize("kind", ["JPEG2000", "PDF", "EPS", "ICO", "TGA", "PCX", "XBM"])
 def test_kinds_that_are_not_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.jpg"
     mode = "1" if kind == "XBM" else "RGB"
     Image.new(mode, (64, 64)).save(path, kind)
-    raises(UnreadableMedia, "png, jpeg", read_image, path)
+    raises(UnreadableMedia, "jpeg, png", read_image, path)
 
 
 def test_a_sound_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

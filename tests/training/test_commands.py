@@ -17,6 +17,7 @@ GONE = "nowhere/to/be/found"
 # The arguments of each that name data which is not there, if it takes any; OUT: where it may write.
 COMMANDS = {
     "benchmarks": f"{GONE}.png {GONE}.wav", "benchmarks.batch": None, "benchmarks.faceformer": None,
+    "benchmarks.film": f"{GONE}.mp4",
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
     "benchmarks.scale": None, "benchmarks.store": None,
     "tests.support.made_up_sets": "vocaset OUT/file/within",
@@ -25,8 +26,9 @@ COMMANDS = {
     "training.beside": f"{GONE}.mp4 OUT/beside.png",
     "training.closures": f"{GONE}.wav {GONE}.tsv", "training.dataset": f"{GONE} {GONE} OUT/dataset",
     "training.decoder": f"{GONE} {GONE} OUT/run",
+    "training.dub_measure": f"{GONE}.mp4",
     "training.covered": f"{GONE} --output OUT/covered.npz",
-    "training.evaluate": f"{GONE} --work OUT",
+    "training.evaluate": f"--work {GONE}",
     "training.export_onnx": f"{GONE} OUT {GONE}",
     "training.features": f"{GONE} OUT/windows --sessions 1 --workers 1",
     "training.generator": f"{GONE} OUT/generator --config small",

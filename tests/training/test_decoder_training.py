@@ -78,6 +78,13 @@ def library(tmp_path: Path) -> sessions.Library:
     return sessions.Library(made_up.people(clips), tmp_path)
 
 
+def test_late_lips_come_earlier(library: sessions.Library) -> None:
+    clip = library.grid[0]
+    library.late_s = {clip.name: 0.08}
+    assert library.recorded(clip, 1.0, 2.0).times == pytest.approx(np.arange(26) / 25)
+    assert len(library.recorded(clip).times) == len(clip.coefficients) - 2
+
+
 EXPECTED = {"silent": 0.0, "talk": 0.2, "grid": 0.3, "rig": 0.4, "spoken": 0.5}
 
 

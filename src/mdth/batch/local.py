@@ -98,7 +98,7 @@ class LocalWorker:
         if not isinstance(error, TimeoutError | ProcessExpired | BrokenProcessPool):
             return failed(f"unexpected {type(error).__name__}: {error}", seconds=seconds)
         code = self._process.exitcode if self._process else None
-        if code and code == -getattr(signal, "SIGPROF", 0):
+        if code and code == -getattr(signal, "SIGVTALRM", 0):
             return failed(guard.why_ended(-code), seconds=seconds)
         how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
         limit_s = self._timeout_s if isinstance(error, TimeoutError) else None

@@ -21,6 +21,9 @@ from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
 
 log = logging.getLogger("mdth")
 
+# PyAV tells of what is raised in a file that it reads, and reads on.
+READERS = ("BoundedFile.read", "_Unnamed.seek")
+LATER_S = 0.02
 # What reads files from outside; the workers of a batch have limits of their own.
 JOBS = (
     *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
@@ -99,7 +102,7 @@ def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
         # What nohup ignores stays ignored.
         before = {
             number: signal.signal(number, _stop)
-            for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+            for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
             if signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
@@ -127,4 +130,9 @@ class _Terminated(BaseException):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    """End the command, a moment later where it is reading for a library, which would go on."""
+    if frame and frame.f_code.co_qualname in READERS and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda _, later: _stop(number, later))
+        signal.setitimer(signal.ITIMER_REAL, LATER_S)
+        return
     raise _Terminated(128 + number)

@@ -227,7 +227,7 @@ def _why(person: Person, count: int) -> npt.NDArray[np.uint8]:
     sure = np.array([one.cover > covered.SURE for one in looked], float)
     # Two of three looks: a single one may be a fancy.
     steady = np.convolve(np.pad(sure, 1, "edge"), np.ones(3), "valid") >= 2 if len(sure) else sure
-    near = np.abs(np.subtract.outer(frames, [one.frame for one in looked])).argmin(1)
+    near = np.searchsorted([one.frame for one in looked[:-1]], frames)
     faults = [
         (Why.BLURRED, sharp < BLURRED_SHARE * np.median(sharp)),
         (Why.COVERED, steady[near] if len(looked) else np.zeros(len(frames), bool)),

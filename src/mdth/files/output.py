@@ -61,7 +61,11 @@ def recorded(target: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     Its room on the disk is taken before, so that no result is left without it. Raises OSError.
     """
     with replacing(record_of(target)) as part:
-        part.write_bytes(b" " * RECORD_BYTES)
+        try:
+            part.write_bytes(b" " * RECORD_BYTES)
+        except OSError as error:
+            error.filename = str(target)
+            raise
 
         def write(content: Mapping[str, Any]) -> None:
             with part.open("r+b") as file:

@@ -16,7 +16,6 @@ machine (`mdth.files.write.alone`).
 
 import logging
 import random
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from mdth.files.json import Json, read_json, write_json
 from mdth.files.write import synced
 from mdth.storage.faults import NotThere, NotWhole
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
-from mdth.storage.manifest import agrees, find, pointed_to, sizes, vouched
+from mdth.storage.manifest import agrees, find, pointed_to, sizes, video_of, vouched
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
@@ -147,11 +146,14 @@ def read_output(store: Store, folder: str, new: Path) -> Json | None:
 def output_record(store: Store, folder: str, wanted: Json) -> Json | None:
     """The record of a published video, if that is what is wanted and as it was put there."""
     try:
-        if not agrees(store.find_json(f"{folder}/{RECORD}"), wanted):
+        record = store.find_json(f"{folder}/{RECORD}")
+        digest = video_of(record)[1] if record and agrees(record, wanted) else None
+        if not digest:
             return None
-        with tempfile.TemporaryDirectory(prefix="mdth-") as new:
-            return read_output(store, folder, Path(new))
-    except (ArtefactError, NotWhole):
+        store.sha256(f"{folder}/{TIMES}")
+        store.sha256(f"{folder}/{OUTPUT}", known=digest)
+        return record
+    except (ArtefactError, NotThere, NotWhole):
         return None
 
 
@@ -182,12 +184,11 @@ def publish_output(
 def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
     """What a manifest in the store points to and is not there as it was put."""
     found = set()
-    with tempfile.TemporaryDirectory(prefix="mdth-") as new:
-        for file in pointed_to(manifest).values():
-            try:
-                store.download(f"{folder}/{file.path}", Path(new, file.path), sha256=file.sha256)
-            except (NotThere, NotWhole):
-                found.add(file.path)
+    for file in pointed_to(manifest).values():
+        try:
+            store.sha256(f"{folder}/{file.path}", known=file.sha256)
+        except (NotThere, NotWhole):
+            found.add(file.path)
     return found
 
 

@@ -1,8 +1,10 @@
 """The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
 
+import hashlib
 import io
 import logging
 import re
+import tempfile
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,21 @@ class Store:
         self._ask(path, fetch)
         stages.count(target.stat().st_size)
         return target
+
+    def sha256(self, path: str, *, known: str | None = None) -> str:
+        """The SHA-256 of a file's content, in hex. Raises NotWhole where it is not the known one.
+
+        The content goes through a file without a name, which no end of the process leaves behind.
+        """
+
+        def fetch() -> str:
+            with tempfile.TemporaryFile(prefix="mdth-") as file:
+                self._files.fetch(_inside(path), file, sha256=known)
+                stages.count(file.seek(0, io.SEEK_END))
+                file.seek(0)
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        return self._ask(path, fetch)
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a file to `path`, where it appears complete or not at all."""

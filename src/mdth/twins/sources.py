@@ -1,7 +1,6 @@
 """A twin's input: one readable file of each kind chosen in the store and fetched."""
 
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from mdth import record
 from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ
 from mdth.errors import ArtefactError, InputError, MissingInput
 from mdth.files.json import Json
-from mdth.files.reading import sha256
 from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
 from mdth.media.speech import check_length
@@ -148,6 +146,4 @@ def check_fresh(twin: Twin, sources: Json) -> None:
 
 def _is(twin: Twin, path: str, chosen: Json) -> bool:
     """Whether the store's file has the content that was chosen."""
-    with tempfile.TemporaryDirectory(prefix="mdth-") as folder:
-        found = sha256(twin.store.download(path, Path(folder, "input")))
-        return found == str(chosen["sha256"])
+    return twin.store.sha256(path) == str(chosen["sha256"])

@@ -35,8 +35,10 @@ class SpeechEncoder:
         failures = (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph)
         try:
             self._session = networks.session(model.read_bytes(), threads=threads)
-        except (*failures, errors.InvalidArgument) as error:
-            raise CheckpointError(f"{model}: not a speech encoder ({error})") from error
+        except (*failures, errors.InvalidArgument, OSError) as error:
+            raise CheckpointError(
+                f"{model}: not a speech encoder ({error}); run: mdth assets fetch"
+            ) from error
 
     def features(self, window: FloatArray) -> FloatArray:
         """Features float32 [T,288] of a levelled window [T * 384 + 512] at 16 kHz.
