@@ -21,9 +21,8 @@ from PIL import Image as PillowImage
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import conditions
 from mdth.embedded.render.cavity import OWN_TEETH_GAP, Cavity, View
-from mdth.embedded.render.light import Light, measure_light
+from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.motion import rigid_motion
-from mdth.embedded.render.mouth_network import toothness
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
@@ -191,19 +190,6 @@ class Source:
         planes = conditions.conditions(self._cavity, bones, view, around)
         return Seen(planes, view, around, self._tone)
 
-    def lent(self, mouth: FloatArray, light: Light) -> FloatArray:
-        """Another's mouth [h,w,3] in this portrait's light; light: the other's.
-
-        Flesh is as bright beside this skin as beside theirs. Teeth are as bright beside this
-        portrait's guess of them: dark skin has no dark teeth.
-        """
-        own = self._cavity.light
-        flesh, teeth = (
-            Tone.of(here).absolute(Tone.of(there).relative(mouth))
-            for here, there in ((own.skin, light.skin), (own.tooth, light.tooth))
-        )
-        return np.asarray(flesh + toothness(mouth, light.tooth) * (teeth - flesh))
-
 
 def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool) -> FloatArray:
     """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w].
@@ -214,8 +200,9 @@ def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool
     seen = source.under(mesh, size)
     aim = conditions.cut_out(true.image, View(seen.view.view.of(matrix), size))
     if crossed:
+        theirs = Tone.of(measure_light(true.image, true.mesh).skin)
         inside = seen.view.filled.inside[..., None]
-        lent = source.lent(aim, measure_light(true.image, true.mesh))
+        lent = seen.tone.absolute(theirs.relative(aim))
         return seen.sample(seen.around + inside * (lent - seen.around))
     return seen.sample(aim)
 

@@ -11,12 +11,12 @@ from training.mouth_bank import Samples, paired
 
 # Share of each batch by set; within a set everybody comes as often.
 SHARES = {
-    "congress": 0.08,
-    "flux": 0.05,
-    "generated": 0.15,
+    "congress": 0.1,
+    "flux": 0.06,
+    "generated": 0.13,
     "london": 0.22,
     "crossed": 0.22,
-    "s1": 0.06,
+    "s1": 0.05,
     "talk": 0.22,
 }
 # Grey pictures: only their light counts. This share of the others loses its colours too.
@@ -28,8 +28,6 @@ LARGER_FROM, LARGER = -0.2, 0.4
 COLOURS = (0, 4, 11, CHANNELS)
 # Those the portrait's eyes and skin only guess at.
 GUESSED = (4, 11)
-# Teeth beside the skin: mean and deviation of the logarithm of a bend.
-OTHER_SKIN = (-0.3, 0.5)
 # Standard deviations of the logarithm of a random bend (see `mdth.embedded.render.tone`).
 LIGHT, CAST, GUESS = 0.35, 0.15, 0.12
 
@@ -78,7 +76,7 @@ class Banks:
         alike = torch.arange(len(batch), device=batch.device)
         if pairs:
             alike[-2 * pairs + 1 :: 2] -= 1
-        changed = relight(other_skin(jitter(batch, alike), alike), alike)
+        changed = relight(jitter(batch, alike), alike)
         return Batch(changed, torch.cat(person), torch.cat(around), torch.cat(grey), pairs)
 
 
@@ -116,25 +114,6 @@ def jitter(batch: Tensor, alike: Tensor) -> Tensor:
     larger = LARGER * torch.rand(count, device=device)[alike][:, None, None]
     moved[:, 10] += larger * (moved[:, 10] > LARGER_FROM)
     return moved
-
-
-def other_skin(batch: Tensor, alike: Tensor) -> Tensor:
-    """Every second sample's teeth brighter or dimmer, and the guess of them: as on other skin."""
-    count, device = len(batch), batch.device
-    bend = torch.exp(OTHER_SKIN[0] + OTHER_SKIN[1] * torch.randn(count, 1, 1, 1, device=device))
-    bend = torch.where(torch.rand_like(bend) < 0.5, bend, torch.ones_like(bend))[alike]
-    out = batch.clone()
-    tooth = (batch[:, 11:14] + 1) / 2
-    for start in (4, 11, CHANNELS):
-        colour = ((batch[:, start : start + 3] + 1) / 2).clamp(0, 1)
-        level = colour.mean(1, keepdim=True) / tooth.mean(1, keepdim=True)
-        red = colour[:, :1] / colour[:, 1:2].clamp_min(0.01)
-        teeth = ((level - 0.5) / 0.3).clamp(0, 1) * ((1.25 - red) / 0.2).clamp(0, 1)
-        if start != 11:
-            teeth = teeth * batch[:, 3:4]
-        brighter = colour / (colour + bend * (1 - colour))
-        out[:, start : start + 3] = 2 * (colour + teeth * (brighter - colour)) - 1
-    return out
 
 
 def relight(batch: Tensor, alike: Tensor, colours: tuple[int, ...] = COLOURS) -> Tensor:

@@ -37,21 +37,9 @@ def export(network: "MouthNetwork", path: Path) -> None:
     )
 
 
-def mean(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Checkpoints of runs that began alike as one: the means of their weights and codes.
-
-    As in Wortsman et al. 2022, arXiv 2203.05482.
-    """
-    for part in ("average", "codes"):
-        for name, value in states[0][part].items():
-            value.copy_(sum(state[part][name] for state in states) / len(states))
-    return states[0]
-
-
-def trained(state: dict[str, Any], people: Sequence[str], trust: float) -> "MouthNetwork":
+def trained(state: dict[str, Any], people: Sequence[str]) -> "MouthNetwork":
     """The network of a checkpoint with the mean code of some people, or none's: zero.
 
-    trust: which share of the code is guessed from the face around the mouth instead.
     A collection's name, `talk`, stands for one person, the mean of all of its. Raises InputError:
     a person is not among those trained on.
     """
@@ -59,7 +47,6 @@ def trained(state: dict[str, Any], people: Sequence[str], trust: float) -> "Mout
 
     network = MouthNetwork()
     network.load_state_dict(state["average"])
-    network.trust.fill_(trust)
     for person in people:
         numbers = [
             number
@@ -72,28 +59,19 @@ def trained(state: dict[str, Any], people: Sequence[str], trust: float) -> "Mout
     return network
 
 
-def ship(
-    checkpoints: Sequence[Path],
-    folder: Path,
-    scores: dict[str, Any],
-    people: Sequence[str],
-    *,
-    trust: float = 0.0,
-) -> Path:
-    """Write `mouth.onnx` and `mouth.json` from checkpoints of `training.mouth`."""
+def ship(checkpoint: Path, folder: Path, scores: dict[str, Any], people: Sequence[str]) -> Path:
+    """Write `mouth.onnx` and `mouth.json` from a checkpoint of `training.mouth`."""
     import torch
 
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in checkpoints]
-    state = mean(states)
-    network = trained(state, people, trust)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = trained(state, people)
     path = folder / "mouth.onnx"
     export(network, path)
     run = {
         "config": {"channels": conditions.CHANNELS, "sizes": conditions.SIZES},
-        "steps": [state["steps"] for state in states],
+        "steps": state["steps"],
         "teeth of": list(people),
-        "guessed from the face": trust,
-        "share of the run": [state["progress"] for state in states],
+        "share of the run": state["progress"],
         "scores": scores,
     }
     card.write("mouth", path, run)
@@ -103,14 +81,13 @@ def ship(
 def main() -> None:
     """Ship a checkpoint."""
     parser = command.parser("training.mouth_export", __doc__)
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="made by training.mouth")
+    parser.add_argument("checkpoint", type=Path, help="made by training.mouth")
     parser.add_argument("folder", type=Path, help="where mouth.onnx and mouth.json go")
     parser.add_argument("--person", action="append", default=[], help="whose teeth to show")
-    parser.add_argument("--trust", type=float, default=0.0, help="share guessed from the face")
     parser.add_argument("--scores", type=Path, help="JSON made by training.mouth_measure --json")
     args = parser.parse_args()
     scores = json.loads(args.scores.read_text("utf-8")) if args.scores else {}
-    path = ship(args.checkpoints, args.folder, scores, args.person, trust=args.trust)
+    path = ship(args.checkpoint, args.folder, scores, args.person)
     log.info("%s, %d bytes", path, path.stat().st_size)
 
 

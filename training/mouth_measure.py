@@ -230,7 +230,7 @@ def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
 def measure(
     data: Path, network: MouthNetwork | None, pictures: Path | None, tracks: Path, *, every: int = 4
 ) -> dict[str, dict[str, object]]:
-    """The figures of each set, printed as a table; tracks: talk, grid, others of `training.talk`."""
+    """Figures of each set, printed as a table; tracks: talk, grid, others of `training.talk`."""
     clips = command.files_in(data / "grid/s1", "*.mp4")
     others = command.files_in(data / "grid/others", "*.mp4")
     held = clips[-(len(clips) // 10) :: every]

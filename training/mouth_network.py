@@ -32,8 +32,8 @@ class Residual(nn.Module):
 class UNet(nn.Module):
     """A small U-net at half, quarter and eighth size, styled by a code, its last layer zero.
 
-    `encode` planes [B,C,h,w], then `decode` them with a code [B,K] -> [B,out,h,w]; h and w
-    multiples of 8. widths: channels at the three sizes; deep: blocks at the last.
+    `seen`: planes [B,C,h,w] and a code [B,K] -> [B,out,h,w]; h and w multiples of 8.
+    widths: channels at the three sizes; deep: blocks at the last.
     """
 
     def __init__(
@@ -55,17 +55,12 @@ class UNet(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         self.by_code = nn.ModuleList(nn.Linear(code, 2 * width, bias=False) for width in widths)
 
-    def encode(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is seen at the three sizes."""
+    def seen(self, planes: Tensor, code: Tensor) -> Tensor:
+        """See the class."""
+        ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
         a = self.enter(functional.pixel_unshuffle(planes, 2))
         b = self.at_b(self.down_b(functional.silu(a)))
-        return a, b, self.down_c(functional.silu(b))
-
-    def decode(self, seen: tuple[Tensor, Tensor, Tensor], code: Tensor) -> Tensor:
-        """See the class."""
-        a, b, c = seen
-        ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
-        c = _styled(c, ways[2])
+        c = _styled(self.down_c(functional.silu(b)), ways[2])
         b = self.merge_b(_styled(b + _twice(self.up_b(self.at_c(c))), ways[1]))
         a = self.merge_a(functional.silu(_styled(a + _twice(self.up_a(b)), ways[0])))
         return functional.pixel_shuffle(self.leave(functional.silu(a)), 2)
@@ -77,36 +72,21 @@ class MouthNetwork(UNet):
     It corrects the drawn inside (channels 4..6) and, around it, the warped face (0..2), so an
     untrained network shows those. Colours are relative to the skin (`render.tone`). What no picture
     of shut lips tells, whose teeth are behind them, is a code: learnt for every person of the
-    training (as in Bojanowski et al. 2018, arXiv 1707.05776). Where the network is used it is one
-    for all, and by the share `trust` what the face around the mouth lets guess.
+    training (as in Bojanowski et al. 2018, arXiv 1707.05776), and one for all where the network is
+    used.
     """
 
     code: Tensor
-    trust: Tensor
 
     def __init__(self, widths: tuple[int, int, int] = (32, 48, 104)) -> None:
         super().__init__(CHANNELS, 3, CODE, widths=widths)
-        self.guess = nn.Sequential(nn.Linear(widths[2], 64), nn.SiLU(), nn.Linear(64, CODE))
         self.register_buffer("code", torch.zeros(1, CODE))
-        self.register_buffer("trust", torch.zeros(1))
 
-    def guessed(self, seen: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Whose mouth it may be, [B,16], from what `encode` saw."""
-        return self.guess(functional.silu(seen[2]).mean((2, 3)))  # type: ignore[no-any-return]
-
-    def forward(self, conditions: Tensor) -> Tensor:
-        """See the class."""
-        seen = self.encode(conditions)
-        code = self.code + self.trust * (self.guessed(seen) - self.code)
-        return self.painted(conditions, seen, code)
-
-    def painted(
-        self, conditions: Tensor, seen: tuple[Tensor, Tensor, Tensor], code: Tensor
-    ) -> Tensor:
-        """Colours [B,3,h,w] of what `encode` saw, by a code [B,16]."""
+    def forward(self, conditions: Tensor, code: Tensor | None = None) -> Tensor:
+        """See the class; code [B,16]: whose mouth, its own where none is given."""
         inside = conditions[:, 3:4]
         base = conditions[:, :3] * (1 - inside) + conditions[:, 4:7] * inside
-        return base + self.decode(seen, code)
+        return base + self.seen(conditions, self.code if code is None else code)
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:

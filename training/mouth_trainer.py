@@ -24,8 +24,6 @@ CODE_RATE = 4e-3
 GRADIENT, ENERGY, CHANGE, MATCHING = 1.0, 0.7, 0.5, 2.0
 # Codes stay near zero, and are left out (zero) or blurred so often and so much.
 CODE_SIZE, CODE_LEFT_OUT, CODE_NOISE = 1e-3, 0.1, 0.1
-# How often the code is the one guessed from the face, and what a wrong guess costs.
-CODE_GUESSED, GUESS = 0.4, 0.05
 # Around the lips errors count so much.
 AROUND = 0.3
 # Sharpness is compared in windows of so many px.
@@ -126,19 +124,17 @@ class Trainer:
         conditions, true = batch.planes[:, :CHANNELS], batch.planes[:, CHANNELS:]
         mask = conditions[:, 3:4]
         where = region(mask, batch.around.float())
-        seen_at = self.network.encode(conditions)
-        code, spread, wrong = self._code(batch, self.network.guessed(seen_at))
+        code, spread = self._code(batch)
         painted, true = (
             torch.where(batch.grey[:, None, None, None], x.mean(1, keepdim=True), x)
-            for x in (self.network.painted(conditions, seen_at, code), true)
+            for x in (self.network(conditions, code), true)
         )
         weight = mask + AROUND * (where - mask)
         colour, edges = losses(painted, true, weight)
         as_sharp = ~batch.lent
         energy = energy_loss(*(x[as_sharp] for x in (painted, true, weight)))
         loss = colour + GRADIENT * edges + ENERGY * energy + CODE_SIZE * spread
-        loss = loss + GUESS * wrong
-        seen = {"colour": colour, "edges": edges, "energy": energy, "guess": wrong}
+        seen = {"colour": colour, "edges": edges, "energy": energy, "code": spread}
         if batch.pairs:
             at = slice(-2 * batch.pairs, None)
             seen["change"] = change_loss(painted[at], true[at], mask[at])
@@ -163,11 +159,8 @@ class Trainer:
         self.steps += 1
         return {name: value.detach() for name, value in seen.items()}
 
-    def _code(self, batch: Batch, guessed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each sample's code, disturbed or guessed, those of a pair alike.
-
-        Then the codes' mean square, and the guesses' error.
-        """
+    def _code(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Each sample's code, disturbed, those of a pair alike; and the codes' mean square."""
         code: Tensor = self.codes(batch.person)
         spread = code.square().mean()
         alike = torch.arange(len(code), device=code.device)
@@ -175,9 +168,7 @@ class Trainer:
             alike[-2 * batch.pairs + 1 :: 2] -= 1
         kept = (torch.rand(len(code), 1, device=code.device) > CODE_LEFT_OUT)[alike]
         noise = CODE_NOISE * torch.randn_like(code)[alike]
-        blind = (torch.rand(len(code), 1, device=code.device) < CODE_GUESSED)[alike]
-        wrong = (guessed - code.detach()).square().mean()
-        return torch.where(blind, guessed, (code + noise) * kept), spread, wrong
+        return (code + noise) * kept, spread
 
     def _teach_critic(self, fake: Tensor, real: Tensor) -> Tensor:
         loss = (

@@ -78,7 +78,7 @@ class Source:
             view = View(View(FINER, size).of(seen.view.matrix), size)
             real = cut_out(true.image, View(view.of(matrix), size))
             warped = cut_out(frame, view)
-            change = changed(self._network, seen, skin.tone)
+            change = changed(self._network, seen, skin)
             painted = warped + shown(change, FINER, size, kind=cv2.INTER_LINEAR)
             where = shown(seen.planes[3], FINER, size, kind=cv2.INTER_LINEAR)
             mixed = (

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mdth.artefacts import FloatArray
 from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
 from mdth.embedded.render.tone import Tone
@@ -22,9 +21,11 @@ if TYPE_CHECKING:
     import onnxruntime
 
 NAME = "mouth"
-# How much the detail is raised; only what is brighter than around it, since dark flecks between
-# teeth are what an eye finds first.
-RAISED = 0.5
+# Of a plane of conditions, log2 picture px a px, halved: where a portrait counts as soft, as sharp.
+SOFT, SHARP = -0.5, 0.0
+# How much the detail is raised on soft and sharp portraits; only what is brighter than around it,
+# since dark flecks between teeth are what an eye finds first.
+RAISED = (0.0, 1.0)
 # How much of the teeth's hue is the portrait's guess.
 TINT = 0.8
 # Detail is what a blur of so many px takes away.
@@ -61,26 +62,21 @@ def shipped() -> MouthNetwork:
 
 def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
     """Colours RGB 0..255 [h,w,3] of what was painted, relative to the skin, from conditions."""
+    raised = float(np.interp(planes[10, 0, 0], (SOFT, SHARP), RAISED))
     # Only what is well inside of the lips, and by what is there.
     inside = planes[3][..., None]
     blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
     detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
-    colours = tone.absolute(painted + RAISED * detail)
+    colours = tone.absolute(painted + raised * detail)
     return _tooth_coloured(colours, tone.absolute(planes[11:14, 0, 0]), inside)
 
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
     """What is bright and not red takes the hue of teeth [3]: on dark skin errors are green."""
     level = colours.mean(-1, keepdims=True) / tooth.mean()
-    share = TINT * inside * toothness(colours, tooth)
-    return np.asarray(colours + share * (level * tooth - colours), np.float32)
-
-
-def toothness(colours: FloatArray, tooth: FloatArray) -> FloatArray:
-    """How much colours, RGB 0..255 [h,w,3], are teeth beside these [3]: bright, not red [h,w,1]."""
-    level = colours.mean(-1, keepdims=True) / tooth.mean()
     red = colours[..., :1] / np.maximum(colours[..., 1:2], 1)
-    return smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
+    share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
+    return np.asarray(colours + share * inside * (level * tooth - colours), np.float32)
 
 
 def _blurred(x: Layer) -> Layer:
