@@ -38,7 +38,7 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         portrait, speech = None, portrait
 
     def make(output: Path | BinaryIO) -> None:
-        more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+        more = {"video": parsed.video, "progress": progress, **choices(parsed)}
         pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
@@ -62,7 +62,7 @@ def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A clip and a speech -> the clip says it."""
     from mdth import pipeline
 
-    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **choices(parsed))
     yield str(parsed.output)
 
 
@@ -70,7 +70,7 @@ def prepare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A picture or a clip -> an avatar for many speeches."""
     from mdth import engines, pipeline
 
-    more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+    more = {"video": parsed.video, "progress": progress, **choices(parsed)}
     engines.save(pipeline.prepare(parsed.source, **more), parsed.output)
     yield str(parsed.output)
 
@@ -79,7 +79,7 @@ def mesh(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A speech -> a moving face for other programs."""
     from mdth.spoken_mesh import export_mesh
 
-    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
+    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **choices(parsed))
     yield str(parsed.output)
 
 
@@ -93,7 +93,7 @@ def task(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         do, foresee = tasks.preprocess, tasks.foresee_preprocess
     else:
         do, foresee = tasks.inference, tasks.foresee_inference
-    chosen = {"force": parsed.force, **_choices(parsed)}
+    chosen = {"force": parsed.force, **choices(parsed)}
     if not parsed.dry_run:
         yield str(do(parsed.twin_id, progress=progress, **chosen).path)
         return
@@ -158,7 +158,7 @@ def version(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         yield f"{name} {number}"
 
 
-def _choices(parsed: argparse.Namespace) -> dict[str, Any]:
+def choices(parsed: argparse.Namespace) -> dict[str, Any]:
     """The options given on the command line, by the names of the table."""
     given = vars(parsed)
     return {name: given[name] for name in TABLE if name in given}
