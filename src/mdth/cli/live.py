@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from mdth.cli.commands import STDOUT, choices
 from mdth.errors import InputError, MdthError
 from mdth.log.console import Progress
@@ -69,6 +67,8 @@ def _show(
 
 def _hear(file: BinaryIO, session: "LiveSession") -> None:
     """Push what comes as it comes."""
+    import numpy as np
+
     rest = b""
     try:
         while block := file.read1(BLOCK_BYTES):  # type: ignore[attr-defined]
