@@ -315,6 +315,23 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_group_comes_twice(mdth: Command, monkeypatch, number: int) -> None:
+    """To the job, and from the process that watches it: the second breaks no tidying off."""
+    tidied = []
+
+    def job(*_: object) -> list[str]:
+        try:
+            signal.raise_signal(number)
+        finally:
+            for again in (number, signal.SIGTERM):
+                signal.raise_signal(again)
+            tidied.append(number)
+
+    monkeypatch.setattr("mdth.cli.commands.version", job)
+    assert (mdth("version").code, tidied) == (128 + number, [number])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
