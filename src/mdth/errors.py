@@ -114,7 +114,7 @@ def in_words(error: Exception) -> MdthError:
         return error
     if found := _MISSING_LIBRARY.search(said):
         return MissingDependency(
-            f"{found[1]}, a library of the system, is missing or damaged; on Debian and Ubuntu run: "
+            f"{found[1]}, a library of the system, is missing or damaged; on Debian or Ubuntu run: "
             f"{INSTALL_LIBRARIES}"
         )
     if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
