@@ -21,7 +21,7 @@ def _named_after(*inputs: Path | None) -> Path:
     """Where a video goes without a name for it. Raises InputError for a file that is not ours."""
     from mdth.files.output import is_ours
 
-    target = Path("_".join(path.stem for path in inputs if path) + ".mp4")
+    target = Path(("_".join(path.stem for path in inputs if path) or "film") + ".mp4")
     if target.exists() and not is_ours(target):
         raise InputError(f"{target}: is there and not ours; give the video another name with -o")
     return target

@@ -118,7 +118,7 @@ def _kept(film: Film, person: Followed, usable: topology.IndexArray) -> ClipAvat
             portrait = Portrait(np.ascontiguousarray(frame.rgb[:height, :width]), mesh)
         if number in chosen:
             rows.append(cut_out(frame.rgb, mesh, size))
-        if number == max(best, *chosen):
+        if number == max([best, *chosen]):
             break
     return ClipAvatar(portrait, film.path, person, Mouths.of(rows) if rows else None)
 
