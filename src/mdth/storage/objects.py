@@ -44,7 +44,8 @@ class ObjectFiles:
     def __init__(self, url: str, settings: S3Settings) -> None:
         self.settings = settings
         self._url = url
-        self._endpoint = _endpoint() if url.startswith(S3) else ""
+        endpoint = os.environ.get("MDTH_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        self._endpoint = endpoint if url.startswith(S3) else ""
         for address in (url, self._endpoint):
             if re.search(r"@|\?", address):
                 raise ValueError("no user, password or query in an address; " + KEYS)
@@ -158,10 +159,6 @@ def _blocks(source: Path, size: int, part: int) -> Iterator[bytes]:
             yield block
     if sent != size:
         raise OSError("the file changed while it was sent")
-
-
-def _endpoint() -> str:
-    return os.environ.get("MDTH_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
 # The processes that have used the library, this one and those it was forked from.

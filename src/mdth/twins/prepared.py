@@ -35,10 +35,10 @@ class Preparing(Plan):
 
     @property
     def _source(self) -> Source:
-        keep = self.options.portrait.keep == KEEP_CLIP
-        if keep and self.found.video is None:
+        files, keep = self.found.files, self.options.portrait.keep == KEEP_CLIP
+        if keep and files[VIDEO] is None:
             raise MissingInput(f"{self.twin.name}: no clip to keep; put one into its folder video")
-        return Source(self.found.image, self.found.video, keep)
+        return Source(files[IMAGE], files[VIDEO], keep)
 
     def sizes(self) -> Sizes:
         """The files that preparing writes, as far as their names are known."""

@@ -46,19 +46,9 @@ class Sources:
     choices: dict[str, Choice]
 
     @property
-    def image(self) -> Path | None:
-        """The picture with the face."""
-        return self.files[IMAGE]
-
-    @property
-    def video(self) -> Path | None:
-        """The clip of the person."""
-        return self.files[VIDEO]
-
-    @property
     def sound(self) -> Path:
         """The file whose sound is the speech: the audio, else the clip. Raises MissingInput."""
-        file = self.files[AUDIO] or self.video
+        file = self.files[AUDIO] or self.files[VIDEO]
         if file is None:
             raise MissingInput("no sound: give an audio file or a clip that has sound")
         return file
