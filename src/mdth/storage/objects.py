@@ -83,11 +83,11 @@ class ObjectFiles:
             if file["size"] or PurePosixPath(file["path"]).suffix:
                 yield _entry(file, file["path"].removeprefix(f"{folder}/"))
 
-    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
-        """Write the file into `file`, checked; goes on where it broke."""
+    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> str:
+        """Write the file into `file`, checked; goes on where it broke. Gives its SHA-256 in hex."""
         download = self.download(path, file, sha256=sha256)
         where, settings = f"{self._url}/{path}", self.settings
-        patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
+        return patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
 
     def download(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> Download:
         """A way of a file into `file`."""
