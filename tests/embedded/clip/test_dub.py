@@ -137,6 +137,11 @@ def test_a_speech_too_long_is_refused(dub: Callable[..., list[Dubbed]]) -> None:
         dub(silence(5))
 
 
+def test_a_picture_is_no_clip(portrait_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clip to dub"):
+        mdth.dub(mdth.prepare(portrait_path), CLIP, tmp_path / "out.mp4")
+
+
 def test_blocks_of_any_size_and_a_saved_one(
     avatar: ClipAvatar, dub: Callable[..., list[Dubbed]], own: list[Dubbed], tmp_path: Path
 ) -> None:

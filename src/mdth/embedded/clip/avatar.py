@@ -42,6 +42,7 @@ class ClipAvatar:
     person: Followed
     mouths: Mouths | None
     engine: ClassVar[str] = "embedded"
+    keeps_clip: ClassVar[bool] = True
 
     def save(self, folder: Path) -> None:
         """Write `image` and `video` below `folder`, the clip itself among it."""
@@ -93,7 +94,11 @@ def prepare_clip(
     film = open_film(clip)
     total = round(film.duration_s * film.fps) if film.duration_s else None
     person = follow(
-        _told(film, total, progress), assets.path(TRACKER), fps=float(film.fps), face=options.face
+        _told(film, total, progress),
+        assets.path(TRACKER),
+        fps=float(film.fps),
+        face=options.face,
+        point=options.point_px,
     )
     usable = np.flatnonzero(person.why == Why.USABLE)
     if not len(usable):
