@@ -62,8 +62,10 @@ class Dubbing:
         pool: Executor | None = None,
     ) -> None:
         fit = options.video.fit
-        if live and fit not in (LOOP, FREEZE):
-            fit = BOUNCE
+        if live:
+            fit = fit if fit in (LOOP, FREEZE) else BOUNCE
+        elif options.limit_s:
+            fit = CUT
         self.film = open_film(avatar.clip)
         self.rate = max(1, round(self.film.fps)) if live else float(self.film.fps)
         count = len(avatar.person.why)

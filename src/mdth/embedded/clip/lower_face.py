@@ -31,6 +31,8 @@ ROOM, REACH = 0.75, 0.3
 STILL_PX, SOFT = 0.05, 0.03
 # How soft the edge of what is taken out from between the lips is, eye distances.
 EMPTY = 0.008
+# Where lips have their colour, from their inner to their outer edge.
+LIPS = (0.0, 0.5)
 # Lips that part so far are emptied from corner to corner, eye distances.
 OPEN = 0.06
 
@@ -90,12 +92,22 @@ def draw(frame: Frame, work: Work, light: Light, mouths: Mouths | None) -> Patch
     lit = relit(light, image, mesh)
     portrait = Portrait(_emptied(image, mesh, unit), mesh)
     warp = Warp(portrait, JawField)
-    field = warp.field(driving, RESTING)
+    field = _even(warp.field(driving, RESTING), driving)
     picture = warp.apply(field, driving)
     OwnMouth(portrait, lit, mouths, work.choice).paint(picture, driving, RESTING)
     return Patch(
         int(low[0]), int(low[1]), picture, work.amount * _alpha(field, driving, image, unit)
     )
+
+
+def _even(field: Field, driving: FloatArray) -> Field:
+    """The map, in place, without what thin triangles at the lips' corners leave: single pixels."""
+    size = field.shift.shape[1::-1]
+    low, high = box(driving[topology.LIPS_OUTER, :2] - field.origin, size, room=(3, 3))
+    part = field.shift[low[1] : high[1], low[0] : high[0]]
+    if part.size:
+        part[:] = cv2.merge([cv2.medianBlur(way, 3) for way in cv2.split(part)])
+    return field
 
 
 def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[topology.IndexArray, ...]:
@@ -113,7 +125,12 @@ def _emptied(image: Frame, mesh: FloatArray, unit: float) -> Frame:
         return image
     inside = cover(lip_outline(mesh) - low, part.shape[1::-1], max(0.7, EMPTY * unit)).inside
     alpha = np.minimum(2 * inside, 1)
-    carried = fill(part.astype(np.float32), np.asarray(inside < 0.02, np.float32))
+    ring = np.zeros(part.shape[:2], np.uint8)
+    inner, outer = (mesh[lips, :2] - low for lips in (topology.LIPS_INNER, topology.LIPS_OUTER))
+    for share, colour in ((LIPS[1], 255), (LIPS[0], 0)):
+        edge = np.round(16 * (inner + share * (outer - inner))).astype(np.int32)
+        cv2.fillPoly(ring, [edge], colour, cv2.LINE_AA, 4)
+    carried = fill(part.astype(np.float32), ring.astype(np.float32) / 255)
     share = smoothstep(opened / OPEN) * alpha[..., None]
     part[:] = np.round(part + share * (carried - part))
     return image

@@ -6,6 +6,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.clip.mouths import Choice, Mouths, lips_in, show, upright
+from mdth.embedded.render.background import fill
 from mdth.embedded.render.cavity import Cavity, View
 from mdth.embedded.render.light import Light, cheeks
 from mdth.embedded.render.lips import Cover, Layer, lip_outline
@@ -17,9 +18,12 @@ from mdth.face.smoothing import smoothstep
 # How much of the lips is shown with what is between them, where these are so far apart, eye
 # distances.
 RIM, OPEN = 0.35, 0.06
+# Where a mouth shown and the frame's lips meet, as shares of cover, and how much its colours are
+# changed there at most.
+EDGE, MOST_OFF = (0.05, 0.5), 60.0
 # The line between lips that a frame shows open, relative to their inner colour: a darker one is
 # tracked as a gap.
-LINE = 0.9
+LINE = np.array([0.82, 0.97, 0.97])
 
 
 def relit(light: Light, image: Frame, mesh: FloatArray) -> Light:
@@ -81,7 +85,15 @@ class OwnMouth(MouthPainter):
             height, width = self._mouths.inside.shape[1:3]
             there = upright(driving, (width, height))
             seen = show(self._mouths, self._choice, lips_in(driving, there), self._skin)
-            own = redrawn(seen, there, onto=view)
+            own = _matched(redrawn(seen, there, onto=view), part, filled)
         if own is None or painted is None:
             return np.asarray(painted if own is None else own)
         return np.asarray(painted + share * (own - painted))
+
+
+def _matched(own: Layer, part: Frame, filled: Cover) -> Layer:
+    """A mouth [h,w,3] in the colours of the frame's lips around it, carried on over it."""
+    edge = np.asarray((filled.inside > EDGE[0]) & (filled.inside < EDGE[1]), np.float32)
+    if not edge.any():
+        return own
+    return own + fill(np.clip(part - own, -MOST_OFF, MOST_OFF).astype(np.float32), edge)
