@@ -96,9 +96,8 @@ def forget() -> None:
 def choose(options: Options) -> Engine:
     """The engine that was asked for, or the one that "auto" stands for; the log says which and why.
 
-    Raises InputError, also where an engine that cannot dub is asked to, CheckpointError naming every
-    missing file and MissingDependency naming the extra, where one is asked for by name and cannot
-    run; DeviceError for too many GPUs.
+    Raises InputError, CheckpointError naming every missing file and MissingDependency naming the
+    extra, where an engine asked for by name cannot dub or run; DeviceError for too many GPUs.
     """
     name = options.engine.engine
     if options.portrait.keep == KEEP_CLIP:

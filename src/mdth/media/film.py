@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -148,6 +148,12 @@ class Film:
         """The frames from a number on, as they are shown; none is kept. Raises UnreadableMedia."""
         with open_video(self.path) as track:
             yield from itertools.starmap(self._shown, islice(self._decoded(track), first, None))
+
+    def at(self, numbers: Collection[int]) -> Iterator[tuple[int, FilmFrame]]:
+        """The frames of these numbers, which come with them; no other one is made a picture."""
+        with open_video(self.path) as track:
+            decoded = enumerate(islice(self._decoded(track), max(numbers) + 1))
+            yield from ((k, self._shown(*one)) for k, one in decoded if k in numbers)
 
     def backwards(self, stamps: Sequence[int | None]) -> Iterator[FilmFrame]:
         """The frames whose `decoded.pts` these are, all from the first on, the last one first.

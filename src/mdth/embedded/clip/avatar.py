@@ -116,15 +116,13 @@ def _kept(film: Film, person: Followed, usable: topology.IndexArray) -> ClipAvat
     chosen = choose(person.mesh, usable)
     size = cut_size(float(np.median(geometry.head_pose(person.mesh[looked_at]).scale)))
     rows = []
-    for number, frame in enumerate(film.frames()):
+    for number, frame in film.at({best, *chosen.tolist()}):
         mesh = np.asarray(person.mesh[number], np.float32)
         if number == best:
             height, width = (length & ~1 for length in frame.rgb.shape[:2])
             portrait = Portrait(np.ascontiguousarray(frame.rgb[:height, :width]), mesh)
         if number in chosen:
             rows.append(cut_out(frame.rgb, mesh, size))
-        if number == max(best, *chosen):
-            break
     return ClipAvatar(portrait, film.path, person, Mouths.of(rows) if rows else None)
 
 

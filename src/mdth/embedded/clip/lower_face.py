@@ -11,7 +11,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.clip.mouths import Choice, Mouths
-from mdth.embedded.clip.own_mouth import OwnMouth, relit
+from mdth.embedded.clip.own_mouth import OwnMouth, lip_ring, relit
 from mdth.embedded.motion import mouth
 from mdth.embedded.render.background import fill
 from mdth.embedded.render.hinge import outside
@@ -31,8 +31,8 @@ ROOM, REACH = 0.75, 0.3
 STILL_PX, SOFT = 0.05, 0.03
 # How soft the edge of what is taken out from between the lips is, eye distances.
 EMPTY = 0.008
-# Where lips have their colour, from their inner to their outer edge.
-LIPS = (0.0, 0.5)
+# So far above and below the corners, where it is dark, it is taken out too, eye distances.
+CORNER = 0.02
 # Lips that part so far are emptied from corner to corner, eye distances.
 OPEN = 0.06
 
@@ -123,14 +123,11 @@ def _emptied(image: Frame, mesh: FloatArray, unit: float) -> Frame:
     part = image[low[1] : high[1], low[0] : high[0]]
     if opened < OPEN / 3 or not part.size:
         return image
-    inside = cover(lip_outline(mesh) - low, part.shape[1::-1], max(0.7, EMPTY * unit)).inside
+    outline, soft, line = lip_outline(mesh) - low, max(0.7, EMPTY * unit), round(CORNER * unit)
+    inside = cover(outline, part.shape[1::-1], soft, OPEN * unit, line_px=line).inside
     alpha = np.minimum(2 * inside, 1)
-    ring = np.zeros(part.shape[:2], np.uint8)
-    inner, outer = (mesh[lips, :2] - low for lips in (topology.LIPS_INNER, topology.LIPS_OUTER))
-    for share, colour in ((LIPS[1], 255), (LIPS[0], 0)):
-        edge = np.round(16 * (inner + share * (outer - inner))).astype(np.int32)
-        cv2.fillPoly(ring, [edge], colour, cv2.LINE_AA, 4)
-    carried = fill(part.astype(np.float32), ring.astype(np.float32) / 255)
+    ring = lip_ring(mesh, low, part.shape[:2])
+    carried = fill(part.astype(np.float32), np.asarray(ring / 255, np.float32))
     share = smoothstep(opened / OPEN) * alpha[..., None]
     part[:] = np.round(part + share * (carried - part))
     return image
