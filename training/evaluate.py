@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
         motion_measure.compare(given.data / "talk", tracks, ["last"], seeds=given.seeds)
         painter = mouth_network.shipped()
         pictures = stills if stills.is_dir() else None
-        mouth_measure.measure(given.data, painter, pictures, tracks, every=20)
+        mouth_measure.measure(given.data, painter, pictures, given.work, every=20)
 
 
 if __name__ == "__main__":

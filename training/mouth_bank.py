@@ -102,7 +102,8 @@ class Pictures:
             clip = part.removesuffix("_test") in PAIRED
             if clip and not self.first[true]:
                 continue
-            for source in np.flatnonzero((self.person == self.person[true]) & self._single):
+            mine = (self.person == self.person[true]) & (self.part == part) & self._single
+            for source in np.flatnonzero(mine):
                 near = self.openings[source] < (NEAR if clip else OWN_TEETH_GAP)
                 if source == true or near:
                     yield Pair(int(true), int(source), part)
@@ -120,6 +121,14 @@ class Pictures:
                 mine = talk[self.number[talk] == random.choice(people)]
             pairs.append(Pair(int(random.choice(mine)), int(source), "crossed"))
         return pairs
+
+
+def lids_apart(mesh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """How far the lids of meshes [...,478,3] px are apart, eye distances [...]."""
+    pairs = np.concatenate([topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT])
+    lids = np.diff(mesh[..., pairs, :2], axis=-2)[..., 0, :]
+    apart = np.linalg.norm(lids, axis=-1).mean(-1) / geometry.eye_distance(mesh)
+    return np.asarray(apart, np.float32)
 
 
 def scaled(portrait: Portrait, eye_distance: float) -> Portrait:

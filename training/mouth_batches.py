@@ -116,7 +116,7 @@ def jitter(batch: Tensor, alike: Tensor) -> Tensor:
     return moved
 
 
-def relight(batch: Tensor, alike: Tensor) -> Tensor:
+def relight(batch: Tensor, alike: Tensor, colours: tuple[int, ...] = COLOURS) -> Tensor:
     """The same change of light, contrast and cast for all colours of a sample.
 
     Then another small one for the drawing and the tooth colour, which are guesses at runtime.
@@ -135,7 +135,7 @@ def relight(batch: Tensor, alike: Tensor) -> Tensor:
     mix = mix / mix.sum(2, keepdim=True)
     mix[(torch.rand(count, device=device) < GREYED)[alike]] = 1 / 3
     out = batch.clone()
-    for start in COLOURS:
+    for start in colours:
         colour = ((batch[:, start : start + 3] + 1) / 2).clamp(0, 1)
         curve = bend * guess if start in GUESSED else bend
         colour = torch.einsum("bij,bjhw->bihw", mix, colour / (colour + curve * (1 - colour)))

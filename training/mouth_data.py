@@ -7,7 +7,7 @@ the frames with the lips nearest, and moments spread evenly over how far they ar
 frames that follow each other. Of `stills/london`, `stills/generated`, `talk/flux` and
 `talk/congress` every picture in which exactly one face is found. The last tenth of the GRID clips,
 ten London people and twelve generated portraits are kept out for measuring. Written: `pictures.bin`
-(JPEG files end to end) and `pictures.npz` (offsets, meshes, person, set, and whether a picture is
+(WebP files end to end) and `pictures.npz` (offsets, meshes, person, set, and whether a picture is
 the frame after the one before it).
 """
 
@@ -27,7 +27,7 @@ from mdth.artefacts import Frame
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from training import command, models
-from training.mouth_bank import MESH_STEPS
+from training.mouth_bank import MESH_STEPS, lids_apart
 from training.talk import Talk, load
 from training.tracks import read_pictures
 
@@ -36,11 +36,16 @@ log = logging.getLogger("mdth")
 # Room around the mesh, and the longest side kept, px.
 MARGIN = 0.15
 LONGEST_PX = 480
-JPEG_QUALITY = 90
+WEBP_QUALITY = 90
 # Moments of a clip. Of one man's clips half are plenty: the pack has to be sent to a GPU.
 TALK_MOMENTS, GRID_MOMENTS, EVERY_CLIP = 12, 1, 2
+# The sets of blinks.
+BLINKING = {"talk": "blink", "s1": "s1_blink", "s1_test": "s1_blink_test"}
 # Lips nearer than this, eye distances, make no moment.
 MIN_GAP = 0.03
+# A blink shuts the eyes below this share of how far the clip's eyes are usually open; shown are its
+# deepest frame, those so many frames before, and of each clip at most so many blinks.
+BLINK, BEFORE, BLINKS, GRID_BLINKS = 0.4, (8, 2, 1), 8, 1
 LONDON_TEST_PEOPLE = 10
 GENERATED_TEST = 12
 
@@ -89,13 +94,31 @@ def picked(talk: Talk, moments: int) -> dict[int, bool]:
     return frames
 
 
-def clip_frames(clip: Path, track: Path, person: str, part: str, moments: int) -> Iterator[Sample]:
-    """What `picked` says of a clip, in order."""
+def blinks(talk: Talk, most: int) -> set[int]:
+    """Frames of a clip that show the eyes open, closing and shut."""
+    apart = lids_apart(talk.mesh)
+    share = apart / np.percentile(apart, 90)
+    shut = np.flatnonzero(np.diff((share < BLINK).astype(int), prepend=0, append=0))
+    deepest = [a + int(share[a:b].argmin()) for a, b in zip(shut[::2], shut[1::2], strict=True)]
+    frames = {f - back for f in deepest[:most] for back in (0, *BEFORE)}
+    return {f for f in frames if 0 <= f < len(share) and talk.found[f]}
+
+
+def clip_frames(
+    clip: Path, track: Path, person: str, part: str, most: tuple[int, int]
+) -> Iterator[Sample]:
+    """What `picked` says of a clip, in order, then what `blinks` does; most: of both."""
     talk = load(track)
-    frames = picked(talk, moments)
+    frames = picked(talk, most[0])
+    shut = blinks(talk, most[1])
+    blinking = []
     for index, picture in enumerate(read_pictures(clip)[1]):
-        if index in frames:
-            yield Sample(*cut(picture, talk.mesh[index]), person, part, frames[index])
+        seen = cut(picture, talk.mesh[index]) if index in frames or index in shut else None
+        if seen and index in frames:
+            yield Sample(*seen, person, part, frames[index])
+        if seen and index in shut:
+            blinking.append(Sample(*seen, person, BLINKING[part]))
+    yield from blinking
 
 
 def talk_clips(folder: Path, use: str) -> Iterator[tuple[Path, str]]:
@@ -110,7 +133,9 @@ def talk_frames(folder: Path, tracks: Path) -> Iterator[Sample]:
     """The clips of `talk` that may be trained on."""
     for clip, who in talk_clips(folder, "train"):
         track = tracks / f"{clip.stem}.npz"
-        yield from clip_frames(clip, track, f"talk/{who}/{clip.stem}", "talk", TALK_MOMENTS)
+        yield from clip_frames(
+            clip, track, f"talk/{who}/{clip.stem}", "talk", (TALK_MOMENTS, BLINKS)
+        )
 
 
 def grid_frames(clips: list[Path], tracks: Path) -> Iterator[Sample]:
@@ -119,7 +144,9 @@ def grid_frames(clips: list[Path], tracks: Path) -> Iterator[Sample]:
     for clip in [c for c in clips if (tracks / f"{c.stem}.npz").is_file()][::EVERY_CLIP]:
         part = "s1_test" if clip in tested else "s1"
         track = tracks / f"{clip.stem}.npz"
-        yield from clip_frames(clip, track, f"grid/s1/{clip.stem}", part, GRID_MOMENTS)
+        yield from clip_frames(
+            clip, track, f"grid/s1/{clip.stem}", part, (GRID_MOMENTS, GRID_BLINKS)
+        )
 
 
 def stills(data: Path, tracker: FaceTracker) -> Iterator[Sample]:
@@ -155,7 +182,7 @@ def pack(samples: Iterator[Sample], folder: Path) -> int:
     with (folder / "pictures.bin").open("wb") as blob:
         for sample in samples:
             buffer = io.BytesIO()
-            PillowImage.fromarray(sample.picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+            PillowImage.fromarray(sample.picture).save(buffer, "WEBP", quality=WEBP_QUALITY)
             offsets.append(offsets[-1] + blob.write(buffer.getvalue()))
             meshes.append(sample.mesh.astype(np.float32))
             people.append(sample.person)

@@ -1,6 +1,6 @@
 """Measure the painted mouth against real ones.
 
-    python -m training.mouth_measure data work/mouth out/mouth/mouth.onnx --talk work/talk
+    python -m training.mouth_measure data work/mouth work out/mouth/mouth.onnx
 
 Sets: the five people of `grid/others`, the last tenth of the `grid/s1` clips and the clips of
 `talk` for choosing and for the last table (portrait: the frame with the lips nearest; true: every
@@ -37,7 +37,7 @@ from training import image_metrics as metrics
 from training.mouth_bank import MIN_OPENING, Pictures, bring
 from training.mouth_data import talk_clips
 from training.talk import load
-from training.tracks import read_pictures, tracked
+from training.tracks import read_pictures
 
 log = logging.getLogger("mdth")
 SIZE = conditions.SIZES[0]
@@ -175,19 +175,15 @@ def parted(portrait: Portrait) -> bool:
     return bool(gap > MIN_OPENING)
 
 
-def measure_clips(
-    clips: list[Path], network: MouthNetwork | None, tracks: Path | None = None
-) -> Tally:
-    """All frames with parted lips of some clips; tracks: made by `training.talk`, else by video."""
+def measure_clips(clips: list[Path], network: MouthNetwork | None, tracks: Path) -> Tally:
+    """All frames with parted lips of those clips that `training.talk` has tracked."""
     tally = Tally()
     for clip in clips:
-        if tracks:
-            meshes = load(tracks / f"{clip.stem}.npz").mesh[:MOST].astype(float)
-            portraits = [Portrait(*s) for s in zip(read_pictures(clip)[1], meshes, strict=False)]
-        else:
-            portraits = [Portrait(*shot) for shot in tracked(clip)]
-        if not portraits:
+        track = tracks / f"{clip.stem}.npz"
+        if not track.is_file():
             continue
+        meshes = load(track).mesh[:MOST].astype(float)
+        portraits = [Portrait(*s) for s in zip(read_pictures(clip)[1], meshes, strict=False)]
         first = min(portraits, key=lambda p: float(geometry.lip_opening(p.mesh)))
         source = Source(first, network)
         before = None
@@ -232,26 +228,21 @@ def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:
 
 
 def measure(
-    data: Path,
-    network: MouthNetwork | None,
-    pictures: Path | None,
-    talk: Path | None,
-    *,
-    every: int = 4,
+    data: Path, network: MouthNetwork | None, pictures: Path | None, tracks: Path, *, every: int = 4
 ) -> dict[str, dict[str, object]]:
-    """The figures of each set that is there, printed as a table."""
+    """Figures of each set, printed as a table; tracks: talk, grid, others of `training.talk`."""
     clips = command.files_in(data / "grid/s1", "*.mp4")
     others = command.files_in(data / "grid/others", "*.mp4")
     held = clips[-(len(clips) // 10) :: every]
     sets = {
-        "grid/others": measure_clips(others, network),
-        "grid/s1, held out": measure_clips(held, network),
+        "grid/others": measure_clips(others, network, tracks / "others"),
+        "grid/s1, held out": measure_clips(held, network, tracks / "grid"),
     }
     if pictures:
         sets["london, held out"] = measure_london(Pictures(pictures), network)
-    for use in ("choose", "last") if talk else ():
+    for use in ("choose", "last"):
         clips = [clip for clip, _ in talk_clips(data / "talk", use)]
-        sets[f"talk, {use}"] = measure_clips(clips, network, talk)
+        sets[f"talk, {use}"] = measure_clips(clips, network, tracks / "talk")
     log.info(("%-18s %-8s" + 8 * " %7s"), *TITLES)
     report: dict[str, dict[str, object]] = {}
     for name, tally in sets.items():
@@ -272,13 +263,13 @@ def main() -> None:
     parser = command.parser("training.mouth_measure", __doc__)
     parser.add_argument("data", type=Path, help="folder with grid/others and grid/s1")
     parser.add_argument("pictures", type=Path, help="made by training.mouth_data")
+    parser.add_argument("tracks", type=Path, help="talk, grid and others, made by training.talk")
     parser.add_argument("network", type=Path, nargs="?", help="made by training.mouth")
     parser.add_argument("--every", type=int, default=4, help="take each so many-th s1 clip")
-    parser.add_argument("--talk", type=Path, help="made by training.talk; measures those clips too")
     parser.add_argument("--json", type=Path, help="write the figures there, for the model card")
     args = parser.parse_args()
     network = MouthNetwork(networks.session(args.network.read_bytes())) if args.network else None
-    report = measure(args.data, network, args.pictures, args.talk, every=args.every)
+    report = measure(args.data, network, args.pictures, args.tracks, every=args.every)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 

@@ -29,48 +29,64 @@ class Residual(nn.Module):
         return out
 
 
-class MouthNetwork(nn.Module):
+class UNet(nn.Module):
+    """A small U-net at half, quarter and eighth size, styled by a code, its last layer zero.
+
+    `seen`: planes [B,C,h,w] and a code [B,K] -> [B,out,h,w]; h and w multiples of 8.
+    widths: channels at the three sizes; deep: blocks at the last.
+    """
+
+    def __init__(
+        self, channels: int, out: int, code: int, *, widths: tuple[int, int, int], deep: int = 3
+    ) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.enter = nn.Conv2d(4 * channels, a, 3, padding=1)
+        self.down_b = nn.Conv2d(a, b, 3, stride=2, padding=1)
+        self.at_b = Residual(b)
+        self.down_c = nn.Conv2d(b, c, 3, stride=2, padding=1)
+        self.at_c = nn.Sequential(*(Residual(c) for _ in range(deep)))
+        self.up_b = nn.Conv2d(c, b, 1)
+        self.merge_b = Residual(b)
+        self.up_a = nn.Conv2d(b, a, 1)
+        self.merge_a = nn.Conv2d(a, a, 3, padding=1)
+        self.leave = nn.Conv2d(a, 4 * out, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        self.by_code = nn.ModuleList(nn.Linear(code, 2 * width, bias=False) for width in widths)
+
+    def seen(self, planes: Tensor, code: Tensor) -> Tensor:
+        """See the class."""
+        ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
+        a = self.enter(functional.pixel_unshuffle(planes, 2))
+        b = self.at_b(self.down_b(functional.silu(a)))
+        c = _styled(self.down_c(functional.silu(b)), ways[2])
+        b = self.merge_b(_styled(b + _twice(self.up_b(self.at_c(c))), ways[1]))
+        a = self.merge_a(functional.silu(_styled(a + _twice(self.up_a(b)), ways[0])))
+        return functional.pixel_shuffle(self.leave(functional.silu(a)), 2)
+
+
+class MouthNetwork(UNet):
     """Conditions [B,14,h,w] -> colours of the cut-out [B,3,h,w], -1..1; h and w multiples of 8.
 
-    A small U-net at half, quarter and eighth size. It corrects the drawn inside (channels 4..6)
-    and, around it, the warped face (0..2), so an untrained network shows those. Colours are
-    relative to the skin (`render.tone`). What no picture of shut lips tells, whose teeth are behind
-    them, is a code: learnt for every person of the training (as in Bojanowski et al. 2018,
-    arXiv 1707.05776), and one for all where the network is used.
+    It corrects the drawn inside (channels 4..6) and, around it, the warped face (0..2), so an
+    untrained network shows those. Colours are relative to the skin (`render.tone`). What no picture
+    of shut lips tells, whose teeth are behind them, is a code: learnt for every person of the
+    training (as in Bojanowski et al. 2018, arXiv 1707.05776), and one for all where the network is
+    used.
     """
 
     code: Tensor
 
     def __init__(self, widths: tuple[int, int, int] = (32, 48, 104)) -> None:
-        super().__init__()
-        a, b, c = widths
-        self.enter = nn.Conv2d(4 * CHANNELS, a, 3, padding=1)
-        self.down_b = nn.Conv2d(a, b, 3, stride=2, padding=1)
-        self.at_b = Residual(b)
-        self.down_c = nn.Conv2d(b, c, 3, stride=2, padding=1)
-        self.at_c = nn.Sequential(Residual(c), Residual(c), Residual(c))
-        self.up_b = nn.Conv2d(c, b, 1)
-        self.merge_b = Residual(b)
-        self.up_a = nn.Conv2d(b, a, 1)
-        self.merge_a = nn.Conv2d(a, a, 3, padding=1)
-        self.leave = nn.Conv2d(a, 12, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
-        self.by_code = nn.ModuleList(nn.Linear(CODE, 2 * width, bias=False) for width in widths)
+        super().__init__(CHANNELS, 3, CODE, widths=widths)
         self.register_buffer("code", torch.zeros(1, CODE))
 
     def forward(self, conditions: Tensor, code: Tensor | None = None) -> Tensor:
         """See the class; code [B,16]: whose mouth, its own where none is given."""
-        code = self.code if code is None else code
-        ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
-        a = self.enter(functional.pixel_unshuffle(conditions, 2))
-        b = self.at_b(self.down_b(functional.silu(a)))
-        c = _styled(self.down_c(functional.silu(b)), ways[2])
-        b = self.merge_b(_styled(b + _twice(self.up_b(self.at_c(c))), ways[1]))
-        a = self.merge_a(functional.silu(_styled(a + _twice(self.up_a(b)), ways[0])))
-        change = functional.pixel_shuffle(self.leave(functional.silu(a)), 2)
         inside = conditions[:, 3:4]
-        return conditions[:, :3] * (1 - inside) + conditions[:, 4:7] * inside + change
+        base = conditions[:, :3] * (1 - inside) + conditions[:, 4:7] * inside
+        return base + self.seen(conditions, self.code if code is None else code)
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:

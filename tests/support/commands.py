@@ -17,8 +17,9 @@ class Terminal(io.StringIO):
 
 
 def hear_interrupts() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all it starts."""
+    """What a shell starts in the background ignores Ctrl-C (nohup: a hangup), and so would all."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def fails(ended: Any, *words: str) -> None:

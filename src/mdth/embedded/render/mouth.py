@@ -122,7 +122,7 @@ class MouthPainter:
             float(geometry.lip_opening(driving)) / self._cavity.eye_distance - self._cavity.gap
         )
         change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
-        part[:] = np.clip(part + redrawn(change, seen.view, onto=view) + 0.5, 0, 255)
+        cv2.add(part, redrawn(change, seen.view, onto=view), part, dtype=cv2.CV_8U)
         cavity.keep_own(inside, bones, filled.inside, view)
         return inside
 

@@ -6,8 +6,11 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render.eyes import EyePainter
+from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
+from mdth.embedded.render.skin import LIDS, LOWER, SkinPainter
+from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import covered
 
@@ -21,7 +24,11 @@ class Renderer:
         self._warp = Warp(portrait)
         self._eyes = EyePainter(portrait.image, self._mesh)
         # What is before a mouth moves with it, and nothing is painted over it.
-        self._mouth = None if portrait.covered > covered.SURE else MouthPainter(portrait)
+        covers = portrait.covered > covered.SURE
+        self._mouth = None if covers else MouthPainter(portrait)
+        tone = Tone.of(measure_light(portrait.image, self._mesh).skin)
+        areas = LIDS if covers else (*LIDS, LOWER)
+        self._skin = [SkinPainter(area, self._mesh, tone) for area in areas]
 
     def frame(self, driving: FloatArray) -> Frame:
         """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
@@ -29,6 +36,8 @@ class Renderer:
         rigid = rigid_motion(self._mesh, mesh)
         picture = self._warp.apply(self._warp.field(mesh, rigid), mesh)
         self._eyes.paint(picture, mesh, rigid)
+        for skin in self._skin:
+            skin.paint(picture, mesh, rigid)
         if self._mouth:
             self._mouth.paint(picture, mesh, rigid)
         return picture
