@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Unpack
 from mdth import engines, record
 from mdth.artefacts import Frame, Portrait
 from mdth.engine import Avatar, Engine, Progress, Session, Source
-from mdth.errors import MissingInput, ours
+from mdth.errors import InputError, MissingInput, ours
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.film_writer import FilmWriter
@@ -86,6 +86,8 @@ def talk(
     sound = files.get("speech") or files.get("video")
     if isinstance(output, Path | str):
         output = check_output(Path(output), (".mp4",), files.values())
+    elif not hasattr(output, "write"):
+        raise InputError(f"output {output!r}: give the path of a file, or an open one")
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:

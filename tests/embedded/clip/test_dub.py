@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_media import make_clip
 
 import mdth
 from mdth import engines
@@ -27,6 +28,7 @@ from mdth.face.tracker import FaceTracker
 from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
+from mdth.media.image import read_image
 from mdth.options import Options
 
 CLIP = Path(mdth.__file__).parent / "examples/clip.mp4"
@@ -150,6 +152,13 @@ def test_blocks_of_any_size_and_a_saved_one(
     assert isinstance(loaded.person.mesh, np.memmap)
     again = dub(own_sound(), blocks=37, of=loaded)
     assert all(np.array_equal(pasted(a), pasted(b)) for a, b in zip(own, again, strict=True))
+
+
+def test_a_clip_that_stands_still(tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
+    """It shows one mouth, and none to choose from."""
+    picture = read_image(portrait_path, max_size=384)
+    still = make_clip(tmp_path / "still.mp4", [picture] * 30, [k / FPS for k in range(30)])
+    assert mdth.dub(still, short_path, tmp_path / "a.mp4", preview=True)["frames"] == 30
 
 
 def test_frames_that_cannot_be_dubbed_stay(
