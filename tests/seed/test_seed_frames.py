@@ -104,8 +104,13 @@ def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
     torch.save((torch.zeros(3, 2), torch.zeros(2), torch.zeros(70, 2)), path)
     with pytest.raises(CheckpointError, match=r"\(70, 2\)"):
         read_eye_basis(path)
-    torch.save((torch.zeros(3, 2), torch.zeros(2), torch.ones(72, 2)), path)
-    assert read_eye_basis(path).shape == (72, 2)
+    one = torch.ones(1)
+    for basis, size in ((torch.ones(72, 2), 2), (one.expand(72, 1 << 33), 72), (one / 0, 0)):
+        torch.save((torch.zeros(3, 2), torch.zeros(2), basis.expand(72, -1)), path)
+        if size:
+            assert read_eye_basis(path).shape == (72, size)
+    with pytest.raises(CheckpointError, match="not numbers"):
+        read_eye_basis(path)
 
 
 def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:

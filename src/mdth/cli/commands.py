@@ -11,7 +11,6 @@ from mdth.log.console import Progress, printable
 from mdth.options import TABLE
 
 if TYPE_CHECKING:
-    from mdth.twins.plan import Step
     from mdth.twins.tasks import Result
 
 STDOUT = "-"
@@ -21,7 +20,7 @@ def _named_after(*inputs: Path | None) -> Path:
     """Where a video goes without a name for it. Raises InputError for a file that is not ours."""
     from mdth.files.output import is_ours
 
-    target = Path("_".join(path.stem for path in inputs if path) + ".mp4")
+    target = Path(("_".join(path.stem for path in inputs if path) or "film") + ".mp4")
     if target.exists() and not is_ours(target):
         raise InputError(f"{target}: is there and not ours; give the video another name with -o")
     return target
@@ -38,7 +37,7 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         portrait, speech = None, portrait
 
     def make(output: Path | BinaryIO) -> None:
-        more = {"video": parsed.video, "progress": progress, **choices(parsed)}
+        more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
         pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
@@ -62,7 +61,7 @@ def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A clip and a speech -> the clip says it."""
     from mdth import pipeline
 
-    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **choices(parsed))
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
     yield str(parsed.output)
 
 
@@ -70,7 +69,7 @@ def prepare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A picture or a clip -> an avatar for many speeches."""
     from mdth import engines, pipeline
 
-    more = {"video": parsed.video, "progress": progress, **choices(parsed)}
+    more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
     engines.save(pipeline.prepare(parsed.source, **more), parsed.output)
     yield str(parsed.output)
 
@@ -79,7 +78,7 @@ def mesh(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A speech -> a moving face for other programs."""
     from mdth.spoken_mesh import export_mesh
 
-    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **choices(parsed))
+    export_mesh(parsed.speech, parsed.output, portrait=parsed.portrait, **_choices(parsed))
     yield str(parsed.output)
 
 
@@ -87,17 +86,12 @@ def task(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Do a twin's task and print where the result is, or only what would be done."""
     from mdth.twins import tasks
 
-    do: Callable[..., Result]
-    foresee: Callable[..., tuple[list[Step], bool]]
-    if parsed.task == "preprocess":
-        do, foresee = tasks.preprocess, tasks.foresee_preprocess
-    else:
-        do, foresee = tasks.inference, tasks.foresee_inference
-    chosen = {"force": parsed.force, **choices(parsed)}
+    do: Callable[..., Result] = getattr(tasks, parsed.task)
+    chosen = {"force": parsed.force, **_choices(parsed)}
     if not parsed.dry_run:
         yield str(do(parsed.twin_id, progress=progress, **chosen).path)
         return
-    steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
+    steps, nothing_to_do = tasks.foresee(parsed.task, parsed.twin_id, **chosen)
     for step in steps:
         yield printable(str(step))
     yield "nothing to do: all of it is there" if nothing_to_do else "nothing was changed"
@@ -158,7 +152,7 @@ def version(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         yield f"{name} {number}"
 
 
-def choices(parsed: argparse.Namespace) -> dict[str, Any]:
+def _choices(parsed: argparse.Namespace) -> dict[str, Any]:
     """The options given on the command line, by the names of the table."""
     given = vars(parsed)
     return {name: given[name] for name in TABLE if name in given}

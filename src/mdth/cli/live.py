@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mdth.cli.commands import STDOUT, choices
+from mdth.cli.commands import STDOUT
 from mdth.errors import InputError, MdthError
 from mdth.log.console import Progress
+from mdth.options import TABLE
 
 if TYPE_CHECKING:
     from mdth.live_session import LiveFrame, LiveSession
@@ -31,7 +32,8 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
     if parsed.output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
         raise InputError("a stream is not for a terminal; send it on, or name a file with -o")
-    chosen, saved = choices(parsed), engines.is_saved(parsed.avatar)
+    chosen = {name: value for name, value in vars(parsed).items() if name in TABLE}
+    saved = engines.is_saved(parsed.avatar)
     avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
     session = mdth.live(avatar, pace=True, **chosen)
     out = sys.stdout.buffer if parsed.output == STDOUT else Path(parsed.output).open("wb")
