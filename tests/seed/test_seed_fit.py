@@ -179,6 +179,7 @@ def faces(count: int) -> Faces:
     return Faces(
         random.normal(size=(count, 68, 3)), turns,
         np.tile(np.diag([0.9, -0.9, -1, 1]), (count, 1, 1)), np.tile(np.eye(3), (count, 1, 1)),
+        np.zeros((count, 3)),
     )  # fmt: skip
 
 

@@ -107,4 +107,6 @@ def _reader(files: SeedFiles, device: str) -> FaceReader:
 
     fitter = Fitter.load(files.landmark)
     network = load_headpose(files.headpose, files.config).to(device)
-    return FaceReader(landmarks.reader(device), fitter, lambda pictures: network.poses(pictures).R)
+    return FaceReader(
+        landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]
+    )

@@ -17,8 +17,8 @@ from mdth.seed.landmarks import Marks
 SCREEN_DEPTH, IRIS_NEARER = 75.0, 50.0
 # Irises take the places of two points of the jaw.
 IRIS_POINTS = (3, 4)
-# The rotations [B,3,3] of the heads in pictures RGB uint8 [B,256,256,3].
-HeadRotations = Callable[[Frame], FloatArray]
+# Rotations [B,3,3] and translations [B,3] of the heads in pictures RGB uint8 [B,256,256,3].
+HeadPoses = Callable[[Frame], tuple[FloatArray, FloatArray]]
 
 
 class Fit(NamedTuple):
@@ -82,7 +82,7 @@ class FaceReader(NamedTuple):
 
     marks: Marks
     fitter: Fitter
-    rotations: HeadRotations
+    poses: HeadPoses
 
     def read(self, pictures: Sequence[Frame], meshes: Sequence[FloatArray]) -> Faces:
         """The face of each picture RGB uint8 [256,256,3]; meshes: [478,3] px of the picture.
@@ -94,7 +94,7 @@ class FaceReader(NamedTuple):
             for picture, mesh in zip(pictures, meshes, strict=True)
         ]
         landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
-        return Faces(landmarks, modelview, screen, self.rotations(np.stack(pictures)))
+        return Faces(landmarks, modelview, screen, *self.poses(np.stack(pictures)))
 
     def still(self, portrait: Portrait) -> SeedStill:
         """The source: the aligned crop of the portrait's face, fitted."""
