@@ -10,7 +10,7 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.face import crop, landmarks68
 from mdth.face.crop import SIZE_PX
 from mdth.seed.artefacts import Faces, SeedStill
-from mdth.seed.eos_files import EosFiles, import_eos
+from mdth.seed.eos_files import DEPTH_VERTICES, EosFiles, import_eos
 from mdth.seed.landmarks import Marks
 
 # The depth of the screen's origin, and how much nearer the irises lie than the tracker has them.
@@ -55,7 +55,7 @@ class Fitter:
         )
         modelview = np.asarray(camera.get_modelview(), np.float64)
         screen = viewport(self._size) @ np.asarray(camera.get_projection(), np.float64)
-        fitted = np.asarray(mesh.vertices, np.float64)[files.vertices]
+        fitted = np.asarray(mesh.vertices, np.float64)[DEPTH_VERTICES]
         whole = screen @ modelview
         depths = fitted @ whole[2, :3] + whole[2, 3]
         placed = np.column_stack([np.asarray(landmarks, np.float64)[:, :2], depths])
