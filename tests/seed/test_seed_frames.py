@@ -31,7 +31,7 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.seed import landmarks
     from mdth.seed.fit import FaceReader, Fitter
 
-    network = load_headpose(made_files.headpose, made_files.config)
+    network = load_headpose(made_files.headpose, made_files.headpose_config)
     fitter = Fitter.load(made_files.landmark)
     poses = lambda pictures: network.poses(pictures)[:2]  # noqa: E731
     return FaceReader(landmarks.reader(), fitter, poses).still(seed_portrait)

@@ -106,7 +106,7 @@ def _reader(files: SeedFiles, device: str) -> FaceReader:
     from mdth.bfv2v.export import load_headpose
 
     fitter = Fitter.load(files.landmark)
-    network = load_headpose(files.headpose, files.config).to(device)
+    network = load_headpose(files.headpose, files.headpose_config).to(device)
     return FaceReader(
         landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]
     )

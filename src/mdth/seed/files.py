@@ -14,35 +14,33 @@ MEND = "put its owner's checkpoints there, or choose the engine embedded"
 INSTALL = "pip install 'mdth[seed]'"
 # Modules of the extra `seed`, and the packages they come in.
 PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}
-CONFIGS, USUAL_CONFIG = "vox-256-renderer_v16*.yaml", "vox-256-renderer_v16.yaml"
 
 
 class SeedFiles:
     """The seed's files under `common`, the folder `warping-common/th`.
 
-    generator, headpose: the checkpoints of the renderer and of the head-pose network. eye_pca: the
-    basis of eye motion. landmark: the folder of the face model's files.
+    generator, headpose: the checkpoints of the renderer and of the head-pose network, each with
+    the YAML of its sizes; others may lie beside them. eye_pca: the basis of eye motion. landmark:
+    the folder of the face model's files.
     """
 
     def __init__(self, common: Path) -> None:
         self.common, self.landmark = common, common / "checkpoints/landmark"
         folder = common / "checkpoints/bfv2v"
         self.generator = folder / "v16.7/00002099-checkpoint.pth.tar"
-        self.headpose, self.eye_pca = folder / "headpose.tar", folder / "eye_pca.pt"
-
-    @property
-    def config(self) -> Path:
-        """The YAML of both networks; of several the first by name."""
-        folder = self.common / "checkpoints/bfv2v/config"
-        return min(folder.glob(CONFIGS), default=folder / USUAL_CONFIG)
+        self.generator_config = folder / "config/vox-256-renderer_v16.7.yaml"
+        self.headpose = folder / "headpose.tar"
+        self.headpose_config = folder / "config/vox-256-renderer_v16.yaml"
+        self.eye_pca = folder / "eye_pca.pt"
 
     def for_preparing(self) -> list[Path]:
         """What prepared data depends on."""
-        return [self.headpose, self.config, *(self.landmark / name for name in NAMES)]
+        return [self.headpose, self.headpose_config, *(self.landmark / name for name in NAMES)]
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        return [*flame_files(self.common), self.generator, self.config, self.eye_pca]
+        drawing = self.generator, self.generator_config, self.eye_pca
+        return [*flame_files(self.common), *drawing]
 
     def needs(self) -> list[Need]:
         """Every file, once."""
