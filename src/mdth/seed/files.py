@@ -1,19 +1,22 @@
 """Where the seed's checkpoints lie under `warping-common/th`, and which of them are missing."""
 
-import itertools
 from importlib.util import find_spec
 from pathlib import Path
 
 from mdth.config import config
-from mdth.engine import PREPARE, SPEAK, Need
+from mdth.engine import BY_CLIP, PREPARE, SPEAK, Need
 from mdth.faceformer.files import flame_files
 from mdth.files import assets
 from mdth.seed.eos_files import NAMES
 
 MEND = "put its owner's checkpoints there, or choose the engine embedded"
 INSTALL = "pip install 'mdth[seed]'"
-# Modules of the extra `seed`, and the packages they come in.
-PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}
+# Modules of the extra `seed`, the packages they come in, and where they are used.
+PACKAGES = {
+    "torch": ("torch", PREPARE, SPEAK),
+    "eos": ("eos-py", PREPARE),
+    "yaml": ("pyyaml", PREPARE, SPEAK),
+}
 
 
 class SeedFiles:
@@ -39,19 +42,19 @@ class SeedFiles:
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        drawing = self.generator, self.generator_config, self.eye_pca
-        return [*flame_files(self.common), *drawing]
+        return [*flame_files(self.common), self.generator, self.generator_config]
 
     def needs(self) -> list[Need]:
-        """Every file, once."""
-        used = {PREPARE: self.for_preparing(), SPEAK: self.for_frames()}
-        found = []
-        for path in dict.fromkeys(itertools.chain(*used.values())):
-            stages = frozenset(stage for stage, files in used.items() if path in files)
-            problem = "" if path.is_file() else f"{path}: missing"
-            name = path.relative_to(self.common).as_posix()
-            found.append(Need(name, path, stages, MEND, problem))
-        return found
+        """Every file."""
+        used = {PREPARE: self.for_preparing(), SPEAK: self.for_frames(), BY_CLIP: [self.eye_pca]}
+        return [
+            Need(
+                *(path.relative_to(self.common).as_posix(), path, frozenset({stage}), MEND),
+                "" if path.is_file() else f"{path}: missing",
+            )
+            for stage, paths in used.items()
+            for path in paths
+        ]
 
 
 def seed_files() -> SeedFiles:
@@ -61,8 +64,9 @@ def seed_files() -> SeedFiles:
 
 def package_needs() -> list[Need]:
     """The packages of the extra `seed`."""
-    stages = frozenset({PREPARE, SPEAK})
     return [
-        Need(package, None, stages, INSTALL, "" if find_spec(module) else "not installed")
-        for module, package in PACKAGES.items()
+        Need(
+            package, None, frozenset(stages), INSTALL, "" if find_spec(module) else "not installed"
+        )
+        for module, (package, *stages) in PACKAGES.items()
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import engines, record
-from mdth.engine import SPEAK, Progress
+from mdth.engine import VIDEO, Progress, speaking
 from mdth.errors import ArtefactError
 from mdth.files.json import Json, as_json
 from mdth.log.stages import job, spent, stage
@@ -59,7 +59,7 @@ class Filming(Plan):
         else:
             steps += plan.files("read", "local", source.local, sealed)
         if made is None:
-            steps += plan.needed(self.engine, self.options, SPEAK)
+            steps += plan.needed(self.engine, self.options, *_stages(self.sealed))
         if self.here is None:
             steps += plan.files("write", "local", target.local, video)
         if not self.published:
@@ -90,13 +90,14 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
     with stage("fetch"):
         sealed, to_fetch = prepared.usable(twin)
     options = with_settings(sealed, choices)
-    engine = engines.choose(options)
+    stages = _stages(sealed)
+    engine = engines.choose(options, *stages)
     wanted = {
         "format": record.FORMAT,
         "inputs": sealed["sources"],
         "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
         "settings": options.settings(engine.name, record.SHAPING),
-        "models": record.models(engine, options, SPEAK),
+        "models": record.models(engine, options, *stages),
         "versions": record.versions(engine),
     }
     here = stored = None
@@ -116,6 +117,10 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
         sealed=sealed,
         to_fetch=to_fetch,
     )
+
+
+def _stages(sealed: Json) -> tuple[str, ...]:
+    return speaking(clip=any(name.startswith(f"{VIDEO}/") for name in sealed["files"]))
 
 
 def with_settings(sealed: Json, choices: Choices) -> Options:

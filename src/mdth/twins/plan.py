@@ -117,9 +117,9 @@ def files(what: str, place: str, folder: object, sizes: Sizes) -> Iterator[Step]
         yield Step(what, place, f"{folder}/{path}", size)
 
 
-def needed(engine: Engine, options: Options, stage: str) -> Iterator[Step]:
-    """The files that an engine reads in a stage."""
+def needed(engine: Engine, options: Options, *stages: str) -> Iterator[Step]:
+    """The files that an engine reads in these stages."""
     for need in engine.needs(options):
-        if need.path and stage in need.stages:
+        if need.path and not need.stages.isdisjoint(stages):
             size = need.path.stat().st_size if need.path.exists() else None
             yield Step("read", "local", str(need.path), size)
