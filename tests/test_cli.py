@@ -97,10 +97,11 @@ def test_missing_files_and_missing_kinds(
     refused(mdth("talk", nowhere, short_path, "-o", out), "nowhere.jpg", "no such file")
     refused(mdth("talk", portrait_path, nowhere, "-o", out), "nowhere.jpg", "no such file")
     refused(mdth("talk", portrait_path, "-o", out), "no sound")
+    refused(mdth("talk"), "no face")
     refused(mdth("talk", short_path, "-o", out), "no face")
     refused(mdth("talk", portrait_path, short_path, "-o", tmp_path / "out.avi"), ".mp4")
     refused(mdth("talk", short_path, portrait_path, "-o", out), "the portrait comes first")
-    refused(mdth("talk", "https://a.b/c.jpg", short_path, "-o", out), "download it")
+    refused(mdth("talk", "https://a.b/c.jpg", short_path, "-o", out), "https://a.b/c.jpg: an")
     refused(
         mdth("talk", portrait_path, short_path, "-o", tmp_path / "no/out.mp4"), "no such folder"
     )
@@ -112,11 +113,13 @@ def test_missing_files_and_missing_kinds(
 @pytest.mark.parametrize(("arguments", "meant"), [
     (["tlak", "a.jpg"], "talk"), (["talk", "a.jpg", "b.wav", "--fsp", 30], "--fps"),
     (["mesh", "b.wav", "--portait", "a.jpg", "-o", "a.glb"], "--portrait"),
+    (["talk", "a.jpg", "b.wav", "--fps", "30x"], ""),
 ])  # fmt: skip
 def test_what_was_meant(mdth: Command, monkeypatch, arguments: list[str], meant: str) -> None:
     monkeypatch.setattr(sys, "argv", ["mdth", *arguments])
     ended = mdth(*arguments)
-    assert ended.code == 2 and ended.err.rstrip().endswith(f"did you mean {meant}?")
+    said = ended.err.rstrip().partition("; did you mean ")[2]
+    assert (ended.code, said) == (2, f"{meant}?" if meant else "")
 
 
 def test_the_version_and_the_way_to_a_pipe_with_sound(mdth: Command) -> None:
@@ -138,6 +141,9 @@ def test_nobodys_file_is_replaced(
         Path(own).write_text(content)
         refused(mdth(command, *given, "-o", name), own, "not ours")
         assert Path(own).read_text() == content
+    Path(own).unlink()
+    Path(own).symlink_to("/dev/zero")
+    refused(mdth(command, *given, "-o", name), own, "not ours")
     Path(own).unlink()
     Path("film.json").write_text("mine")
     os.mkfifo(f"pipe{Path(name).suffix}")
@@ -307,6 +313,23 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
     while not condition():
         assert process.poll() is None, "it does not come"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_group_comes_twice(mdth: Command, monkeypatch, number: int) -> None:
+    """To the job, and from the process that watches it: the second breaks no tidying off."""
+    tidied = []
+
+    def job(*_: object) -> list[str]:
+        try:
+            signal.raise_signal(number)
+        finally:
+            for again in (number, signal.SIGTERM):
+                signal.raise_signal(again)
+            tidied.append(number)
+
+    monkeypatch.setattr("mdth.cli.commands.version", job)
+    assert (mdth("version").code, tidied) == (128 + number, [number])
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """One real clip, from a portrait and a sentence to an mp4 that does what it was told."""
 
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -102,3 +105,20 @@ def test_a_prepared_portrait_serves_many_speeches(
 def frames(path: Path) -> np.ndarray:
     with av.open(str(path)) as video:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
+
+
+TURKISH = Path("/usr/share/i18n/locales/tr_TR")
+
+
+@pytest.mark.skipif(not TURKISH.exists(), reason="the system cannot make the locale")
+def test_in_a_language_with_other_letters_and_decimal_commas(
+    tmp_path: Path, portrait_path: Path, short_path: Path, checkpoints: Path
+) -> None:
+    """Of a program that calls setlocale, as those with windows do."""
+    run, made = subprocess.run, tmp_path / "tr_TR.UTF-8"
+    run(["localedef", "-c", "-i", TURKISH, "-f", "UTF-8", made], capture_output=True, check=False)
+    code = "import locale, mdth, sys; locale.setlocale(locale.LC_ALL, 'tr_TR.UTF-8')\n"
+    code += "assert locale.str(0.5) == '0,5'\n"
+    code += "mdth.talk(*sys.argv[1:], preview=True)"
+    command = [sys.executable, "-c", code, portrait_path, short_path, tmp_path / "a.mp4"]
+    run(command, env={**os.environ, "LOCPATH": str(tmp_path)}, check=True)

@@ -229,8 +229,9 @@ def test_what_is_loaded_may_need_more_memory(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(guard, "_memory_times", 1)
     for times, allowed in ((2, 2_000_000_000), (0, resource.getrlimit(resource.RLIMIT_DATA)[1])):
         guard.allow_memory(times)
-        with guard.limits():
+        with pytest.raises(LimitExceeded, match=f"the {times or 1} GB"), guard.limits():
             assert resource.getrlimit(resource.RLIMIT_DATA)[0] == allowed
+            raise MemoryError
 
 
 def test_no_library_switches_the_timer_off(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 import time
 import warnings
@@ -148,19 +149,21 @@ def test_progress_is_told_as_json_now_and_then() -> None:
     assert found == [(50, 100), (100, 100)]
 
 
-@pytest.mark.parametrize("columns", [8, 12, 20, 30, 40, 60, 80, 200])
+@pytest.mark.parametrize("columns", [0, 8, 12, 20, 30, 40, 60, 80, 200])
 def test_the_bar_fits_and_ends_its_line(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal of any width, and before a warning or a result is written."""
     stream = Terminal()
-    monkeypatch.setattr(Progress, "_width", lambda self: columns - 1)
+    stream.fileno = lambda: 2
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
     with logging_to(stream, verbose=False) as bar:
         bar(1, 100)
         bar._start -= 60
         bar(50, 100)
         assert "50%" in stream.getvalue()
+        assert "left\x1b" in stream.getvalue() or 0 < columns < 20
         logging.getLogger("mdth").warning("odd")
     for drawn in stream.getvalue().split("\r")[1:]:
-        assert len(drawn.partition("\x1b")[0].rstrip("\n")) < columns or "odd" in drawn
+        assert len(drawn.partition("\x1b")[0].rstrip("\n")) < (columns or 80) or "odd" in drawn
     assert stream.getvalue().endswith("\r\x1b[Kmdth: odd\n")
 
 

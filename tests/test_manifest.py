@@ -8,10 +8,12 @@ from mdth.errors import ArtefactError
 from mdth.storage import manifest
 
 NOTHING = {"chosen": None, "skipped": []}
-ORIGIN = manifest.Origin("anna", {
-    "audio": {"chosen": {"name": "a.wav", "bytes": 1, "sha256": "1"}, "skipped": []},
-    "image": NOTHING, "video": NOTHING,
-}, {"face": 1}, {"net.onnx": "12"}, {"mdth": "1", "mediapipe": "0.10"})  # fmt: skip
+SOUND = {"chosen": {"name": "a.wav", "bytes": 1, "sha256": "1"}, "skipped": []}
+WANTED = {
+    "format": manifest.FORMAT, "twin": "anna",
+    "sources": {"audio": SOUND, "image": NOTHING, "video": NOTHING}, "settings": {"face": 1},
+    "models": {"net.onnx": "12"}, "versions": {"mdth": "1", "mediapipe": "0.10"},
+}  # fmt: skip
 SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 
 
@@ -19,7 +21,7 @@ SPEECH = f"audio/speech-{hashlib.sha256(b'speech').hexdigest()[:12]}.npy"
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/speech.npy").write_bytes(b"speech")
-    manifest.seal(tmp_path, ORIGIN)
+    manifest.seal(tmp_path, WANTED)
     return tmp_path
 
 
@@ -88,12 +90,12 @@ def test_stale_or_damaged_manifests_are_refused(folder: Path, content: str) -> N
 
 
 def test_current_means_same_sources_settings_and_versions(folder: Path) -> None:
-    assert manifest.current(folder, ORIGIN)
-    assert not manifest.current(folder, ORIGIN._replace(settings={"face": 2}))
-    assert not manifest.current(folder, ORIGIN._replace(sources={}))
-    assert not manifest.current(folder, ORIGIN._replace(models={"net.onnx": "13"}))
-    assert not manifest.current(folder / "nowhere", ORIGIN)
+    assert manifest.current(folder, WANTED)
+    assert not manifest.current(folder, {**WANTED, "settings": {"face": 2}})
+    assert not manifest.current(folder, {**WANTED, "sources": {}})
+    assert not manifest.current(folder, {**WANTED, "models": {"net.onnx": "13"}})
+    assert not manifest.current(folder / "nowhere", WANTED)
     sealed = json.loads((folder / "manifest.json").read_text())
     sealed["versions"]["mediapipe"] = "0"
     (folder / "manifest.json").write_text(json.dumps(sealed))
-    assert not manifest.current(folder, ORIGIN)
+    assert not manifest.current(folder, WANTED)

@@ -133,6 +133,8 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     (lambda: package.open_session("a.jpg"), "is no avatar"),
     (lambda: package.preprocess(3), "is not a twin id"),
     (lambda: package.talk("a\0.jpg", "b.wav", "x.mp4"), "no such file"),
+    (lambda: package.talk("a.jpg", "b.wav", 7), "output 7: give the path"),
+    (lambda: package.talk("a.jpg", "b.wav"), "required positional argument: 'output'$"),
 ])  # fmt: skip
 def test_wrong_values_end_in_words(
     call: Callable[[], object], words: str, monkeypatch, tmp_path
@@ -147,6 +149,8 @@ def test_wrong_values_end_in_words(
     (ImportError("libGL.so.1: cannot open shared object file: No such file"), "MissingDependency",
      r"libGL\.so\.1.*apt-get install -y libegl1 libgles2 libgl1"),
     (OSError("libEGL.so.1: cannot open shared object file"), "MissingDependency", "libegl1"),
+    (OSError("/lib/libEGL.so.1: file too short"), "MissingDependency", "or damaged; .* libegl1"),
+    (OSError(30, "Read-only", "a"), "StorageError", "^a: Read-only; change its rights"),
     (RuntimeError("std::bad_alloc"), "LimitExceeded", "not enough memory"),
     (MemoryError(), "LimitExceeded", "not enough memory"),
     (OSError(28, "x"), "StorageError", "full"),
@@ -171,3 +175,9 @@ def test_a_missing_library_is_seen_before(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(package.MissingDependency, match="libEGL.so.1; run: sudo apt-get install"):
         package.prepare("a.jpg", engine="embedded")
     assert "  embedded: needs libEGL.so.1; sudo apt-get install" in "\n".join(doctor.report())
+
+    def without_opencv(_: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(doctor.engines, "get", without_opencv)
+    assert "  none can be loaded: libGL.so.1, a library" in "\n".join(doctor.report())

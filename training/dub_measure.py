@@ -5,16 +5,20 @@
 
 Of `data/talk` the clips `choose` and `last` alone, whose people no network has seen. Each says its
 own sound: PSNR, SSIM and GMSD of the mouth's region against the real frames, beside the first frame
-held and the mouth of the clip's calmest frame pasted into each (Pérez et al. 2003), and how far the
-face is from the real one for dlib's network. Then another clip's sound, and silence after it. The
-opening is that of the tracked video against the mesh it was to follow. Jitter is the RMS of second
-differences, outside the mouth in px, inside in the face frame; seam is the gradient where the patch
-ends, relative to the original's.
+held and the mouth of the clip's calmest frame pasted into each (Pérez et al. 2003), compared where
+both the dubbed and the pasted frame differ from the real one, and how far the face is from the real
+one for dlib's network. Then another clip's sound, and silence after it. The opening is that of the
+tracked video against the mesh it was to follow. Jitter is the RMS of second differences against the
+clip's: inside the mouth in the face frame; outside it as tracked, where the mouth moves the
+tracker's other points too; and of the pixels beyond the patch (Lucas and Kanade 1981) in the file
+that is written, against one without patches. Seam is the gradient where the patch ends, relative to
+the original's.
 """
 
 import csv
 import json
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -33,6 +37,8 @@ from mdth.face import geometry, topology
 from mdth.face.follow import Why
 from mdth.face.tracker import FaceTracker
 from mdth.media.audio import read_blocks
+from mdth.media.film import open_film
+from mdth.media.film_writer import FilmWriter
 from mdth.options import Options
 from training import command, image_metrics, models
 from training.identity import Recogniser
@@ -48,6 +54,8 @@ LIPS = [61, 291, 0, 17]
 STILL = topology.UPPER_FACE
 SPOKEN = [*topology.LIPS_INNER, *topology.LIPS_OUTER, 152, 175, 199]
 IDENTITY_EVERY = 10
+# Half the window in which a point's way is sought, and how far from a patch it has to be.
+WINDOW, ROOM_PX = 5, 8
 
 
 def sound_of(clip: Path) -> FloatArray:
@@ -111,6 +119,47 @@ def jitter(meshes: FloatArray) -> float:
     return float(np.sqrt(np.nanmean(np.square(np.diff(meshes[..., :2], n=2, axis=0)))))
 
 
+def pixels_jitter(pictures: Iterable[Frame], places: FloatArray) -> float:
+    """RMS of how much the way of what is at places [T,N,2] px changes from frame to frame, px."""
+    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
+    at, size = np.ascontiguousarray(places, np.float32), (2 * WINDOW + 1, 2 * WINDOW + 1)
+    ways = [
+        np.asarray(cv2.calcOpticalFlowPyrLK(a, b, here, here.copy(), winSize=size)[0]) - here
+        for a, b, here in zip(greys, greys[1:], at, strict=False)
+    ]
+    return float(np.sqrt(np.mean(np.square(np.diff(ways, axis=0)))))
+
+
+def outside_jitter(clip: Path, frames: list[Dubbed], meshes: FloatArray) -> float:
+    """Of the mesh's points beyond all patches, in the file against one written without them."""
+    room = np.ones((2 * ROOM_PX + 1, 2 * ROOM_PX + 1), np.uint8)
+    free = np.ones(meshes.shape[1], bool)
+    for one, mesh in zip(frames, meshes, strict=True):
+        near = cv2.dilate((alpha_of(one) > 0).astype(np.uint8), room)
+        x, y = np.round(mesh[:, :2]).astype(int).T
+        free &= near[np.clip(y, 0, len(near) - 1), np.clip(x, 0, near.shape[1] - 1)] == 0
+    amounts = []
+    for patched in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, "a.mp4")
+            with FilmWriter(out, like=open_film(clip), sound=None) as writer:
+                for one in frames:
+                    writer.write(one.frame, one.patch if patched else None)
+            written = [frame.rgb for frame in open_film(out).frames()]
+        amounts.append(pixels_jitter(written, meshes[:, free, :2]))
+    return amounts[0] / amounts[1]
+
+
+def alpha_of(one: Dubbed) -> FloatArray:
+    """How much of a frame its patch covers [H,W]."""
+    alpha = np.zeros(one.frame.rgb.shape[:2], np.float32)
+    if one.patch is not None:
+        height, width = one.patch.alpha.shape
+        x, y = one.patch.x, one.patch.y
+        alpha[y : y + height, x : x + width] = one.patch.alpha
+    return alpha
+
+
 def faces_of(meshes: FloatArray) -> FloatArray:
     """Meshes [T,478,3] px in the face frame."""
     return geometry.to_face(meshes, geometry.head_pose(meshes))
@@ -143,11 +192,14 @@ def likeness(frames: list[Dubbed], meshes: FloatArray, who: Recogniser | None) -
             "held": frames[0].frame.rgb,
             "pasted": held_mouth(frames[shut].frame.rgb, meshes[shut], real, mesh),
         }
+        differs = (alpha_of(one) > 0) & (ways["pasted"] != real).any(-1)
+        both = mouth_of(differs[..., None], mesh)
+        if not both.any():
+            continue
         for way, picture in ways.items():
-            shown = mouth_of(picture, mesh)
-            whole = np.ones(shown.shape[:2])
-            scores[f"psnr {way}"].append(image_metrics.psnr(shown, true, whole))
-            scores[f"ssim {way}"].append(image_metrics.ssim(shown, true, whole))
+            shown = true + both * (mouth_of(picture, mesh) - true)
+            scores[f"psnr {way}"].append(image_metrics.psnr(shown, true, both[..., 0]))
+            scores[f"ssim {way}"].append(image_metrics.ssim(shown, true, both[..., 0]))
             scores[f"gmsd {way}"].append(image_metrics.gmsd(shown, true))
         if who and number % IDENTITY_EVERY == 0:
             a, b = (who.vector(picture, mesh) for picture in (ways["dubbed"], real))
@@ -173,6 +225,7 @@ def measure(clip: Path, other: FloatArray, most: int, who: Recogniser | None) ->
     real, driving = real[good], driving[good]
     figures = likeness(own, real, who)
     figures["own r"], figures["own lag"], seen = followed(own, driving)
+    figures["jitter pixels"] = outside_jitter(clip, own, real)
     figures["jitter outside"] = jitter(seen[:, STILL]) / jitter(real[:, STILL])
     inside = [jitter(faces_of(meshes)[:, SPOKEN]) for meshes in (seen, real)]
     figures["jitter inside"] = inside[0] / inside[1]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from mdth import devices, engines, record
 from mdth.config import config
 from mdth.engine import Engine, Need
+from mdth.errors import in_words
 from mdth.files import assets
 from mdth.log.redact import redacted
 from mdth.options import AUTO, Options
@@ -31,9 +32,12 @@ def report() -> Iterator[str]:
     yield from _section("devices", _devices())
     yield from _section("extras", _extras())
     yield from _section("folders", folders.items())
-    for name in engines.names():
-        yield from _section(f"what the engine {name} reads", _needs(engines.get(name)))
-    yield from _section("engines", _engines())
+    try:
+        for name in engines.names():
+            yield from _section(f"what the engine {name} reads", _needs(engines.get(name)))
+        yield from _section("engines", _engines())
+    except ImportError as error:  # of OpenCV, for want of a library of the system
+        yield from _section("engines", [("none can be loaded", in_words(error))])
 
 
 def _section(title: str, rows: Iterable[tuple[str, object]]) -> Iterator[str]:

@@ -6,18 +6,25 @@ a class or function that gives an `mdth.engine.Engine`.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mdth import devices
 from mdth.artefacts import loading
-from mdth.engine import IMAGE, VIDEO, Avatar, Engine, Need, speaking
+from mdth.engine import IMAGE, VIDEO, Avatar, Engine, Need, Progress, speaking
 from mdth.errors import CheckpointError, InputError, MissingDependency, StorageError
 from mdth.files.json import read_json, write_json
 from mdth.files.write import scratch_beside
 from mdth.options import AUTO, KEEP_CLIP, Options
+
+if TYPE_CHECKING:
+    from mdth.artefacts import FloatArray
+    from mdth.media.film import Film
+    from mdth.media.film_writer import FilmWriter
 
 log = logging.getLogger("mdth")
 
@@ -29,6 +36,34 @@ BY_QUALITY = (SEED, EMBEDDED)
 
 # Says of a folder that it is an avatar, and whose.
 SAVED = "avatar.json"
+
+
+class Dubbing(Protocol):
+    """A clip that says one speech. film: the clip."""
+
+    film: "Film"
+
+    def write(
+        self, blocks: "Iterable[FloatArray]", sink: "FilmWriter", progress: Progress | None
+    ) -> int:
+        """Write all frames of a speech in blocks, and say how many. Raises SpeechTooShort."""
+
+    def close(self) -> None:
+        """End it, also in the middle."""
+
+
+@runtime_checkable
+class Dubber(Protocol):
+    """What an engine has besides `Engine` that lets clips speak.
+
+    Its avatars of clips that were kept say so: `keeps_clip` is true.
+    """
+
+    def dub(
+        self, avatar: Avatar, options: Options, *, length_s: float | None, pool: Executor | None
+    ) -> Dubbing:
+        """A kept clip says a speech of that length, where it is known. Raises as `open` does."""
+
 
 _lock = threading.Lock()
 _engines: dict[str, Engine] = {}
@@ -63,11 +98,13 @@ def choose(options: Options, *stages: str) -> Engine:
 
     stages: in which it has to be able, all by default; "auto" asks for all. Raises InputError,
     CheckpointError naming every missing file and MissingDependency naming the extra, where an
-    engine is asked for by name and cannot run; DeviceError for too many GPUs.
+    engine asked for by name cannot dub or run; DeviceError for too many GPUs.
     """
     name = options.engine.engine
-    if name == AUTO and options.portrait.keep == KEEP_CLIP:
-        name = EMBEDDED  # no other one dubs
+    if options.portrait.keep == KEEP_CLIP:
+        name = EMBEDDED if name == AUTO else name
+        if not isinstance(get(name), Dubber):
+            raise InputError(f"the engine {name} cannot dub: it keeps no clip; take {EMBEDDED}")
     if options.engine.n_gpus > 1:
         devices.check(options.engine.n_gpus)
     engine = _best(options) if name == AUTO else _able(get(name), options, stages)
@@ -86,12 +123,21 @@ def of(avatar: Avatar, options: Options) -> Engine:
             "prepare it again for that one"
         )
     own = replace(options, engine=replace(options.engine, engine=avatar.engine))
-    return choose(own, *stages_of(avatar))
+    engine = choose(own, *stages_of(avatar))
+    if options.portrait.keep == KEEP_CLIP and not dubber(engine, avatar):
+        raise InputError("the avatar has no clip to dub; prepare it anew with keep clip, or talk")
+    return engine
 
 
 def stages_of(avatar: Avatar) -> tuple[str, ...]:
     """What is still to be done with an avatar."""
     return speaking(clip=getattr(avatar, "clip", None) is not None)
+
+
+def dubber(engine: Engine, avatar: Avatar) -> Dubber | None:
+    """The engine, where it is to dub what it prepared."""
+    kept = getattr(avatar, "keeps_clip", False)
+    return engine if kept and isinstance(engine, Dubber) else None
 
 
 def save(avatar: Avatar, folder: Path) -> None:

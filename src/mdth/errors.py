@@ -17,7 +17,9 @@ Made = TypeVar("Made")
 SYSTEM_LIBRARIES = ("libEGL.so.1", "libGLESv2.so.2", "libGL.so.1", "libglib-2.0.so.0")
 INSTALL_LIBRARIES = "sudo apt-get install -y libegl1 libgles2 libgl1 libglib2.0-0"
 LEAST_ADDRESS_SPACE = 2_000_000_000
-_MISSING_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[.\d]*): cannot open shared object")
+_MISSING_LIBRARY = re.compile(
+    r"(lib[\w+.-]+\.so[.\d]*): (?:cannot open shared object|file too short|invalid ELF)"
+)
 _NO_MEMORY = re.compile(
     r"bad_?alloc|[Oo]ut ?[Oo]f ?[Mm]emory|not enough memory|([Cc]annot|[Cc]an't|ailed to) allocate|"
     r"can't start new thread|failed to map seg|cannot map zero-fill"
@@ -112,7 +114,7 @@ def in_words(error: Exception) -> MdthError:
         return error
     if found := _MISSING_LIBRARY.search(said):
         return MissingDependency(
-            f"{found[1]}, a library of the system, is missing; on Debian and Ubuntu run: "
+            f"{found[1]}, a library of the system, is missing or damaged; on Debian or Ubuntu run: "
             f"{INSTALL_LIBRARIES}"
         )
     if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
@@ -121,7 +123,9 @@ def in_words(error: Exception) -> MdthError:
         return StorageError(_of_system(error))
     if isinstance(error, ImportError):
         return MissingDependency(f"{said}; install mdth again")
-    *_, (file, line, *_) = [("?", 0), *traceback.extract_tb(error.__traceback__)]
+    *outer, (file, line, *_) = [("?", 0), *traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, TypeError) and len(outer) == 1:  # in the call itself
+        return InputError(said)
     where = f"{type(error).__name__} in line {line} of {file}"
     return MdthError(f"{said} ({where}); a fault of mdth, please report it")
 
@@ -134,4 +138,6 @@ def _of_system(error: OSError) -> str:
         return f"{where}no file may be so large (see ulimit -f); free some space, or allow it"
     if isinstance(error, BrokenPipeError):
         return "the reader closed the pipe"
+    if error.errno in (errno.EROFS, errno.EACCES):
+        return f"{where}{error.strerror}; change its rights, or choose another place"
     return f"{where}{error.strerror or error}"

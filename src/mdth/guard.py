@@ -108,10 +108,8 @@ def why_ended(number: int) -> str:
 
 
 def _memory() -> str:
-    return (
-        f"the {setting(MEMORY_GB):g} GB it may have; use smaller files, or set {MEMORY_GB} "
-        "(GB, 0 for no limit)"
-    )
+    memory = setting(MEMORY_GB) * (_memory_times or 1)
+    return f"the {memory:g} GB it may have; use smaller files, or set {MEMORY_GB} (0 for no limit)"
 
 
 def watched(job: Callable[[], int], died: Callable[[int, str], int]) -> int:

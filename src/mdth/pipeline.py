@@ -6,12 +6,12 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
+from typing import Any, BinaryIO, Unpack
 
 from mdth import engines, record
 from mdth.artefacts import Frame, Portrait
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Session, Source
-from mdth.errors import MissingInput, ours
+from mdth.errors import InputError, MissingInput, ours
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
 from mdth.media.film_writer import FilmWriter
@@ -20,10 +20,6 @@ from mdth.media.meant import is_clip, is_path, meant
 from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
-
-if TYPE_CHECKING:
-    from mdth.embedded.clip.avatar import ClipAvatar
-    from mdth.embedded.engine import Embedded
 
 log = logging.getLogger("mdth")
 
@@ -47,9 +43,9 @@ def prepare(
     move the avatar. keep="clip": `video` itself will speak; also where a clip stands in the
     portrait's place. Raises InputError, CheckpointError, MissingDependency.
     """
-    engine = engines.choose(options := Options.of(**choices))
     if portrait is not None and video is None and is_clip(Path(portrait)):
-        portrait, video, options = None, portrait, Options.of(**{**choices, "keep": "clip"})
+        portrait, video, choices = None, portrait, {**choices, "keep": KEEP_CLIP}
+    engine = engines.choose(options := Options.of(**choices))
     return engine.prepare(_source(portrait, video, options), options, progress=progress)
 
 
@@ -90,6 +86,8 @@ def talk(
     sound = files.get("speech") or files.get("video")
     if isinstance(output, Path | str):
         output = check_output(Path(output), (".mp4",), files.values())
+    elif not hasattr(output, "write"):
+        raise InputError(f"output {output!r}: give the path of a file, or an open one")
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
     if sound is None:
@@ -159,12 +157,10 @@ def film(
 
     before: the stages that the record tells of besides.
     """
-    from mdth.embedded.clip.avatar import ClipAvatar
-    from mdth.embedded.engine import Embedded
-
     stages = *before, *engines.stages_of(avatar)
-    if isinstance(engine, Embedded) and isinstance(avatar, ClipAvatar) and isinstance(target, Path):
-        done, writer, shape = _dub(engine, avatar, speech, target, options, progress)
+    dubber = engines.dubber(engine, avatar)
+    if dubber and isinstance(target, Path):
+        done, writer, shape = _dub(dubber, avatar, speech, target, options, progress)
         made = _told(engine, options, writer, watch, frames=done, shape=shape, stages=stages)
         return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
     total = speech.frame_count(options.motion.fps, options.limit_s)
@@ -181,19 +177,26 @@ def film(
 
 
 def _dub(
-    engine: "Embedded",
-    avatar: "ClipAvatar",
+    dubber: engines.Dubber,
+    avatar: Avatar,
     speech: Said,
     target: Path,
     options: Options,
     progress: Progress | None,
 ) -> tuple[int, FilmWriter, tuple[int, int, int]]:
     """The same for a clip, whose frames are written as they were but for the mouth."""
-    length_s = options.limit_s or speech.duration_s
+    length_s, video = options.limit_s or speech.duration_s, options.video
     with (
         ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
-        closing(engine.dub(avatar, options, length_s=length_s, pool=pool)) as dubbing,
-        dubbing.writer(target, speech.sound, options.video, record.SYNTHETIC) as sink,
+        closing(dubber.dub(avatar, options, length_s=length_s, pool=pool)) as dubbing,
+        FilmWriter(
+            target,
+            like=dubbing.film,
+            sound=speech.sound,
+            crf=video.crf,
+            preset=video.preset,
+            metadata=record.SYNTHETIC,
+        ) as sink,
     ):
         blocks = each("read speech", speech.limited(options.limit_s))
         done = dubbing.write(blocks, sink, progress)

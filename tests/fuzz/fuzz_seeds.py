@@ -246,13 +246,16 @@ def sealed() -> Files:
     from mdth.storage import manifest
 
     source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
-    origin = manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {}, {})
+    wanted = {
+        **{"format": manifest.FORMAT, "twin": "anna", "settings": {}, "models": {}, "versions": {}},
+        "sources": dict.fromkeys(("audio", "image", "video"), source),
+    }
     with TemporaryDirectory() as name:
         folder = Path(name)
         for kind in ("audio", "image"):
             (folder / kind).mkdir()
             (folder / kind / "a.npy").write_bytes(b"content of " + kind.encode())
-        manifest.seal(folder, origin)
+        manifest.seal(folder, wanted)
         paths = [path for path in folder.rglob("*") if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 

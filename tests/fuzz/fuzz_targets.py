@@ -119,8 +119,7 @@ def _manifest(content: bytes, folder: Path) -> None:
         path = folder / "twin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(part)
-    origin = manifest.Origin("anna", {}, {}, {}, {})
-    promise(manifest.current(folder / "twin", origin) is None, "current")
+    promise(manifest.current(folder / "twin", {"twin": "anna", "sources": {}}) is None, "current")
     with _may_refuse():
         promise(isinstance(Store(str(folder)).read_json("twin/manifest.json"), dict), "json")
     read = manifest.read(folder / "twin", twin="anna")

@@ -92,10 +92,9 @@ def prepared(tmp_path: Path) -> Path:
         (folder / kind).mkdir(parents=True)
         (folder / kind / "a.npy").write_bytes(kind.encode())
     source = {"chosen": {"name": "a", "bytes": 1, "sha256": "0" * 64}, "skipped": []}
-    manifest.seal(
-        folder,
-        manifest.Origin("anna", dict.fromkeys(("audio", "image", "video"), source), {}, {}, {}),
-    )
+    made = {"format": manifest.FORMAT, "twin": "anna", "settings": {}, "models": {}, "versions": {}}
+    sources = dict.fromkeys(("audio", "image", "video"), source)
+    manifest.seal(folder, {**made, "sources": sources})
     manifest.read(folder, twin="anna")
     return folder
 

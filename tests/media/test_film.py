@@ -11,6 +11,7 @@ import pytest
 from made_media import clicks, make_sound
 
 from mdth.errors import InputError
+from mdth.media import film
 from mdth.media.film import FilmFrame, open_film
 from mdth.media.film_writer import FilmWriter, Patch
 from mdth.media.planes import Added, add_to_planes, plane_array
@@ -24,7 +25,7 @@ ROUND = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1
 
 def _make(
     path: Path, *, size=(96, 64), codec="libx264", form="yuv420p", options=None, times=None,
-    matrix=None, sar=None, tags=None, sounds=(), crf="12",
+    matrix=None, sar=None, tags=None, sounds=(), crf="12", count=COUNT,
 ) -> Path:  # fmt: skip
     """Moving noise, with anything that a clip's header can say; sounds are copied into it."""
     noise = np.random.default_rng(0).integers(40, 210, (size[1], size[0], 3), np.uint8)
@@ -42,7 +43,7 @@ def _make(
             context.sample_aspect_ratio = sar
         files = [av.open(str(sound)) for sound in sounds]
         copies = [out.add_stream_from_template(file.streams[0]) for file in files]
-        for k in range(COUNT):
+        for k in range(count):
             frame = av.VideoFrame.from_ndarray(np.roll(noise, 2 * k, 1), "rgb24")
             frame = frame.reformat(format=form)
             frame.time_base = Fraction(1, 90_000)
@@ -122,6 +123,26 @@ def test_only_what_is_under_the_patch_changes(tmp_path: Path, kind: str) -> None
 def test_frames_are_seen_as_shown(tmp_path: Path, matrix: tuple, turn) -> None:
     frame = next(open_film(_make(tmp_path / "a.mp4", matrix=matrix)).frames())
     assert np.array_equal(frame.rgb, turn(frame.decoded.to_ndarray(format="rgb24")))
+
+
+@pytest.mark.parametrize(("name", "most"), [
+    ("a.mp4", 1000), ("a.mkv", 1000), ("a.ts", 3000), ("a.mov", 1000), ("a.h264", 10_000),
+])  # fmt: skip
+def test_backwards_is_the_same(tmp_path: Path, monkeypatch, name: str, most: int) -> None:
+    """Frames of open groups too, without decoding the whole clip for each few; raw ones have to."""
+    options = {"g": "12", "bf": "3", "x264-params": "open-gop=1"}
+    clip = open_film(_make(tmp_path / name, options=options, count=300))
+    shown = list(clip.frames())
+    assert len(shown) == 300
+    decoded, frames = [], film.decoded_frames
+    monkeypatch.setattr(film, "HELD_BYTES", 0)
+    monkeypatch.setattr(
+        film, "decoded_frames", lambda track: (decoded.append(0) or one for one in frames(track))
+    )
+    back = list(clip.backwards([frame.decoded.pts for frame in shown]))
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(shown[::-1], back, strict=True))
+    assert [one.time_s for one in back] == [one.time_s for one in shown[::-1]]
+    assert len(decoded) < most
 
 
 @pytest.mark.parametrize("form", ["yuv420p10le", "yuv422p10le"])

@@ -71,3 +71,5 @@ def test_in_batch(
 def test_what_it_is_not() -> None:
     with pytest.raises(package.InputError, match="auto, embedded, seed, bar"):
         engines.get("baz")
+    with pytest.raises(package.InputError, match="engine bar cannot dub"):
+        package.prepare(video="clip.mp4", keep="clip", engine="bar")

@@ -10,7 +10,7 @@ import pytest
 from interleave import Turns
 
 from mdth.errors import ArtefactError, StorageError
-from mdth.files.json import write_json
+from mdth.files.json import read_json, write_json
 from mdth.storage import publish
 from mdth.storage.manifest import Sealed
 from mdth.storage.store import Store
@@ -70,7 +70,7 @@ def test_publish_fetch_and_replace(
     for source in (one, two, one):
         assert publish.publish_prepared(store, source, FOLDER)
         assert set(store.below(FOLDER)) == before | paths(source)
-        assert publish.is_published(store, source, FOLDER)
+        assert publish.is_published(store, read_json(source / "manifest.json"), FOLDER)
         before |= paths(source)
     assert publish.forgotten(store, FOLDER) == []
     monkeypatch.setattr(publish, "DAY_S", -5)

@@ -6,6 +6,7 @@ from fault_table import QUICK
 from test_publish import prepared
 
 from mdth.errors import StorageError
+from mdth.files.json import read_json
 from mdth.storage import publish
 from mdth.storage.faults import NotThere
 from mdth.storage.store import Store
@@ -74,7 +75,7 @@ def test_keys_that_are_no_plain_paths_are_nobodys(
     for text in ("one", "two", "two"):
         source = prepared(tmp_path / text, text)
         assert publish.publish_prepared(store, source, "raw/t")
-        assert publish.is_published(store, source, "raw/t")
+        assert publish.is_published(store, read_json(source / "manifest.json"), "raw/t")
 
 
 @pytest.mark.parametrize("server", ["rclone_proxy", "moto_proxy"])

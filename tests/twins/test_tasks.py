@@ -235,16 +235,17 @@ def test_a_dry_run_tells_what_a_run_does(
 
 def test_a_dry_run_of_another_machine(light: list[str], place: Path) -> None:
     with pytest.raises(ArtefactError, match="nothing is prepared"):
-        tasks.foresee_inference("t")
+        tasks.foresee("inference", "t")
     both()
     shutil.rmtree(place / "home/warping-processed")
     shutil.rmtree(place / "home/warping-serving")
-    steps, _ = tasks.foresee_preprocess("t", max_size=64)
+    steps, _ = tasks.foresee("preprocess", "t", max_size=64)
     assert not [step for step in steps if step.what == "write" and step.place == "store"]
-    steps, _ = tasks.foresee_inference("t")
-    (video,) = [step for step in steps if step.where.endswith("output.mp4")]
+    steps, _ = tasks.foresee("inference", "t")
+    stored, video = (step for step in steps if step.where.endswith("output.mp4"))
+    assert (stored.what, stored.place) == ("read", "store")
     assert (video.what, video.place) == ("write", "local")
-    assert video.size == (place / "store/inference/t/th/output.mp4").stat().st_size
+    assert stored.size == video.size == (place / "store/inference/t/th/output.mp4").stat().st_size
     assert light == ["face", "frames"]
 
 

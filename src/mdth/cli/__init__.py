@@ -24,6 +24,7 @@ log = logging.getLogger("mdth")
 # PyAV tells of what is raised in a file that it reads, and reads on.
 READERS = ("BoundedFile.read", "_Unnamed.seek")
 LATER_S = 0.02
+STOPS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 # What reads files from outside; the workers of a batch have limits of their own.
 JOBS = (
     *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
@@ -102,7 +103,7 @@ def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
         # What nohup ignores stays ignored.
         before = {
             number: signal.signal(number, _stop)
-            for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+            for number in STOPS
             if signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
@@ -135,4 +136,6 @@ def _stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, lambda _, later: _stop(number, later))
         signal.setitimer(signal.ITIMER_REAL, LATER_S)
         return
+    for again in STOPS:  # one that follows, as where a group is ended, breaks no tidying off
+        signal.signal(again, signal.SIG_IGN)
     raise _Terminated(128 + number)

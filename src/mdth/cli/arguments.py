@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
             known += self.names[command]._option_string_actions
         for word in re.findall(r"--[\w-]+|'[\w-]+'", message)[:1]:
             for close in difflib.get_close_matches(word.strip("'"), known, 1):
-                message += f"; did you mean {close}?"
+                message += f"; did you mean {close}?" if close != word else ""
         super().error(message)
 
 

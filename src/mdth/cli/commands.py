@@ -11,7 +11,6 @@ from mdth.log.console import Progress, printable
 from mdth.options import TABLE
 
 if TYPE_CHECKING:
-    from mdth.twins.plan import Step
     from mdth.twins.tasks import Result
 
 STDOUT = "-"
@@ -21,7 +20,7 @@ def _named_after(*inputs: Path | None) -> Path:
     """Where a video goes without a name for it. Raises InputError for a file that is not ours."""
     from mdth.files.output import is_ours
 
-    target = Path("_".join(path.stem for path in inputs if path) + ".mp4")
+    target = Path(("_".join(path.stem for path in inputs if path) or "film") + ".mp4")
     if target.exists() and not is_ours(target):
         raise InputError(f"{target}: is there and not ours; give the video another name with -o")
     return target
@@ -87,17 +86,12 @@ def task(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Do a twin's task and print where the result is, or only what would be done."""
     from mdth.twins import tasks
 
-    do: Callable[..., Result]
-    foresee: Callable[..., tuple[list[Step], bool]]
-    if parsed.task == "preprocess":
-        do, foresee = tasks.preprocess, tasks.foresee_preprocess
-    else:
-        do, foresee = tasks.inference, tasks.foresee_inference
+    do: Callable[..., Result] = getattr(tasks, parsed.task)
     chosen = {"force": parsed.force, **_choices(parsed)}
     if not parsed.dry_run:
         yield str(do(parsed.twin_id, progress=progress, **chosen).path)
         return
-    steps, nothing_to_do = foresee(parsed.twin_id, **chosen)
+    steps, nothing_to_do = tasks.foresee(parsed.task, parsed.twin_id, **chosen)
     for step in steps:
         yield printable(str(step))
     yield "nothing to do: all of it is there" if nothing_to_do else "nothing was changed"

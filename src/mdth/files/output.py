@@ -30,8 +30,9 @@ def record_of(target: Path) -> Path:
 
 def is_ours(target: Path) -> bool:
     """Whether a record says that we wrote the file."""
+    record = record_of(target)
     try:
-        return "synthetic" in read_json(record_of(target))
+        return record.is_file() and "synthetic" in read_json(record)
     except ArtefactError:
         return False
 

@@ -41,6 +41,10 @@ def replacing(target: Path) -> Iterator[Path]:
             part.touch()
             yield part
             synced(part).replace(target)
+        except OSError as error:
+            if error.filename == str(part):
+                error.filename = str(target)
+            raise
         finally:
             part.unlink(missing_ok=True)
 

@@ -73,7 +73,7 @@ class Progress:
     def _width(self) -> int:
         """Columns that can be written to without the cursor going to the next line."""
         try:
-            return os.get_terminal_size(self._stream.fileno()).columns - 1 or 79
+            return (os.get_terminal_size(self._stream.fileno()).columns or 80) - 1
         except (OSError, ValueError):
             return 79
 

@@ -175,8 +175,9 @@ def _converted(
         layout = layout or given
         graph = av.filter.Graph()
         # Its times are in samples that come in, 1e-6 s the least that is filled at the start.
+        # No decimal points: the process may be a program in a language that writes commas.
         first = round(Fraction(written * given_hz, rate_hz))
-        filled = f"async=1:min_comp=1e-6:min_hard_comp={GAP_S}:first_pts={first}"
+        filled = f"async=1:min_comp=1e-6:min_hard_comp={GAP_S * 1000:.0f}e-3:first_pts={first}"
         form = f"sample_fmts=flt:sample_rates={rate_hz}:channel_layouts={given if mix else layout}"
         graph.link_nodes(
             graph.add_abuffer(

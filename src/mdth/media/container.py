@@ -62,9 +62,9 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoRetu
 def check_file(path: Path) -> None:
     """Raise MissingInput when nothing is there, UnreadableMedia when it is no file or empty."""
     if not path.exists():
-        remote = re.match(r"[a-z]+:/", str(path))
-        words = "is an address; download it and give the file" if remote else "no such file"
-        raise MissingInput(f"{path}: {words}")
+        if remote := re.match(r"([a-z]{2,}:/)(.*)", str(path)):  # a path has no //
+            raise MissingInput(f"{remote[1]}/{remote[2]}: an address; download it, give the file")
+        raise MissingInput(f"{path}: no such file")
     if not path.is_file():
         raise UnreadableMedia(f"{path}: not a file")
     if path.stat().st_size == 0:

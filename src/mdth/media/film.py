@@ -2,15 +2,16 @@
 
 import itertools
 import logging
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import av
 import cv2
 import numpy as np
 from av.container import InputContainer
@@ -100,6 +101,8 @@ class View(NamedTuple):
 
 # Frames that are held to be shown backwards take no more.
 HELD_BYTES = 200_000_000
+# Some files are found a place in too late: it is sought so much earlier then.
+BACK_S = (0, 2, 10)
 
 
 class FilmFrame(NamedTuple):
@@ -120,6 +123,7 @@ class Film:
     """A clip whose frames are read one by one, none left out and none repeated.
 
     fps: nominal. duration_s: what the file claims, None if nothing. view: how it is shown.
+    form: width, height and pixel format of the first frame, which all get.
     streams: what is in the file besides the pictures, as "audio aac (eng)".
     """
 
@@ -127,6 +131,7 @@ class Film:
     fps: Fraction
     duration_s: float | None
     view: View
+    form: tuple[int, int, str]
     streams: tuple[str, ...]
 
     @property
@@ -144,15 +149,42 @@ class Film:
         with open_video(self.path) as track:
             yield from itertools.starmap(self._shown, islice(self._decoded(track), first, None))
 
-    def backwards(self, count: int) -> Iterator[FilmFrame]:
-        """The first `count` frames, the last one first; decoded anew for as many as fit."""
+    def at(self, numbers: Collection[int]) -> Iterator[tuple[int, FilmFrame]]:
+        """The frames of these numbers, which come with them; no other one is made a picture."""
+        with open_video(self.path) as track:
+            decoded = enumerate(islice(self._decoded(track), max(numbers) + 1))
+            yield from ((k, self._shown(*one)) for k, one in decoded if k in numbers)
+
+    def backwards(self, stamps: Sequence[int | None]) -> Iterator[FilmFrame]:
+        """The frames whose `decoded.pts` these are, all from the first on, the last one first.
+
+        As many as fit are decoded at once, from the key frame before them where the file has one.
+        """
         fit = max(8, HELD_BYTES // (3 * self.width * self.height))
-        while count > 0:
-            with open_video(self.path) as track:
-                held = deque(islice(self._decoded(track), count), maxlen=fit)
-            count = count - len(held) if held else 0
+        for end in range(len(stamps), 0, -fit):
+            first = max(0, end - fit)
+            held = next(filter(None, (self._sought(stamps[first:end], s) for s in BACK_S)), None)
+            if held is None:
+                with open_video(self.path) as track:
+                    held = list(islice(self._decoded(track), first, end))
             while held:
                 yield self._shown(*held.pop())
+
+    def _sought(
+        self, stamps: Sequence[int | None], back_s: int = 0
+    ) -> list[tuple[VideoFrame, Fraction]] | None:
+        """The frames of these time stamps and when they are shown, None where seeking fails."""
+        first, last = stamps[0], stamps[-1]
+        if first is None or last is None or None in stamps:
+            return None
+        with open_video(self.path) as track, suppress(av.FFmpegError):
+            base = Fraction(track.stream.time_base or 1 / self.fps)
+            track.stream.container.seek(first - round(back_s / base), stream=track.stream)
+            read = takewhile(lambda frame: (frame.pts or 0) <= last, decoded_frames(track))
+            held = [self._alike(frame) for frame in read if frame.pts in stamps]
+            if [frame.pts for frame in held] == list(stamps):
+                return [(one, (one.pts or 0) * base - track.start_s) for one in held]
+        return None
 
     def _shown(self, decoded: VideoFrame, time_s: Fraction) -> FilmFrame:
         rgb = np.asarray(decoded.to_ndarray(format="rgb24"), np.uint8)
@@ -166,19 +198,19 @@ class Film:
 
     def _decoded(self, track: Track) -> Iterator[tuple[VideoFrame, Fraction]]:
         """Frames of the first one's size and format, and their times."""
-        like: VideoFrame | None = None
-        time_s = Fraction(0)
+        time_s = None
         for frame, time_s in timed(decoded_frames(track), track.start_s, self.fps):
             if time_s > LONGEST_CLIP_S:
                 raise UnreadableMedia(
                     f"{self.path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
                 )
-            like = like or frame
-            form = like.width, like.height, like.format.name
-            if (frame.width, frame.height, frame.format.name) != form:
-                frame = frame.reformat(*form)  # noqa: PLW2901
-            yield frame, time_s
-        track.judge(float(time_s + 1 / self.fps) if like else 0.0, "video", missing_s=0.5)
+            yield self._alike(frame), time_s
+        seen_s = 0 if time_s is None else time_s + 1 / self.fps
+        track.judge(float(seen_s), "video", missing_s=0.5)
+
+    def _alike(self, frame: VideoFrame) -> VideoFrame:
+        alike = (frame.width, frame.height, frame.format.name) == self.form
+        return frame if alike else frame.reformat(*self.form)
 
 
 def open_film(path: Path) -> Film:
@@ -198,7 +230,8 @@ def open_film(path: Path) -> Film:
                 )
             view = View.of(first, track.stream)
             others = tuple(described(stream) for stream in others_of(track))
-            film = Film(path, nominal_rate(track.stream), track.declared_s, view, others)
+            form = first.width, first.height, first.format.name
+            film = Film(path, nominal_rate(track.stream), track.declared_s, view, form, others)
             still = next(frames, None) is None
     except UnreadableMedia:
         still = is_picture(path)

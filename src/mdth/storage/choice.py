@@ -56,12 +56,15 @@ def choose(candidates: Iterable[Entry], readable: Callable[[str], None]) -> Choi
     return Choice(chosen, tuple(skipped))
 
 
-def _is_plain(name: str) -> bool:
-    """Whether it can be a file's name here: no separator, no control character, not too long."""
+def is_plain(path: str, longest: int = LONGEST_NAME) -> bool:
+    """Whether it is names joined by '/' that can be on every disk, of at most `longest` bytes.
+
+    None of them leads elsewhere, and no character is a control character.
+    """
     return (
-        not set(name) & set("/\\")
-        and not any(unicodedata.category(character) in CONTROL for character in name)
-        and len(name.encode(errors="replace")) <= LONGEST_NAME
+        len(path.encode(errors="replace")) <= longest
+        and not {"", ".", ".."} & set(path.split("/"))
+        and not any(unicodedata.category(character) in CONTROL for character in path)
     )
 
 
@@ -70,7 +73,7 @@ def _why_not(candidate: Entry, readable: Callable[[str], None], chosen: str | No
         return "hidden"
     if candidate.is_link:
         return "a link, which is not followed; put the file itself there"
-    if not _is_plain(candidate.name):
+    if set(candidate.name) & set("/\\") or not is_plain(candidate.name):
         return "its name cannot be that of a file everywhere; rename it"
     if candidate.size == 0:
         return "empty"

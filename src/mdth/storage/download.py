@@ -40,8 +40,8 @@ class Download:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
 
-    def attempt(self) -> None:
-        """Append what is missing, and check size and content of the whole.
+    def attempt(self) -> str:
+        """Append what is missing, and check size and content of the whole; gives its SHA-256.
 
         Raises what the store raises, and Damaged.
         """
@@ -65,6 +65,7 @@ class Download:
         if not self._is_right():
             self._restart()
             raise Damaged("what arrives is not what was stored")
+        return self._sha256.hexdigest()
 
     def _receive(self, answer: Any) -> None:
         """Raises TimeoutError when too little came since the last check that was due."""

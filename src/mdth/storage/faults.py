@@ -133,12 +133,8 @@ def diagnose(error: BaseException) -> Fault:
         # Some servers refuse for the time as they refuse for everything else.
         late = code in ("AccessDenied", "403") and _ABOUT_TIME.search(said)
         advice = CLOCK if late else ADVICE.get(code, REACH)
-        return Fault(
-            f"{said} ({code})",
-            advice,
-            False,
-            NotThere if code in ("NoSuchKey", "404") else StorageError,
-        )
+        kind = NotThere if code in ("NoSuchKey", "404") else StorageError
+        return Fault(f"{said} ({code})", advice, False, kind)
     if isinstance(error, FileNotFoundError):  # of a store in the memory
         return Fault("no such file", NAME, False, NotThere)
     return next(fault for pattern, fault in WITHOUT_ANSWER if re.search(pattern, str(error)))

@@ -6,6 +6,7 @@ new version can be put beside an old one. `output.json`, the record, says what m
 it, with its hash; `times.json` how long it took. What is not vouched for does not count.
 """
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -22,23 +23,8 @@ FORMAT = 2
 # Hexadecimal digits of a SHA-256 in a file's name: 48 bits, the whole hash is in the manifest.
 DIGITS = 12
 
-
-class Origin(NamedTuple):
-    """What prepared data is made from.
-
-    twin: its id. sources: its input files (see `mdth.twins.sources`). settings: the choices.
-    models: the networks used and their hashes. versions: of what shapes the result.
-    """
-
-    twin: str
-    sources: Json
-    settings: Json
-    models: dict[str, str]
-    versions: dict[str, str]
-
-    def wanted(self) -> Json:
-        """What a manifest says of it."""
-        return {"format": FORMAT, **self._asdict()}
+_NAME = re.compile(rf"({'|'.join(KINDS)})/[^./\\][^/\\]*")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Sealed(NamedTuple):
@@ -68,15 +54,18 @@ def hashed(name: str, digest: str) -> str:
     return str(path.with_name(f"{path.stem}-{digest[:DIGITS]}{path.suffix}"))
 
 
-def seal(folder: Path, origin: Origin) -> Json:
-    """Give every file in `folder` its lasting name and write `manifest.json`, the last step."""
+def seal(folder: Path, wanted: Json) -> Json:
+    """Give every file in `folder` its lasting name and write `manifest.json`, the last step.
+
+    wanted: what it says beside its files: "format", the "twin", its "sources" (input files, see
+    `mdth.twins.sources`), "settings", "models" and "versions".
+    """
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         files[name] = Sealed.of(name, path)
         path.replace(folder / files[name].path)
-    listed = {name: file._asdict() for name, file in files.items()}
-    manifest = {**origin.wanted(), "files": listed}
+    manifest = {**wanted, "files": {name: file._asdict() for name, file in files.items()}}
     write_json(folder / MANIFEST, manifest)
     return manifest
 
@@ -96,18 +85,8 @@ def pointed_to(manifest: Json | None) -> dict[str, Sealed]:
 
 def _is_ours(name: str, file: Sealed) -> bool:
     """Whether an entry names a file in a kind's folder, under the name its hash gives."""
-    folder, _, plain = name.partition("/")
-    return bool(
-        folder in KINDS
-        and plain
-        and plain.isprintable()
-        and not plain.startswith(".")
-        and not set(plain) & set("/\\")
-        and len(file.sha256) == 64
-        and set(file.sha256) <= set("0123456789abcdef")
-        and isinstance(file.bytes, int)
-        and file.path == hashed(name, file.sha256)
-    )
+    is_plain = bool(_NAME.fullmatch(name) and name.isprintable() and _SHA256.fullmatch(file.sha256))
+    return is_plain and isinstance(file.bytes, int) and file.path == hashed(name, file.sha256)
 
 
 def sizes(manifest: Json | None) -> dict[str, int]:
@@ -183,13 +162,13 @@ def _is_source(source: Any) -> bool:
     )
 
 
-def current(folder: Path, origin: Origin) -> Json | None:
+def current(folder: Path, wanted: Json) -> Json | None:
     """The manifest of what preparing the same again would give, where `folder` holds that."""
     try:
-        manifest = read(folder, twin=origin.twin)
+        manifest = read(folder, twin=wanted["twin"])
     except ArtefactError:
         return None
-    return manifest if agrees(manifest, origin.wanted()) else None
+    return manifest if agrees(manifest, wanted) else None
 
 
 def agrees(found: Json | None, wanted: Json) -> bool:

@@ -44,7 +44,8 @@ class ObjectFiles:
     def __init__(self, url: str, settings: S3Settings) -> None:
         self.settings = settings
         self._url = url
-        self._endpoint = _endpoint() if url.startswith(S3) else ""
+        endpoint = os.environ.get("MDTH_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        self._endpoint = endpoint if url.startswith(S3) else ""
         for address in (url, self._endpoint):
             if re.search(r"@|\?", address):
                 raise ValueError("no user, password or query in an address; " + KEYS)
@@ -82,11 +83,11 @@ class ObjectFiles:
             if file["size"] or PurePosixPath(file["path"]).suffix:
                 yield _entry(file, file["path"].removeprefix(f"{folder}/"))
 
-    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
-        """Write the file into `file`, checked; goes on where it broke."""
+    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> str:
+        """Write the file into `file`, checked; goes on where it broke. Gives its SHA-256 in hex."""
         download = self.download(path, file, sha256=sha256)
         where, settings = f"{self._url}/{path}", self.settings
-        patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
+        return patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
 
     def download(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> Download:
         """A way of a file into `file`."""
@@ -158,10 +159,6 @@ def _blocks(source: Path, size: int, part: int) -> Iterator[bytes]:
             yield block
     if sent != size:
         raise OSError("the file changed while it was sent")
-
-
-def _endpoint() -> str:
-    return os.environ.get("MDTH_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
 # The processes that have used the library, this one and those it was forked from.

@@ -57,8 +57,8 @@ class PlainFiles:
                 found = path.lstat()
                 yield Entry(path.relative_to(base).as_posix(), found.st_size, found.st_mtime)
 
-    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> None:
-        """Write the file into `file`, checked."""
+    def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> str:
+        """Write the file into `file`, checked; gives its SHA-256 in hex."""
         file.seek(0)
         file.truncate()
         seen = hashlib.sha256()
@@ -71,6 +71,7 @@ class PlainFiles:
             raise Damaged(f"{file.tell()} of {size} bytes arrived")
         if sha256 is not None and seen.hexdigest() != sha256:
             raise Damaged("what arrives is not what was stored")
+        return seen.hexdigest()
 
     def put(self, source: Path, path: str) -> None:
         """Store a local file, where it appears complete or not at all."""

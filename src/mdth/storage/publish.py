@@ -17,8 +17,7 @@ machine (`mdth.files.write.alone`).
 import logging
 import random
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from mdth.errors import ArtefactError, StorageError
@@ -26,7 +25,7 @@ from mdth.files.json import Json, read_json, write_json
 from mdth.files.write import synced
 from mdth.storage.faults import NotThere, NotWhole
 from mdth.storage.layout import MANIFEST, OUTPUT, RECORD, TIMES
-from mdth.storage.manifest import agrees, find, pointed_to, sizes, video_of, vouched
+from mdth.storage.manifest import agrees, pointed_to, sizes, video_of, vouched
 from mdth.storage.store import Store
 
 log = logging.getLogger("mdth")
@@ -97,10 +96,9 @@ def forgotten(store: Store, folder: str) -> list[str]:
     return sorted(old - set(sizes(current))) if current is not None else []
 
 
-def is_published(store: Store, source: Path, folder: str) -> bool:
-    """Whether the store holds the local folder's data, every file of it."""
-    current = stored_manifest(store, folder)
-    return current is not None and current == find(source) and not _damaged(store, folder, current)
+def is_published(store: Store, manifest: Json, folder: str) -> bool:
+    """Whether the store holds the data of this manifest, every file of it."""
+    return stored_manifest(store, folder) == manifest and not _damaged(store, folder, manifest)
 
 
 def fetch_prepared(store: Store, folder: str, new: Path) -> Json:
@@ -204,7 +202,7 @@ def _too_busy(store: Store, folder: str) -> StorageError:
 
 
 def place_prepared(new: Path, folder: Path) -> None:
-    """Put sealed data in the place of what is in `folder`. Raises ArtefactError, StorageError."""
+    """Put sealed data in the place of what is in `folder`. Raises ArtefactError, OSError."""
     manifest = read_json(new / MANIFEST)
     _move(new, folder, sizes(manifest))
     keep_only(folder, manifest)
@@ -213,35 +211,21 @@ def place_prepared(new: Path, folder: Path) -> None:
 def keep_only(folder: Path, manifest: Json) -> None:
     """Delete everything in `folder` but a manifest and what it points to."""
     kept = sizes(manifest)
-    with _writing(folder):
-        for path in [path for path in folder.rglob("*") if not path.is_dir()]:
-            if path.relative_to(folder).as_posix() not in kept:
-                path.unlink()
-        for path in [path for path in folder.iterdir() if path.is_dir()]:
-            if not any(path.iterdir()):
-                path.rmdir()
+    for path in [path for path in folder.rglob("*") if not path.is_dir()]:
+        if path.relative_to(folder).as_posix() not in kept:
+            path.unlink()
+    for path in [path for path in folder.iterdir() if path.is_dir()]:
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 def place_output(new: Path, folder: Path) -> None:
-    """Put a video, its times and its record in the place of what is in `folder`."""
-    with _writing(folder):
-        (folder / RECORD).unlink(missing_ok=True)
+    """Put a video, its times and its record in the place of what is in `folder`. Raises OSError."""
+    (folder / RECORD).unlink(missing_ok=True)
     _move(new, folder, VIDEO)
 
 
 def _move(new: Path, folder: Path, paths: Iterable[str]) -> None:
-    with _writing(folder):
-        for path in paths:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            synced(new / path).replace(folder / path)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or set "
-            "MDTH_HOME"
-        ) from error
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        synced(new / path).replace(folder / path)

@@ -1,11 +1,9 @@
 """The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
 
-import hashlib
 import io
 import logging
 import re
 import tempfile
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +13,7 @@ from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
-from mdth.storage.choice import in_order
+from mdth.storage.choice import in_order, is_plain
 from mdth.storage.faults import NotThere, StrayName, patiently
 from mdth.storage.plain import Entry, PlainFiles
 from mdth.storage.settings import S3Settings, s3_settings
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("mdth")
 
 OBJECTS = ("s3://", "s3a://", "gs://", "az://", "memory://")
-CONTROL = ("Cc", "Cs")  # categories of characters that no name on a disk should have
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")
@@ -70,7 +67,7 @@ class Store:
     def read_json(self, path: str) -> Json:
         """The object in a JSON file. Raises ArtefactError when it is not one."""
         content = io.BytesIO()
-        self._ask(path, lambda: self._files.fetch(_inside(path), content))
+        self._ask(path, lambda inside: self._files.fetch(inside, content))
         return parse(content.getvalue(), f"{self.url}/{path}")
 
     def find_json(self, path: str) -> Json | None:
@@ -87,11 +84,11 @@ class Store:
         then the library lists nothing.
         """
         try:
-            found = self._ask(folder, lambda: list(self._files.below(_inside(folder))))
+            found = self._ask(folder, lambda inside: list(self._files.below(inside)))
         except StrayName as error:
             log.warning("%s", error)
             return {}
-        return {entry.name: entry for entry in found if _is_plain(entry.name)}
+        return {entry.name: entry for entry in found if is_plain(entry.name, LONGEST_PATH)}
 
     def download(self, path: str, target: Path, *, sha256: str | None = None) -> Path:
         """Copy a file to `target`, which appears complete or not at all.
@@ -100,9 +97,9 @@ class Store:
         what the store says of it.
         """
 
-        def fetch() -> None:
+        def fetch(inside: str) -> None:
             with replacing(target) as part, part.open("r+b") as file:
-                self._files.fetch(_inside(path), file, sha256=sha256)
+                self._files.fetch(inside, file, sha256=sha256)
 
         self._ask(path, fetch)
         stages.count(target.stat().st_size)
@@ -114,34 +111,35 @@ class Store:
         The content goes through a file without a name, which no end of the process leaves behind.
         """
 
-        def fetch() -> str:
+        def fetch(inside: str) -> str:
             with tempfile.TemporaryFile(prefix="mdth-") as file:
-                self._files.fetch(_inside(path), file, sha256=known)
+                found = self._files.fetch(inside, file, sha256=known)
                 stages.count(file.seek(0, io.SEEK_END))
-                file.seek(0)
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                return found
 
         return self._ask(path, fetch)
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a file to `path`, where it appears complete or not at all."""
-        self._ask(path, lambda: self._files.put(source, _inside(path)))
+        self._ask(path, lambda inside: self._files.put(source, inside))
         stages.count(source.stat().st_size)
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
-        self._ask(path, lambda: self._files.remove(_inside(path)))
+        self._ask(path, self._files.remove)
 
     def sweep(self, folder: str) -> None:
         """Delete what killed processes left half-written below a folder."""
-        self._ask(folder, lambda: self._files.sweep(_inside(folder)))
+        self._ask(folder, self._files.sweep)
 
     def _entries(self, folder: str) -> list[Entry]:
-        return self._ask(folder, lambda: list(self._files.entries(_inside(folder))))
+        return self._ask(folder, lambda inside: list(self._files.entries(inside)))
 
-    def _ask(self, path: str, call: Callable[[], Answer]) -> Answer:
-        """What the call returns; trouble becomes a StorageError."""
-        return patiently(call, f"{self.url}/{path}", settings=self._settings)
+    def _ask(self, path: str, call: Callable[[str], Answer]) -> Answer:
+        """What the call returns for the path; trouble becomes a StorageError."""
+        if not is_plain(path, LONGEST_PATH):
+            raise StorageError(f"{ascii(path[:80])}: not a path inside the store")
+        return patiently(lambda: call(path), f"{self.url}/{path}", settings=self._settings)
 
 
 def _opened(url: str, settings: S3Settings) -> "PlainFiles | ObjectFiles":
@@ -150,23 +148,6 @@ def _opened(url: str, settings: S3Settings) -> "PlainFiles | ObjectFiles":
     from mdth.storage.objects import ObjectFiles
 
     return ObjectFiles(url, settings)
-
-
-def _inside(path: str) -> str:
-    """The path itself if it stays inside the store. Raises StorageError."""
-    if not _is_plain(path):
-        raise StorageError(f"{ascii(path[:80])}: not a path inside the store")
-    return path
-
-
-def _is_plain(path: str) -> bool:
-    """Whether the path is names joined by '/', and none of them leads elsewhere."""
-    names = path.split("/")
-    return (
-        len(path.encode(errors="replace")) <= LONGEST_PATH
-        and not {"", ".", ".."} & set(names)
-        and not any(unicodedata.category(character) in CONTROL for character in path)
-    )
 
 
 def _shown(url: str) -> str:

@@ -4,6 +4,7 @@ The record is the same for the same video. A video without a fitting record does
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from mdth.pipeline import film
 from mdth.storage import manifest, publish
 from mdth.storage.layout import OUTPUT, RECORD, TIMES
 from mdth.twins import plan, prepared
-from mdth.twins.plan import Plan, Step
-from mdth.twins.twin import Publication, Twin
+from mdth.twins.plan import Plan, Sizes, Step
+from mdth.twins.twin import Twin
 
 # Of twins that were prepared before there was a choice.
 FIRST_ENGINE = engines.EMBEDDED
@@ -37,34 +38,17 @@ class Filming(Plan):
     already = "has this video"
     last_stage = "upload"
 
-    @property
-    def target(self) -> Publication:
-        """The video."""
-        return self.twin.video
+    def sizes(self) -> Sizes:
+        """The video with its times and its record."""
+        video = manifest.video_of(self.here or self.stored)[0]
+        return {OUTPUT: video, TIMES: None, RECORD: None}
 
-    @property
-    def result(self) -> Path:
-        """The local mp4."""
-        return self.target.local / OUTPUT
-
-    def steps(self) -> list[Step]:
-        """Every file that is read or written."""
-        source, target = self.twin.prepared, self.target
-        sealed, made = manifest.sizes(self.sealed), self.here or self.stored
-        video = {OUTPUT: manifest.video_of(made)[0], TIMES: None, RECORD: None}
-        steps: list[Step] = []
+    def reads(self) -> Iterator[Step]:
+        """The prepared data, from the store if need be."""
+        source, sealed = self.twin.prepared, manifest.sizes(self.sealed)
         if self.to_fetch:
-            steps += plan.files("read", "store", source.stored, sealed)
-            steps += plan.files("write", "local", source.local, sealed)
-        else:
-            steps += plan.files("read", "local", source.local, sealed)
-        if made is None:
-            steps += plan.needed(self.engine, self.options, *_stages(self.sealed))
-        if self.here is None:
-            steps += plan.files("write", "local", target.local, video)
-        if not self.published:
-            steps += plan.files("write", "store", target.stored, video)
-        return steps
+            yield from plan.files("read", "store", source.stored, sealed)
+        yield from plan.files("write" if self.to_fetch else "read", "local", source.local, sealed)
 
     def run(self, progress: Progress | None = None) -> bool:
         """Film, unless the video is here or in the store, and publish. Raises MdthError."""
@@ -90,7 +74,7 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
     with stage("fetch"):
         sealed, to_fetch = prepared.usable(twin)
     options = with_settings(sealed, choices)
-    stages = _stages(sealed)
+    stages = speaking(clip=any(name.startswith(f"{VIDEO}/") for name in sealed["files"]))
     engine = engines.choose(options, *stages)
     wanted = {
         "format": record.FORMAT,
@@ -107,20 +91,17 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
         stored = publish.output_record(twin.store, twin.video.stored, here or wanted)
     return Filming(
         twin=twin,
+        target=twin.video,
         engine=engine,
         options=options,
+        stages=stages,
         wanted=wanted,
         here=here,
         stored=stored,
-        published=stored is not None,
         again=force,
         sealed=sealed,
         to_fetch=to_fetch,
     )
-
-
-def _stages(sealed: Json) -> tuple[str, ...]:
-    return speaking(clip=any(name.startswith(f"{VIDEO}/") for name in sealed["files"]))
 
 
 def with_settings(sealed: Json, choices: Choices) -> Options:

@@ -45,42 +45,54 @@ class Step(NamedTuple):
 class Plan(ABC):
     """What is decided once; `steps` tells it and `run` does it.
 
-    wanted: what the result is determined by. here, stored: the manifest or record of such a result,
-    where there is one and nothing is to be repeated. published: whether the store has what will be
-    here. again: the store's is replaced whatever it is.
+    target: what is made. stages: the engine's, for that. wanted: what that is determined by. here,
+    stored: the manifest or record of such a result, where there is one, whole, and nothing is to be
+    repeated. again: the store's is replaced whatever it is.
     """
 
     twin: Twin
+    target: Publication
     engine: Engine
     options: Options
+    stages: tuple[str, ...]
     wanted: Json
     here: Json | None
     stored: Json | None
-    published: bool
     again: bool
 
-    # What is said where all is done, and the stage of putting it into the store.
+    # What is said where all is done; the stage of putting it into the store.
     already: ClassVar[str]
     last_stage: ClassVar[str]
 
     @property
-    @abstractmethod
-    def target(self) -> Publication:
-        """What is made."""
-
-    @property
-    def result(self) -> Path:
-        """Where it is when it is done."""
-        return self.target.local
-
-    @property
     def nothing_to_do(self) -> bool:
         """Whether all of it is there, here and in the store."""
-        return self.here is not None and self.published
+        return self.here is not None and self.stored is not None
+
+    def steps(self) -> list[Step]:
+        """Every file that `run` would read, skip, write or remove; changes nothing."""
+        made, steps = self.sizes(), list(self.reads())
+        if self.here is None:
+            if self.stored is None:
+                steps += _needed(self.engine, self.options, self.stages)
+            else:
+                steps += files("read", "store", self.target.stored, made)
+            steps += files("write", "local", self.target.local, made)
+        if self.stored is None:
+            steps += files("write", "store", self.target.stored, made)
+        return [*steps, *self.removes()]
 
     @abstractmethod
-    def steps(self) -> list[Step]:
-        """Every file that `run` would touch; changes nothing."""
+    def sizes(self) -> Sizes:
+        """What is made."""
+
+    @abstractmethod
+    def reads(self) -> Iterator[Step]:
+        """What comes before it is made."""
+
+    def removes(self) -> Iterator[Step]:
+        """What goes in the end."""
+        yield from ()
 
     @abstractmethod
     def make(self, folder: Path, progress: Progress | None) -> None:
@@ -99,7 +111,7 @@ class Plan(ABC):
         else:
             log.info("%s %s already; nothing to do", self.twin.name, self.already)
         with stage(self.last_stage):
-            self.target.publish(again=self.again, known=self.published and not done)
+            self.target.publish(again=self.again, known=self.stored is not None and not done)
         return done
 
     def _fetched(self) -> bool:
@@ -117,7 +129,7 @@ def files(what: str, place: str, folder: object, sizes: Sizes) -> Iterator[Step]
         yield Step(what, place, f"{folder}/{path}", size)
 
 
-def needed(engine: Engine, options: Options, *stages: str) -> Iterator[Step]:
+def _needed(engine: Engine, options: Options, stages: tuple[str, ...]) -> Iterator[Step]:
     """The files that an engine reads in these stages."""
     for need in engine.needs(options):
         if need.path and not need.stages.isdisjoint(stages):

@@ -1,6 +1,6 @@
 """A twin's prepared data: its speech and its avatar, made once, published, opened again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from mdth.media.speech import Said, prepare_speech
 from mdth.options import KEEP_CLIP, Options
 from mdth.storage import layout, manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
-from mdth.twins import plan
 from mdth.twins.plan import Plan, Sizes, Step
 from mdth.twins.sources import Sources, check_fresh, fetch
-from mdth.twins.twin import Publication, Twin
+from mdth.twins.twin import Twin
 
 WHY_CHOSEN = "the first that can be read, by natural order of name"
 # In the place of what only the content will tell.
@@ -29,49 +28,44 @@ class Preparing(Plan):
     """The plan of `preprocess`."""
 
     found: Sources
-    origin: manifest.Origin
 
     already = "is prepared"
     last_stage = "publish"
 
     @property
-    def target(self) -> Publication:
-        """The prepared data."""
-        return self.twin.prepared
-
-    @property
     def _source(self) -> Source:
-        keep = self.options.portrait.keep == KEEP_CLIP
-        if keep and self.found.video is None:
+        files, keep = self.found.files, self.options.portrait.keep == KEEP_CLIP
+        if keep and files[VIDEO] is None:
             raise MissingInput(f"{self.twin.name}: no clip to keep; put one into its folder video")
-        return Source(self.found.image, self.found.video, keep)
+        return Source(files[IMAGE], files[VIDEO], keep)
 
-    def steps(self) -> list[Step]:
-        """Every file that is read, skipped, written or removed."""
-        target, steps = self.target, list(_input(self.twin, self.found))
-        known = self.here or self.stored
-        made: Sizes = manifest.sizes(known) if known else dict.fromkeys(self._unhashed())
-        if self.here is None:
-            if self.stored:
-                steps += plan.files("read", "store", target.stored, made)
-            else:
-                steps += plan.needed(self.engine, self.options, PREPARE)
-            steps += plan.files("write", "local", target.local, made)
-            why = "" if known else "unless its content comes out the same"
-            for path in manifest.sizes(manifest.find(target.local)):
-                if path not in made:
-                    steps.append(Step("remove", "local", f"{target.local}/{path}", None, why))
-        if not self.published:
-            steps += plan.files("write", "store", target.stored, made)
-        for path in publish.forgotten(target.store, target.stored):
-            steps.append(Step("remove", "store", f"{target.stored}/{path}"))
-        return steps
-
-    def _unhashed(self) -> list[str]:
+    def sizes(self) -> Sizes:
         """The files that preparing writes, as far as their names are known."""
+        if known := self.here or self.stored:
+            return manifest.sizes(known)
         own = self.engine.saved(self._source)
         names = [f"{AUDIO}/{original_name(self.found.sound)}", f"{AUDIO}/speech.npy", *own]
-        return [*(manifest.hashed(name, HASH) for name in names), MANIFEST]
+        return dict.fromkeys([*(manifest.hashed(name, HASH) for name in names), MANIFEST])
+
+    def reads(self) -> Iterator[Step]:
+        """What is fetched and skipped, and what goes into the local tree."""
+        for kind, path in self.found.files.items():
+            stored = layout.stored_raw(self.twin.name, kind)
+            if path:
+                size, local = path.stat().st_size, self.twin.tree.raw(self.twin.name, kind)
+                yield Step("read", "store", f"{stored}/{path.name}", size, WHY_CHOSEN)
+                yield Step("write", "local", str(local / path.name), size)
+            for skipped in self.found.choices[kind].skipped:
+                yield Step("skip", "store", f"{stored}/{skipped.name}", None, skipped.reason)
+
+    def removes(self) -> Iterator[Step]:
+        """What is replaced here, and what was replaced in the store a day ago."""
+        made, why = self.sizes(), "" if self.stored else "unless its content comes out the same"
+        for path in manifest.sizes(manifest.find(self.target.local)) if self.here is None else ():
+            if path not in made:
+                yield Step("remove", "local", f"{self.target.local}/{path}", None, why)
+        for path in publish.forgotten(self.target.store, self.target.stored):
+            yield Step("remove", "store", f"{self.target.stored}/{path}")
 
     def run(self, progress: Progress | None = None) -> bool:
         """Prepare, unless it is here or in the store, and publish. Raises MdthError."""
@@ -86,7 +80,7 @@ class Preparing(Plan):
             told.add(size_below(folder / AUDIO))
         self.engine.prepare(self._source, self.options, progress=progress).save(folder)
         with stage("seal") as told:
-            manifest.seal(folder, self.origin)
+            manifest.seal(folder, self.wanted)
             told.add(size_below(folder))
 
 
@@ -95,51 +89,43 @@ def plan_preprocess(
     options: Options,
     *,
     force: bool = False,
-    folder: Callable[[str], Path] | None = None,
+    folder: Path | None = None,
 ) -> Preparing:
     """Fetch the input and decide what is left to do.
 
-    folder: where the files of a kind go, into the twin's local tree unless it is given. Raises
+    folder: where they go, a folder for each kind, instead of into the twin's local tree. Raises
     MissingInput, StorageError, CheckpointError.
     """
     engine, target = engines.choose(options), twin.prepared
     with stage("fetch"):
         found = fetch(twin, folder)
-    settings = {**options.settings(engine.name, ("portrait",)), **engine.traits()}
-    models, versions = record.models(engine, options, PREPARE), record.versions(engine)
-    origin = manifest.Origin(twin.name, found.described(), settings, models, versions)
-    here = None if force else manifest.current(target.local, origin)
+    wanted = {
+        "format": manifest.FORMAT,
+        "twin": twin.name,
+        "sources": found.described(),
+        "settings": {**options.settings(engine.name, ("portrait",)), **engine.traits()},
+        "models": record.models(engine, options, PREPARE),
+        "versions": record.versions(engine),
+    }
+    here = None if force else manifest.current(target.local, wanted)
     stored = None
-    if here is None and not force:
+    if here is not None:
+        stored = here if publish.is_published(target.store, here, target.stored) else None
+    elif not force:
         in_store = publish.stored_manifest(target.store, target.stored)
-        stored = in_store if manifest.agrees(in_store, origin.wanted()) else None
-    published = stored is not None or (
-        here is not None and publish.is_published(target.store, target.local, target.stored)
-    )
+        stored = in_store if manifest.agrees(in_store, wanted) else None
     return Preparing(
         twin=twin,
+        target=target,
         engine=engine,
         options=options,
-        wanted=origin.wanted(),
+        stages=(PREPARE,),
+        wanted=wanted,
         here=here,
         stored=stored,
-        published=published,
         again=force,
         found=found,
-        origin=origin,
     )
-
-
-def _input(twin: Twin, found: Sources) -> Iterator[Step]:
-    """What is fetched and skipped, and what goes into the local tree."""
-    for kind in layout.KINDS:
-        stored, path = layout.stored_raw(twin.name, kind), found.files[kind]
-        if path:
-            size = path.stat().st_size
-            yield Step("read", "store", f"{stored}/{path.name}", size, WHY_CHOSEN)
-            yield Step("write", "local", str(twin.tree.raw(twin.name, kind) / path.name), size)
-        for skipped in found.choices[kind].skipped:
-            yield Step("skip", "store", f"{stored}/{skipped.name}", None, skipped.reason)
 
 
 def usable(twin: Twin) -> tuple[Json, bool]:

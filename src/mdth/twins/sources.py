@@ -46,19 +46,9 @@ class Sources:
     choices: dict[str, Choice]
 
     @property
-    def image(self) -> Path | None:
-        """The picture with the face."""
-        return self.files[IMAGE]
-
-    @property
-    def video(self) -> Path | None:
-        """The clip of the person."""
-        return self.files[VIDEO]
-
-    @property
     def sound(self) -> Path:
         """The file whose sound is the speech: the audio, else the clip. Raises MissingInput."""
-        file = self.files[AUDIO] or self.video
+        file = self.files[AUDIO] or self.files[VIDEO]
         if file is None:
             raise MissingInput("no sound: give an audio file or a clip that has sound")
         return file
@@ -74,17 +64,17 @@ class Sources:
         }
 
 
-def fetch(twin: Twin, folder: Callable[[str], Path] | None = None) -> Sources:
+def fetch(twin: Twin, folder: Path | None = None) -> Sources:
     """Choose one file of each kind in the store and bring it here.
 
-    folder: where the files of a kind go, into the twin's local tree unless it is given. Raises
+    folder: where they go, a folder for each kind, instead of into the twin's local tree. Raises
     MissingInput when there is no face or no sound among them, StorageError.
     """
     choices: dict[str, Choice] = {}
     files: dict[str, Path | None] = {}
     for kind in KINDS:
         log.info("%s: choosing among the files of %s", kind, stored_raw(twin.name, kind))
-        target = folder(kind) if folder else twin.tree.raw(twin.name, kind)
+        target = folder / kind if folder else twin.tree.raw(twin.name, kind)
         choices[kind], files[kind] = _fetch_kind(twin, kind, target)
     if not any(choice.name or choice.skipped for choice in choices.values()):
         raise MissingInput(
@@ -136,14 +126,11 @@ def check_fresh(twin: Twin, sources: Json) -> None:
         known = {file["name"] for file in sources[kind]["skipped"]}
         if chosen:
             known.add(chosen["name"])
-        same = names == known and (not chosen or _is(twin, f"{stored}/{chosen['name']}", chosen))
+        same = names == known
+        if same and chosen:
+            same = twin.store.sha256(f"{stored}/{chosen['name']}") == str(chosen["sha256"])
         if names and not same:
             raise ArtefactError(
                 f"{twin.name}: the {kind} files changed since they were prepared; "
                 f"run: mdth preprocess {twin.name}"
             )
-
-
-def _is(twin: Twin, path: str, chosen: Json) -> bool:
-    """Whether the store's file has the content that was chosen."""
-    return twin.store.sha256(path) == str(chosen["sha256"])

@@ -66,32 +66,27 @@ def inference(
     return _do(twin_id, lambda twin: output.plan_inference(twin, choices, force=force), progress)
 
 
-def foresee_preprocess(
-    twin_id: str, *, force: bool = False, **choices: Unpack[Choices]
+def foresee(
+    task: str, twin_id: str, *, force: bool = False, **choices: Unpack[Choices]
 ) -> tuple[list[Step], bool]:
-    """The steps of `preprocess`, and whether nothing is left to do. Raises what that raises.
+    """The steps of a task, and whether nothing is left to do. Raises what that raises.
 
     Input files are fetched to a folder of the system's for temporary files, to see which one can be
     used, and are gone afterwards.
     """
-    options = Options.of(**choices)
+    twin = Twin.named(twin_id)
     with tempfile.TemporaryDirectory(prefix="mdth-") as name:
-        plan = prepared.plan_preprocess(
-            Twin.named(twin_id), options, force=force, folder=lambda kind: Path(name, kind)
-        )
+        plan: Plan
+        if task == "inference":
+            plan = output.plan_inference(twin, choices, force=force)
+        else:
+            options, folder = Options.of(**choices), Path(name)
+            plan = prepared.plan_preprocess(twin, options, force=force, folder=folder)
         return plan.steps(), plan.nothing_to_do
-
-
-def foresee_inference(
-    twin_id: str, *, force: bool = False, **choices: Unpack[Choices]
-) -> tuple[list[Step], bool]:
-    """The steps of `inference`, and whether nothing is left to do. Raises what that raises."""
-    plan = output.plan_inference(Twin.named(twin_id), choices, force=force)
-    return plan.steps(), plan.nothing_to_do
 
 
 def _do(twin_id: str, decide: Callable[[Twin], Plan], progress: Progress | None) -> Result:
     twin = Twin.named(twin_id)
     with twin.alone(), about(twin_id):
         plan = decide(twin)
-        return Result(plan.result, plan.run(progress))
+        return Result(plan.target.result, plan.run(progress))

@@ -23,7 +23,8 @@ class Publication(NamedTuple):
     """One of a twin's results, in a local folder and in one of the store's.
 
     read: brings the store's into an empty folder and gives its manifest or record. place: moves it
-    from there into the local folder. put: brings the local one into the store.
+    from there into the local folder. put: brings the local one into the store. main: the file that
+    it is about, if it is one.
     """
 
     store: Store
@@ -32,6 +33,12 @@ class Publication(NamedTuple):
     read: Callable[[Store, str, Path], Json | None]
     place: Callable[[Path, Path], None]
     put: Callable[..., bool]
+    main: str = ""
+
+    @property
+    def result(self) -> Path:
+        """Where it is when it is done here."""
+        return self.local / self.main
 
     def fetch(self, wanted: Json | None = None) -> bool:
         """Put the store's in the place of the local one, if it is what is wanted; whether it was.
@@ -89,7 +96,7 @@ class Twin:
         """Its video with record and times."""
         local, stored = self.tree.serving(self.name), layout.stored_inference(self.name)
         how = publish.read_output, publish.place_output, publish.publish_output
-        return Publication(self.store, local, stored, *how)
+        return Publication(self.store, local, stored, *how, layout.OUTPUT)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_media import make_clip
 
 import mdth
 from mdth import engines
@@ -27,6 +28,7 @@ from mdth.face.tracker import FaceTracker
 from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
+from mdth.media.image import read_image
 from mdth.options import Options
 
 CLIP = Path(mdth.__file__).parent / "examples/clip.mp4"
@@ -137,6 +139,11 @@ def test_a_speech_too_long_is_refused(dub: Callable[..., list[Dubbed]]) -> None:
         dub(silence(5))
 
 
+def test_a_picture_is_no_clip(portrait_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clip to dub"):
+        mdth.dub(mdth.prepare(portrait_path), CLIP, tmp_path / "out.mp4")
+
+
 def test_blocks_of_any_size_and_a_saved_one(
     avatar: ClipAvatar, dub: Callable[..., list[Dubbed]], own: list[Dubbed], tmp_path: Path
 ) -> None:
@@ -145,6 +152,13 @@ def test_blocks_of_any_size_and_a_saved_one(
     assert isinstance(loaded.person.mesh, np.memmap)
     again = dub(own_sound(), blocks=37, of=loaded)
     assert all(np.array_equal(pasted(a), pasted(b)) for a, b in zip(own, again, strict=True))
+
+
+def test_a_clip_that_stands_still(tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
+    """It shows one mouth, and none to choose from."""
+    picture = read_image(portrait_path, max_size=384)
+    still = make_clip(tmp_path / "still.mp4", [picture] * 30, [k / FPS for k in range(30)])
+    assert mdth.dub(still, short_path, tmp_path / "a.mp4", preview=True)["frames"] == 30
 
 
 def test_frames_that_cannot_be_dubbed_stay(
@@ -176,17 +190,23 @@ def test_a_session_goes_on_as_long_as_it_is_spoken_to(avatar: ClipAvatar) -> Non
     assert {frame.shape for frame in frames} == {(288, 288, 3)}
 
 
-def test_a_twin_keeps_its_clip(mdth: Callable[..., Any], twin_home: Path, short_path: Path) -> None:
-    raw = twin_home / "store/raw/t"
-    for kind, file in (("video", CLIP), ("audio", short_path)):
-        (raw / kind).mkdir(parents=True)
-        shutil.copy(file, raw / kind)
-    assert mdth("preprocess", "t", "--keep", "clip").code == 0
-    ended = mdth("inference", "t", "--fit", "cut", "--preview")
-    assert ended.code == 0, ended.err
-    film = open_film(Path(ended.out.strip()))
-    assert ((film.width, film.height), len(film.times_s)) == ((288, 288), FPS)
-    assert "nothing to do" in mdth("preprocess", "t", "--keep", "clip", "--dry-run").out
+def test_twins_keep_their_clips(
+    mdth: Callable[..., Any], twin_home: Path, short_path: Path
+) -> None:
+    """One by itself, both in a batch; their videos are the clip's first second."""
+    for twin in ("t1", "t2"):
+        for kind, file in (("video", CLIP), ("audio", short_path)):
+            folder = twin_home / "store/raw" / twin / kind
+            folder.mkdir(parents=True)
+            shutil.copy(file, folder)
+    assert mdth("preprocess", "t1", "--keep", "clip").code == 0
+    assert "nothing to do" in mdth("preprocess", "t1", "--keep", "clip", "--dry-run").out
+    for task, more in (("preprocess", ("--keep", "clip")), ("inference", ("--preview",))):
+        ended = mdth("batch", "--twins", "t", "--task", task, *more)
+        assert ended.code == 0, ended.err + ended.out
+    for twin in ("t1", "t2"):
+        film = open_film(twin_home / f"home/warping-serving/{twin}/th/output.mp4")
+        assert ((film.width, film.height), len(film.times_s)) == ((288, 288), FPS)
 
 
 def test_the_command_and_a_saved_avatar(
@@ -194,7 +214,7 @@ def test_the_command_and_a_saved_avatar(
 ) -> None:
     saved, out = tmp_path / "man.avatar", tmp_path / "out.mp4"
     engines.save(avatar, saved)
-    sound = ("--fit", "cut", "--preview", "-o", out)
+    sound = ("--preview", "-o", out)
     assert mdth("dub", saved, CLIP, *sound).code == 0
     record = json.loads((tmp_path / "out.mdth.json").read_text("utf-8"))
     assert record["frames"] == FPS and record["streams"]["kept"] == []

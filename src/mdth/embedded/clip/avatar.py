@@ -42,6 +42,7 @@ class ClipAvatar:
     person: Followed
     mouths: Mouths | None
     engine: ClassVar[str] = "embedded"
+    keeps_clip: ClassVar[bool] = True
 
     def save(self, folder: Path) -> None:
         """Write `image` and `video` below `folder`, the clip itself among it."""
@@ -93,7 +94,11 @@ def prepare_clip(
     film = open_film(clip)
     total = round(film.duration_s * film.fps) if film.duration_s else None
     person = follow(
-        _told(film, total, progress), assets.path(TRACKER), fps=float(film.fps), face=options.face
+        _told(film, total, progress),
+        assets.path(TRACKER),
+        fps=float(film.fps),
+        face=options.face,
+        point=options.point_px,
     )
     usable = np.flatnonzero(person.why == Why.USABLE)
     if not len(usable):
@@ -111,15 +116,13 @@ def _kept(film: Film, person: Followed, usable: topology.IndexArray) -> ClipAvat
     chosen = choose(person.mesh, usable)
     size = cut_size(float(np.median(geometry.head_pose(person.mesh[looked_at]).scale)))
     rows = []
-    for number, frame in enumerate(film.frames()):
+    for number, frame in film.at({best, *chosen.tolist()}):
         mesh = np.asarray(person.mesh[number], np.float32)
         if number == best:
             height, width = (length & ~1 for length in frame.rgb.shape[:2])
             portrait = Portrait(np.ascontiguousarray(frame.rgb[:height, :width]), mesh)
         if number in chosen:
             rows.append(cut_out(frame.rgb, mesh, size))
-        if number == max(best, *chosen):
-            break
     return ClipAvatar(portrait, film.path, person, Mouths.of(rows) if rows else None)
 
 

@@ -1,11 +1,9 @@
 """A clip saying a speech: sound in blocks of any size -> the clip's frames and their patches."""
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from fractions import Fraction
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -27,7 +25,7 @@ from mdth.media.film import FilmFrame, open_film
 from mdth.media.film_writer import FilmWriter, Patch
 from mdth.media.speech import check_length
 from mdth.motion.bank import CHEEKS
-from mdth.options import Options, VideoOptions
+from mdth.options import Options
 from mdth.parallel import InOrder
 
 # A mouth comes to rest in this time when the speech has ended.
@@ -64,8 +62,10 @@ class Dubbing:
         pool: Executor | None = None,
     ) -> None:
         fit = options.video.fit
-        if live and fit not in (LOOP, FREEZE):
-            fit = BOUNCE
+        if live:
+            fit = fit if fit in (LOOP, FREEZE) else BOUNCE
+        elif options.limit_s:
+            fit = CUT
         self.film = open_film(avatar.clip)
         self.rate = max(1, round(self.film.fps)) if live else float(self.film.fps)
         count = len(avatar.person.why)
@@ -97,26 +97,19 @@ class Dubbing:
     ) -> int:
         """Write all frames of a speech in blocks, and say how many. Raises SpeechTooShort."""
         done = 0
-        parts = itertools.chain(map(self.feed, blocks), (finish() for finish in [self.finish]))
-        for done, one in enumerate(itertools.chain.from_iterable(parts), start=1):
+        for done, one in enumerate(self._frames(blocks), start=1):
             with spent("wait for encoder"):
                 sink.write(one.frame, one.patch, time_s=one.time_s)
             if progress:
                 progress(done, self.total)
         return done
 
-    def writer(
-        self, target: Path, sound: Path, video: VideoOptions, metadata: dict[str, str]
-    ) -> FilmWriter:
-        """What writes an mp4 like the clip, with another sound."""
-        return FilmWriter(
-            target,
-            like=self.film,
-            sound=sound,
-            crf=video.crf,
-            preset=video.preset,
-            metadata=metadata,
-        )
+    def _frames(self, blocks: Iterable[FloatArray]) -> Iterator[Dubbed]:
+        for block in blocks:
+            yield from self.feed(block)
+            if self._next is None:  # what is said after the clip's end is not heard
+                break
+        yield from self.finish()
 
     def feed(self, sound: FloatArray) -> Iterator[Dubbed]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
@@ -141,6 +134,8 @@ class Dubbing:
 
     def _ready(self, offsets: Iterator[FloatArray]) -> Iterator[Dubbed]:
         for way in each("speech to mesh", offsets):
+            if self._next is None:
+                return
             self._offsets.append(way)
             known = self._first + len(self._offsets) - 1
             while self._next is not None and float(self._next.time_s) * self.rate <= known:

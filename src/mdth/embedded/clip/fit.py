@@ -1,7 +1,8 @@
 """A clip's frames for a speech of another length."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -37,17 +38,21 @@ def play(film: Film, meshes: FloatArray, fit: str) -> Iterator[Place]:
     meshes: [T,478,3] px of its T frames, NaN where there is no face.
     """
     count, step_s, place = len(meshes), 1 / film.fps, None
+    stamps: list[int | None] = []
     for number, frame in zip(range(count), film.frames(), strict=False):
         place = Place(number, frame, frame.time_s, first=True)
+        if fit == BOUNCE:
+            stamps.append(frame.decoded.pts)
         yield place
-    if place is None:
+    if place is None or fit not in (LOOP, BOUNCE, FREEZE):
         return
-    time_s, again = place.time_s, _like_the_last(meshes[: place.number + 1])
-    while fit in (LOOP, BOUNCE, FREEZE):
+    time_s = place.time_s
+    again = _like_the_last(meshes[: place.number + 1]) if fit == LOOP else 0
+    while True:
         if fit == LOOP:
             more = _forwards(film, again, count, place.frame.rgb)
         else:
-            more = _to_and_fro(film, place.number + 1) if fit == BOUNCE else iter([place])
+            more = _to_and_fro(film, stamps) if fit == BOUNCE else iter([place])
         for shown in more:
             time_s += step_s
             yield shown._replace(time_s=time_s, first=False)
@@ -60,11 +65,11 @@ def _forwards(film: Film, first: int, count: int, before: Frame) -> Iterator[Pla
         yield Place(number, frame, frame.time_s, before=before if share else None, share=share)
 
 
-def _to_and_fro(film: Film, count: int) -> Iterator[Place]:
-    for past, frame in enumerate(film.backwards(count), start=1):
-        yield Place(count - past, frame, frame.time_s)
-    for number, frame in zip(range(count), film.frames(), strict=False):
-        yield Place(number, frame, frame.time_s)
+def _to_and_fro(film: Film, stamps: Sequence[int | None]) -> Iterator[Place]:
+    numbers = range(len(stamps))
+    there = zip(numbers[::-1], film.backwards(stamps), strict=False)
+    back = zip(numbers, film.frames(), strict=False)
+    yield from (Place(number, one, one.time_s) for number, one in chain(there, back))
 
 
 def _like_the_last(meshes: FloatArray) -> int:

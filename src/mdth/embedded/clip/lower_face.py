@@ -11,7 +11,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.clip.mouths import Choice, Mouths
-from mdth.embedded.clip.own_mouth import OwnMouth, relit
+from mdth.embedded.clip.own_mouth import OwnMouth, lip_ring, relit
 from mdth.embedded.motion import mouth
 from mdth.embedded.render.background import fill
 from mdth.embedded.render.hinge import outside
@@ -31,6 +31,8 @@ ROOM, REACH = 0.75, 0.3
 STILL_PX, SOFT = 0.05, 0.03
 # How soft the edge of what is taken out from between the lips is, eye distances.
 EMPTY = 0.008
+# So far above and below the corners, where it is dark, it is taken out too, eye distances.
+CORNER = 0.02
 # Lips that part so far are emptied from corner to corner, eye distances.
 OPEN = 0.06
 
@@ -90,12 +92,22 @@ def draw(frame: Frame, work: Work, light: Light, mouths: Mouths | None) -> Patch
     lit = relit(light, image, mesh)
     portrait = Portrait(_emptied(image, mesh, unit), mesh)
     warp = Warp(portrait, JawField)
-    field = warp.field(driving, RESTING)
+    field = _even(warp.field(driving, RESTING), driving)
     picture = warp.apply(field, driving)
     OwnMouth(portrait, lit, mouths, work.choice).paint(picture, driving, RESTING)
     return Patch(
         int(low[0]), int(low[1]), picture, work.amount * _alpha(field, driving, image, unit)
     )
+
+
+def _even(field: Field, driving: FloatArray) -> Field:
+    """The map, in place, without what thin triangles at the lips' corners leave: single pixels."""
+    size = field.shift.shape[1::-1]
+    low, high = box(driving[topology.LIPS_OUTER, :2] - field.origin, size, room=(3, 3))
+    part = field.shift[low[1] : high[1], low[0] : high[0]]
+    if part.size:
+        part[:] = cv2.merge([cv2.medianBlur(way, 3) for way in cv2.split(part)])
+    return field
 
 
 def _cut(own: FloatArray, frame: Frame, unit: float) -> tuple[topology.IndexArray, ...]:
@@ -111,9 +123,11 @@ def _emptied(image: Frame, mesh: FloatArray, unit: float) -> Frame:
     part = image[low[1] : high[1], low[0] : high[0]]
     if opened < OPEN / 3 or not part.size:
         return image
-    inside = cover(lip_outline(mesh) - low, part.shape[1::-1], max(0.7, EMPTY * unit)).inside
+    outline, soft, line = lip_outline(mesh) - low, max(0.7, EMPTY * unit), round(CORNER * unit)
+    inside = cover(outline, part.shape[1::-1], soft, OPEN * unit, line_px=line).inside
     alpha = np.minimum(2 * inside, 1)
-    carried = fill(part.astype(np.float32), np.asarray(inside < 0.02, np.float32))
+    ring = lip_ring(mesh, low, part.shape[:2])
+    carried = fill(part.astype(np.float32), np.asarray(ring / 255, np.float32))
     share = smoothstep(opened / OPEN) * alpha[..., None]
     part[:] = np.round(part + share * (carried - part))
     return image

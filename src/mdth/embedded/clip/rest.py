@@ -25,6 +25,8 @@ from mdth.face.track import filled
 REST_S, PARTED = 0.5, 0.12
 # The edge of an open mouth is soft and lies a little outside the tracked one, eye distances.
 RIM, OPEN = 0.02, 0.05
+# Of a thin lip no more than this share is taken for its edge.
+MOST_RIM = 0.4
 # Corners that go further inwards than the first leave the line of the wider mouth behind them: they
 # go this much further at most, eye distances.
 NARROW, NARROWEST = 0.04, 0.04
@@ -58,12 +60,13 @@ class Face(NamedTuple):
 
         Both [478,3] px. Where lips close over what was between them, its rim goes along.
         """
-        gaps, wanted = (one[_LOWER, 1:2] - one[_UPPER, 1:2] for one in (self.face, face))
-        closing = np.clip(1 - wanted / np.maximum(gaps, 1e-6), 0, 1)
-        rim = RIM * closing * smoothstep(gaps / OPEN) * np.array([0, 1, 0])
-        own = self.face.copy()
-        own[_UPPER] -= rim
-        own[_LOWER] += rim
+        gaps, wanted = (one[_LOWER, 1] - one[_UPPER, 1] for one in (self.face, face))
+        closing = np.clip(1 - wanted / np.maximum(gaps, 1e-6), 0, 1) * smoothstep(gaps / OPEN)
+        thick = (self.face[topology.LIPS_OUTER] - self.face[topology.LIPS_INNER])[:, 1]
+        rim = np.zeros((len(thick), 3))
+        rim[1:10, 1] = rim[:10:-1, 1] = RIM * closing
+        rim[:, 1] = np.sign(thick) * np.minimum(rim[:, 1], MOST_RIM * np.abs(thick))
+        own = self.face + _lips() @ rim
         change = self.amount * _skin() @ (face - self.face)[_HANDLES]
         left, right = change[list(topology.MOUTH_CORNERS), 0]
         inwards = max(float(left - right) / 2, 1e-6)
@@ -72,6 +75,13 @@ class Face(NamedTuple):
         meshes = own - self.face, change
         moved, changed = (self.scale * way @ self.rotation.T for way in meshes)
         return self.mesh + moved, self.mesh + changed
+
+
+@cache
+def _lips() -> FloatArray:
+    """[478,20] from the inner edges of lips; the outer ones stay."""
+    still = np.concatenate([mouth.still_skin(), mouth.JAW, topology.LIPS_OUTER])
+    return spread(topology.LIPS_INNER, still)
 
 
 @cache

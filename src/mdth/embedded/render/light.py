@@ -11,6 +11,8 @@ from mdth.face import geometry, topology
 
 # How bright teeth are, relative to the skin.
 TOOTH_LEVEL = 0.55
+# The inside of a mouth, relative to its lips.
+FLESH = np.array([0.85, 0.62, 0.62])
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def measure_light(image: Frame, mesh: FloatArray) -> Light:
     bright = np.clip(white.mean(), max(1.3 * level, 150), max(1.5 * level, 205))
     tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
-    flesh = lips * np.array([0.85, 0.62, 0.62])
+    flesh = lips * FLESH
     return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
 
 

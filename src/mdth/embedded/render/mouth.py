@@ -54,7 +54,8 @@ class MouthPainter:
     network, cavity: instead of the shipped one, and of the portrait's own.
     """
 
-    narrow, line = NARROW, LIP_LINE
+    narrow = NARROW
+    line: FloatArray | float = LIP_LINE
 
     def __init__(
         self,

@@ -104,12 +104,23 @@ class Skin:
         x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in (width, height))
         self._window = smoothstep(np.minimum.outer(y, x) / (FADE * height))
 
+    def moved(self, driving: FloatArray, rigid: Rigid) -> float:
+        """How much of a change shows under a driving mesh [478,3] px, 0..1."""
+        vertices = self.area.vertices
+        went = (driving[vertices] - rigid.apply(self._mesh[vertices]))[:, :2]
+        far = np.linalg.norm(went, axis=1).max() / np.linalg.norm(self._along(rigid))
+        return float(smoothstep((far - STILL) / (MOVED - STILL)))
+
+    def _along(self, rigid: Rigid) -> FloatArray:
+        """From one outer eye corner to the other, x, y px."""
+        left, right = (self._mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
+        return rigid.matrix[:2, :2] @ (right - left)
+
     def look(self, driving: FloatArray, rigid: Rigid) -> Seen:
         """The area under a driving mesh [478,3] px, its skin (planes 0-2) still to be filled in."""
         area = self.area
         width, height = area.size
-        left, right = (self._mesh[v, :2] for v in topology.OUTER_EYE_CORNERS)
-        along = rigid.matrix[:2, :2] @ (right - left)
+        along = self._along(rigid)
         unit = float(np.linalg.norm(along))
         cos, sin = along / unit
         turn = np.array([[cos, sin], [-sin, cos]]) * width / (area.width * unit)
@@ -128,8 +139,7 @@ class Skin:
         planes[3] = self._window * (1 - self._hole(driving, view))
         planes[4] = np.clip(-np.log2(view.scale) / 2, -1.5, 1.5)
         ways = np.concatenate([went / WENT, place / PLACE]).astype(np.float32).ravel()
-        far = float(np.linalg.norm(went, axis=1).max())
-        return Seen(planes, ways, view, float(smoothstep((far - STILL) / (MOVED - STILL))))
+        return Seen(planes, ways, view, self.moved(driving, rigid))
 
     def _hole(self, driving: FloatArray, view: View) -> Layer:
         """What others paint: the mouth with its rim, the eyeball, 0..1 [h,w]."""
@@ -158,9 +168,9 @@ class SkinPainter:
 
     def paint(self, frame: Frame, driving: FloatArray, rigid: Rigid) -> None:
         """Change `frame` (RGB uint8 [H,W,3], in place) where the area's skin has moved."""
-        seen = self._skin.look(driving, rigid)
-        if not seen.amount:
+        if not self._skin.moved(driving, rigid):
             return
+        seen = self._skin.look(driving, rigid)
         back = np.asarray(cv2.invertAffineTransform(seen.view.matrix), float)
         width, height = seen.view.size
         ends = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5
@@ -200,11 +210,12 @@ def _detailed(change: Layer, before: Layer, where: Layer) -> Layer:
     All of it would make held-out people 0.2 dB more alike and take an eighth of the skin's gradient
     energy (`training.skin_measure`).
     """
-    broad, texture = (cv2.GaussianBlur(x, (0, 0), FINE) for x in (change, before))
+    level = before.mean(-1)
+    texture = level - cv2.GaussianBlur(level, (0, 0), FINE)
+    broad = cv2.GaussianBlur(change, (0, 0), FINE)
     fine = change - broad
-    texture = (before - texture).mean(-1, keepdims=True)
-    adds = np.abs(texture + fine.mean(-1, keepdims=True)) >= np.abs(texture)
-    return np.asarray(where * (broad + adds * fine), np.float32)
+    adds = np.abs(texture + fine.mean(-1)) >= np.abs(texture)
+    return np.asarray(where * (broad + adds[..., None] * fine), np.float32)
 
 
 @cache
