@@ -170,10 +170,12 @@ def test_nothing_but_an_mdth_error(raised: Exception, kind: str, words: str, mon
         assert type(caught.value).__name__ == kind
 
 
-def test_a_missing_library_is_seen_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_seen_before(
+    portrait_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(find, "missing_libraries", lambda: ["libEGL.so.1"])
     with pytest.raises(package.MissingDependency, match="libEGL.so.1; run: sudo apt-get install"):
-        package.prepare("a.jpg", engine="embedded")
+        package.prepare(portrait_path, engine="embedded")
     assert "  embedded: needs libEGL.so.1; sudo apt-get install" in "\n".join(doctor.report())
 
     def without_opencv(_: str) -> None:

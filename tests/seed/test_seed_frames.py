@@ -101,11 +101,17 @@ def test_eye_pca_of_another_shape_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "eye_pca.pt"
     raises(CheckpointError, "eye_pca", read_eye_pca, path)
-    for singular, rows, why in (([2, 1], 70, r"\(70, 2\)"), ([2, 1, 1], 72, r"\(3,\)"),
-                                ([2, 0], 72, "not above 0")):  # fmt: skip
-        torch.save((torch.zeros(3, 2), torch.tensor(singular), torch.ones(rows, 2)), path)
+    one, two = torch.ones(1), torch.tensor([2.0, 1])
+    for singular, basis, why in (
+        (two, torch.ones(70, 2), r"\(70, 2\)"),
+        (torch.ones(3), torch.ones(72, 2), r"\(3,\)"),
+        (two, (one / 0).expand(72, 2), "not numbers"),
+        (two - 1, torch.ones(72, 2), "not above 0"),
+        (one.expand(1 << 33), one.expand(72, 1 << 33), "not numbers"),
+    ):
+        torch.save((torch.zeros(3, 2), singular, basis), path)
         raises(CheckpointError, why, read_eye_pca, path)
-    torch.save((torch.zeros(3, 2), torch.tensor([2, 1]), torch.ones(72, 2)), path)
+    torch.save((torch.zeros(3, 2), two, torch.ones(72, 2)), path)
     np.testing.assert_array_equal(read_eye_pca(path).singular, [2, 1])
 
 

@@ -158,7 +158,7 @@ def test_a_clip_that_stands_still(tmp_path: Path, portrait_path: Path, short_pat
     """It shows one mouth, and none to choose from."""
     picture = read_image(portrait_path, max_size=384)
     still = make_clip(tmp_path / "still.mp4", [picture] * 30, [k / FPS for k in range(30)])
-    assert mdth.dub(still, short_path, tmp_path / "a.mp4", preview=True)["frames"] == 30
+    assert mdth.dub(still, short_path, tmp_path / "a.mp4", preview=True)["frames"] == FPS
 
 
 def test_frames_that_cannot_be_dubbed_stay(
@@ -188,6 +188,14 @@ def test_a_session_goes_on_as_long_as_it_is_spoken_to(avatar: ClipAvatar) -> Non
     frames = [*session.feed(silence(3.5)), *session.finish()]
     assert (session.size, session.fps, len(frames)) == ((288, 288), FPS, 88)
     assert {frame.shape for frame in frames} == {(288, 288, 3)}
+
+
+def test_the_point_says_who(avatar: ClipAvatar, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    found = "mdth.embedded.clip.avatar.follow"
+    monkeypatch.setattr(found, lambda *_, **choices: asked.update(choices) or avatar.person)
+    mdth.prepare(CLIP, point="20,30")
+    assert asked["point"] == (20, 30)
 
 
 def test_twins_keep_their_clips(
