@@ -21,7 +21,7 @@ FLOORS = [
     {"motion", "faceformer", "bfv2v"},
     {"embedded", "seed", "mesh"},
     {"engines"},
-    {"pipeline", "spoken_mesh", "doctor", "storage"},
+    {"pipeline", "live_session", "spoken_mesh", "doctor", "storage"},
     {"twins", "closed_loop"},
     {"batch"},
     {"cli"},

@@ -32,6 +32,7 @@ from mdth.errors import (
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
     from mdth.engine import Avatar, Engine, Session
+    from mdth.live_session import LiveSession, live
     from mdth.pipeline import dub, open_session, prepare, talk
     from mdth.spoken_mesh import export_mesh
     from mdth.twins.tasks import inference, preprocess
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _LATER = {
     "mdth.artefacts": ("Portrait",),
     "mdth.engine": ("Avatar", "Engine", "Session"),
+    "mdth.live_session": ("LiveSession", "live"),
     "mdth.pipeline": ("dub", "open_session", "prepare", "talk"),
     "mdth.spoken_mesh": ("export_mesh",),
     "mdth.twins.tasks": ("inference", "preprocess"),
@@ -54,6 +56,7 @@ __all__ = [
     "InputError",
     "InvalidTwinId",
     "LimitExceeded",
+    "LiveSession",
     "MdthError",
     "MissingDependency",
     "MissingInput",
@@ -67,6 +70,7 @@ __all__ = [
     "dub",
     "export_mesh",
     "inference",
+    "live",
     "open_session",
     "prepare",
     "preprocess",

@@ -14,7 +14,7 @@ point in the group `mdth.engines` (see docs/code.md).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from mdth.options import Options
 
@@ -98,6 +98,20 @@ class Session(Protocol):
 
     def close(self) -> None:
         """End it, also in the middle; frames that were not taken are lost."""
+
+
+@runtime_checkable
+class Rewinding(Protocol):
+    """A session that can take sound back and leave frames out: `mdth.live` needs it."""
+
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """Unhear the sound from a sample on, at or after the time of the next frame not taken.
+
+        The face goes on from where it is. forget: what was heard before is silence now.
+        """
+
+    def skip(self, sound: "FloatArray") -> Iterator[None]:
+        """`feed` without drawing: as many None."""
 
 
 class Engine(Protocol):

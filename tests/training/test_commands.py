@@ -19,6 +19,7 @@ COMMANDS = {
     "benchmarks": f"{GONE}.png {GONE}.wav", "benchmarks.batch": None, "benchmarks.faceformer": None,
     "benchmarks.film": f"{GONE}.mp4",
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
+    "benchmarks.live": f"{GONE}.png {GONE}.wav",
     "benchmarks.scale": None, "benchmarks.store": None,
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdth import __version__
-from mdth.cli import batch, commands
+from mdth.cli import batch, commands, live
 from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import GROUPS, TABLE, TYPES
 
@@ -87,12 +87,27 @@ def _add_videos(table: Any) -> None:
     prepare.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     _add(prepare, "portrait", "engine")
 
+    _add_live(_command(table, "live", live.live, "speech on stdin -> a live stream"))
+
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")
     words = "anim.glb, .usda or .npz; .csv for ARKit weights as Live Link Face writes them"
     mesh.add_argument("-o", "--output", type=Path, required=True, help=words)
     mesh.add_argument("--portrait", type=Path, metavar="PICTURE", help="whose face it is")
     _add(mesh, "motion")
+
+
+def _add_live(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Speech: s16le, 16 kHz, mono. A line for ffplay and OBS: docs/live.md"
+    add = parser.add_argument
+    add("avatar", type=Path, help="a picture with a face, or what `mdth prepare` made of one")
+    words = f"a file or pipe, - for stdout {NOW}"
+    add("-o", "--output", default=commands.STDOUT, metavar="FILE", help=words)
+    add("--raw", action="store_true", help="write raw rgb24 frames, no MPEG-TS")
+    words = "end after this time (default: when stdin has ended and all was said)"
+    add("--seconds", type=seconds, metavar="S", help=words)
+    _add(parser, "portrait", "motion", "engine")
+    parser.set_defaults(fps=25)
 
 
 def _add_twins(table: Any) -> None:

@@ -14,7 +14,9 @@ from mdth.embedded.motion.clip import from_clip
 from mdth.embedded.motion.drive import Driver, animated
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.speech.speakers import Spoken
+from mdth.embedded.speech.speech_to_mesh import SpokenMesh
 from mdth.engine import IMAGE, VIDEO
+from mdth.errors import InputError
 from mdth.log.stages import each, spent
 from mdth.media.speech import check_length
 from mdth.motion.head import HeadState, SpokenHead, still
@@ -45,6 +47,7 @@ class Drive:
         self._driver = Driver(avatar.portrait, options)
         self._heard = SpokenHead(options)
         self._heads = self._states(avatar.motion, options)
+        self._known = 0
 
     def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
         amounts = {"amount": options.motion, "blink_rate": options.blink}
@@ -60,8 +63,16 @@ class Drive:
     def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
         block = np.asarray(sound, np.float32)
-        self._heard.hear(block)
+        self._heard.hear(block[self._known :])
+        self._known = max(0, self._known - len(block))
         return self._meshes(self._spoken.feed(block))
+
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """See `mdth.engine.Rewinding`. The head, which only hears how loud it is, does not."""
+        if not isinstance(self._spoken, SpokenMesh):
+            raise InputError("this mouth hears all of a speech first; choose engine_mesh embedded")
+        self._known += self._spoken.heard - sample
+        self._spoken.rewind(sample, forget=forget)
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest. Raises SpeechTooShort."""
@@ -101,6 +112,14 @@ class EmbeddedSession:
     def feed(self, sound: FloatArray) -> Iterator[Frame]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
         return self._frames(self._drive.feed(sound))
+
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """See `mdth.engine.Rewinding`."""
+        self._drive.rewind(sample, forget=forget)
+
+    def skip(self, sound: FloatArray) -> Iterator[None]:
+        """See `mdth.engine.Rewinding`."""
+        return (None for _ in self._drive.feed(sound))
 
     def finish(self) -> Iterator[Frame]:
         """The rest. Raises SpeechTooShort."""

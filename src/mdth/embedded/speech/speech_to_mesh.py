@@ -9,6 +9,10 @@ from mdth.artefacts import FloatArray, MeshSequence
 from mdth.embedded.speech.decoder import Decoder
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
+from mdth.face.smoothing import smoothstep
+
+# After sound was taken back the mouth goes over to what it says now in this time.
+EASE_S = 0.12
 
 
 class SpeechToMesh:
@@ -77,6 +81,10 @@ class SpokenMesh:
         # The coefficients [T,K] of the two latest windows, and the number of the next one.
         self._before = self._last = np.zeros((0, 0), np.float32)
         self._window = first
+        # The coefficients [K] of the latest frame, and how far it was from them at a rewind.
+        self._given: FloatArray | None = None
+        self._apart: FloatArray | None = None
+        self._left_s = 0.0
 
     @property
     def heard(self) -> int:
@@ -97,6 +105,21 @@ class SpokenMesh:
                 self._hear_next()
             yield self._next()
 
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """Take back the sound from `sample` on, at or after the next frame's time.
+
+        Frames to come hear anew what they heard of it, and the mouth goes on from where it is.
+        forget: what came before was silence, too.
+        """
+        time_s = self._frame / self._fps
+        reached = self._scheme.start(self._window - 1) + self._scheme.samples
+        self._sound.cut(sample, forget=forget)
+        if reached <= sample and not forget:
+            return
+        self._apart = self._blend(time_s) if self._knows(time_s) else self._given
+        self._left_s = EASE_S
+        self._window = min(self._window, self._scheme.last_window(time_s) - 1)
+
     def _ready(self) -> Iterator[FloatArray]:
         while True:
             while self._knows(self._frame / self._fps):
@@ -107,15 +130,32 @@ class SpokenMesh:
     def _next(self) -> FloatArray:
         time_s = self._frame / self._fps
         self._frame += 1
-        rows = self._scheme.blend(time_s, self._before, self._last)
-        return np.asarray(np.tensordot(rows.astype(np.float32), self._basis, axes=1))
+        rows = self._given = self._eased(self._blend(time_s))
+        return np.asarray(np.tensordot(rows, self._basis, axes=1))
+
+    def _blend(self, time_s: float) -> FloatArray:
+        return self._scheme.blend(time_s, self._before, self._last).astype(np.float32)
+
+    def _eased(self, rows: FloatArray) -> FloatArray:
+        """Coefficients that go on from those before a rewind."""
+        if self._apart is None:
+            return rows
+        if self._left_s == EASE_S:
+            self._apart = self._apart - rows
+        self._left_s -= 1 / self._fps
+        eased = rows + np.float32(smoothstep(self._left_s / EASE_S)) * self._apart
+        if self._left_s <= 0:
+            self._apart = None
+        return np.asarray(eased)
 
     def _hear_next(self) -> bool:
         """Decode the next window if its sound is there; whether it was."""
         start = self._scheme.start(self._window)
         if not self._sound.holds(start + self._scheme.samples):
             return False
-        heard = self._hear(self._sound.take(start, self._scheme.samples))
+        heard = self._hear(
+            self._sound.take(start, self._scheme.samples, before=self._scheme.hop_samples)
+        )
         self._before, self._last = self._last, heard
         self._window += 1
         return True
@@ -148,12 +188,24 @@ class SoundBuffer:
         """Whether all samples before `end` are known."""
         return self._finished or end <= self.end
 
-    def take(self, start: int, count: int) -> FloatArray:
-        """Samples `start` to `start + count`; what lies before `start` is forgotten."""
+    def take(self, start: int, count: int, *, before: int = 0) -> FloatArray:
+        """Samples `start` to `start + count`; what lies `before` that and more is forgotten."""
+        self._gather()
+        first = max(self._start, start - before)
+        self._kept = self._kept[first - self._start :]
+        self._start = first
+        taken = self._kept[start - first :][:count]
+        return np.pad(taken, (0, count - len(taken)))
+
+    def cut(self, end: int, *, forget: bool) -> None:
+        """Take back all from the sample `end` on; forget: what is left is silence."""
+        self._gather()
+        self._kept = self._kept[: end - self._start]
+        if forget:
+            self._kept = np.zeros_like(self._kept)
+        self.end = end
+
+    def _gather(self) -> None:
         if self._waiting:
             self._kept = np.concatenate([self._kept, *self._waiting])
             self._waiting = []
-        self._kept = self._kept[start - self._start :]
-        self._start = start
-        taken = self._kept[:count]
-        return np.pad(taken, (0, count - len(taken)))

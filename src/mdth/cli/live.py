@@ -1,0 +1,84 @@
+"""`mdth live`: speech from stdin, an avatar that speaks and lives to stdout, as time goes."""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mdth.cli.commands import STDOUT
+from mdth.errors import InputError, MdthError
+from mdth.log.console import Progress
+from mdth.options import TABLE
+
+if TYPE_CHECKING:
+    from mdth.live_session import LiveFrame, LiveSession
+
+BLOCK_BYTES = 640  # 20 ms
+# A sender that is faster than time waits when this much is waiting.
+MOST_WAITING_S = 2.0
+
+
+def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """PCM -> MPEG-TS or raw frames, until stdin has ended and all was said, or for some seconds."""
+    import mdth
+    from mdth import engines, record
+    from mdth.media.transport import TransportWriter
+    from mdth.media.writer import RawWriter
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
+    if parsed.output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
+        raise InputError("a stream is not for a terminal; send it on, or name a file with -o")
+    chosen = {name: value for name, value in vars(parsed).items() if name in TABLE}
+    saved = engines.is_saved(parsed.avatar)
+    avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
+    session = mdth.live(avatar, pace=True, **chosen)
+    out = sys.stdout.buffer if parsed.output == STDOUT else Path(parsed.output).open("wb")
+    heard = threading.Thread(target=_hear, args=(sys.stdin.buffer, session), daemon=True)
+    try:
+        heard.start()
+        if parsed.raw:
+            with RawWriter(out) as raw:
+                _show(session, heard, parsed.seconds, lambda frame: raw.write(frame.picture))
+        else:
+            size, fps = session.size, session.fps
+            with TransportWriter(out, size=size, fps=fps, metadata=record.SYNTHETIC) as stream:
+                _show(session, heard, parsed.seconds, lambda it: stream.write(*it[:2]))
+    finally:
+        session.close()
+        if parsed.output != STDOUT:
+            out.close()
+    yield from ()
+
+
+def _show(
+    session: "LiveSession",
+    heard: threading.Thread,
+    seconds: float | None,
+    write: Callable[["LiveFrame"], None],
+) -> None:
+    for frame in session:
+        write(frame)
+        said = not heard.is_alive() and not session.waiting_s and session.state != "speaking"
+        if said if seconds is None else frame.time_s + 1.5 / session.fps > seconds:
+            return
+
+
+def _hear(file: BinaryIO, session: "LiveSession") -> None:
+    """Push what comes as it comes."""
+    import numpy as np
+
+    rest = b""
+    try:
+        while block := file.read1(BLOCK_BYTES):  # type: ignore[attr-defined]
+            whole = len(rest + block) // 2 * 2
+            session.push(np.frombuffer((rest + block)[:whole], "<i2").astype(np.int16))
+            rest = (rest + block)[whole:]
+            while session.waiting_s > MOST_WAITING_S:
+                time.sleep(0.02)
+        session.end_of_speech()
+    except (MdthError, OSError, ValueError):  # the session was closed
+        return

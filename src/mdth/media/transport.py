@@ -1,0 +1,65 @@
+"""Pictures and sound as they come, as an MPEG transport stream that ffplay and OBS read."""
+
+from fractions import Fraction
+from typing import Any, BinaryIO, Self
+
+import av
+import numpy as np
+
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
+from mdth.errors import StorageError
+from mdth.media.container import reason
+from mdth.media.tracks import PictureTrack
+
+SOUND_BITS_PER_S = 64_000
+# A player that comes later begins at the next whole picture.
+WHOLE_EVERY_S = 2
+# Nothing waits in the muxer for the other track.
+_MUXER = {"flush_packets": "1", "max_interleave_delta": "1"}
+# Sound begins before its first sample, by what AAC needs; a stream has no time below 0.
+FIRST_S = 1
+
+
+class TransportWriter:
+    """H.264 (zero latency) and AAC of frames with their sound, to a pipe or an open file.
+
+    fps: whole. Raises StorageError when nobody reads any more.
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, size: tuple[int, int], fps: int, metadata: dict[str, str]
+    ) -> None:
+        self._out = av.open(file, "w", format="mpegts", container_options=_MUXER)
+        self._out.metadata.update(metadata)
+        options = {"preset": "superfast", "tune": "zerolatency", "g": str(WHOLE_EVERY_S * fps)}
+        self._pictures = PictureTrack(self._out, size, Fraction(fps), options)
+        # Threads for whole frames hold as many frames back.
+        self._pictures.stream.codec_context.thread_count = 1
+        self._stream = self._out.add_stream("aac", rate=SPEECH_RATE_HZ, layout="mono")
+        self._stream.bit_rate = SOUND_BITS_PER_S
+        self._pictures.count, self._count = FIRST_S * fps, FIRST_S * SPEECH_RATE_HZ
+
+    def write(self, picture: Frame, sound: FloatArray) -> None:
+        """Add RGB uint8 [H,W,3] and its float32 [n], mono, 16 kHz."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound)[None], "fltp", "mono")
+        frame.sample_rate = SPEECH_RATE_HZ
+        frame.pts, frame.time_base = self._count, Fraction(1, SPEECH_RATE_HZ)
+        self._count += len(sound)
+        try:
+            self._pictures.add(picture)
+            self._out.mux(self._stream.encode(frame))
+        except (av.FFmpegError, OSError) as error:
+            raise StorageError(f"the stream cannot be written ({reason(error)})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: Any) -> None:
+        try:
+            if kind is None:
+                self._pictures.finish()
+                self._out.mux(self._stream.encode(None))
+            self._out.close()
+        except (av.FFmpegError, OSError) as error:
+            if kind is None:
+                raise StorageError(f"the stream cannot be written ({reason(error)})") from error
