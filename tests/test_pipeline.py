@@ -154,6 +154,7 @@ def test_wrong_values_end_in_words(
     (RuntimeError("std::bad_alloc"), "LimitExceeded", "not enough memory"),
     (MemoryError(), "LimitExceeded", "not enough memory"),
     (OSError(28, "x"), "StorageError", "full"),
+    (ValueError("embedded null byte"), "InputError", "NUL"),
     (KeyError("x"), "MdthError", "KeyError in line .*please report"),
 ])  # fmt: skip
 def test_nothing_but_an_mdth_error(raised: Exception, kind: str, words: str, monkeypatch) -> None:

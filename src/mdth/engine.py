@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mdth.artefacts import Files, FloatArray, Frame, Portrait
 
 PREPARE, SPEAK = "prepare", "speak"
+# Besides SPEAK, by where the head's motion is from.
+BY_CLIP, BY_VOICE = "speak by a clip", "speak by the voice"
 IMAGE, VIDEO = "image", "video"
 
 # Called with the number of frames made, and of all frames where that is known.
@@ -31,7 +33,7 @@ Progress = Callable[[int, int | None], None]
 class Need(NamedTuple):
     """A file or a package that an engine reads.
 
-    name: as people know it. path: the file, None for a package. stages: PREPARE, SPEAK or both.
+    name: as people know it. path: the file, None for a package. stages: in which it is read.
     mend: what to do where it is missing. problem: what is wrong with it, "" where nothing is.
     """
 
@@ -40,6 +42,11 @@ class Need(NamedTuple):
     stages: frozenset[str]
     mend: str
     problem: str = ""
+
+
+def speaking(*, clip: bool) -> tuple[str, ...]:
+    """The stages of an avatar that speaks; clip: a clip's motion moves it."""
+    return SPEAK, BY_CLIP if clip else BY_VOICE
 
 
 class Source(NamedTuple):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mdth import devices
 from mdth.artefacts import loading
-from mdth.engine import IMAGE, VIDEO, Avatar, Engine, Need, Progress
+from mdth.engine import IMAGE, VIDEO, Avatar, Engine, Need, Progress, speaking
 from mdth.errors import CheckpointError, InputError, MissingDependency, StorageError
 from mdth.files.json import read_json, write_json
 from mdth.files.write import scratch_beside
@@ -93,11 +93,12 @@ def forget() -> None:
         _engines.clear()
 
 
-def choose(options: Options) -> Engine:
+def choose(options: Options, *stages: str) -> Engine:
     """The engine that was asked for, or the one that "auto" stands for; the log says which and why.
 
-    Raises InputError, CheckpointError naming every missing file and MissingDependency naming the
-    extra, where an engine asked for by name cannot dub or run; DeviceError for too many GPUs.
+    stages: in which it has to be able, all by default; "auto" asks for all. Raises InputError,
+    CheckpointError naming every missing file and MissingDependency naming the extra, where an
+    engine asked for by name cannot dub or run; DeviceError for too many GPUs.
     """
     name = options.engine.engine
     if options.portrait.keep == KEEP_CLIP:
@@ -106,7 +107,7 @@ def choose(options: Options) -> Engine:
             raise InputError(f"the engine {name} cannot dub: it keeps no clip; take {EMBEDDED}")
     if options.engine.n_gpus > 1:
         devices.check(options.engine.n_gpus)
-    engine = _best(options) if name == AUTO else _able(get(name), options)
+    engine = _best(options) if name == AUTO else _able(get(name), options, stages)
     for idle in options.idle(engine.name):
         log.warning("%s does nothing for the engine %s", idle.replace("_", " "), engine.name)
     return engine
@@ -121,10 +122,16 @@ def of(avatar: Avatar, options: Options) -> Engine:
             f"the avatar was prepared for the engine {avatar.engine}, not {options.engine.engine}; "
             "prepare it again for that one"
         )
-    engine = choose(replace(options, engine=replace(options.engine, engine=avatar.engine)))
+    own = replace(options, engine=replace(options.engine, engine=avatar.engine))
+    engine = choose(own, *stages_of(avatar))
     if options.portrait.keep == KEEP_CLIP and not dubber(engine, avatar):
         raise InputError("the avatar has no clip to dub; prepare it anew with keep clip, or talk")
     return engine
+
+
+def stages_of(avatar: Avatar) -> tuple[str, ...]:
+    """What is still to be done with an avatar."""
+    return speaking(clip=getattr(avatar, "clip", None) is not None)
 
 
 def dubber(engine: Engine, avatar: Avatar) -> Dubber | None:
@@ -173,8 +180,12 @@ def problems(needs: Sequence[Need]) -> list[Need]:
     return [need for need in needs if need.problem]
 
 
-def _able(engine: Engine, options: Options) -> Engine:
-    missing = problems(engine.needs(options))
+def _able(engine: Engine, options: Options, stages: Sequence[str]) -> Engine:
+    missing = [
+        need
+        for need in problems(engine.needs(options))
+        if not stages or not need.stages.isdisjoint(stages)
+    ]
     files = [need for need in missing if need.path]
     if files:
         mends = "; ".join(dict.fromkeys(need.mend for need in files))
@@ -191,9 +202,9 @@ def _able(engine: Engine, options: Options) -> Engine:
 def _best(options: Options) -> Engine:
     """The best engine that has all it needs; the last one whether it has or not."""
     *better, last = map(get, BY_QUALITY)
-    shared = last.needs(options)
+    shared = {need[:2] for need in last.needs(options)}
     for engine in better:
-        own = [need for need in engine.needs(options) if need not in shared]
+        own = [need for need in engine.needs(options) if need[:2] not in shared]
         missing = problems(own)
         if not missing:
             log.info("engine: %s, as all that it needs is here", engine.name)

@@ -121,6 +121,8 @@ def in_words(error: Exception) -> MdthError:
         return LimitExceeded("not enough memory; end other programs, or use less")
     if isinstance(error, OSError):
         return StorageError(_of_system(error))
+    if "embedded null" in said:
+        return InputError("a name of a file holds a NUL character; give one without")
     if isinstance(error, ImportError):
         return MissingDependency(f"{said}; install mdth again")
     *outer, (file, line, *_) = [("?", 0), *traceback.extract_tb(error.__traceback__)]

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Unpack
 
 from mdth import engines, record
 from mdth.artefacts import Frame, Portrait
-from mdth.engine import Avatar, Engine, Progress, Session, Source
+from mdth.engine import PREPARE, Avatar, Engine, Progress, Session, Source
 from mdth.errors import InputError, MissingInput, ours
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
@@ -96,8 +96,9 @@ def talk(
     with job() as watch, keep as write:
         with spent("prepare"), meant(files):
             said = Said.of(sound)
-            engine, avatar = _avatar(portrait, files, options, progress)
-        made = film(engine, avatar, said, output, options, watch=watch, progress=progress)
+            engine, avatar, before = _avatar(portrait, files, options, progress)
+        ways: dict[str, Any] = {"before": before, "watch": watch, "progress": progress}
+        made = film(engine, avatar, said, output, options, **ways)
         write(made := {**made, "inputs": record.inputs(given)})
     return made
 
@@ -131,13 +132,14 @@ def _avatar(
     files: dict[str, Path],
     options: Options,
     progress: Progress | None,
-) -> tuple[Engine, Avatar]:
+) -> tuple[Engine, Avatar, tuple[str, ...]]:
+    """And the stages that were gone through for it."""
     if portrait is not None and not isinstance(portrait, Portrait | Path | str):
-        return engines.of(portrait, options), portrait
+        return engines.of(portrait, options), portrait, ()
     engine = engines.choose(options)
     picture = portrait if isinstance(portrait, Portrait) else files.get("portrait")
     source = _source(picture, files.get("video"), options)
-    return engine, engine.prepare(source, options, progress=progress)
+    return engine, engine.prepare(source, options, progress=progress), (PREPARE,)
 
 
 def film(
@@ -147,14 +149,19 @@ def film(
     target: Path | BinaryIO,
     options: Options,
     *,
+    before: tuple[str, ...] = (),
     watch: Stopwatch,
     progress: Progress | None,
 ) -> Record:
-    """Let an avatar say a speech into `target`; gives what the record says about it."""
+    """Let an avatar say a speech into `target`; gives what the record says about it.
+
+    before: the stages that the record tells of besides.
+    """
+    stages = *before, *engines.stages_of(avatar)
     dubber = engines.dubber(engine, avatar)
     if dubber and isinstance(target, Path):
         done, writer, shape = _dub(dubber, avatar, speech, target, options, progress)
-        made = _told(engine, options, writer, watch, frames=done, shape=shape)
+        made = _told(engine, options, writer, watch, frames=done, shape=shape, stages=stages)
         return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
     total = speech.frame_count(options.motion.fps, options.limit_s)
     with closing(frames(engine, avatar, speech, options)) as shown:
@@ -166,7 +173,7 @@ def film(
                     sink.write(frame)
                 if progress:
                     progress(done, total)
-    return _told(engine, options, sink, watch, frames=done, shape=first.shape)
+    return _told(engine, options, sink, watch, frames=done, shape=first.shape, stages=stages)
 
 
 def _dub(
@@ -204,6 +211,7 @@ def _told(
     *,
     frames: int,
     shape: tuple[int, ...],
+    stages: tuple[str, ...],
 ) -> Record:
     """A line for each stage of a film, which all ran side by side, and its record."""
     for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
@@ -212,9 +220,8 @@ def _told(
     tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
     log.info("%d frames in %.1f s", frames, watch.seconds["total"])
     height, width = shape[:2]
-    return record.of_result(
-        *(engine, options), frames=frames, width=width, height=height, seconds=watch.seconds
-    )
+    told: Record = {"frames": frames, "width": width, "height": height, "seconds": watch.seconds}
+    return record.of_result(engine, options, stages=stages, **told)
 
 
 def frames(

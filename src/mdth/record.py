@@ -10,7 +10,7 @@ from typing import Any
 
 from mdth import __version__
 from mdth.artefacts import Portrait
-from mdth.engine import PREPARE, SPEAK, Avatar, Engine
+from mdth.engine import Avatar, Engine
 from mdth.errors import CheckpointError
 from mdth.files.reading import known_sha256, sha256
 from mdth.options import Options
@@ -77,7 +77,7 @@ def of_result(
     *,
     frames: int,
     seconds: dict[str, float],
-    stages: Sequence[str] = (PREPARE, SPEAK),
+    stages: Sequence[str],
     **more: Any,
 ) -> dict[str, Any]:
     """What the record says about a video or a moving mesh, and more of it, its inputs left out."""

@@ -26,11 +26,31 @@ def saved(folder: Path, content: object) -> Path:
 
 
 def test_small_stand_ins_load(small_files: list[Path]) -> None:
-    checkpoint, headpose, config, pca = small_files
+    checkpoint, headpose, config, pca, posed = small_files
     assert load_generator(checkpoint, config).config == read_generator(config)
-    assert not any(p.requires_grad for p in load_headpose(headpose, config).parameters())
+    assert not any(p.requires_grad for p in load_headpose(headpose, posed).parameters())
+    raises(CheckpointError, "not the generator that", load_generator, checkpoint, posed)
+    raises(CheckpointError, "not the head-pose network that", load_headpose, headpose, config)
     U, S, V = torch.load(pca, weights_only=True)
     assert V.shape[0] == 72 and V.shape[1] == len(S) == U.shape[1]
+
+
+def test_what_the_owners_files_may_differ_in(
+    reference: Reference, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More tensors, names of several GPUs, no counters: the same network, and a warning."""
+    checkpoint, config = reference.write(tmp_path)
+    known = load_generator(checkpoint, config).state_dict()
+    assert not caplog.text
+    counters = [name for name in reference.weights if name.endswith("num_batches_tracked")]
+    fewer = {name: w for name, w in reference.weights.items() if name not in counters}
+    more = {f"module.{name}": w for name, w in fewer.items()}
+    more |= {f"module.head.{name}": torch.full((2,), torch.nan) for name in "ab"}
+    found = load_generator(saved(tmp_path, {"generator": more}), config).state_dict()
+    assert counters and found.keys() == known.keys()
+    assert all(torch.equal(found[name], known[name]) for name in fewer)
+    assert not any(found[name] for name in counters)
+    assert "changed.pth.tar: tensors left out: 2 (head.a, head.b)" in caplog.text
 
 
 def test_half_precision_files_are_read_as_float32(reference: Reference, tmp_path: Path) -> None:
@@ -44,10 +64,10 @@ def test_partial_foreign_and_misshapen_weights(reference: Reference, tmp_path: P
     _, config = reference.write(tmp_path)
     names = list(reference.weights)
     partial = {name: reference.weights[name] for name in names[7:]}
-    with pytest.raises(CheckpointError, match=r"7 missing \(dense_motion.*, \.\.\.\)"):
+    with pytest.raises(CheckpointError, match=r"6 missing \(dense_motion.*, \.\.\.\)"):
         load_generator(saved(tmp_path, {"generator": partial}), config)
-    foreign = {f"module.{name}": w for name, w in reference.weights.items()}
-    with pytest.raises(CheckpointError, match=r"missing .*; \d+ unexpected \(module\."):
+    foreign = {f"other.{name}": w for name, w in reference.weights.items()}
+    with pytest.raises(CheckpointError, match=r"missing .*; \d+ unexpected \(.*other\."):
         load_generator(saved(tmp_path, {"generator": foreign}), config)
     shorter = reference.weights | {"fourth.bias": torch.zeros(3)}
     with pytest.raises(CheckpointError, match="1 of other shape .fourth.bias is 3, not 16"):
@@ -77,7 +97,7 @@ def test_nothing_is_executed(reference: Reference, tmp_path: Path) -> None:
 
 
 def test_every_kind_of_cut_is_refused(small_files: list[Path], tmp_path: Path) -> None:
-    _, headpose, config, _ = small_files
+    _, headpose, *_, config = small_files
     whole = headpose.read_bytes()
     path = tmp_path / "cut.tar"
     for share in (0.0, 0.001, 0.3, 0.7, 0.999):

@@ -24,7 +24,7 @@ def test_auto_takes_the_seeds_engine(seed_home: Path, caplog: pytest.LogCaptureF
     assert engines.choose(Options.of(engine="embedded")).name == "embedded"
 
 
-@pytest.mark.parametrize("gone", ["generator", "eye_pca", "config", "headpose"])
+@pytest.mark.parametrize("gone", ["generator", "eye_pca", "generator_config", "headpose_config"])
 def test_auto_takes_the_embedded_engine_where_one_is_missing(
     gone: str, seed_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -33,7 +33,7 @@ def test_auto_takes_the_embedded_engine_where_one_is_missing(
     missing.unlink()
     with caplog.at_level(logging.INFO, logger="mdth"):
         assert engines.choose(Options()).name == "embedded"
-    assert "engine: embedded, not seed: 1 of 14 files are missing" in caplog.text
+    assert "engine: embedded, not seed: 1 of 15 files are missing" in caplog.text
     with pytest.raises(CheckpointError, match=missing.name.replace(".", r"\.")):
         engines.choose(Options.of(engine="seed"))
 
@@ -42,7 +42,7 @@ def test_every_missing_file_is_named(twin_home: Path) -> None:
     with pytest.raises(CheckpointError) as raised:
         engines.choose(Options.of(engine="seed"))
     needed = seed_files.seed_files().needs()
-    assert len(needed) == 14
+    assert len(needed) == 15
     assert all(str(need.path) in str(raised.value) for need in needed)
 
 
@@ -62,13 +62,14 @@ def test_an_engine_that_does_not_exist() -> None:
         engines.choose(Options.of(engine="other"))
 
 
-def test_a_yaml_of_any_version_sixteen(tmp_path: Path) -> None:
-    files = SeedFiles(tmp_path)
-    folder = tmp_path / "checkpoints/bfv2v/config"
-    assert files.config == folder / "vox-256-renderer_v16.yaml"
-    folder.mkdir(parents=True)
-    (folder / "vox-256-renderer_v16_2.yaml").touch()
-    assert files.config.name == "vox-256-renderer_v16_2.yaml"
+def test_each_network_has_the_yaml_of_its_name(made_files: SeedFiles) -> None:
+    from mdth.bfv2v.export import load_generator, load_headpose
+
+    names = {path.name for path in made_files.generator_config.parent.iterdir()}
+    assert names == {f"vox-256-renderer_v16{version}.yaml" for version in ("", ".6", ".7")}
+    assert made_files.generator_config.name == "vox-256-renderer_v16.7.yaml"
+    load_generator(made_files.generator, made_files.generator_config)
+    load_headpose(made_files.headpose, made_files.headpose_config)
 
 
 def sealed(**settings: Any) -> Json:

@@ -17,8 +17,9 @@ from mdth.seed.artefacts import SeedStill
 from mdth.seed.files import SeedFiles
 from mdth.seed.moves import Driving, SeedDriver
 from mdth.seed.networks import Networks
-from mdth.seed.session import read_eye_basis, rendered
+from mdth.seed.session import read_eye_pca, rendered
 from tests.support.commands import Command
+from tests.support.raising import raises
 
 # Of the portrait, px.
 FACE = slice(150, 350), slice(150, 350)
@@ -30,10 +31,10 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.seed import landmarks
     from mdth.seed.fit import FaceReader, Fitter
 
-    network = load_headpose(made_files.headpose, made_files.config)
+    network = load_headpose(made_files.headpose, made_files.headpose_config)
     fitter = Fitter.load(made_files.landmark)
-    rotations = lambda pictures: network.poses(pictures).R  # noqa: E731
-    return FaceReader(landmarks.reader(), fitter, rotations).still(seed_portrait)
+    poses = lambda pictures: network.poses(pictures)[:2]  # noqa: E731
+    return FaceReader(landmarks.reader(), fitter, poses).still(seed_portrait)
 
 
 def drawn(
@@ -96,21 +97,22 @@ def test_talk_pastes_the_head_back_without_a_clip(
     assert away[FACE].mean() > 20, "the face is the generator's"
 
 
-def test_eye_basis_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_eye_pca_of_another_shape_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "eye_pca.pt"
-    with pytest.raises(CheckpointError, match="eye_pca"):
-        read_eye_basis(path)
-    torch.save((torch.zeros(3, 2), torch.zeros(2), torch.zeros(70, 2)), path)
-    with pytest.raises(CheckpointError, match=r"\(70, 2\)"):
-        read_eye_basis(path)
-    one = torch.ones(1)
-    for basis, size in ((torch.ones(72, 2), 2), (one.expand(72, 1 << 33), 72), (one / 0, 0)):
-        torch.save((torch.zeros(3, 2), torch.zeros(2), basis.expand(72, -1)), path)
-        if size:
-            assert read_eye_basis(path).shape == (72, size)
-    with pytest.raises(CheckpointError, match="not numbers"):
-        read_eye_basis(path)
+    raises(CheckpointError, "eye_pca", read_eye_pca, path)
+    one, two = torch.ones(1), torch.tensor([2.0, 1])
+    for singular, basis, why in (
+        (two, torch.ones(70, 2), r"\(70, 2\)"),
+        (torch.ones(3), torch.ones(72, 2), r"\(3,\)"),
+        (two, (one / 0).expand(72, 2), "not numbers"),
+        (two - 1, torch.ones(72, 2), "not above 0"),
+        (one.expand(1 << 33), one.expand(72, 1 << 33), "not numbers"),
+    ):
+        torch.save((torch.zeros(3, 2), singular, basis), path)
+        raises(CheckpointError, why, read_eye_pca, path)
+    torch.save((torch.zeros(3, 2), two, torch.ones(72, 2)), path)
+    np.testing.assert_array_equal(read_eye_pca(path).singular, [2, 1])
 
 
 def test_networks_are_kept_from_video_to_video(made_files: SeedFiles, still: SeedStill) -> None:

@@ -1,7 +1,5 @@
 """What drives the seed's generator: head, eyes, mouth."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -22,21 +20,22 @@ def landmarks() -> np.ndarray:
     return marks
 
 
-def faces(angles_deg: np.ndarray, places_px: np.ndarray, marks: np.ndarray | None = None) -> Faces:
-    """Frames with a head turned by [T,3] (about x, y, z) at [T,2] px, 0.9 px a mm."""
+def faces(angles_deg: np.ndarray, places: np.ndarray, marks: np.ndarray | None = None) -> Faces:
+    """Frames with a head turned by [T,3] (about x, y, z) at [T,2], half crops from the middle."""
     count = len(angles_deg)
     screen = np.diag([0.9, -0.9, -1.0, 1.0])
     screen[:3, 3] = [0, 256, -75]
     modelview = np.tile(np.eye(4), (count, 1, 1))
-    turns = np.stack([moves.rotation_from(angle) for angle in angles_deg])
+    turns = np.stack([moves.rotation_from(angle) for angle in np.deg2rad(angles_deg)])
     modelview[:, :3, :3] = turns
-    modelview[:, :2, 3] = (places_px - [0, 256]) / [0.9, -0.9]
+    modelview[:, :2, 3] = np.array([128.0, 126.0]) / 0.9
     shown = np.tile(landmarks(), (count, 1, 1)) if marks is None else marks
-    return Faces(shown, modelview, np.tile(screen, (count, 1, 1)), turns)
+    seen_at = np.column_stack([places, np.zeros(count)])
+    return Faces(shown, modelview, np.tile(screen, (count, 1, 1)), turns, seen_at)
 
 
 def source(angle: tuple[float, float, float] = (0, 0, 0)) -> Faces:
-    return faces(np.array([angle], float), np.array([[128.0, 130.0]]))
+    return faces(np.array([angle], float), np.zeros((1, 2)))
 
 
 def nodding(count: int = 90, by_deg: float = 20.0) -> np.ndarray:
@@ -45,126 +44,135 @@ def nodding(count: int = 90, by_deg: float = 20.0) -> np.ndarray:
     return angles
 
 
-def basis() -> np.ndarray:
-    return np.linalg.qr(np.random.default_rng(0).normal(size=(72, 72)))[0]
+def pca() -> eyes.EyePca:
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(72, 72)))[0]
+    return eyes.EyePca(np.linspace(9, 1, 72), basis)
 
 
-def test_angles_and_back() -> None:
-    angles = np.random.default_rng(1).uniform(-80, 80, (20, 3))
-    turns = np.stack([moves.rotation_from(angle) for angle in angles])
-    np.testing.assert_allclose(moves.angles_deg(turns), angles, atol=1e-9)
+def tracks(clip: Faces, own: Faces) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees [T,3] and px [T,2], each of the clip's frames once."""
+    angles, places = head.head_tracks(clip, own, np.arange(len(clip)))
+    return np.rad2deg(angles), places
 
 
-def test_angles_are_the_networks() -> None:
-    """inv(pitch) inv(yaw) inv(roll): the head-pose network's rotation gives its own angles back."""
-    torch = pytest.importorskip("torch")
-    headpose = pytest.importorskip("mdth.bfv2v.headpose")
-    turned = headpose.rotation(torch.tensor([[20.0, -10.0, 5.0]])).numpy()
-    np.testing.assert_allclose(moves.angles_deg(turned)[0], [10, -20, -5], atol=0.02)
+def test_angles_are_scipys() -> None:
+    rotations = pytest.importorskip("scipy.spatial.transform").Rotation
+    angles = np.random.default_rng(1).uniform(-1.4, 1.4, (20, 3))
+    turns = rotations.from_euler("xyz", angles).as_matrix()
+    np.testing.assert_allclose(moves.angles(turns), angles, atol=1e-9)
+    np.testing.assert_allclose([moves.rotation_from(angle) for angle in angles], turns, atol=1e-9)
 
 
 @pytest.mark.parametrize("own", [(0, 0, 0), (12, -8, 3)])
 def test_the_clip_turns_about_the_sources_own_pose(own: tuple[float, float, float]) -> None:
-    clip = faces(nodding() + [5, 30, -4], np.full((90, 2), 100.0))
-    angles, places = head.head_tracks(clip, source(own))
-    np.testing.assert_allclose(angles.mean(axis=0), own, atol=1.5)
-    np.testing.assert_allclose(places, [[128, 130]] * 90, atol=1e-6)
-    assert np.ptp(angles[:, 0]) > 25
+    clip = faces(nodding() + [5, 30, -4], np.full((90, 2), 0.2))
+    angles, places = tracks(clip, source(own))
+    np.testing.assert_allclose(angles.mean(axis=0), own, atol=2)
+    np.testing.assert_allclose(places.mean(axis=0), [128, 128], atol=2)
+    assert np.ptp(angles[:, 0]) > 15
 
 
+@pytest.mark.parametrize("own", [0, 20])
 @pytest.mark.parametrize(("axis", "sign"), [(0, 1), (0, -1), (1, 1), (1, -1), (2, 1), (2, -1)])
-def test_angles_stay_within_thirty_degrees_both_ways(axis: int, sign: int) -> None:
+def test_angles_stay_within_thirty_degrees_both_ways(axis: int, sign: int, own: float) -> None:
+    """Nods of the upright head, turns and tilts about the source's own."""
     angles = np.zeros((120, 3))
-    angles[:, axis] = sign * 60 * np.clip(np.sin(np.arange(120) / 10), -0.2, 1)
-    tracks, _ = head.head_tracks(faces(angles, np.full((120, 2), 128.0)), source())
-    assert np.abs(tracks).max() <= 30 + 1e-9
-    assert np.ptp(tracks[:, axis]) > 40, "shrunk no more than needed"
+    angles[:, axis] = sign * 80 * np.clip(np.sin(np.arange(120) / 10), -0.2, 1)
+    turned = source(tuple(np.eye(3)[axis] * own))
+    found = tracks(faces(angles, np.zeros((120, 2))), turned)[0][:, axis]
+    assert np.abs(found - (own if axis else 0)).max() <= 30 + 1e-9
+    assert np.ptp(found) > 40, "shrunk no more than needed"
 
 
 def test_the_head_stays_in_the_picture() -> None:
-    places = np.stack([np.linspace(-300, 300, 90), np.full(90, 128.0)], axis=1)
-    _, tracks = head.head_tracks(faces(np.zeros((90, 3)), places), source())
-    assert tracks.min() >= 32 and tracks.max() <= 224
-    assert np.ptp(tracks[:, 0]) > 150
+    places = np.stack([np.linspace(-3, 3, 90), np.zeros(90)], axis=1)
+    _, found = tracks(faces(np.zeros((90, 3)), places), source())
+    assert found.min() >= 32 and found.max() <= 224
+    assert np.ptp(found[:, 0]) > 150
+
+
+def states(clip: SeedClip, count: int, **choices: float) -> list[moves.Move]:
+    choices = {"fps": 30, "frames": count, **choices}
+    return list(head.from_clip(clip, source(), pca(), **choices))
 
 
 def test_forwards_and_backwards_for_ever() -> None:
-    clip = SeedClip(faces(nodding(20), np.full((20, 2), 128.0)), np.ones(20, bool))
-    states = list(itertools.islice(head.from_clip(clip, source(), basis(), fps=30), 80))
-    turns = np.stack([state.rotation for state in states])
-    np.testing.assert_allclose(turns[20:40], turns[19::-1], atol=1e-12)
-    np.testing.assert_allclose(turns[40:], turns[:40], atol=1e-12)
-    slow = list(itertools.islice(head.from_clip(clip, source(), basis(), fps=15), 10))
-    np.testing.assert_allclose([s.rotation for s in slow], turns[:20:2], atol=1e-12)
+    marks = blinking()[20:40]
+    clip = SeedClip(faces(nodding(20), np.zeros((20, 2)), marks), np.ones(20, bool))
+    turns, upper = (np.stack([state[part] for state in states(clip, 161)]) for part in (0, 2))
+    np.testing.assert_allclose(turns[100:140], turns[60:100], atol=1e-3)
+    np.testing.assert_allclose(upper[20:40], upper[19::-1], atol=1e-9)
+    assert np.ptp(upper, axis=0).max() > 0.5
+    slow = states(clip, 81, fps=15)
+    np.testing.assert_allclose([s.rotation for s in slow], turns[::2], atol=1e-12)
+    quicker = np.stack([state.upper for state in states(clip, 161, fps=60)])
+    np.testing.assert_allclose(quicker[:160:2], upper[:80])
 
 
-def test_steady_when_still_quick_when_moving() -> None:
-    noise = np.random.default_rng(2).normal(0, 0.05, (200, 3))
-    angles = noise + np.where(np.arange(200) < 100, 0, 20.0)[:, None] * [1, 0, 0]
-    tracks, _ = head.head_tracks(faces(angles, np.full((200, 2), 128.0)), source())
-    assert tracks[50:100, 1].std() < 0.7 * noise[50:100, 1].std()
-    assert tracks[106, 0] - tracks[99, 0] > 18, "six frames after a step of 20 degrees"
+def test_one_frame_of_a_clip_or_a_video_is_enough() -> None:
+    clip = SeedClip(faces(nodding(1), np.zeros((1, 2))), np.ones(1, bool))
+    for count in (1, 2):
+        assert len(states(clip, count)) == count
+        np.testing.assert_allclose(states(clip, count)[-1].rotation, np.eye(3), atol=1e-12)
+
+
+def test_no_motion_is_the_sources_own_pose() -> None:
+    clip = SeedClip(faces(nodding(20), np.ones((20, 2))), np.ones(20, bool))
+    for state in states(clip, 30, amount=0):
+        np.testing.assert_allclose(state.rotation, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(state.shift_px, 0, atol=1e-9)
 
 
 def blinking() -> np.ndarray:
-    """60 frames: a blink at 30, the iris of the left eye going far to both sides."""
+    """60 frames: a blink at 30, irises going far to both sides, brows that rise."""
     marks = np.tile(landmarks(), (60, 1, 1))
     for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
         marks[28:32, upper] = marks[28:32, lower]
     for iris in (3, 4):
         marks[:, iris, 0] += 6 * np.sin(np.arange(60) / 5)
+    marks[:, landmarks68.BROWS, 1] += 4 * np.sin(np.arange(60) / 9)[:, None]
     return marks
 
 
-def test_eyes_move_and_nothing_else_does() -> None:
-    clip = faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking())
-    offsets = eyes.eye_offsets(clip, source(), basis())
-    moving = np.zeros(68, bool)
-    moving[eyes.POINTS] = True
-    assert np.abs(offsets[:, ~moving]).max() == 0
-    assert np.abs(offsets[:, [39, 42]]).max() < 1e-9, "the anchors hold still"
+def offsets(marks: np.ndarray, own: Faces | None = None) -> np.ndarray:
+    count = len(marks)
+    clip = faces(np.zeros((count, 3)), np.zeros((count, 2)), marks)
+    return eyes.eye_offsets(clip, own or source(), pca())
+
+
+def test_upper_lids_and_irises_move_and_nothing_else_does() -> None:
+    moved = offsets(blinking())
+    resting = np.setdiff1d(np.arange(68), [3, 4, 37, 38, 43, 44])
+    assert np.abs(moved[:, resting]).max() == 0
+    assert (np.ptp(moved[:, [3, 4, 37, 38, 43, 44]], axis=0).max(axis=1) > 0.5).all()
 
 
 def test_lids_keep_still_where_nobody_shall_blink() -> None:
-    clip = SeedClip(faces(np.zeros((60, 3)), np.full((60, 2), 128), blinking()), np.ones(60, bool))
+    clip = SeedClip(faces(np.zeros((60, 3)), np.zeros((60, 2)), blinking()), np.ones(60, bool))
     for rate in (0, 1):
-        states = head.from_clip(clip, source(), basis(), fps=30, blink_rate=rate)
-        upper = np.stack([state.upper for state in itertools.islice(states, 60)])
+        upper = np.stack([state.upper for state in states(clip, 60, blink_rate=rate)])
         assert (np.abs(upper[:, 36:48]).max() > 0.01) == bool(rate)
         assert np.abs(upper[:, 3:5]).max() > 0.5, "eyes look around all the same"
 
 
 def test_irises_go_no_further_than_published() -> None:
-    clip = faces(np.zeros((60, 3)), np.full((60, 2), 128.0), blinking())
-    offsets = eyes.eye_offsets(clip, source(), basis())
-    own = landmarks()
-    for iris, (inner, outer), share in ((3, (39, 36), 12), (4, (42, 45), 24)):
-        width = np.linalg.norm(own[inner] - own[outer])
-        reach = np.abs(offsets[:, iris, :2]).max()
+    moved, own = offsets(blinking()), landmarks()
+    width = np.ptp(own[36:42, 0])
+    for iris, share in ((3, 12), (4, 24)):
+        reach = np.ptp(moved[:, iris, 0]) / 2
         assert reach <= width / share + 1e-9 and reach > 0.9 * width / share
+    assert np.ptp(moved[:, 3:5, 2], axis=0).max() == 0
 
 
-def test_upper_lids_follow_the_cube() -> None:
-    """30 c^3 of the PCA's coefficients at the upper lids, the coefficients elsewhere."""
-    own = landmarks()
-    way = np.zeros((72, 1))
-    way[3 * 11 + 1], way[3 * 14 + 1] = 0.8, 0.6  # landmark 37's and 40's height
-    marks = np.tile(own, (2, 1, 1))
-    marks[1, 37, 1] -= 8.0
-    offsets = eyes.eye_offsets(faces(np.zeros((2, 3)), np.full((2, 2), 128), marks), source(), way)
-    weight = -4.0 / 128 * 0.8
-    assert offsets[1, 37, 1] == pytest.approx(128 * 0.8 * 30 * weight**3)
-    assert offsets[1, 40, 1] == pytest.approx(128 * 0.6 * weight)
-
-
-def test_another_size_of_eye_gets_motion_of_its_size() -> None:
-    marks = np.tile(landmarks(), (10, 1, 1))
-    marks[:, 19, 1] += np.arange(10) / 3
-    clip = faces(np.zeros((10, 3)), np.full((10, 2), 128.0), marks)
-    large = source()
-    large = Faces(2 * large.landmarks, large.modelview, large.screen, large.rotation)
-    small_way = eyes.eye_offsets(clip, source(), basis())[:, 19]
-    np.testing.assert_allclose(eyes.eye_offsets(clip, large, basis())[:, 19], 2 * small_way)
+def test_a_higher_eye_blinks_further_in_height_alone() -> None:
+    own = source()
+    taller = own.landmarks * np.array([1, 2, 1])
+    moved, further = (
+        offsets(blinking()),
+        offsets(blinking(), Faces(taller, *list(vars(own).values())[1:])),
+    )
+    lids = eyes.UPPER_LIDS
+    np.testing.assert_allclose(further[:, lids], moved[:, lids] * [1, 2, 1], atol=1e-9)
 
 
 def seen(landmarks_mm: np.ndarray, view: np.ndarray) -> np.ndarray:
@@ -188,7 +196,7 @@ def test_speech_moves_the_mouth_alone_in_millimetres() -> None:
 
 def test_a_turn_keeps_the_heads_place() -> None:
     driver = SeedDriver(source())
-    turn = moves.rotation_from(np.array([0, 15.0, 0]))
+    turn = moves.rotation_from(np.deg2rad([0, 15.0, 0]))
     driving = driver.drive(
         np.zeros((51, 3)), moves.Move(turn, np.array([4, -2]), np.zeros((68, 3)))
     )

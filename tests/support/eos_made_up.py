@@ -22,7 +22,17 @@ EYE_DISTANCE_MM, DEPTH_MM, DOWN_MM = 92.0, 60.0, 25.0
 SPREAD_MM = 4.0
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 # Landmarks without a vertex in the mapping: the jaw but for the chin, the mouth's inner corners.
-UNMAPPED = {*range(8), *range(9, 17), *eos_files.BESIDE}
+UNMAPPED = {*range(8), *range(9, 17), 60, 64}
+# Which of the model's vertices the 68 landmarks are, by the published description.
+PUBLISHED = np.array(
+    (
+        "2127 2508 2076 2257 2083 1767 945 2505 33 2237 946 1773 1886 900 1890 1749 776 225 229 "
+        "233 2086 157 590 2091 666 662 658 2842 379 272 114 100 2794 270 2797 537 177 172 191 "
+        "181 173 174 614 624 605 610 607 606 398 315 413 329 825 736 812 841 693 411 264 431 "
+        "3253 416 423 828 821 817 442 404"
+    ).split(),
+    np.intp,
+)
 _CHIN = 152
 
 
@@ -53,7 +63,17 @@ def _mesh() -> tuple[FloatArray, IndexArray]:
     face = topology.CANONICAL * np.array([1, -1, -1]) * EYE_DISTANCE_MM
     placed: FloatArray = face + np.array([0, DOWN_MM, DEPTH_MM])
     vertices, triangles = _halved(placed, topology.TRIANGLES)
-    return _cut_in_three(vertices, triangles, VERTICES - len(vertices))
+    vertices, triangles = _cut_in_three(vertices, triangles, VERTICES - len(vertices))
+    return vertices[_order()], np.argsort(_order())[triangles]
+
+
+def _order() -> IndexArray:
+    """[3448], where each vertex of the model comes from: landmarks have their published numbers."""
+    order = np.empty(VERTICES, np.intp)
+    order[PUBLISHED] = landmarks68.VERTICES
+    others = np.setdiff1d(np.arange(VERTICES), PUBLISHED)
+    order[others] = np.setdiff1d(np.arange(VERTICES), landmarks68.VERTICES)
+    return order
 
 
 def _halved(vertices: FloatArray, triangles: IndexArray) -> tuple[FloatArray, IndexArray]:
@@ -102,9 +122,9 @@ def _shapes(vertices: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _expressions(vertices: FloatArray) -> list[tuple[str, FloatArray]]:
     """A name and a way [10344] mm for each blendshape: brows, lips and jaw, up or down."""
-    below = np.clip((vertices[landmarks68.VERTICES[51], 1] - vertices[:, 1]) / 40, 0, 1)
-    above = np.clip((vertices[:, 1] - vertices[landmarks68.VERTICES[27], 1]) / 20, 0, 1)
-    lips = vertices[landmarks68.VERTICES[landmarks68.MOUTH]]
+    below = np.clip((vertices[PUBLISHED[51], 1] - vertices[:, 1]) / 40, 0, 1)
+    above = np.clip((vertices[:, 1] - vertices[PUBLISHED[27], 1]) / 20, 0, 1)
+    lips = vertices[PUBLISHED[landmarks68.MOUTH]]
     near = np.exp(-np.square((vertices - lips.mean(axis=0)) / 25).sum(axis=1))
     side = (vertices[:, 0] - lips.mean(axis=0)[0]) / 25
     moved = {
@@ -135,7 +155,7 @@ def _edges(triangles: IndexArray) -> tuple[list[list[int]], list[list[int]]]:
 
 def _mapping() -> str:
     lines = ["[landmark_mappings]"]
-    for point, vertex in enumerate(landmarks68.VERTICES):
+    for point, vertex in enumerate(PUBLISHED):
         if point not in UNMAPPED:
             lines.append(f"{point + 1} = {vertex}")
     lines += ["[contour_landmarks]"]
@@ -149,5 +169,6 @@ def _contours() -> str:
     oval = topology.FACE_OVAL
     chin = int(np.flatnonzero(oval == _CHIN)[0])
     left, right = oval[7:chin], oval[chin + 1 : len(oval) - 6]
-    sides = {"right_contour": right.tolist(), "left_contour": left.tolist()}
+    numbers = np.argsort(_order())
+    sides = {"right_contour": numbers[right].tolist(), "left_contour": numbers[left].tolist()}
     return json.dumps({"model_contour": sides}, indent=1) + "\n"

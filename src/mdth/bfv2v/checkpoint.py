@@ -1,4 +1,4 @@
-"""The published files -> networks, strictly: every name and shape has to be right."""
+"""The published files -> networks, of which no tensor may be missing or of another shape."""
 
 import dataclasses
 from pathlib import Path
@@ -16,12 +16,12 @@ def load_generator(checkpoint: Path, config: Path) -> Generator:
     """The generator of `00002099-checkpoint.pth.tar`, float32, on the CPU, ready to infer.
 
     config: the YAML with its sizes and sections. Raises CheckpointError if a file is missing,
-    damaged, or not exactly what the other says.
+    damaged, or lacks what the other says.
     """
     sizes = read_generator(config)
     weights = state_dict.read(checkpoint, GENERATOR)
-    source = f"{checkpoint}: not the generator that {config.name} describes"
-    return state_dict.filled(lambda: Generator(sizes), weights, source=source)
+    kind = f"the generator that {config.name} describes"
+    return state_dict.filled(lambda: Generator(sizes), weights, path=checkpoint, kind=kind)
 
 
 def load_headpose(checkpoint: Path, config: Path) -> HeadPose:
@@ -34,5 +34,5 @@ def load_headpose(checkpoint: Path, config: Path) -> HeadPose:
     sizes = read_headpose(config)
     expression = state_dict.size(weights, "fc_exp.bias", sizes.expression)
     sizes = dataclasses.replace(sizes, expression=expression)
-    source = f"{checkpoint}: not the head-pose network that {config.name} describes"
-    return state_dict.filled(lambda: HeadPose(sizes), weights, source=source)
+    kind = f"the head-pose network that {config.name} describes"
+    return state_dict.filled(lambda: HeadPose(sizes), weights, path=checkpoint, kind=kind)

@@ -11,8 +11,8 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame
 
 SIZE_PX = 256
-# Room around the box of a whole track: the square is this much larger.
-TRACK_ROOM = 1.2
+# Room around the box of a whole track, a fifth on each side: the square is this much larger.
+TRACK_ROOM = 1.4
 # Half the square's side in eye distances, and in distances from the eyes to the mouth; and how far
 # down from the eyes its middle lies.
 EYES_SHARE, MOUTH_SHARE, DOWN_SHARE = 2.0, 1.8, 0.1

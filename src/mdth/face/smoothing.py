@@ -20,12 +20,21 @@ def smoothstep(value: npt.ArrayLike) -> FloatArray:
     return np.asarray(clipped * clipped * (3 - 2 * clipped))
 
 
-def one_euro(track: npt.ArrayLike, *, fps: float, min_cutoff_hz: float, beta: float) -> FloatArray:
+def one_euro(
+    track: npt.ArrayLike,
+    *,
+    fps: float,
+    min_cutoff_hz: float,
+    beta: float,
+    from_filtered: bool = False,
+) -> FloatArray:
     """A track [T,...] of `fps` samples a second, each channel filtered by its own speed.
 
     min_cutoff_hz: cutoff at rest; lower removes more jitter and lags more.
     beta: how much the cutoff rises, Hz per unit a second of speed; higher lags less in movement.
-    The first sample passes as it is.
+    from_filtered: measure the speed from the last filtered value, as the paper's first listing; the
+    lag then counts as speed, and the result depends on the rate. Else from raw sample to raw
+    sample, as the authors' later code. The first sample passes as it is.
     """
     if not (fps > 0 and min_cutoff_hz > 0 and beta >= 0):
         raise ValueError("fps and cutoff must be positive, beta not negative")
@@ -38,9 +47,7 @@ def one_euro(track: npt.ArrayLike, *, fps: float, min_cutoff_hz: float, beta: fl
     track = np.asarray(track, np.float64)
     smooth, speed = track.copy(), np.zeros(track.shape[1:])
     for now in range(1, len(track)):
-        # From raw sample to raw sample, as in the authors' later code: measured from the filtered
-        # value the lag would count as speed, and the result depend on the rate.
-        raw_speed = (track[now] - track[now - 1]) * fps
+        raw_speed = (track[now] - (smooth if from_filtered else track)[now - 1]) * fps
         speed = speed + gain(SPEED_CUTOFF_HZ) * (raw_speed - speed)
         weight = gain(min_cutoff_hz + beta * np.abs(speed))
         smooth[now] = smooth[now - 1] + weight * (track[now] - smooth[now - 1])

@@ -1,4 +1,4 @@
-"""Published state dicts -> a network, strictly: every name and shape has to be right."""
+"""Published state dicts -> a network, of which no tensor may be missing or of another shape."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ def load_network(path: Path, config: Config) -> Network:
     """The network of a state dict file, on the CPU, ready to infer.
 
     Numbers of vertices and subjects are the file's own. Raises CheckpointError if the file is
-    missing, damaged, no plain state dict, or not exactly this network's.
+    missing, damaged, no plain state dict, or lacks a tensor of this network.
     """
     weights = read_weights(path)
     config = dataclasses.replace(
@@ -27,8 +27,8 @@ def load_network(path: Path, config: Config) -> Network:
         vertices=state_dict.size(weights, "vertice_map_r.bias", 3 * config.vertices) // 3,
         subjects=state_dict.size(weights, "obj_vector.weight", config.subjects, axis=1),
     )
-    source = f"{path}: not a FaceFormer checkpoint for {config.dataset}"
-    return state_dict.filled(lambda: Network(config), weights, source=source)
+    kind = f"a FaceFormer checkpoint for {config.dataset}"
+    return state_dict.filled(lambda: Network(config), weights, path=path, kind=kind)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

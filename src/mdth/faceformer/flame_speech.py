@@ -110,10 +110,15 @@ class SpokenLandmarks:
         self._sound.file.write(np.ascontiguousarray(block, np.float32).tobytes())
         return iter(())
 
+    @property
+    def frames(self) -> int:
+        """How many frames the sound that was fed gives."""
+        samples = self._sound.file.seek(0, os.SEEK_END) // 4
+        return max(1, round(samples / SPEECH_RATE_HZ * self._fps))
+
     def finish(self) -> Iterator[FloatArray]:
         """All frames. Raises SpeechTooShort under 0.3 s."""
-        samples = self._sound.file.seek(0, os.SEEK_END) // 4
-        frames = max(1, round(samples / SPEECH_RATE_HZ * self._fps))
+        frames = self.frames
         timed = resampled(self._ways(), rate=self._speech.faceformer.fps, wanted=self._fps)
         made = 0
         for way in itertools.islice(timed, frames):

@@ -1,5 +1,6 @@
-"""State dict files, read safely and compared strictly. Needs torch."""
+"""State dict files, read safely; all that a network needs has to be there. Needs torch."""
 
+import logging
 import pickle
 import struct
 import zipfile
@@ -14,7 +15,13 @@ from torch import Tensor, nn
 from mdth.errors import CheckpointError
 from mdth.files.reading import BoundedFile
 
+log = logging.getLogger("mdth")
+
 SHOWN = 3
+PARALLEL = "module."
+"""What torch puts before the names of a network that was trained on several GPUs."""
+COUNTER = "num_batches_tracked"
+"""Ends the name of a batch norm's counter, which old files lack and nobody reads."""
 MOST_REPEATED = 200_000_000  # numbers that a file may stand for without holding them
 ZIP = b"PK\3\4"
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
@@ -29,7 +36,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
     """Names and tensors of a state dict file, on the CPU; nothing in the file is executed.
 
-    entry: where the state dict lies in a file that is a dict of several things.
+    entry: where the state dict lies in a file that is a dict of several things. Names are without
+    `PARALLEL`.
     Raises CheckpointError if the file is missing, damaged, or no state dict.
     """
     try:
@@ -51,7 +59,7 @@ def read(path: Path, entry: str | None = None) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: not a state dict of names and tensors")
     if sum(tensor.numel() for tensor in found.values() if _is_repeated(tensor)) > MOST_REPEATED:
         raise CheckpointError(f"{path}: its tensors are larger than the file; fetch it again")
-    return dict(found)
+    return {name.removeprefix(PARALLEL): tensor for name, tensor in found.items()}
 
 
 def load(path: Path) -> Any:
@@ -89,24 +97,34 @@ def _is_repeated(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
-def filled(make: Callable[[], Network], weights: dict[str, Tensor], *, source: str) -> Network:
+def filled(
+    make: Callable[[], Network], weights: dict[str, Tensor], *, path: Path, kind: str
+) -> Network:
     """The network that `make` gives, with these weights, in float32 on the CPU; ready to infer.
 
-    source: names the file and what it should be, for the error. Raises CheckpointError: not every
-    name and shape is right (with the first differences), or no network can be made.
+    path, kind: the file and what it should be, for messages. What the network does not know is left
+    out with a warning. Raises CheckpointError: a tensor is missing or of another shape (with the
+    first differences), or no network can be made.
     """
+    source = f"{path}: not {kind}"
     try:
         with torch.device("meta"):
             network = make()
     except (ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
         raise CheckpointError(f"{source}: no network has such sizes ({error})") from error
     own = network.state_dict()
+    counters = {name: w for name, w in own.items() if name.endswith(COUNTER)}
+    given = {name: torch.zeros_like(w, device="cpu") for name, w in counters.items()} | weights
     expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    wrong = differences(expected, {name: tuple(w.shape) for name, w in weights.items()})
-    if wrong:
-        raise CheckpointError(
-            f"{source}: {'; '.join(wrong)}; use the published file that belongs to it"
+    extra = [name for name in given if name not in own]
+    weights = {name: w for name, w in given.items() if name in own}
+    if differences(expected, {name: tuple(w.shape) for name, w in weights.items()}):
+        wrong = "; ".join(
+            differences(expected, {name: tuple(w.shape) for name, w in given.items()})
         )
+        raise CheckpointError(f"{source}: {wrong}; use the published file that belongs to it")
+    if extra:
+        log.warning("%s: tensors left out: %d (%s)", path, len(extra), _first(extra))
     if not all(
         w.is_floating_point() == own[name].is_floating_point() and bool(torch.isfinite(w).all())
         for name, w in weights.items()

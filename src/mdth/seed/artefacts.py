@@ -23,14 +23,15 @@ class Faces:
 
     landmarks: [T,68,3] mm, model space (x to the person's left, y up, z forwards); points 3 and 4
     are the irises, the viewer's left and right. modelview: [T,4,4]. screen: [T,4,4], viewport @
-    projection, camera space -> px. rotation: [T,3,3], the head's, by the head-pose network, camera
-    space (x right, y up, z to the viewer).
+    projection, camera space -> px. rotation: [T,3,3] (x right, y up, z to the viewer) and
+    translation: [T,3] (half crops), the head's, by the head-pose network.
     """
 
     landmarks: FloatArray
     modelview: FloatArray
     screen: FloatArray
     rotation: FloatArray
+    translation: FloatArray
 
     @property
     def origin_px(self) -> FloatArray:
@@ -117,6 +118,7 @@ _FACES = {
     "modelview": Wanted((None, 4, 4)),
     "screen": Wanted((None, 4, 4)),
     "rotation": Wanted((None, 3, 3)),
+    "translation": Wanted((None, 3)),
 }
 
 

@@ -93,4 +93,5 @@ def filled_faces(faces: Faces, found: npt.NDArray[np.bool_]) -> Faces:
         modelview,
         filled(faces.screen, found),
         filled_rotations(faces.rotation, found),
+        filled(faces.translation, found),
     )

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
-from mdth.engine import IMAGE, VIDEO, Need, Progress, Source
+from mdth.engine import BY_CLIP, BY_VOICE, IMAGE, VIDEO, Need, Progress, Source
 from mdth.face.find import TRACKER, clip_frames, find_portrait
 from mdth.face.find import needs as face_needs
 from mdth.files import assets
 from mdth.log.stages import spent, stage
 from mdth.media.video import probe_video
+from mdth.motion import bank
 from mdth.options import Options
 from mdth.seed import artefacts, landmarks
 from mdth.seed.artefacts import SeedAvatar, SeedClip, SeedStill
@@ -41,7 +42,12 @@ class Seed:
 
     def needs(self, options: Options) -> Sequence[Need]:
         """The owner's checkpoints, the extra's packages, and what finding a face reads."""
-        return [*face_needs(), *seed_files().needs(), *package_needs(), *landmarks.needs()]
+        by_voice = Need(
+            bank.WEIGHTS.name, bank.WEIGHTS, frozenset({BY_VOICE}), "install mdth again"
+        )
+        own = [*seed_files().needs(), *package_needs(), *landmarks.needs(), by_voice]
+        idle = {BY_CLIP, BY_VOICE} if options.motion.still else frozenset[str]()
+        return [*face_needs(), *(need for need in own if need.stages - idle)]
 
     def prepare(
         self, source: Source, options: Options, *, progress: Progress | None = None
@@ -106,5 +112,7 @@ def _reader(files: SeedFiles, device: str) -> FaceReader:
     from mdth.bfv2v.export import load_headpose
 
     fitter = Fitter.load(files.landmark)
-    network = load_headpose(files.headpose, files.config).to(device)
-    return FaceReader(landmarks.reader(device), fitter, lambda pictures: network.poses(pictures).R)
+    network = load_headpose(files.headpose, files.headpose_config).to(device)
+    return FaceReader(
+        landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]
+    )

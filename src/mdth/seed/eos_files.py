@@ -4,16 +4,13 @@ Huber et al., "A multiresolution 3D morphable face model and fitting framework",
 library eos (extra `seed`: eos-py). Landmarks there are named "1" to "68".
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from mdth.errors import CheckpointError, MissingDependency
-from mdth.face import landmarks68
 
 SHAPE = "sfm_shape_3448.bin"
 BLENDSHAPES = "expression_blendshapes_3448.bin"
@@ -21,9 +18,16 @@ MAPPING = "ibug_to_sfm.txt"
 EDGES = "sfm_3448_edge_topology.json"
 CONTOURS = "sfm_model_contours.json"
 NAMES = (SHAPE, BLENDSHAPES, MAPPING, EDGES, CONTOURS)
-# Inner corners of the mouth have no vertex of their own in the mapping; the outer ones are next.
-BESIDE = {60: 48, 64: 54}
-CHIN = 8
+# The model's vertices whose depths the 68 landmarks have, as published.
+DEPTH_VERTICES = np.array(
+    (
+        "2127 2508 2076 2257 2083 1767 945 2505 33 2237 946 1773 1886 900 1890 1749 776 225 229 "
+        "233 2086 157 590 2091 666 662 658 2842 379 272 114 100 2794 270 2797 537 177 172 191 "
+        "181 173 174 614 624 605 610 607 606 398 315 413 329 825 736 812 841 693 411 264 431 "
+        "3253 416 423 828 821 817 442 404"
+    ).split(),
+    np.intp,
+)
 
 
 def import_eos() -> Any:
@@ -39,14 +43,13 @@ def import_eos() -> Any:
 
 @dataclass(frozen=True)
 class EosFiles:
-    """What a fit needs. vertices: [68], the model's vertex of each landmark."""
+    """What a fit needs."""
 
     model: Any
     mapper: Any
     edges: Any
     contour_landmarks: Any
     model_contour: Any
-    vertices: npt.NDArray[np.intp]
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -62,44 +65,15 @@ class EosFiles:
                 eos.morphablemodel.load_blendshapes(str(folder / BLENDSHAPES)),
                 eos.morphablemodel.PcaModel(),
             )
-            mapper = eos.core.LandmarkMapper(str(folder / MAPPING))
+            count = shape.get_shape_model().get_data_dimension() // 3
+            if count <= DEPTH_VERTICES.max():
+                raise ValueError(f"{SHAPE} has {count} vertices")
             return cls(
                 model,
-                mapper,
+                eos.core.LandmarkMapper(str(folder / MAPPING)),
                 eos.morphablemodel.load_edge_topology(str(folder / EDGES)),
                 eos.fitting.ContourLandmarks.load(str(folder / MAPPING)),
                 eos.fitting.ModelContour.load(str(folder / CONTOURS)),
-                _vertices(mapper.get_mappings(), folder / CONTOURS, shape.get_shape_model()),
             )
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise CheckpointError(f"{folder}: not usable by eos ({error})") from error
-
-
-def _vertices(mapping: dict[str, str], contours: Path, shape: Any) -> npt.NDArray[np.intp]:
-    """[68]: the mapping's vertices; where it has none, the model's contour in equal steps."""
-    vertices = np.full(landmarks68.COUNT, -1, np.intp)
-    for name, vertex in mapping.items():
-        vertices[int(name) - 1] = int(vertex)
-    for point, beside in BESIDE.items():
-        if vertices[point] < 0:
-            vertices[point] = vertices[beside]
-    mean = np.asarray(shape.get_mean(), np.float64).reshape(-1, 3)
-    listed = json.loads(contours.read_text("utf-8"))["model_contour"]
-    chin = mean[vertices[CHIN]]
-    for side, points in (("right_contour", range(CHIN)), ("left_contour", range(16, CHIN, -1))):
-        along, places = np.array(listed[side], np.intp), np.array(points)
-        steps = along[_even_steps(mean[along], chin, len(places))]
-        vertices[places] = np.where(vertices[places] < 0, steps, vertices[places])
-    if (vertices < 0).any() or (vertices >= len(mean)).any():
-        raise ValueError(f"no vertex for the landmarks {np.flatnonzero(vertices < 0) + 1}")
-    return vertices
-
-
-def _even_steps(contour: npt.NDArray[Any], chin: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    """Places [count] in a contour [n,3], from its far end towards the chin, in equal lengths."""
-    order = np.argsort(-np.linalg.norm(contour - chin, axis=1))
-    path = np.concatenate([contour[order], chin[None]])
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
-    wanted = np.linspace(0, length[-1], count + 1)[:-1]
-    nearest = np.abs(length[:-1, None] - wanted).argmin(axis=0)
-    return np.asarray(order[nearest])

@@ -1,59 +1,60 @@
 """Where the seed's checkpoints lie under `warping-common/th`, and which of them are missing."""
 
-import itertools
 from importlib.util import find_spec
 from pathlib import Path
 
 from mdth.config import config
-from mdth.engine import PREPARE, SPEAK, Need
+from mdth.engine import BY_CLIP, PREPARE, SPEAK, Need
 from mdth.faceformer.files import flame_files
 from mdth.files import assets
 from mdth.seed.eos_files import NAMES
 
 MEND = "put its owner's checkpoints there, or choose the engine embedded"
 INSTALL = "pip install 'mdth[seed]'"
-# Modules of the extra `seed`, and the packages they come in.
-PACKAGES = {"torch": "torch", "eos": "eos-py", "yaml": "pyyaml"}
-CONFIGS, USUAL_CONFIG = "vox-256-renderer_v16*.yaml", "vox-256-renderer_v16.yaml"
+# Modules of the extra `seed`, the packages they come in, and where they are used.
+PACKAGES = {
+    "torch": ("torch", PREPARE, SPEAK),
+    "eos": ("eos-py", PREPARE),
+    "yaml": ("pyyaml", PREPARE, SPEAK),
+}
 
 
 class SeedFiles:
     """The seed's files under `common`, the folder `warping-common/th`.
 
-    generator, headpose: the checkpoints of the renderer and of the head-pose network. eye_pca: the
-    basis of eye motion. landmark: the folder of the face model's files.
+    generator, headpose: the checkpoints of the renderer and of the head-pose network, each with
+    the YAML of its sizes; others may lie beside them. eye_pca: the basis of eye motion. landmark:
+    the folder of the face model's files.
     """
 
     def __init__(self, common: Path) -> None:
         self.common, self.landmark = common, common / "checkpoints/landmark"
         folder = common / "checkpoints/bfv2v"
         self.generator = folder / "v16.7/00002099-checkpoint.pth.tar"
-        self.headpose, self.eye_pca = folder / "headpose.tar", folder / "eye_pca.pt"
-
-    @property
-    def config(self) -> Path:
-        """The YAML of both networks; of several the first by name."""
-        folder = self.common / "checkpoints/bfv2v/config"
-        return min(folder.glob(CONFIGS), default=folder / USUAL_CONFIG)
+        self.generator_config = folder / "config/vox-256-renderer_v16.7.yaml"
+        self.headpose = folder / "headpose.tar"
+        self.headpose_config = folder / "config/vox-256-renderer_v16.yaml"
+        self.eye_pca = folder / "eye_pca.pt"
 
     def for_preparing(self) -> list[Path]:
         """What prepared data depends on."""
-        return [self.headpose, self.config, *(self.landmark / name for name in NAMES)]
+        return [self.headpose, self.headpose_config, *(self.landmark / name for name in NAMES)]
 
     def for_frames(self) -> list[Path]:
         """What a video depends on besides."""
-        return [*flame_files(self.common), self.generator, self.config, self.eye_pca]
+        return [*flame_files(self.common), self.generator, self.generator_config]
 
     def needs(self) -> list[Need]:
-        """Every file, once."""
-        used = {PREPARE: self.for_preparing(), SPEAK: self.for_frames()}
-        found = []
-        for path in dict.fromkeys(itertools.chain(*used.values())):
-            stages = frozenset(stage for stage, files in used.items() if path in files)
-            problem = "" if path.is_file() else f"{path}: missing"
-            name = path.relative_to(self.common).as_posix()
-            found.append(Need(name, path, stages, MEND, problem))
-        return found
+        """Every file."""
+        used = {PREPARE: self.for_preparing(), SPEAK: self.for_frames(), BY_CLIP: [self.eye_pca]}
+        return [
+            Need(
+                *(path.relative_to(self.common).as_posix(), path, frozenset({stage}), MEND),
+                "" if path.is_file() else f"{path}: missing",
+            )
+            for stage, paths in used.items()
+            for path in paths
+        ]
 
 
 def seed_files() -> SeedFiles:
@@ -63,8 +64,9 @@ def seed_files() -> SeedFiles:
 
 def package_needs() -> list[Need]:
     """The packages of the extra `seed`."""
-    stages = frozenset({PREPARE, SPEAK})
     return [
-        Need(package, None, stages, INSTALL, "" if find_spec(module) else "not installed")
-        for module, package in PACKAGES.items()
+        Need(
+            package, None, frozenset(stages), INSTALL, "" if find_spec(module) else "not installed"
+        )
+        for module, (package, *stages) in PACKAGES.items()
     ]

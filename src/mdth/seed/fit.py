@@ -10,15 +10,15 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.face import crop, landmarks68
 from mdth.face.crop import SIZE_PX
 from mdth.seed.artefacts import Faces, SeedStill
-from mdth.seed.eos_files import EosFiles, import_eos
+from mdth.seed.eos_files import DEPTH_VERTICES, EosFiles, import_eos
 from mdth.seed.landmarks import Marks
 
 # The depth of the screen's origin, and how much nearer the irises lie than the tracker has them.
 SCREEN_DEPTH, IRIS_NEARER = 75.0, 50.0
 # Irises take the places of two points of the jaw.
 IRIS_POINTS = (3, 4)
-# The rotations [B,3,3] of the heads in pictures RGB uint8 [B,256,256,3].
-HeadRotations = Callable[[Frame], FloatArray]
+# Rotations [B,3,3] and translations [B,3] of the heads in pictures RGB uint8 [B,256,256,3].
+HeadPoses = Callable[[Frame], tuple[FloatArray, FloatArray]]
 
 
 class Fit(NamedTuple):
@@ -55,7 +55,7 @@ class Fitter:
         )
         modelview = np.asarray(camera.get_modelview(), np.float64)
         screen = viewport(self._size) @ np.asarray(camera.get_projection(), np.float64)
-        fitted = np.asarray(mesh.vertices, np.float64)[files.vertices]
+        fitted = np.asarray(mesh.vertices, np.float64)[DEPTH_VERTICES]
         whole = screen @ modelview
         depths = fitted @ whole[2, :3] + whole[2, 3]
         placed = np.column_stack([np.asarray(landmarks, np.float64)[:, :2], depths])
@@ -82,7 +82,7 @@ class FaceReader(NamedTuple):
 
     marks: Marks
     fitter: Fitter
-    rotations: HeadRotations
+    poses: HeadPoses
 
     def read(self, pictures: Sequence[Frame], meshes: Sequence[FloatArray]) -> Faces:
         """The face of each picture RGB uint8 [256,256,3]; meshes: [478,3] px of the picture.
@@ -94,7 +94,7 @@ class FaceReader(NamedTuple):
             for picture, mesh in zip(pictures, meshes, strict=True)
         ]
         landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
-        return Faces(landmarks, modelview, screen, self.rotations(np.stack(pictures)))
+        return Faces(landmarks, modelview, screen, *self.poses(np.stack(pictures)))
 
     def still(self, portrait: Portrait) -> SeedStill:
         """The source: the aligned crop of the portrait's face, fitted."""

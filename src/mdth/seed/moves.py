@@ -8,9 +8,10 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from mdth.face import landmarks68
 from mdth.face.geometry import NECK
+from mdth.face.smoothing import one_euro
 from mdth.face.topology import BROWS
 from mdth.motion.head import EYE_RADIUS, GAZE_LIMIT_DEG, HeadState
-from mdth.seed.artefacts import Faces
+from mdth.seed.artefacts import FPS, Faces
 
 # Face frame (x right, y down, z away) to model and camera space (y up, z to the viewer).
 FLIP = np.array([1.0, -1.0, -1.0])
@@ -76,22 +77,31 @@ def _upper(landmarks: FloatArray, state: HeadState, unit_mm: float) -> FloatArra
     return moved
 
 
-def angles_deg(rotations: FloatArray) -> FloatArray:
-    """[T,3] of rotations [T,3,3] = Rx Ry Rz: about x, y and z, the head-pose network's order."""
-    about_y = np.arcsin(np.clip(rotations[..., 0, 2], -1, 1))
-    about_x = np.arctan2(-rotations[..., 1, 2], rotations[..., 2, 2])
-    about_z = np.arctan2(-rotations[..., 0, 1], rotations[..., 0, 0])
-    return np.asarray(np.rad2deg(np.stack([about_x, about_y, about_z], axis=-1)))
+def smoothed(track: FloatArray) -> FloatArray:
+    """A track [T,...] of rad, px or PCA coefficients, through the published one-euro filter."""
+    if len(track) < 2:
+        return track
+    # The published time step: the track's duration over one step fewer than it has frames.
+    fps = FPS * (len(track) - 1) / len(track)
+    return one_euro(track, fps=fps, min_cutoff_hz=1, beta=1, from_filtered=True)
 
 
-def rotation_from(degrees: FloatArray) -> FloatArray:
-    """The inverse of `angles_deg` for one [3]."""
+def angles(rotations: FloatArray) -> FloatArray:
+    """[T,3] rad of rotations [T,3,3] = Rz Ry Rx: about x, y and z."""
+    about_y = np.arcsin(np.clip(-rotations[..., 2, 0], -1, 1))
+    about_x = np.arctan2(rotations[..., 2, 1], rotations[..., 2, 2])
+    about_z = np.arctan2(rotations[..., 1, 0], rotations[..., 0, 0])
+    return np.asarray(np.stack([about_x, about_y, about_z], axis=-1))
+
+
+def rotation_from(radians: FloatArray) -> FloatArray:
+    """The inverse of `angles` for one [3]."""
     turns = [np.eye(3) for _ in range(3)]
-    for axis, angle in enumerate(np.deg2rad(degrees)):
+    for axis, angle in enumerate(radians):
         one, two = (axis + 1) % 3, (axis + 2) % 3
         turns[axis][one, one] = turns[axis][two, two] = np.cos(angle)
         turns[axis][one, two], turns[axis][two, one] = -np.sin(angle), np.sin(angle)
-    return np.asarray(turns[0] @ turns[1] @ turns[2])
+    return np.asarray(turns[2] @ turns[1] @ turns[0])
 
 
 class Driving(NamedTuple):

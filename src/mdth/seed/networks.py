@@ -53,7 +53,7 @@ class Networks:
             # The old ones go first: a GPU may not hold both.
             _end(kept)
             del kept
-            ready = Renderers(Files(files.generator, files.config), devices).__enter__()
+            ready = Renderers(Files(files.generator, files.generator_config), devices).__enter__()
         reusable = False
         try:
             yield ready

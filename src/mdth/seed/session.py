@@ -19,7 +19,7 @@ from mdth.options import MotionOptions, Options
 from mdth.parallel import InOrder
 from mdth.seed import head, moves
 from mdth.seed.artefacts import SeedAvatar, SeedStill
-from mdth.seed.eyes import NUMBERS
+from mdth.seed.eyes import NUMBERS, EyePca
 from mdth.seed.files import seed_files
 from mdth.seed.moves import Driving, Move, SeedDriver
 from mdth.seed.paste import Paster
@@ -97,9 +97,10 @@ class SeedSession:
             return moves.still()
         if clip is None:
             return moves.generated(iter(self._head), source)
-        basis = read_eye_basis(seed_files().eye_pca)
+        pca = read_eye_pca(seed_files().eye_pca)
         amounts = {"amount": options.motion, "blink_rate": options.blink}
-        return head.from_clip(clip, source, basis, fps=options.fps, **amounts)
+        frames = self._spoken.frames
+        return head.from_clip(clip, source, pca, fps=options.fps, frames=frames, **amounts)
 
 
 def _counted(frame: Frame) -> Frame:
@@ -121,15 +122,20 @@ def rendered(
     return renderers.frames(shown, map(seen, driving))
 
 
-def read_eye_basis(path: Path) -> FloatArray:
-    """V [72,K] of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
+def read_eye_pca(path: Path) -> EyePca:
+    """S and V of a file with a tuple (U, S, V) of tensors. Raises CheckpointError."""
     from mdth.files.state_dict import DAMAGED, load
 
     try:
+        _, singular, basis = load(path)
         # No more than it should be: a tensor may stand for more numbers than its file has.
-        basis: FloatArray = load(path)[2][: NUMBERS + 1, :NUMBERS].double().numpy()
+        few, shown = singular[:NUMBERS], basis[: NUMBERS + 1, : NUMBERS + 1]
+        pca = EyePca(few.double().numpy(), shown.double().numpy())
     except DAMAGED as error:
         raise CheckpointError(f"{path}: no PCA of eye motion ({type(error).__name__})") from error
-    if basis.ndim != 2 or basis.shape[0] != NUMBERS or not np.isfinite(basis).all():
-        raise CheckpointError(f"{path}: V is {basis.shape}, not numbers [{NUMBERS}, components]")
-    return basis
+    shapes = pca.singular.shape, pca.basis.shape
+    if shapes[1] != (NUMBERS, *shapes[0]) or not np.isfinite(pca.basis).all():
+        raise CheckpointError(f"{path}: S and V are {shapes}, not numbers [K] and [{NUMBERS},K]")
+    if not (np.isfinite(pca.singular) & (pca.singular > 0)).all():
+        raise CheckpointError(f"{path}: singular values that are not above 0; copy it again")
+    return pca

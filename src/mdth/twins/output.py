@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import engines, record
-from mdth.engine import SPEAK, Progress
+from mdth.engine import VIDEO, Progress, speaking
 from mdth.errors import ArtefactError
 from mdth.files.json import Json, as_json
 from mdth.log.stages import job, spent, stage
@@ -36,7 +36,6 @@ class Filming(Plan):
     to_fetch: bool
 
     already = "has this video"
-    needs = SPEAK
     last_stage = "upload"
 
     def sizes(self) -> Sizes:
@@ -75,13 +74,14 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
     with stage("fetch"):
         sealed, to_fetch = prepared.usable(twin)
     options = with_settings(sealed, choices)
-    engine = engines.choose(options)
+    stages = speaking(clip=any(name.startswith(f"{VIDEO}/") for name in sealed["files"]))
+    engine = engines.choose(options, *stages)
     wanted = {
         "format": record.FORMAT,
         "inputs": sealed["sources"],
         "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
         "settings": options.settings(engine.name, record.SHAPING),
-        "models": record.models(engine, options, SPEAK),
+        "models": record.models(engine, options, *stages),
         "versions": record.versions(engine),
     }
     here = stored = None
@@ -94,6 +94,7 @@ def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Film
         target=twin.video,
         engine=engine,
         options=options,
+        stages=stages,
         wanted=wanted,
         here=here,
         stored=stored,

@@ -45,23 +45,23 @@ class Step(NamedTuple):
 class Plan(ABC):
     """What is decided once; `steps` tells it and `run` does it.
 
-    target: what is made. wanted: what that is determined by. here, stored: the manifest or record
-    of such a result, where there is one, whole, and nothing is to be repeated. again: the store's
-    is replaced whatever it is.
+    target: what is made. stages: the engine's, for that. wanted: what that is determined by. here,
+    stored: the manifest or record of such a result, where there is one, whole, and nothing is to be
+    repeated. again: the store's is replaced whatever it is.
     """
 
     twin: Twin
     target: Publication
     engine: Engine
     options: Options
+    stages: tuple[str, ...]
     wanted: Json
     here: Json | None
     stored: Json | None
     again: bool
 
-    # What is said where all is done; the stages of the engine and of putting it into the store.
+    # What is said where all is done; the stage of putting it into the store.
     already: ClassVar[str]
-    needs: ClassVar[str]
     last_stage: ClassVar[str]
 
     @property
@@ -74,7 +74,7 @@ class Plan(ABC):
         made, steps = self.sizes(), list(self.reads())
         if self.here is None:
             if self.stored is None:
-                steps += _needed(self.engine, self.options, self.needs)
+                steps += _needed(self.engine, self.options, self.stages)
             else:
                 steps += files("read", "store", self.target.stored, made)
             steps += files("write", "local", self.target.local, made)
@@ -129,9 +129,9 @@ def files(what: str, place: str, folder: object, sizes: Sizes) -> Iterator[Step]
         yield Step(what, place, f"{folder}/{path}", size)
 
 
-def _needed(engine: Engine, options: Options, stage: str) -> Iterator[Step]:
-    """The files that an engine reads in a stage."""
+def _needed(engine: Engine, options: Options, stages: tuple[str, ...]) -> Iterator[Step]:
+    """The files that an engine reads in these stages."""
     for need in engine.needs(options):
-        if need.path and stage in need.stages:
+        if need.path and not need.stages.isdisjoint(stages):
             size = need.path.stat().st_size if need.path.exists() else None
             yield Step("read", "local", str(need.path), size)

@@ -30,7 +30,6 @@ class Preparing(Plan):
     found: Sources
 
     already = "is prepared"
-    needs = PREPARE
     last_stage = "publish"
 
     @property
@@ -120,6 +119,7 @@ def plan_preprocess(
         target=target,
         engine=engine,
         options=options,
+        stages=(PREPARE,),
         wanted=wanted,
         here=here,
         stored=stored,
