@@ -20,7 +20,7 @@ COMMANDS = {
     "benchmarks.film": f"{GONE}.mp4",
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
     "benchmarks.live": f"{GONE}.png {GONE}.wav",
-    "benchmarks.scale": None, "benchmarks.store": None,
+    "benchmarks.guard": None, "benchmarks.scale": None, "benchmarks.store": None,
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",
     "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
