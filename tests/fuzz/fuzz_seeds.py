@@ -201,7 +201,8 @@ def artefacts() -> Files:
         original = Path(folder, "a.wav")
         original.write_bytes(_wav("mono"))
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
-        faces = Faces(*(chance.normal(size=(3, *s)) for s in ((68, 3), (4, 4), (4, 4), (3, 3))))
+        shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)
+        faces = Faces(*(chance.normal(size=(3, *shape)) for shape in shapes))
         return _saved(
             Speech(_tone(16_000), original),
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
