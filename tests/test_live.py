@@ -1,10 +1,12 @@
 """A live avatar: sound in, a person who speaks out, for ever; on a clock of the test's own."""
 
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import av
@@ -329,3 +331,21 @@ def test_the_command(avatar: Avatar, tmp_path: Path, raw: bool) -> None:
     pictures, sounds = decoded(done.stdout)
     assert [(f.width, f.height) for f in pictures] == [(width, height)] * 25
     assert max(np.abs(frame.to_ndarray()).max() for frame in sounds) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "words"),
+    [
+        (["-o", "a.png"], {}, "a.png: is the avatar; write to another place"),
+        ([], {"MDTH_MAX_TIME": "0.1"}, "or set MDTH_MAX_TIME"),
+    ],
+)
+def test_the_command_has_limits(
+    portrait_path: Path, tmp_path: Path, options: list[str], settings: dict[str, str], words: str
+) -> None:
+    picture = copyfile(portrait_path, tmp_path / "a.png").read_bytes()
+    run = [sys.executable, "-m", "mdth", "live", "a.png", *options]
+    environment = os.environ | settings
+    done = subprocess.run(run, input=b"", capture_output=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1 and words in done.stderr.decode()
+    assert (tmp_path / "a.png").read_bytes() == picture

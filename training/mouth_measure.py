@@ -18,6 +18,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -210,13 +211,18 @@ def network_ms(network: MouthNetwork) -> dict[str, float]:
     found = {}
     for width, height in conditions.SIZES:
         planes = np.zeros((conditions.CHANNELS, height, width), np.float32)
-        spent = []
-        for _ in range(RUNS):
-            start = time.thread_time()
-            network.relative(planes)
-            spent.append(1000 * (time.thread_time() - start))
-        found[f"{width}x{height}"] = round(float(np.median(spent)), 1)
+        found[f"{width}x{height}"] = median_ms(partial(network.relative, planes))
     return found
+
+
+def median_ms(job: Callable[[], object]) -> float:
+    """CPU milliseconds of a job on one core, the middle one of RUNS."""
+    spent = []
+    for _ in range(RUNS):
+        start = time.thread_time()
+        job()
+        spent.append(1000 * (time.thread_time() - start))
+    return round(float(np.median(spent)), 1)
 
 
 def _smiles(pictures: Pictures) -> Iterator[tuple[Portrait, Portrait]]:

@@ -32,7 +32,7 @@ class Residual(nn.Module):
 class UNet(nn.Module):
     """A small U-net at half, quarter and eighth size, styled by a code, its last layer zero.
 
-    `seen`: planes [B,C,h,w] and a code [B,K] -> [B,out,h,w]; h and w multiples of 8.
+    Planes [B,C,h,w] and a code [B,K] -> [B,out,h,w]; h and w multiples of 8.
     widths: channels at the three sizes; deep: blocks at the last.
     """
 
@@ -55,7 +55,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         self.by_code = nn.ModuleList(nn.Linear(code, 2 * width, bias=False) for width in widths)
 
-    def seen(self, planes: Tensor, code: Tensor) -> Tensor:
+    def forward(self, planes: Tensor, code: Tensor) -> Tensor:
         """See the class."""
         ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
         a = self.enter(functional.pixel_unshuffle(planes, 2))
@@ -86,7 +86,7 @@ class MouthNetwork(UNet):
         """See the class; code [B,16]: whose mouth, its own where none is given."""
         inside = conditions[:, 3:4]
         base = conditions[:, :3] * (1 - inside) + conditions[:, 4:7] * inside
-        return base + self.seen(conditions, self.code if code is None else code)
+        return base + super().forward(conditions, self.code if code is None else code)
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:

@@ -25,7 +25,7 @@ from mdth.embedded.render.conditions import cut_out, shown
 from mdth.embedded.render.eyes import EyePainter
 from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.motion import rigid_motion
-from mdth.embedded.render.skin import Skin, changed, shipped
+from mdth.embedded.render.skin import CHANNELS, Area, Skin, changed, shipped
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry
@@ -34,6 +34,7 @@ from training import command
 from training import image_metrics as metrics
 from training.mouth_bank import Pictures, bring, lids_apart
 from training.mouth_data import talk_clips
+from training.mouth_measure import median_ms
 from training.skin_bank import AREAS
 from training.talk import load
 from training.tracks import read_pictures
@@ -155,6 +156,14 @@ def measure_london(pictures: Pictures, network: "onnxruntime.InferenceSession") 
     return tally
 
 
+def network_ms(network: "onnxruntime.InferenceSession", area: Area) -> float:
+    """CPU milliseconds of the network for one cut-out."""
+    width, height = area.size
+    planes = np.zeros((1, CHANNELS, height, width), np.float32)
+    given = {"planes": planes, "ways": np.zeros((1, area.ways), np.float32)}
+    return median_ms(lambda: network.run(None, given))
+
+
 def main() -> None:
     """Print the table."""
     parser = command.parser("training.skin_measure", __doc__)
@@ -178,6 +187,8 @@ def main() -> None:
             tracks = args.tracks / ("others" if use == "grid/others" else "talk")
             pairs = [(clip, tracks / f"{clip.stem}.npz") for clip in clips]
             tallies[use] = measure(pairs, name, network)
+        report[f"{name}, ms"] = {"network": network_ms(network, AREAS[name][0])}
+        log.info("%s, ms of one core: %s", name, report[f"{name}, ms"])
         for use, tally in tallies.items():
             report[f"{name}, {use}"] = tally.figures()
             log.info("%s, %s: %s", name, use, report[f"{name}, {use}"])

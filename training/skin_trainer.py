@@ -57,7 +57,7 @@ class SkinNetwork(UNet):
     def forward(self, planes: Tensor, ways: Tensor) -> Tensor:
         """See the class."""
         place = self.place.expand(planes.shape[0], -1, -1, -1)
-        out = self.seen(torch.cat([planes, place], 1), functional.silu(self.moved(ways)))
+        out = super().forward(torch.cat([planes, place], 1), functional.silu(self.moved(ways)))
         change = out[:, :3] * torch.sigmoid(out[:, 3:])
         if self.soft:
             change = functional.avg_pool2d(functional.avg_pool2d(change, 3, 1, 1), 3, 1, 1)

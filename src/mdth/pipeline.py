@@ -97,8 +97,12 @@ def talk(
         with spent("prepare"), meant(files):
             said = Said.of(sound)
             engine, avatar, before = _avatar(portrait, files, options, progress)
-        ways: dict[str, Any] = {"before": before, "watch": watch, "progress": progress}
-        made = film(engine, avatar, said, output, options, **ways)
+        made = film(
+            *(engine, avatar, said, output, options),
+            before=before,
+            watch=watch,
+            progress=progress,
+        )
         write(made := {**made, "inputs": record.inputs(given)})
     return made
 
@@ -220,8 +224,14 @@ def _told(
     tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
     log.info("%d frames in %.1f s", frames, watch.seconds["total"])
     height, width = shape[:2]
-    told: Record = {"frames": frames, "width": width, "height": height, "seconds": watch.seconds}
-    return record.of_result(engine, options, stages=stages, **told)
+    return record.of_result(
+        *(engine, options),
+        frames=frames,
+        width=width,
+        height=height,
+        seconds=watch.seconds,
+        stages=stages,
+    )
 
 
 def frames(

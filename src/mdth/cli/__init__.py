@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from mdth import guard
-from mdth.cli import commands
+from mdth.cli import commands, live
 from mdth.cli.arguments import count, parser
 from mdth.errors import MdthError, check_address_space, in_words
 from mdth.log.console import JSON, logging_to, one_line, quiet_libraries
@@ -28,7 +28,7 @@ STOPS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM
 # What reads files from outside; the workers of a batch have limits of their own.
 JOBS = (
     *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
-    commands.closed_loop,
+    *(commands.closed_loop, live.live),
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from mdth import guard
 from mdth.cli.commands import STDOUT
 from mdth.errors import InputError, MdthError
 from mdth.log.console import Progress
@@ -32,6 +33,8 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
     if parsed.output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
         raise InputError("a stream is not for a terminal; send it on, or name a file with -o")
+    if parsed.output != STDOUT and _is(parsed.output, parsed.avatar):
+        raise InputError(f"{parsed.output}: is the avatar; write to another place")
     chosen = {name: value for name, value in vars(parsed).items() if name in TABLE}
     saved = engines.is_saved(parsed.avatar)
     avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
@@ -60,11 +63,18 @@ def _show(
     seconds: float | None,
     write: Callable[["LiveFrame"], None],
 ) -> None:
+    from mdth.live_session import SPEAKING
+
     for frame in session:
         write(frame)
-        said = not heard.is_alive() and not session.waiting_s and session.state != "speaking"
+        guard.grow(1 / session.fps)
+        said = not heard.is_alive() and not session.waiting_s and session.state != SPEAKING
         if said if seconds is None else frame.time_s + 1.5 / session.fps > seconds:
             return
+
+
+def _is(output: str, avatar: Path) -> bool:
+    return Path(output).exists() and avatar.samefile(output)
 
 
 def _hear(file: BinaryIO, session: "LiveSession") -> None:
