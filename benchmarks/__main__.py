@@ -181,15 +181,15 @@ def timed_renderer(portrait: Any, seconds: dict[str, float]) -> Any:
     from mdth.embedded.render.renderer import Renderer
 
     renderer = Renderer(portrait)
-    steps = {
-        "warp": ("_warp", "field", "apply"),
-        "eyes": ("_eyes", "paint"),
-        "mouth": ("_mouth", "paint"),
-    }
-    for name, (part, *methods) in steps.items():
-        for method in methods:
-            step = getattr(getattr(renderer, part), method)
-            setattr(getattr(renderer, part), method, timed(step, name, seconds))
+    steps: tuple[tuple[str, Any, str], ...] = (
+        ("warp", renderer._warp, "field"),
+        ("warp", renderer._warp, "apply"),
+        ("eyes", renderer._eyes, "paint"),
+        *(("skin", skin, "paint") for skin in renderer._skin),
+        ("mouth", renderer._mouth, "paint"),
+    )
+    for name, part, method in steps:
+        setattr(part, method, timed(getattr(part, method), name, seconds))
     return renderer
 
 
