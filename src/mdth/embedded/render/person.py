@@ -144,13 +144,10 @@ def _run_around(line: npt.NDArray[np.bool_], place: int) -> tuple[int, int]:
     return next((run for run in _runs(line) if run[0] <= place < run[1]), (place, place))
 
 
-def lay(person: Image, behind: Image) -> None:
-    """The person, RGBA uint8 [h,w,4] premultiplied, over what is behind, RGB uint8 [h,w,3].
-
-    That is changed in place.
-    """
+def lay(person: Image, behind: Image) -> Image:
+    """The person, RGBA uint8 [h,w,4] premultiplied, over what is behind, RGB uint8 [h,w,3]."""
     back = _shining_through(behind, np.asarray(cv2.extractChannel(person, 3), np.uint8))
-    cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), back, behind)
+    return np.asarray(cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), back), np.uint8)
 
 
 def _shining_through(behind: Image, hidden: Image) -> Image:

@@ -86,8 +86,9 @@ class FaceTriangles:
         # Inside is where right * y - down * x + offset >= 0 for every edge.
         right, down = ways[..., 0], np.where(np.abs(ways[..., 1]) < 1e-9, 1e-9, ways[..., 1])
         offset = down * corners[..., 0] - right * corners[..., 1] + OVERLAP * lengths[drawn]
-        for slope, zero, left in zip((right / down).T, (offset / down).T, (down < 0).T, strict=True):
-            x, begins = slope[of] * y + zero[of], left[of]
+        slope, zero, left = right / down, offset / down, down < 0
+        for edge in range(3):
+            x, begins = slope[of, edge] * y + zero[of, edge], left[of, edge]
             np.maximum(start, np.ceil(x), out=start, where=begins)
             np.minimum(end, np.floor(x) + 1, out=end, where=~begins)
         row, x = _numbered(np.maximum(end - start, 0).astype(np.int32))

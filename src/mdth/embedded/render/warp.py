@@ -170,7 +170,8 @@ class Warp:
             if hit:
                 start, end = max(0, SPARSE * (hit[0] - 1)), min(SPARSE * (hit[-1] + 2), columns)
                 seen = np.s_[first:last, start:end]
-                source = shift[seen][..., 0] + x[start:end], shift[seen][..., 1] + y[first:last, None]
+                own_x, own_y = cv2.split(shift[seen])
+                source = own_x + x[start:end], own_y + y[first:last, None]
                 face = (low[0], high[0]) if low[1] <= first < high[1] else (end, end)
                 cuts = (min(max(column, start), end) - start for column in face)
                 self._draw(part[seen], source, (0, *cuts, end - start))
@@ -195,10 +196,7 @@ class Warp:
                 x, y = (place[:, start:end] for place in source)
                 into = warped[:, start:end]
                 cv2.remap(self._picture, x, y, kind, into, borderMode=cv2.BORDER_REPLICATE)
-        if self.layers is None:
-            part[:] = warped
-        else:
-            lay(warped, part)
+        part[:] = warped if self.layers is None else lay(warped, part)
 
 
 def _resize(field: Grid, size: tuple[int, int]) -> Grid:
