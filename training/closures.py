@@ -17,12 +17,11 @@ from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.face import geometry, topology
 from mdth.media.audio import read_blocks
 from training import command, models, score
-from training.score import CLOSED_GAP as SHUT
-from training.score import LABIALS
 
 log = logging.getLogger("mdth")
 
 FPS = 50
+LABIALS, SHUT = score.LABIALS, score.CLOSED_GAP
 
 
 def smallest_gaps(
