@@ -1,7 +1,6 @@
 """The command line: what a user types, sees, and finds on the disk afterwards."""
 
 import errno
-import io
 import json
 import os
 import resource
@@ -20,9 +19,8 @@ from made_media import make_clip, make_wav
 from PIL import Image
 
 from mdth import cli
-from mdth.log.console import Progress, progress_line
 from s3_servers import free_port
-from tests.support.commands import Command, Terminal, hear_interrupts
+from tests.support.commands import Command, hear_interrupts
 
 ROOT = Path(__file__).parents[1]
 
@@ -417,19 +415,3 @@ def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpo
     err = process.stderr.read()
     assert process.wait() == 1
     assert "Traceback" not in err
-
-
-def test_the_progress_line() -> None:
-    assert progress_line(50, 200, 2.0) == "[######..................]  25%  25 frames/s  0:06 left"
-    assert progress_line(50, None, 2.0) == "50 frames, 25 frames/s"
-
-
-def test_no_bar_without_a_terminal() -> None:
-    for stream, drawn in ((io.StringIO(), False), (Terminal(), True)):
-        progress = Progress(stream)
-        progress(1, 100)
-        assert stream.getvalue() == ""
-        progress._start -= 3
-        progress(30, 100)
-        assert ("30%" in stream.getvalue()) == drawn
-        progress.clear()
