@@ -36,7 +36,7 @@ COMMANDS = {
     "training.glasses": f"{GONE} --output OUT/glasses.npz", "training.head_sweep": f"{GONE}.jpg",
     "training.kokoro": f"say Hello. --folder {GONE} -o OUT/hello.wav",
     "training.languages": f"--kokoro {GONE}",
-    "training.landmarks68": f"{GONE} --predictor {GONE}",
+    "training.landmarks68": GONE,
     "training.mesh_compare": f"{GONE} {GONE} --regions face", "training.mouth": f"{GONE} OUT/mouth",
     "training.motion_bank": f"{GONE} {GONE} OUT", "training.motion_measure": f"{GONE} {GONE}",
     "training.mouth_data": f"{GONE} OUT/mouth --talk {GONE} --grid {GONE}",
