@@ -270,16 +270,6 @@ def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path
         assert (video.streams.video[0].width, video.streams.video[0].height) == (1280, 426)
 
 
-@pytest.mark.parametrize(
-    "twin", ["", "../anna", "a/b", "a b", "änna", "anna\u202e", "..", "a\\b", "~", "a\n"]
-)
-@pytest.mark.parametrize("command", ["preprocess", "inference", "sample"])
-def test_twin_ids_are_plain_names(mdth: Command, twin_home: Path, command: str, twin: str) -> None:
-    before = sorted(twin_home.rglob("*"))
-    refused(mdth(command, twin), "is not a twin id")
-    assert sorted(twin_home.rglob("*")) == before
-
-
 def test_a_missing_twin(mdth: Command, twin_home: Path) -> None:
     (twin_home / "store").mkdir()
     refused(mdth("preprocess", "nobody"), "no files in raw/nobody")
