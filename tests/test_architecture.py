@@ -13,12 +13,12 @@ SOURCE = Path(mdth.__file__).parent
 # From the ground up. What stands on one floor does not know each other, but for SIDEWAYS.
 FLOORS = [
     {"errors", "config", "log", "__init__"},
-    {"guard"},
+    {"guard", "fields"},
     {"options", "devices", "parallel", "files"},
     {"artefacts"},
     {"engine"},
     {"media", "face", "flame", "record"},
-    {"motion", "faceformer", "bfv2v"},
+    {"motion", "faceformer", "bfv2v", "speak"},
     {"embedded", "seed", "mesh"},
     {"engines"},
     {"pipeline", "live_session", "spoken_mesh", "doctor", "storage"},

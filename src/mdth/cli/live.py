@@ -1,6 +1,8 @@
 """`mdth live`: speech from stdin, an avatar that speaks and lives to stdout, as time goes."""
 
 import argparse
+import io
+import logging
 import sys
 import threading
 import time
@@ -17,6 +19,8 @@ from mdth.options import TABLE
 if TYPE_CHECKING:
     from mdth.live_session import LiveFrame, LiveSession
 
+log = logging.getLogger("mdth")
+
 BLOCK_BYTES = 640  # 20 ms
 # A sender that is faster than time waits when this much is waiting.
 MOST_WAITING_S = 2.0
@@ -29,7 +33,7 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     from mdth.media.transport import TransportWriter
     from mdth.media.writer import RawWriter
 
-    if sys.stdin is None or sys.stdin.isatty():
+    if parsed.text is None and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
     if parsed.output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
         raise InputError("a stream is not for a terminal; send it on, or name a file with -o")
@@ -38,9 +42,11 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     chosen = {name: value for name, value in vars(parsed).items() if name in TABLE}
     saved = engines.is_saved(parsed.avatar)
     avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
+    send = _hear if parsed.text is None else _speaker(parsed)
     session = mdth.live(avatar, pace=True, **chosen)
     out = sys.stdout.buffer if parsed.output == STDOUT else Path(parsed.output).open("wb")
-    heard = threading.Thread(target=_hear, args=(sys.stdin.buffer, session), daemon=True)
+    stdin = sys.stdin.buffer if sys.stdin else io.BytesIO()
+    heard = threading.Thread(target=send, args=(stdin, session), daemon=True)
     try:
         heard.start()
         if parsed.raw:
@@ -87,8 +93,38 @@ def _hear(file: BinaryIO, session: "LiveSession") -> None:
             whole = len(rest + block) // 2 * 2
             session.push(np.frombuffer((rest + block)[:whole], "<i2").astype(np.int16))
             rest = (rest + block)[whole:]
-            while session.waiting_s > MOST_WAITING_S:
-                time.sleep(0.02)
+            _wait(session)
         session.end_of_speech()
     except (MdthError, OSError, ValueError):  # the session was closed
         return
+
+
+def _wait(session: "LiveSession") -> None:
+    while session.waiting_s > MOST_WAITING_S:
+        time.sleep(0.02)
+
+
+def _speaker(parsed: argparse.Namespace) -> Callable[[BinaryIO, "LiveSession"], None]:
+    """What says a text, or lines as they come: a sentence while the next is made."""
+    from mdth.speak.voice import RATE_HZ, Voice
+
+    voice = Voice(parsed.voice, speed=parsed.voice_speed, threads=1)
+    if parsed.text != STDOUT:
+        said = voice.say(parsed.text)  # what cannot be said shows before anything is drawn
+
+    def say(file: BinaryIO, session: "LiveSession") -> None:
+        try:
+            for line in [None] if parsed.text != STDOUT else file:
+                try:
+                    sentences = said if line is None else voice.say(line.decode())
+                except (MdthError, UnicodeDecodeError) as error:
+                    log.warning("%s", error)
+                    continue
+                for sentence in sentences:
+                    session.push(sentence.sound, rate_hz=RATE_HZ)
+                    session.end_of_speech()
+                    _wait(session)
+        except (MdthError, OSError, ValueError):  # the session was closed
+            return
+
+    return say
