@@ -23,7 +23,7 @@ FLOORS = [
     {"engines"},
     {"pipeline", "live_session", "spoken_mesh", "doctor", "storage"},
     {"twins", "closed_loop"},
-    {"batch"},
+    {"batch", "integrations"},
     {"cli"},
     {"__main__"},
 ]
