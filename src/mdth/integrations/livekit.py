@@ -1,8 +1,8 @@
 """A live avatar as the VideoGenerator of LiveKit Agents; the extra `livekit`.
 
-    session = mdth.live(avatar, pace=True)
-    video = AvatarVideo(session)
-    runner = AvatarRunner(room, audio_recv=receiver, video_gen=video, options=video.options)
+session = mdth.live(avatar, pace=True)
+video = AvatarVideo(session)
+runner = AvatarRunner(room, audio_recv=receiver, video_gen=video, options=video.options)
 """
 
 import asyncio
