@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import MissingDependency
+from mdth.integrations import pcm
 from mdth.live_session import SPEAKING, LiveFrame, LiveSession
 
 try:
@@ -53,9 +52,8 @@ class AvatarVideo(VideoGenerator):
                 self._session.end_of_speech()
                 self._ended = self._begun
             elif frame.samples_per_channel:
-                pcm = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)
-                mono = pcm.mean(axis=1).astype(np.int16) if pcm.shape[1] > 1 else pcm[:, 0]
-                self._session.push(mono, rate_hz=frame.sample_rate)
+                sound = pcm.mono(frame.data, frame.num_channels)
+                self._session.push(sound, rate_hz=frame.sample_rate)
                 self._begun = True
 
     def clear_buffer(self) -> None:
@@ -75,8 +73,8 @@ class AvatarVideo(VideoGenerator):
                 return
             height, width = frame.picture.shape[:2]
             if speaks and cleared == self._cleared:
-                pcm = np.round(np.clip(frame.sound, -1, 1) * 32767).astype(np.int16)
-                yield rtc.AudioFrame(pcm.tobytes(), SPEECH_RATE_HZ, 1, len(pcm))
+                data, count = pcm.of_sound(frame.sound).tobytes(), len(frame.sound)
+                yield rtc.AudioFrame(data, SPEECH_RATE_HZ, 1, count)
             yield rtc.VideoFrame(width, height, rtc.VideoBufferType.RGB24, frame.picture.tobytes())
             if done and self._ended and cleared == self._cleared:
                 self._begun = self._ended = False

@@ -18,6 +18,7 @@ from av import AudioFrame, VideoFrame
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import InputError, MissingDependency
+from mdth.integrations import pcm
 from mdth.live_session import LiveFrame, LiveSession
 
 try:
@@ -111,8 +112,8 @@ class Call:
         self._sound = np.concatenate([self._sound, sound])
         packets: _Frames = []
         while len(self._sound) >= PACKET:
-            pcm = np.round(np.clip(self._sound[:PACKET], -1, 1) * 32767).astype(np.int16)
-            packet = AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+            data = pcm.of_sound(self._sound[:PACKET])[None]
+            packet = AudioFrame.from_ndarray(data, format="s16", layout="mono")
             packet.sample_rate, packet.time_base = SPEECH_RATE_HZ, Fraction(1, SPEECH_RATE_HZ)
             packet.pts = self._sent
             packets.append(packet)
