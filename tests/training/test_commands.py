@@ -24,6 +24,7 @@ COMMANDS = {
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",
     "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
+    "training.beside": f"{GONE}.mp4 OUT/beside.png",
     "training.closures": f"{GONE}.wav {GONE}.tsv",
     "training.decoder": f"{GONE} {GONE} OUT/run",
     "training.dub_measure": f"{GONE}.mp4",

@@ -112,6 +112,8 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", default=commands.STDOUT, metavar="FILE", help=words)
     add("--raw", action="store_true", help="write raw rgb24 frames, no MPEG-TS")
     _add_text(parser, "; - says each line of stdin as it comes")
+    words = "ARKit's, no pictures: JSON lines, or to HOST:PORT as Live Link Face sends them"
+    add("--weights", nargs="?", const=commands.STDOUT, metavar="HOST:PORT", help=words)
     words = "end after this time (default: when stdin has ended and all was said)"
     add("--seconds", type=seconds, metavar="S", help=words)
     _add(parser, "portrait", "motion", "speech", "engine")
