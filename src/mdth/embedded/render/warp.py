@@ -5,7 +5,6 @@ triangles blend from one to the other, so that no seam can appear.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -30,12 +29,6 @@ EDGES = (topology.LIP_PAIRS, topology.LID_PAIRS_LEFT, topology.LID_PAIRS_RIGHT)
 CLOSING = 0.6
 # Sampling works in 32nds of a pixel: less than this moves nothing.
 STILL_PX = 1 / 64
-# Frames are drawn in bands of so many px, which stay in the processor's own memory from step to
-# step; where the person is in them is looked up at one place in so many, px.
-BAND_PX, SPARSE = 1 << 16, 8
-# How is sampled left of the face, in it and right of it: linear sampling is seen to soften a face,
-# and cubic costs seven times as much.
-KINDS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LINEAR)
 
 
 class Field(NamedTuple):
@@ -76,16 +69,13 @@ class Warp:
         self._surround = around(portrait, self._cell * ratio)
         self._triangles = FaceTriangles(mesh)
         x0, y0, x1, y1 = self._surround.region
+        places = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
+        self._places = np.stack(places, -1).astype(np.float32)
         height, width = portrait.image.shape[:2]
         inside = x0, y0, min(x1, width), min(y1, height)
         self.layers = Layers.of(portrait, inside) if self._surround.known else None
-        self._picture, self._first = portrait.image, (0, 0)
         if self.layers:
-            self._picture, self._first = self.layers.person, self.layers.origin
-            # Grown by what lies between the places that are looked up, however squeezed.
-            grown = np.ones((4 * SPARSE + 1,) * 2, np.uint8)
-            some = cv2.dilate(self.layers.person[..., 3], grown)
-            self._person = some[::SPARSE, ::SPARSE].copy()
+            self._places -= np.array(self.layers.origin, np.float32)
 
     def field(self, driving: FloatArray, rigid: Rigid) -> Field:
         """The map for a driving mesh [478,3] px, over the part of the picture that moves."""
@@ -151,52 +141,24 @@ class Warp:
     def apply(self, field: Field, driving: FloatArray) -> Frame:
         """The portrait's picture warped by a field, RGB uint8 [H,W,3]."""
         height, width = self._image.shape[:2]
-        (x0, y0), (left, top) = field.origin, self._surround.region[:2]
-        shift = field.shift[: height - y0, : width - x0]
-        rows, columns = shift.shape[:2]
+        x0, y0 = field.origin
+        x1, y1 = min(x0 + field.shift.shape[1], width), min(y0 + field.shift.shape[0], height)
+        shift = field.shift[: y1 - y0, : x1 - x0]
+        left, top = x0 - self._surround.region[0], y0 - self._surround.region[1]
+        places = self._places[top : top + y1 - y0, left : left + x1 - x0] + shift
         frame = self._image.copy()
-        part = frame[y0 : y0 + rows, x0 : x0 + columns]
-        if self.layers is not None:
-            part[:] = self.layers.behind[y0 - top :, x0 - left :][:rows, :columns]
-        x, y = (
-            np.arange(n, dtype=np.float32) + (start - first)
-            for n, start, first in zip((columns, rows), field.origin, self._first, strict=True)
-        )
-        low, high = (c.tolist() for c in box(driving[:, :2] - field.origin, (columns, rows)))
-        bands = {*range(0, rows, max(1, BAND_PX // columns)), rows, low[1], high[1]}
-        some = self._reached(shift, x, y)
-        for first, last in pairwise(sorted(bands)):
-            hit = np.flatnonzero(some[first // SPARSE : -(-last // SPARSE)].any(0)).tolist()
-            if hit:
-                start, end = max(0, SPARSE * (hit[0] - 1)), min(SPARSE * (hit[-1] + 2), columns)
-                seen = np.s_[first:last, start:end]
-                own_x, own_y = cv2.split(shift[seen])
-                source = own_x + x[start:end], own_y + y[first:last, None]
-                face = (low[0], high[0]) if low[1] <= first < high[1] else (end, end)
-                cuts = (min(max(column, start), end) - start for column in face)
-                self._draw(part[seen], source, (0, *cuts, end - start))
+        layers = self.layers
+        picture = self._image if layers is None else layers.person
+        warped = sample(picture, places, cv2.INTER_LINEAR)
+        # In the face linear sampling is seen to soften; around it cubic costs three times as much.
+        low, high = box(driving[:, :2] - field.origin, (x1 - x0, y1 - y0))
+        face = np.s_[low[1] : high[1], low[0] : high[0]]
+        if places[face].size:
+            warped[face] = sample(picture, places[face], cv2.INTER_CUBIC)
+        if layers is not None:
+            warped = lay(warped, layers.behind[top : top + y1 - y0, left : left + x1 - x0])
+        frame[y0:y1, x0:x1] = warped
         return frame
-
-    def _reached(self, shift: Grid, x: Grid, y: Grid) -> npt.NDArray[np.bool_]:
-        """Where something of the person may be shown, one place in SPARSE each way."""
-        sparse = shift[::SPARSE, ::SPARSE]
-        if self.layers is None:
-            return np.ones(sparse.shape[:2], bool)
-        place = sparse + np.dstack(np.meshgrid(x[::SPARSE], y[::SPARSE]))
-        return np.asarray(sample(self._person, place / SPARSE, cv2.INTER_NEAREST) > 0)
-
-    def _draw(self, part: Frame, source: tuple[Grid, Grid], cuts: tuple[int, ...]) -> None:
-        """Lay what is at places x, y [h,w] px over `part` (uint8 [h,w,3], changed in place).
-
-        cuts: columns, the first, those where the face begins and ends, and the last.
-        """
-        warped = np.empty((*part.shape[:2], self._picture.shape[2]), np.uint8)
-        for (start, end), kind in zip(pairwise(cuts), KINDS, strict=True):
-            if start < end:
-                x, y = (place[:, start:end] for place in source)
-                into = warped[:, start:end]
-                cv2.remap(self._picture, x, y, kind, into, borderMode=cv2.BORDER_REPLICATE)
-        part[:] = warped if self.layers is None else lay(warped, part)
 
 
 def _resize(field: Grid, size: tuple[int, int]) -> Grid:
