@@ -100,7 +100,7 @@ def of_stages(side: int, face: tuple[int, int], large: bool) -> dict[str, tuple[
         "mouth": counted(WEIGHTS / "mouth.onnx", {"conditions": planes}),
         "colours": (3 * 1.5 * pixels, 4.5 * pixels),
         "encoder": (0, 1.5 * pixels),
-    }  # type: ignore[return-value]
+    }
 
 
 def row(name: str, spent_ms: float, work: tuple[float, ...], most: tuple[float, float]) -> None:
