@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 # glibc returns memory that a thread frees to the system above twice the largest piece ever freed,
-# counted up to this many bytes; each frame's arrays would be faulted in anew, 2,000 to 3,000 pages:
-# 4 ms of CPU for a frame of 512 px, 20 ms for one of 1280.
+# counted up to this many bytes; a frame's arrays would be faulted in anew, 2,000 to 3,000 pages
+# where nothing else has freed so much (docs/performance.md).
 LARGEST_KEPT = (32 << 20) - (64 << 10)
 # Items on their way: enough that threads have work while the caller makes the next ones.
 DEPTH = 4
