@@ -138,23 +138,36 @@ def speed(picture: Path, speech: Path, folder: Path) -> None:
     )
 
 
-def stages(picture: Path, speech: Path) -> None:
-    """Seconds of each stage for the whole speech, one after the other on one thread each."""
+def driven(picture: Path, speech: Path) -> tuple[Any, list[Any], dict[str, float]]:
+    """An avatar, its meshes for a speech, and the CPU seconds of what made these.
+
+    The process's own, shared out as the clock has the stages.
+    """
     from mdth.embedded.engine import Embedded
     from mdth.engine import Source
     from mdth.log.stages import each, job
     from mdth.media.audio import read_blocks
-    from mdth.media.writer import VideoWriter
     from mdth.options import Options
 
     engine, options = Embedded(), Options.of(fps=FPS)
     avatar = engine.portray(Source(picture), options)
     drive = engine.drive(avatar, options)
+    cpu, clock = time.process_time(), time.perf_counter()
     with job() as watch:
         driving = [
             m for block in each("read speech", read_blocks(speech)) for m in drive.feed(block)
         ]
         driving += drive.finish()
+    share = (time.process_time() - cpu) / (time.perf_counter() - clock)
+    names = ("read speech", "speech to mesh", "retarget")
+    return avatar, driving, {name: share * watch.seconds[name] for name in names}
+
+
+def stages(picture: Path, speech: Path) -> None:
+    """CPU seconds of each stage for the whole speech, one after the other."""
+    from mdth.media.writer import VideoWriter
+
+    avatar, driving, seconds = driven(picture, speech)
     paint: dict[str, float] = defaultdict(float)
     renderer = timed_renderer(avatar.portrait, paint)
     height, width = avatar.portrait.image.shape[:2]
@@ -163,13 +176,12 @@ def stages(picture: Path, speech: Path) -> None:
             Path(folder, "out.mp4"), width=width, height=height, fps=FPS, sound=speech
         )
         painted = [renderer.frame(mesh) for mesh in driving[:150]]
-        start = time.perf_counter()
+        start = time.process_time()
         with writer:
             for frame in painted:
                 writer.write(frame)
-        encode_s = (time.perf_counter() - start) * len(driving) / len(painted)
+        encode_s = (time.process_time() - start) * len(driving) / len(painted)
     share = len(driving) / len(painted)
-    seconds = {name: watch.seconds[name] for name in ("read speech", "speech to mesh", "retarget")}
     seconds |= {name: spent * share for name, spent in paint.items()} | {"encode": encode_s}
     total = len(driving) / FPS
     for name, spent in seconds.items():
@@ -177,15 +189,15 @@ def stages(picture: Path, speech: Path) -> None:
 
 
 def timed_renderer(portrait: Any, seconds: dict[str, float]) -> Any:
-    """A renderer whose steps note how long they take."""
+    """A renderer whose steps note the CPU seconds they take."""
     from mdth.embedded.render.renderer import Renderer
 
     renderer = Renderer(portrait)
     steps: tuple[tuple[str, Any, str], ...] = (
-        ("warp", renderer._warp, "field"),
-        ("warp", renderer._warp, "apply"),
+        ("warp: field", renderer._warp, "field"),
+        ("warp: picture", renderer._warp, "apply"),
         ("eyes", renderer._eyes, "paint"),
-        *(("skin", skin, "paint") for skin in renderer._skin),
+        *((skin._skin.area.name.replace("_", " "), skin, "paint") for skin in renderer._skin),
         ("mouth", renderer._mouth, "paint"),
     )
     for name, part, method in steps:
@@ -195,11 +207,11 @@ def timed_renderer(portrait: Any, seconds: dict[str, float]) -> Any:
 
 def timed(step: Callable[..., Any], name: str, seconds: dict[str, float]) -> Callable[..., Any]:
     def run(*given: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             return step(*given)
         finally:
-            seconds[name] += time.perf_counter() - start
+            seconds[name] += time.process_time() - start
 
     return run
 

@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from mdth.log.stages import in_thread
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+# glibc returns memory that a thread frees to the system above twice the largest piece ever freed,
+# counted up to this many bytes; a frame's arrays would be faulted in anew, 2,000 to 3,000 pages
+# where nothing else has freed so much (docs/performance.md).
+LARGEST_KEPT = (32 << 20) - (64 << 10)
 # Items on their way: enough that threads have work while the caller makes the next ones.
 DEPTH = 4
 
@@ -21,6 +27,7 @@ class InOrder(Generic[Item, Made]):
     """
 
     def __init__(self, function: Callable[[Item], Made], pool: Executor | None = None) -> None:
+        np.empty(LARGEST_KEPT, np.uint8)
         self._function, self._pool = function, pool
         self._waiting: deque[Future[Made]] = deque()
 

@@ -30,6 +30,7 @@ _CHROMA = np.array(
     [
         [-0.168736 * 224 / 255, -0.331264 * 224 / 255, 0.5 * 224 / 255, 128],
         [0.5 * 224 / 255, -0.418688 * 224 / 255, -0.081312 * 224 / 255, 128],
+        [0, 0, 0, 0],  # OpenCV takes an eighth of the time for three channels
     ],
     np.float32,
 )
@@ -129,5 +130,6 @@ def to_yuv420p(rgb: Frame) -> Frame:
     planes: Frame = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
     half = cv2.resize(rgb, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     chroma = cv2.transform(half, _CHROMA)
-    planes[height:] = np.moveaxis(chroma, 2, 0).reshape(height // 2, width)
+    for plane, into in enumerate(planes[height:].reshape(2, *half.shape[:2])):
+        cv2.extractChannel(chroma, plane, into)
     return planes

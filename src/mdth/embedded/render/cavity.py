@@ -106,15 +106,21 @@ class Cavity:
 
     @cached_property
     def _upper(self) -> Layer:
-        return teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1].copy()
+        row = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1]
+        return np.dstack([self._tooth_colours(row), row[..., 3]])
 
     @cached_property
     def _lower(self) -> Layer:
-        return teeth.tooth_row(teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4)
+        row = teeth.tooth_row(teeth.LOWER_TEETH, self._scale, bend=0.015, between=0.24, fade=0.4)
+        flesh = self.light.flesh.astype(np.float32)
+        warm = (1 - LOWER_WARM) * self._tooth_colours(row) + LOWER_WARM * flesh
+        return np.dstack([warm * LOWER_LIGHT, row[..., 3] * 0.9])
 
     @cached_property
     def _tongue(self) -> Layer:
-        return teeth.tongue(self._scale)
+        bright, cover = cv2.split(teeth.tongue(self._scale))
+        flesh = self.light.flesh.astype(np.float32)
+        return np.dstack([bright[..., None] * flesh * np.float32(0.62), cover])
 
     def _own_teeth_mask(self) -> Layer:
         """Where the portrait looks into its own mouth, 0..1 [H,W]."""
@@ -176,17 +182,15 @@ class Cavity:
 
     def _behind(self, bones: Bones, view: View) -> Layer:
         """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3]."""
-        light = self.light
         colours = np.empty((view.size[1], view.size[0], 3), np.float32)
-        colours[:] = light.dark
-        tongue = self._lay(self._tongue, -TONGUE_TIP, view.of(bones.jaw), view.size)
-        _blend(colours, tongue[..., :1] * light.flesh * 0.62, tongue[..., 1])
-        lower = self._lay(self._lower, -LOWER_EDGE, view.of(bones.jaw), view.size)
-        flesh = light.flesh.astype(np.float32)
-        warm = (1 - LOWER_WARM) * self._tooth_colours(lower) + LOWER_WARM * flesh
-        _blend(colours, warm * LOWER_LIGHT, lower[..., 3] * 0.9)
-        upper = self._lay(self._upper, UPPER_EDGE - teeth.HEIGHT, view.of(bones.skull), view.size)
-        _blend(colours, self._tooth_colours(upper), upper[..., 3])
+        colours[:] = self.light.dark
+        for texture, top, bone in (
+            (self._tongue, -TONGUE_TIP, bones.jaw),
+            (self._lower, -LOWER_EDGE, bones.jaw),
+            (self._upper, UPPER_EDGE - teeth.HEIGHT, bones.skull),
+        ):
+            laid = self._lay(texture, top, view.of(bone), view.size)
+            _blend(colours, laid[..., :3], laid[..., 3])
         return colours
 
     def _tooth_colours(self, row: Layer) -> Layer:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.motion import box
+from mdth.embedded.render.tone import brightness
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -103,7 +104,7 @@ def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     across = np.ones((1, 2 * reach + 1), np.uint8)
     filled = cv2.morphologyEx(part, cv2.MORPH_CLOSE, across).astype(np.float32)
     filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), max(0.5, 0.004 * unit)))
-    darker = (filled - part).mean(-1)
+    darker = brightness(filled - part)
     share = smoothstep((darker - DARKER[0]) / (DARKER[1] - DARKER[0]))
     alpha = (amount * inside * share)[..., None]
     bare = np.asarray(part + alpha * (filled - part), np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
-from mdth.embedded.render.tone import Tone
+from mdth.embedded.render.tone import Tone, brightness
 from mdth.errors import CheckpointError
 from mdth.face.smoothing import smoothstep
 from mdth.files import networks
@@ -73,7 +73,7 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
     """What is bright and not red takes the hue of teeth [3]: on dark skin errors are green."""
-    level = colours.mean(-1, keepdims=True) / tooth.mean()
+    level = brightness(colours)[..., None] / tooth.mean()
     red = colours[..., :1] / np.maximum(colours[..., 1:2], 1)
     share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
     return np.asarray(colours + share * inside * (level * tooth - colours), np.float32)

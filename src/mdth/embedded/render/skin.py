@@ -15,7 +15,7 @@ from mdth.embedded.render.cavity import View
 from mdth.embedded.render.conditions import cut_out, rim, shown
 from mdth.embedded.render.lips import Layer, cover, lip_outline
 from mdth.embedded.render.motion import Rigid, box
-from mdth.embedded.render.tone import SKIN, Tone
+from mdth.embedded.render.tone import SKIN, Tone, brightness
 from mdth.errors import CheckpointError
 from mdth.face import topology
 from mdth.face.smoothing import smoothstep
@@ -150,7 +150,7 @@ class Skin:
 
     def fill(self, seen: Seen, frame: Frame) -> None:
         """The warped frame's skin, RGB uint8 [H,W,3], into the planes."""
-        seen.planes[:3] = self.tone.relative(cut_out(frame, seen.view)).transpose(2, 0, 1)
+        seen.planes[:3] = cv2.split(self.tone.relative(cut_out(frame, seen.view)))
 
 
 class SkinPainter:
@@ -191,13 +191,13 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     given = {"planes": seen.planes[None], "ways": seen.ways[None]}
     (painted,) = network.run(None, given)
     tone = skin.tone
-    before, after = (tone.absolute(x.transpose(1, 2, 0)) for x in (seen.planes[:3], painted[0]))
+    before, after = (tone.absolute(cv2.merge(tuple(x))) for x in (seen.planes[:3], painted[0]))
     # Much of it is shade, in the hue of what is there, and light, in the skin's: neither red nor
     # blue lashes, no grey lids.
     hue = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
     change = np.asarray(after - before, np.float32)
-    level = change.mean(-1, keepdims=True)
-    shade, light = before / (before.mean(-1, keepdims=True) + 4), hue / hue.mean()
+    level = brightness(change)[..., None]
+    shade, light = before / (brightness(before)[..., None] + 4), hue / hue.mean()
     change += SHADE * (level * np.where(level < 0, shade, light) - change)
     if skin.area.eye is None:
         change = _detailed(change, np.asarray(before, np.float32), seen.planes[3][..., None])
@@ -210,11 +210,11 @@ def _detailed(change: Layer, before: Layer, where: Layer) -> Layer:
     All of it would make held-out people 0.2 dB more alike and take an eighth of the skin's gradient
     energy (`training.skin_measure`).
     """
-    level = before.mean(-1)
+    level = brightness(before)
     texture = level - cv2.GaussianBlur(level, (0, 0), FINE)
     broad = cv2.GaussianBlur(change, (0, 0), FINE)
     fine = change - broad
-    adds = np.abs(texture + fine.mean(-1)) >= np.abs(texture)
+    adds = np.abs(texture + brightness(fine)) >= np.abs(texture)
     return np.asarray(where * (broad + adds[..., None] * fine), np.float32)
 
 

@@ -50,19 +50,20 @@ class FaceTriangles:
         size = high - low
         if not size.all():
             return
-        values = self._values - np.pad(places, ((0, 0), (0, 1)))
+        values = self._values.copy()
+        values[:, :2] -= places
         corners = (corners - low)[self._triangles]
         table, area = _planes(corners, values[self._triangles])
         ids = self._rasterise(corners, area, size)
         inside = np.flatnonzero(ids >= 0)
-        ones = np.ones(len(inside))
-        spot = np.stack([inside % size[0], inside // size[0], ones], 1, dtype=np.float32)
-        which = np.take(table.astype(np.float32), ids[inside], axis=0)
-        value = np.matmul(spot[:, None], which)[:, 0]
+        y, x = np.divmod(inside.astype(np.float32), np.float32(size[0]))
+        planes = np.take(table.reshape(-1, 9).T.astype(np.float32), ids[inside], axis=1)
+        *wanted, blend = planes[:3] * x + planes[3:6] * y + planes[6:]
         patch = field[low[1] : high[1], low[0] : high[0]]
-        flat = patch.reshape(-1, 2)
-        flat[inside] += np.clip(value[:, 2:], 0, 1) * (value[:, :2] - flat[inside])
-        patch[:] = flat.reshape(patch.shape)
+        for axis, value in enumerate(wanted):
+            flat = patch[..., axis].ravel()
+            flat[inside] += np.clip(blend, 0, 1) * (value - flat[inside])
+            patch[..., axis] = flat.reshape(patch.shape[:2])
 
     def _rasterise(
         self, corners: FloatArray, area: FloatArray, size: topology.IndexArray
@@ -70,33 +71,39 @@ class FaceTriangles:
         """The nearest triangle at each cell of (width, height), row by row [H*W], -1 for none.
 
         A cell belongs to a triangle whose edges its middle oversteps by no more than OVERLAP, so
-        that what is hidden or too thin leaves no gap. All cells of all boxes are tried at once.
+        that what is hidden or too thin leaves no gap. All rows of all triangles are cut at once.
         """
-        edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(1)
-        height = np.where(self._two_sided, np.abs(area), area) / (edges + 1e-9)
+        ways = corners[:, [1, 2, 0]] - corners
+        lengths = np.hypot(ways[..., 0], ways[..., 1])
+        height = np.where(self._two_sided, np.abs(area), area) / (lengths.max(1) + 1e-9)
         drawn = np.flatnonzero(height > MIN_HEIGHT)
-        corners = corners[drawn].astype(np.float32)
-        low = np.clip(np.ceil(corners.min(1) - OVERLAP).astype(np.int32), 0, size)
-        boxes = np.clip(np.floor(corners.max(1) + OVERLAP).astype(np.int32) + 1, low, size) - low
-        counts = boxes[:, 0] * boxes[:, 1]
-        of = np.repeat(np.arange(len(drawn)), counts)
-        first = np.cumsum(counts, dtype=np.int32) - counts
-        number = np.arange(len(of), dtype=np.int32) - first[of]
-        y, x = np.divmod(number, boxes[of, 0])
-        x += low[of, 0]
+        corners, ways = corners[drawn], ways[drawn] * np.sign(area[drawn])[:, None, None]
+        low = np.clip(np.ceil(corners.min(1) - OVERLAP), 0, size).astype(np.int32)
+        high = np.clip(np.floor(corners.max(1) + OVERLAP).astype(np.int32) + 1, low, size)
+        of, y = _numbered(high[:, 1] - low[:, 1])
         y += low[of, 1]
-        inside = np.ones(len(of), bool)
-        turn = np.sign(area[drawn]).astype(np.float32)
-        for start, end in ((0, 1), (1, 2), (2, 0)):
-            way = corners[:, end] - corners[:, start]
-            offset = way[:, 1] * corners[:, start, 0] - way[:, 0] * corners[:, start, 1]
-            way, offset = way * turn[:, None], offset * turn
-            offset += OVERLAP * np.hypot(way[:, 0], way[:, 1])
-            inside &= way[of, 0] * y - way[of, 1] * x + offset[of] >= 0
+        start, end = low[of, 0].astype(float), high[of, 0].astype(float)
+        # Inside is where right * y - down * x + offset >= 0 for every edge.
+        right, down = ways[..., 0], np.where(np.abs(ways[..., 1]) < 1e-9, 1e-9, ways[..., 1])
+        offset = down * corners[..., 0] - right * corners[..., 1] + OVERLAP * lengths[drawn]
+        slope, zero, left = right / down, offset / down, down < 0
+        for edge in range(3):
+            x, begins = slope[of, edge] * y + zero[of, edge], left[of, edge]
+            np.maximum(start, np.ceil(x), out=start, where=begins)
+            np.minimum(end, np.floor(x) + 1, out=end, where=~begins)
+        row, x = _numbered(np.maximum(end - start, 0).astype(np.int32))
+        x += start.astype(np.int32)[row]
         ids = np.full(size[0] * size[1], -1, np.int16)
         # Later ones, which are nearer, win.
-        ids[(y * size[0] + x)[inside]] = drawn[of[inside]]
+        ids[y[row] * size[0] + x] = drawn[of[row]]
         return ids
+
+
+def _numbered(counts: npt.NDArray[np.int32]) -> tuple[topology.IndexArray, npt.NDArray[np.int32]]:
+    """So many things in each group [N] -> the group of each thing, and its number there, [sum]."""
+    of = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts, dtype=np.int32) - counts
+    return of, np.arange(len(of), dtype=np.int32) - first[of]
 
 
 def _outline_blend() -> FloatArray:

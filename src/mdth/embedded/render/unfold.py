@@ -74,6 +74,9 @@ def _folding(area: Grid) -> Grid:
 
 def _area(field: Grid, cell: int) -> Grid:
     """What each cell shows of the portrait, cells [H,W]: the area its neighbours span."""
-    x, y = np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]
-    area = (cell + x[..., 0]) * (cell + y[..., 1]) - x[..., 1] * y[..., 0]
-    return np.pad(area / np.float32(cell**2), ((0, 1), (0, 1)), constant_values=1)
+    ways = cv2.split(field)
+    (xx, xy), (yx, yy) = ([np.diff(way, axis=axis) for way in ways] for axis in (1, 0))
+    spanned = (cell + xx[:-1]) * (cell + yy[:, :-1]) - xy[:-1] * yx[:, :-1]
+    area = np.ones(field.shape[:2], np.float32)
+    np.divide(spanned, np.float32(cell**2), out=area[:-1, :-1])
+    return area
