@@ -26,7 +26,7 @@ class TrainConfig:
     """How to train. Weights of the losses are relative to the coefficients' own.
 
     measures: of each of `training.measures`. swing: of how far each goes within a window, which
-    a regression makes too little.
+    a regression makes too little. latest: all is asked of so many frames at a window's end.
     """
 
     steps: int = 3000
@@ -41,6 +41,7 @@ class TrainConfig:
     marked: float = 0.3
     consistency: float = 1.0
     noise: float = 0.1
+    latest: int = 40
     random_seed: int = 0
 
 
@@ -117,7 +118,8 @@ def loss_of(
     output: Tensor, batch: tuple[Tensor, ...], mouth: Mouth, variance: Tensor, train: TrainConfig
 ) -> Tensor:
     """The training loss of outputs [2B,T,K]."""
-    _, target, marks, shift = batch
+    output, target, marks = (rows[:, -train.latest :] for rows in (output, *batch[1:3]))
+    shift = batch[3]
     error = output - target
     wanted, made = target @ mouth.of, output @ mouth.of
     weights = torch.tensor(train.measures, device=output.device)
@@ -146,17 +148,24 @@ def _deviation(tracks: Tensor) -> Tensor:
 
 
 def train_decoder(
-    config: DecoderConfig, train: TrainConfig, windows: Windows, people: People
+    config: DecoderConfig,
+    train: TrainConfig,
+    windows: Windows,
+    people: People,
+    start: LipDecoder | None = None,
 ) -> LipDecoder:
-    """A decoder trained on windows: a running average of its weights."""
+    """A decoder trained on windows, from another one on: a running average of its weights."""
     device = windows.features.device
     torch.manual_seed(train.random_seed)
     network = LipDecoder(config).to(device)
+    if start:
+        network.load_state_dict(start.state_dict())
     mouth = Mouth(people, device)
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
     mouth.scale(sample)
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
-    network.scale.data = variance.sqrt()
+    if not start:
+        network.scale.data = variance.sqrt()
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
     mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)

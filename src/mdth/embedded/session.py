@@ -20,6 +20,7 @@ from mdth.errors import InputError
 from mdth.log.stages import each, spent
 from mdth.media.speech import check_length
 from mdth.motion.head import HeadState, SpokenHead, still
+from mdth.motion.listening import Listener
 from mdth.options import MotionOptions
 from mdth.parallel import InOrder
 
@@ -46,8 +47,8 @@ class Drive:
         self._spoken = spoken
         self._driver = Driver(avatar.portrait, options)
         self._heard = SpokenHead(options)
+        self._listener = Listener(options)
         self._heads = self._states(avatar.motion, options)
-        self._known = 0
 
     def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
         amounts = {"amount": options.motion, "blink_rate": options.blink}
@@ -63,16 +64,19 @@ class Drive:
     def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
         block = np.asarray(sound, np.float32)
-        self._heard.hear(block[self._known :])
-        self._known = max(0, self._known - len(block))
+        self._heard.hear(block)
         return self._meshes(self._spoken.feed(block))
 
     def rewind(self, sample: int, *, forget: bool = False) -> None:
-        """See `mdth.engine.Rewinding`. The head, which only hears how loud it is, does not."""
+        """See `mdth.engine.Rewinding`."""
         if not isinstance(self._spoken, SpokenMesh):
-            raise InputError("this mouth hears all of a speech first; choose engine_mesh embedded")
-        self._known += self._spoken.heard - sample
+            raise InputError("this mouth hears all of a speech first; choose engine_mesh live")
+        self._heard.rewind(self._spoken.heard - sample)
         self._spoken.rewind(sample, forget=forget)
+
+    def listen(self, sound: FloatArray) -> None:
+        """See `mdth.engine.Rewinding`."""
+        self._listener.hear(sound)
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest. Raises SpeechTooShort."""
@@ -82,7 +86,7 @@ class Drive:
     def _meshes(self, offsets: Iterator[FloatArray]) -> Iterator[FloatArray]:
         for way in each("speech to mesh", offsets):
             with spent("retarget"):
-                mesh = self._driver.mesh(way, next(self._heads))
+                mesh = self._driver.mesh(way, self._listener.answer(next(self._heads)))
             yield mesh
 
 
@@ -116,6 +120,10 @@ class EmbeddedSession:
     def rewind(self, sample: int, *, forget: bool = False) -> None:
         """See `mdth.engine.Rewinding`."""
         self._drive.rewind(sample, forget=forget)
+
+    def listen(self, sound: FloatArray) -> None:
+        """See `mdth.engine.Rewinding`."""
+        self._drive.listen(sound)
 
     def skip(self, sound: FloatArray) -> Iterator[None]:
         """See `mdth.engine.Rewinding`."""
