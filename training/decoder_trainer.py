@@ -26,7 +26,9 @@ class TrainConfig:
     """How to train. Weights of the losses are relative to the coefficients' own.
 
     measures: of each of `training.measures`. swing: of how far each goes within a window, which
-    a regression makes too little. latest: all is asked of so many frames at a window's end.
+    a regression makes too little. latest: all is asked of so many frames at a
+    window's end. ahead: all is asked of the track that this frame from the end of each window of a
+    run makes; 0: windows are pairs.
     """
 
     steps: int = 3000
@@ -42,12 +44,16 @@ class TrainConfig:
     consistency: float = 1.0
     noise: float = 0.1
     latest: int = 40
+    ahead: int = 0
     random_seed: int = 0
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows on a device: features [W,T,368], coefficients [W,T,K], marks, shift [W/2]."""
+    """Windows on a device: features [W,T,368], coefficients [W,T,K], marks, shift [W/G].
+
+    G windows are a pair or a run of `training.features`.
+    """
 
     features: Tensor
     coefficients: Tensor
@@ -68,11 +74,12 @@ class Windows:
         return cls(**{name: torch.cat(found) for name, found in parts.items()})
 
     def batches(self, pairs: int, steps: int, random_seed: int) -> Iterator[tuple[Tensor, ...]]:
-        """Random batches; the two windows of a pair lie in the two halves of a batch."""
+        """Random batches; the two windows of a pair lie in the two halves of a batch, and so on."""
+        group = len(self.features) // len(self.shift)
         order = torch.Generator().manual_seed(random_seed)
         for _ in range(steps):
             pick = torch.randint(len(self.shift), (pairs,), generator=order).to(self.shift.device)
-            rows = torch.cat([2 * pick, 2 * pick + 1])
+            rows = torch.cat([group * pick + k for k in range(group)])
             yield (
                 self.features[rows].float(),
                 self.coefficients[rows].float(),
@@ -117,9 +124,15 @@ def pair_gap(first: Tensor, second: Tensor, shift: Tensor) -> Tensor:
 def loss_of(
     output: Tensor, batch: tuple[Tensor, ...], mouth: Mouth, variance: Tensor, train: TrainConfig
 ) -> Tensor:
-    """The training loss of outputs [2B,T,K]."""
-    output, target, marks = (rows[:, -train.latest :] for rows in (output, *batch[1:3]))
+    """The training loss of outputs [G*B,T,K]."""
     shift = batch[3]
+    part = -train.ahead if train.ahead else slice(-train.latest, None)
+    output, target, marks = (rows[:, part] for rows in (output, *batch[1:3]))
+    if train.ahead:
+        output, target, marks = (
+            rows.reshape(-1, len(shift), *rows.shape[1:]).transpose(0, 1)
+            for rows in (output, target, marks)
+        )
     error = output - target
     wanted, made = target @ mouth.of, output @ mouth.of
     weights = torch.tensor(train.measures, device=output.device)
@@ -137,6 +150,8 @@ def loss_of(
     open_marks = (predicted - 0.006).clamp(min=0).square() * marks
     total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / mouth.variance[0]
     total = total + (-predicted).clamp(min=0).square().mean() / mouth.variance[0]
+    if train.ahead:
+        return total
     half = len(shift)
     between = pair_gap(output[:half], output[half:], shift) * output.shape[2] / variance.sum()
     return total + train.consistency * between

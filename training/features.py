@@ -4,10 +4,11 @@
 
 Windows start at any sample, in pairs that lie close to each other, so that training can ask both
 for the same lips. With `--live` they are as short as a live session's, and the faces are those that
-the shipped decoder says, which hears more of what comes after them.
+the shipped decoder says, which hears more of what comes after them; with `--runs` such windows
+follow each other as a video's frames do.
 Each session becomes `session_NNNNN.npz`: features float16 [W,T,368], coefficients float16 [W,T,K],
 marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] (feature frames from
-a pair's first window to its second).
+a pair's first window to its second; of a run one, 0).
 """
 
 import json
@@ -42,22 +43,34 @@ log = logging.getLogger("mdth")
 
 PAIRS_PER_SECOND = 4.0
 TAUGHT_HZ = 100
+# A run: so many windows, a frame of 25 a second from each to the next.
+RUN, RUN_HOP = 24, SAMPLE_RATE_HZ // 25
 
 
 def encode_session(
-    session: "Session", encoder: SpeechEncoder, frames: int, rng: np.random.Generator
+    session: "Session",
+    encoder: SpeechEncoder,
+    frames: int,
+    rng: np.random.Generator,
+    *,
+    runs: bool = False,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Random pairs of windows of `frames` feature frames of a session, encoded."""
+    """Random pairs, or runs, of windows of `frames` feature frames of a session, encoded."""
     from training.sessions import DENSE_HZ
 
     length = frames * FRAME_SAMPLES + TAIL_SAMPLES
-    pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
     before = length * 3 // 4
     padded = np.pad(session.sound, (before, length * 3 // 4))
-    starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
-    steps = rng.integers(1, FRAME_SAMPLES, pairs)
-    steps += FRAME_SAMPLES * rng.integers(0, 12, pairs) * (rng.random(pairs) < 0.5)
-    both = np.stack([starts, starts + steps], axis=1).reshape(-1)
+    if runs:
+        both = rng.integers(RUN_HOP) + RUN_HOP * np.arange((len(padded) - length) // RUN_HOP)
+        both = both[: len(both) // RUN * RUN]
+        steps = np.zeros(len(both) // RUN, int)
+    else:
+        pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
+        starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
+        steps = rng.integers(1, FRAME_SAMPLES, pairs)
+        steps += FRAME_SAMPLES * rng.integers(0, 12, pairs) * (rng.random(pairs) < 0.5)
+        both = np.stack([starts, starts + steps], axis=1).reshape(-1)
     offsets = FRAME_SAMPLES * np.arange(frames) + CENTRE_SAMPLES - before
     times_s = (both[:, None] + offsets) / SAMPLE_RATE_HZ
     dense = np.clip(np.round(times_s * DENSE_HZ).astype(int), 0, len(session.coefficients) - 1)
@@ -97,6 +110,7 @@ class FeatureJob:
     spoken: Path | None
     lags: Path | None
     live: bool = False
+    runs: bool = False
 
 
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
@@ -117,7 +131,7 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
         session = make_session(library, rng)
         session = taught(session, job.encoder) if job.live else session
         frames = (LIVE if job.live else SCHEME).frames
-        windows = encode_session(session, encoder, frames, rng)
+        windows = encode_session(session, encoder, frames, rng, runs=job.runs)
         np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
@@ -146,6 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--spoken", type=Path, help="folder of spoken sentences")
     parser.add_argument("--lags", type=Path, help="card that says by how much lips are late")
     parser.add_argument("--live", action="store_true", help="for the decoder of live sessions")
+    parser.add_argument("--runs", action="store_true", help="no pairs, but runs")
     parser.add_argument("--sessions", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
     parser.add_argument("--random-seed", "--seed", type=int, default=0,

@@ -3,8 +3,8 @@
     python -m training.talk data/talk/clips work/talk
     python -m training.talk data/grid/s1 work/grid --count 400
 
-`training.tracks` follows a face from frame to frame, which delays the lips by 16 ms; here every
-picture is searched anew. Written: `NAME.npz` with mesh float32 [T,478,3] px, frames without a face
+Every picture is searched anew: to follow a face from frame to frame delays the lips by 16 ms.
+Written: `NAME.npz` with mesh float32 [T,478,3] px, frames without a face
 on straight lines between their neighbours, found bool [T], and fps. Run again, it goes on.
 """
 

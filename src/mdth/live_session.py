@@ -27,7 +27,8 @@ from mdth.options import LIVE_MESH, Choices, Options
 log = logging.getLogger("mdth")
 
 IDLE, SPEAKING, STARVED, INTERRUPTED = "idle", "speaking", "starved", "interrupted"
-FPS = 25
+# What live sessions choose unless they are told.
+LIVE = Choices(fps=25, engine_mesh=LIVE_MESH)
 # After an interruption the mouth is shut in this time.
 SHUT_S = 0.15
 # Fewer frames are drawn, one of up to MOST, when so many were late of late, and more again when so
@@ -64,7 +65,7 @@ def live(
     time on the clock. choices: see `mdth.options`. Raises InputError for an engine that hears a
     speech to its end before it speaks.
     """
-    options = Options.of(**{"fps": FPS, "engine_mesh": LIVE_MESH, **choices})
+    options = Options.of(**(LIVE | choices))
     return LiveSession(engines.of(avatar, options).open(avatar, options), pace=pace, clock=clock)
 
 

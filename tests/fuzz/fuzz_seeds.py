@@ -193,18 +193,19 @@ def _saved(*things: object) -> Files:
 
 @cache
 def artefacts() -> Files:
-    from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+    from mdth.artefacts import Motion, Portrait
+    from mdth.media.speech import prepare_speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
     chance = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
-        original = Path(folder, "a.wav")
+        original, audio = Path(folder, "a.wav"), Path(folder, "audio")
         original.write_bytes(_wav("mono"))
+        prepare_speech(original, audio)
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
         shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)
         faces = Faces(*(chance.normal(size=(3, *shape)) for shape in shapes))
-        return _saved(
-            Speech(_tone(16_000), original),
+        saved = _saved(
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
             Motion(
                 25.0,
@@ -212,10 +213,10 @@ def artefacts() -> Files:
                 np.stack([np.eye(3)] * 3),
                 *(chance.normal(size=(3, *s)) for s in ((3,), (126, 3))),
             ),
-            MeshSequence(chance.normal(size=(3, 478, 3)), 25.0),
             SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
             SeedClip(faces, np.ones(3, bool)),
         )
+        return saved | {path.name: path.read_bytes() for path in audio.iterdir()}
 
 
 @cache

@@ -1,8 +1,8 @@
 """Held-out clips as a trained FaceFormer speaks them, and the true meshes, to compare.
 
     python -m training.seed.predict vocaset VOCASET vocaset.pth work/predicted --split test
-    python -m training.seed.predict tracked work/dataset/s1 work/runs/ff/faceformer.pth \
-        work/predicted --tracks work/tracks/s1
+    python -m training.seed.predict tracked data/grid/s1 work/runs/ff/faceformer.pth \
+        work/predicted --tracks work/grid
 
 Written: `predicted/NAME.npz`, `true/NAME.npz` (vertices [T,V,3], fps, neutral [V,3]), `sounds/
 NAME.wav`. A subject that was trained on speaks its own way; another speaks `--style`'s (the first
