@@ -21,7 +21,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("people", type=Path)
     parser.add_argument("windows", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--start", type=Path, help="a run whose decoder it goes on from")
     parser.add_argument("--bank", type=Path, help="what is heard in the clips to score on")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
@@ -31,14 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     from training import decoder_trainer as training
     from training.bank import Bank, score_bank
-    from training.export_onnx import load_run
 
     config, train = training.configure(given.set)
-    start = load_run(given.start)[0] if given.start else None
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     people = People.load(given.people)
     windows = training.Windows.load(given.windows, torch.device(device))
-    network = training.train_decoder(config, train, windows, people, start)
+    network = training.train_decoder(config, train, windows, people)
     scores = score_bank(network, Bank.load(given.bank), people) if given.bank else {}
     training.save_run(given.output, network, train, dict(scores))
     log.info("%s", json.dumps(scores, indent=1))

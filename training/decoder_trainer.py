@@ -26,9 +26,8 @@ class TrainConfig:
     """How to train. Weights of the losses are relative to the coefficients' own.
 
     measures: of each of `training.measures`. swing: of how far each goes within a window, which
-    a regression makes too little. latest: all is asked of so many frames at a
-    window's end. ahead: all is asked of the track that this frame from the end of each window of a
-    run makes; 0: windows are pairs.
+    a regression makes too little. ahead: all is asked of the
+    track that this frame from the end of each window of a run makes; 0: windows are pairs.
     """
 
     steps: int = 3000
@@ -43,7 +42,6 @@ class TrainConfig:
     marked: float = 0.3
     consistency: float = 1.0
     noise: float = 0.1
-    latest: int = 40
     ahead: int = 0
     random_seed: int = 0
 
@@ -125,13 +123,10 @@ def loss_of(
     output: Tensor, batch: tuple[Tensor, ...], mouth: Mouth, variance: Tensor, train: TrainConfig
 ) -> Tensor:
     """The training loss of outputs [G*B,T,K]."""
-    shift = batch[3]
-    part = -train.ahead if train.ahead else slice(-train.latest, None)
-    output, target, marks = (rows[:, part] for rows in (output, *batch[1:3]))
+    _, target, marks, shift = batch
     if train.ahead:
         output, target, marks = (
-            rows.reshape(-1, len(shift), *rows.shape[1:]).transpose(0, 1)
-            for rows in (output, target, marks)
+            served(rows, train.ahead, len(shift)) for rows in (output, target, marks)
         )
     error = output - target
     wanted, made = target @ mouth.of, output @ mouth.of
@@ -157,30 +152,28 @@ def loss_of(
     return total + train.consistency * between
 
 
+def served(rows: Tensor, ahead: int, runs: int) -> Tensor:
+    """The tracks [B,G,...] of the frame of each window [G*B,T,...] that is `ahead` from its end."""
+    return rows[:, -ahead].reshape(-1, runs, *rows.shape[2:]).transpose(0, 1)
+
+
 def _deviation(tracks: Tensor) -> Tensor:
     """Standard deviation [B,F] over time of tracks [B,T,F]."""
     return (tracks.var(dim=1) + 1e-8).sqrt()
 
 
 def train_decoder(
-    config: DecoderConfig,
-    train: TrainConfig,
-    windows: Windows,
-    people: People,
-    start: LipDecoder | None = None,
+    config: DecoderConfig, train: TrainConfig, windows: Windows, people: People
 ) -> LipDecoder:
-    """A decoder trained on windows, from another one on: a running average of its weights."""
+    """A decoder trained on windows: a running average of its weights."""
     device = windows.features.device
     torch.manual_seed(train.random_seed)
     network = LipDecoder(config).to(device)
-    if start:
-        network.load_state_dict(start.state_dict())
     mouth = Mouth(people, device)
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
     mouth.scale(sample)
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
-    if not start:
-        network.scale.data = variance.sqrt()
+    network.scale.data = variance.sqrt()
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
     mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdth.artefacts import FloatArray
-from training import card, command
+from mdth.embedded.speech.speech_encoder import SpeechEncoder
+from training import card, command, models
 from training.bank import LIVE, SCHEME
 from training.measures import NAMES
 from training.people import People, Ways
@@ -82,8 +83,14 @@ def export(
     gain = Ways.of(people.basis, tracked, len(gains)).gain(np.array(gains))
     name, scheme = ("faceformer_live", LIVE) if live else ("faceformer", SCHEME)
     target = output / f"{name}.onnx"
+    decoders, silence = [d for d, _ in loaded], torch.zeros(len(basis))
+    if live:  # its lips are shut where nothing sounds
+        window = SpeechEncoder(models.encoder()).hear(np.zeros(scheme.samples, np.float32))
+        heard = torch.from_numpy(window)[None]
+        with torch.no_grad():
+            silence = torch.stack([d(heard)[0, -LIVE.ahead] for d in decoders]).mean(dim=0)
     torch.onnx.export(
-        MeanDecoder([d for d, _ in loaded], torch.tensor(gain, dtype=torch.float32)).eval(),
+        MeanDecoder(decoders, torch.tensor(gain, dtype=torch.float32), silence).eval(),
         (torch.zeros(1, scheme.frames, inputs),),
         str(target),
         input_names=["heard"],

@@ -3,9 +3,9 @@
     python -m training.features work/people.npz work/windows --spoken work/spoken --sessions 600
 
 Windows start at any sample, in pairs that lie close to each other, so that training can ask both
-for the same lips. With `--live` they are as short as a live session's, and the faces are those that
-the shipped decoder says, which hears more of what comes after them; with `--runs` such windows
-follow each other as a video's frames do.
+for the same lips. With `--live` they are as short as a live session's and follow each other, in
+runs, as the frames of a video do, and the faces are those that the shipped decoder says, which
+hears more of what comes after them.
 Each session becomes `session_NNNNN.npz`: features float16 [W,T,368], coefficients float16 [W,T,K],
 marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] (feature frames from
 a pair's first window to its second; of a run one, 0).
@@ -110,7 +110,6 @@ class FeatureJob:
     spoken: Path | None
     lags: Path | None
     live: bool = False
-    runs: bool = False
 
 
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
@@ -131,7 +130,7 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
         session = make_session(library, rng)
         session = taught(session, job.encoder) if job.live else session
         frames = (LIVE if job.live else SCHEME).frames
-        windows = encode_session(session, encoder, frames, rng, runs=job.runs)
+        windows = encode_session(session, encoder, frames, rng, runs=job.live)
         np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
@@ -160,7 +159,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--spoken", type=Path, help="folder of spoken sentences")
     parser.add_argument("--lags", type=Path, help="card that says by how much lips are late")
     parser.add_argument("--live", action="store_true", help="for the decoder of live sessions")
-    parser.add_argument("--runs", action="store_true", help="no pairs, but runs")
     parser.add_argument("--sessions", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
     parser.add_argument("--random-seed", "--seed", type=int, default=0,
