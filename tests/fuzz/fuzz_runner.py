@@ -16,7 +16,7 @@ from pathlib import Path
 from fuzz_worker import Ended, enter, generated, run_case
 from pebble import ProcessExpired, ProcessPool
 
-LIMIT_S, ALONE_S = 20, 80
+LIMIT_S, ALONE_S = 20, 600
 SLICE = 250  # cases of one worker
 
 
