@@ -289,6 +289,20 @@ def test_an_interruption_while_a_frame_is_drawn() -> None:
     assert not any(frame.sound.any() or frame.picture.any() for frame in taken(live, 30)[0])
 
 
+def test_what_is_not_drawn_is_not_heard(avatar: Avatar, speech: np.ndarray) -> None:
+    """And what is drawn after it is as if all had been."""
+    skips, feeds = drive(avatar), drive(avatar)
+    heard, hear = [], skips._spoken._hear  # type: ignore[union-attr]
+    skips._spoken._hear = lambda window: heard.append(1) or hear(window)  # type: ignore[union-attr]
+    for number, block in enumerate(np.split(speech, 75)):
+        skipped = list((skips.skip if number % 3 else skips.feed)(block))
+        fed = list(feeds.feed(block))
+        assert len(skipped) == len(fed)
+        if number % 3 == 0:
+            np.testing.assert_array_equal(skipped, fed)
+    assert len(heard) < 30
+
+
 def test_sound_of_any_kind() -> None:
     for rate_hz in (8000, 16_000, 24_000, 44_100, 48_000):
         tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz)

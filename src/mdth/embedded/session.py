@@ -68,6 +68,14 @@ class Drive:
         self._heard.hear(block)
         return self._meshes(self._spoken.feed(block))
 
+    def skip(self, sound: FloatArray) -> Iterator[FloatArray]:
+        """`feed`, for meshes that nobody looks at."""
+        if not isinstance(self._spoken, SpokenMesh):
+            return self.feed(sound)
+        block = np.asarray(sound, np.float32)
+        self._heard.hear(block)
+        return self._meshes(self._spoken.skip(block))
+
     def rewind(self, sample: int, *, forget: bool = False) -> None:
         """See `mdth.engine.Rewinding`."""
         if not isinstance(self._spoken, SpokenMesh):
@@ -128,7 +136,7 @@ class EmbeddedSession:
 
     def skip(self, sound: FloatArray) -> Iterator[None]:
         """See `mdth.engine.Rewinding`."""
-        return (None for _ in self._drive.feed(sound))
+        return (None for _ in self._drive.skip(sound))
 
     def finish(self) -> Iterator[Frame]:
         """The rest. Raises SpeechTooShort."""

@@ -99,7 +99,7 @@ class SpokenMesh:
         # The coefficients [K] of the latest frame, and how far it was from them at a rewind.
         self._given: FloatArray | None = None
         self._apart: FloatArray | None = None
-        self._left_s = 0.0
+        self._left_s, self._skips = 0.0, False
 
     @property
     def heard(self) -> int:
@@ -108,8 +108,15 @@ class SpokenMesh:
 
     def feed(self, block: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; gives the frames that are final, as taken."""
+        self._skips = False
         self._sound.append(block)
         return self._ready()
+
+    def skip(self, block: FloatArray) -> Iterator[FloatArray]:
+        """`feed`, for frames that nobody looks at: a window that serves one alone is not heard."""
+        ready = self.feed(block)
+        self._skips = isinstance(self._scheme, LiveScheme) and bool(len(self._last))
+        return ready
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest, when the sound has ended."""
@@ -168,9 +175,8 @@ class SpokenMesh:
         start = self._scheme.start(self._window)
         if not self._sound.holds(start + self._scheme.samples):
             return False
-        heard = self._hear(
-            self._sound.take(start, self._scheme.samples, before=self._scheme.hop_samples)
-        )
+        window = self._sound.take(start, self._scheme.samples, before=self._scheme.hop_samples)
+        heard = self._last if self._skips else self._hear(window)
         self._before, self._last = self._last, heard
         self._window += 1
         return True
