@@ -1,11 +1,13 @@
 """A live avatar fed in real time: how late its frames are, and what it takes.
 
 python -m benchmarks.live [PORTRAIT] [SPEECH] pushes the speech in blocks of 20 ms as a microphone
-would; frames are encoded (H.264 and AAC, zero latency) and thrown away. Then an answer comes at
-once. Latency: from a frame's last sample pushed to the frame encoded.
+would, again and again for five minutes (`--hour`: for an hour); frames are encoded (H.264 and AAC,
+zero latency) and thrown away. Then answers come at once. Latency: from a frame's last sample pushed
+to the frame encoded. Beside it: the mouth of files, which hears more ahead, for one speech.
 """
 
 import argparse
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from training import command
 
 EXAMPLES = Path(mdth.__file__).parent / "examples"
 BLOCK_S, ANSWER_S, PAUSE_S = 0.02, 0.6, 4.0
+SHORT_S, HOUR_S = 300.0, 3600.0
 
 
 class Shown(NamedTuple):
@@ -32,6 +35,9 @@ class Shown(NamedTuple):
     at_s: float
     cpu_s: float
     state: str
+
+
+Spoken = tuple[list[Shown], FloatArray]
 
 
 class Nowhere:
@@ -58,28 +64,22 @@ def speak(live: LiveSession, speech: FloatArray, pushed_s: list[float]) -> None:
     live.end_of_speech()
 
 
-def of_microphone(live: LiveSession, frames: Iterator[Shown], speech: FloatArray) -> list[Shown]:
-    """Latencies are printed; gives the frames that spoke."""
+def of_microphone(live: LiveSession, frames: Iterator[Shown], speech: FloatArray) -> Spoken:
+    """The frames that spoke, and how late each was [T] s."""
     pushed_s: list[float] = []
     talker = threading.Thread(target=speak, args=(live, speech, pushed_s))
     talker.start()
     said: list[Shown] = []
-    others, repeated = 0, live.repeated
     for frame in frames:
         if frame.state == SPEAKING:
             said.append(frame)
-        else:
-            others += bool(said)
-            if not talker.is_alive() and not live.waiting_s:
-                break
+        elif not talker.is_alive() and not live.waiting_s:
+            break
     talker.join()
     ends = np.arange(1, len(said) + 1) / live.fps
     blocks = np.clip(np.ceil(ends / BLOCK_S - 1e-6).astype(int) - 1, 0, len(pushed_s) - 1)
     late_s = np.array([frame.at_s for frame in said]) - np.array(pushed_s)[blocks]
-    middle, most = np.quantile(late_s, [0.5, 0.95])
-    print(f"as a microphone: {len(said)} frames, {live.repeated - repeated} of them repeated")
-    print(f"latency: median {middle:.3f} s, 95 % {most:.3f} s; gaps: {max(0, others - 1)} frames")
-    return said
+    return said, late_s
 
 
 def cores(frames: list[Shown]) -> float:
@@ -91,12 +91,53 @@ def rest(frames: Iterator[Shown], seconds: float, fps: int) -> list[Shown]:
     return [next(frames) for _ in range(round(seconds * fps))]
 
 
-def answer(live: LiveSession, frames: Iterator[Shown], speech: FloatArray) -> None:
+def answer(live: LiveSession, frames: Iterator[Shown], speech: FloatArray) -> float:
+    """Seconds until the first frame of an answer whose first 0.6 s are pushed at once."""
     began_s = time.monotonic()
     live.push(speech[: round(ANSWER_S * SPEECH_RATE_HZ)])
     first = next(frame for frame in frames if frame.state == SPEAKING)
-    print(f"{ANSWER_S} s pushed at once: first frame after {first.at_s - began_s:.3f} s")
     live.interrupt()
+    return first.at_s - began_s
+
+
+def column(live: LiveSession, speech: FloatArray, seconds: float) -> dict[str, str]:
+    """One column of the table: `seconds` of speech, then answers."""
+    frames = shown(live)
+    rest(frames, 1, live.fps)
+    idle = cores(rest(frames, PAUSE_S, live.fps))
+    said: list[Shown] = []
+    lates: list[FloatArray] = []
+    loads: list[float] = []
+    repeated, before_mb = live.repeated, resident_mb()
+    while not said or said[-1].at_s - said[0].at_s < seconds - len(speech) / SPEECH_RATE_HZ:
+        spoken, late_s = of_microphone(live, frames, speech)
+        said += spoken
+        lates.append(late_s)
+        loads.append(cores(spoken))
+        rest(frames, 1, live.fps)
+    repeated, grown_mb = live.repeated - repeated, resident_mb() - before_mb
+    firsts = []
+    for _ in range(3):
+        firsts.append(answer(live, frames, speech))
+        rest(frames, 1, live.fps)
+    live.close()
+    middle, most = np.quantile(np.concatenate(lates), [0.5, 0.95])
+    return {
+        "latency, sound pushed to frame encoded: median": f"{middle:.3f} s",
+        "the same, 95 %": f"{most:.3f} s",
+        "frames": f"{len(said)}",
+        "of them and those between that showed the picture before": f"{repeated}",
+        f"first frame of an answer, {ANSWER_S} s pushed at once": f"{max(firsts):.3f} s",
+        "cores in use while speaking": f"{np.mean(loads):.2f}",
+        "idle": f"{idle:.2f}",
+        "memory grown": f"{grown_mb:.0f} MB",
+    }
+
+
+def resident_mb() -> float:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def parsed() -> argparse.Namespace:
@@ -106,6 +147,8 @@ def parsed() -> argparse.Namespace:
     add("speech", nargs="?", type=Path, default=EXAMPLES / "speech.wav")
     add("--size", type=int, default=512, help="longest side of the frames in px")
     add("--fps", type=int, default=25)
+    add("--hour", action="store_true", help="an hour instead of five minutes")
+    add("--seconds", type=float, help="another time")
     return parser.parse_args()
 
 
@@ -113,19 +156,17 @@ def main() -> None:
     given = parsed()
     speech = np.concatenate(list(read_blocks(given.speech)))
     avatar = mdth.prepare(given.portrait, max_size=given.size)
-    live = mdth.live(avatar, pace=True, fps=given.fps)
+    seconds = given.seconds or (HOUR_S if given.hour else SHORT_S)
+    columns = {}
+    for mesh, length_s in (("live", seconds), ("embedded", 0.0)):
+        live = mdth.live(avatar, pace=True, fps=given.fps, engine_mesh=mesh)
+        width, height = live.size
+        columns[f"engine_mesh {mesh}"] = column(live, speech, length_s)
     print(machine())
-    width, height = live.size
-    print(f"{width} x {height} px, {live.fps} frames/s")
-    frames = shown(live)
-    rest(frames, 1, live.fps)
-    print(f"idle: {cores(rest(frames, PAUSE_S, live.fps)):.2f} cores")
-    print(f"speaking: {cores(of_microphone(live, frames, speech)):.2f} cores")
-    rest(frames, PAUSE_S, live.fps)
-    for _ in range(3):
-        answer(live, frames, speech)
-        rest(frames, 1, live.fps)
-    live.close()
+    print(f"{width} x {height} px, {given.fps} frames/s, {seconds:.0f} s\n")
+    print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for name in columns["engine_mesh live"]:
+        print(f"| {name} | {' | '.join(found[name] for found in columns.values())} |")
 
 
 if __name__ == "__main__":

@@ -15,18 +15,23 @@ import pytest
 
 import mdth
 from mdth import engines
-from mdth.embedded.clip.avatar import ClipAvatar
+from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.embedded.session import Drive
 from mdth.engine import Avatar
 from mdth.face import geometry
+from mdth.face.find import TRACKER
+from mdth.face.tracker import FaceTracker
+from mdth.files import assets
 from mdth.live_session import SHUT_S, LiveFrame, LiveSession
 from mdth.media.audio import read_blocks
 from mdth.media.resample import Resampler
 from mdth.media.transport import TransportWriter
-from mdth.options import Options
+from mdth.motion.head import SpokenHead
+from mdth.options import MotionOptions, Options
 
 RATE, FRAME = 16_000, 640
-LOOK_AHEAD_S = 0.436
+LOOK_AHEAD_S = 0.148
+EXAMPLES = Path(mdth.__file__).parent / "examples"
 
 
 class Clock:
@@ -67,6 +72,9 @@ class Echo:
         assert self.number / self.fps * RATE - 1 <= sample <= self.first + len(self.heard)
         self.heard = self.heard[: sample - self.first]
 
+    def listen(self, sound: np.ndarray) -> None:
+        pass
+
     def finish(self) -> Iterator[np.ndarray]:
         raise AssertionError("it never ends")
 
@@ -82,7 +90,7 @@ class Meshes:
     def __init__(self, drive: Drive) -> None:
         self.feed: Any = drive.feed
         self.skip: Any = drive.feed
-        self.rewind, self.close = drive.rewind, lambda: None
+        self.rewind, self.listen, self.close = drive.rewind, drive.listen, lambda: None
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +105,7 @@ def speech(short_path: Path) -> np.ndarray:
 
 
 def drive(avatar: Avatar) -> Drive:
-    return engines.get("embedded").drive(avatar, Options.of(fps=25))  # type: ignore[attr-defined,no-any-return]
+    return engines.get("embedded").drive(avatar, Options.of(fps=25, engine_mesh="live"))  # type: ignore[attr-defined,no-any-return]
 
 
 def taken(
@@ -173,7 +181,7 @@ def test_as_a_microphone_sends(speech: np.ndarray) -> None:
         states.append(live.state)
     sound = np.concatenate([frame.sound for frame in frames])
     first = states.index("speaking")
-    assert first == int((LOOK_AHEAD_S + 0.04) * 25)
+    assert first == int((LOOK_AHEAD_S + 0.02) * 25)
     np.testing.assert_array_equal(sound[first * FRAME :][: len(speech)], speech)
     assert states[first : first + 75] == ["speaking"] * 75
     assert states[first + 75 :] == ["starved"] * (35 - first)
@@ -240,6 +248,30 @@ def test_late_frames_show_the_picture_before_and_the_sound_keeps_time() -> None:
     assert live.repeated == repeated and abs(clock.now_s - 100 - 250 / 25) < 0.1
 
 
+def test_too_slow_it_draws_fewer_frames_evenly_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, echo = Clock(), Echo()
+    live = LiveSession(echo, pace=True, clock=clock)
+    feed, drawn = echo.feed, []
+
+    def slow(sound: np.ndarray) -> Iterator[np.ndarray]:
+        for picture in feed(sound):
+            drawn.append(live._number)
+            clock.now_s += 0.06
+            yield picture
+
+    echo.skip = lambda sound: (None for _ in feed(sound))  # type: ignore[method-assign]
+    echo.feed = slow  # type: ignore[method-assign]
+    taken(live, 150)
+    assert live.drawn_fps == 12.5 and "12.5 of 25 frames" in caplog.text
+    assert drawn[-40:] == list(range(drawn[-1] - 78, drawn[-1] + 1, 2))
+    assert abs(clock.now_s - 100 - 150 / 25) < 0.1, "in step"
+    echo.feed = feed  # type: ignore[method-assign]
+    taken(live, 150)
+    assert live.drawn_fps == 25
+
+
 def test_an_interruption_while_a_frame_is_drawn() -> None:
     echo = Echo()
     live = LiveSession(echo)
@@ -255,6 +287,20 @@ def test_an_interruption_while_a_frame_is_drawn() -> None:
     assert not next(live).sound.any() and live.state == "interrupted"
     echo.feed = feed  # type: ignore[method-assign]
     assert not any(frame.sound.any() or frame.picture.any() for frame in taken(live, 30)[0])
+
+
+def test_what_is_not_drawn_is_not_heard(avatar: Avatar, speech: np.ndarray) -> None:
+    """And what is drawn after it is as if all had been."""
+    skips, feeds = drive(avatar), drive(avatar)
+    heard, hear = [], skips._spoken._hear  # type: ignore[union-attr]
+    skips._spoken._hear = lambda window: heard.append(1) or hear(window)  # type: ignore[union-attr]
+    for number, block in enumerate(np.split(speech, 75)):
+        skipped = list((skips.skip if number % 3 else skips.feed)(block))
+        fed = list(feeds.feed(block))
+        assert len(skipped) == len(fed)
+        if number % 3 == 0:
+            np.testing.assert_array_equal(skipped, fed)
+    assert len(heard) < 30
 
 
 def test_sound_of_any_kind() -> None:
@@ -289,7 +335,67 @@ def test_it_is_closed_and_what_cannot_live_says_so(avatar: Avatar, portrait_path
     echo.look_ahead_s = float("inf")
     with pytest.raises(mdth.InputError, match="hears a speech to its end first"):
         LiveSession(echo)
-    assert not hasattr(ClipAvatar, "rewind")
+
+
+def test_a_clip_lives_to_and_fro(checkpoints: Path, speech: np.ndarray) -> None:
+    live = mdth.live(mdth.prepare(EXAMPLES / "clip.mp4"), fps=30)
+    assert (live.size, live.fps) == ((288, 288), 25)
+    frames, states = taken(live, 240, {100: whole(live, speech), 150: live.interrupt})
+    assert states[100:150] == ["speaking"] * 50 and states[154:] == ["idle"] * 86
+    np.testing.assert_array_equal(frames[100].sound, speech[:FRAME])
+    pictures = np.stack([frame.picture for frame in frames]).astype(int)
+    # 75 frames, then all of them back, and again; the mouth rests in all of these.
+    there, back = pictures[20:60], pictures[149 - 59 : 149 - 19][::-1]
+    head = np.s_[:, :120]
+    np.testing.assert_allclose(there[head], back[head], atol=1)
+    assert np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3)).max() < 10
+    with FaceTracker(assets.path(TRACKER)) as tracker:
+        meshes = [tracker.faces(frames[number].picture)[0] for number in range(104, 180)]
+    lips = opening([LiveFrame(mesh, speech, 0.0) for mesh in meshes])  # type: ignore[arg-type]
+    assert lips[:46].std() > 3 * lips[52:].std() and lips[52:].max() < 0.08
+    live.close()
+
+
+def test_the_head_hears_an_utterance_that_cuts_in_from_its_beginning() -> None:
+    """So that its pace rises as with one in a file, at most a fifth of a second later."""
+    head, step = SpokenHead(MotionOptions()), SPEECH_RATE_HZ // 25
+    voice, quiet = np.full(20 * step, 0.3, np.float32), np.zeros(4 * step, np.float32)
+    strengths = head._each_strength()
+    heard = []
+    for number in range(60):
+        head.hear(quiet[:step] if number < 20 or number >= 40 else voice[:step])
+        if number == 19:  # what was heard ahead was silence
+            head.hear(quiet)
+            heard += [next(strengths) for _ in range(4)]
+            head.rewind(len(quiet))
+        heard.append(next(strengths))
+    loud = np.flatnonzero(np.array(heard) > 0.5)
+    assert len(loud) == 20 and loud[0] - 20 - 4 <= 5
+    assert head._late == 0, "made up for"
+
+
+def test_a_silent_avatar_answers_what_it_hears(avatar: Avatar, speech: np.ndarray) -> None:
+    """It nods after the speech and looks at the speaker; while it speaks itself it does not."""
+
+    def pitches(says: bool) -> np.ndarray:
+        live = LiveSession(Meshes(drive(avatar)))
+        alone = LiveSession(Meshes(drive(avatar)))
+        for one in (live, alone):
+            taken(one, 75)
+            if says:
+                one.push(np.tile(speech, 3))
+        others = np.split(np.concatenate([speech, np.zeros(RATE, np.float32)]), 100)
+        both = []
+        for block in others:
+            live.hear(block)
+            both.append([np.asarray(next(one).picture) for one in (live, alone)])
+        tracks = np.array(both).swapaxes(0, 1)
+        nodding, usual = (geometry.head_pose(track).rotation for track in tracks)
+        return geometry.euler_deg(nodding @ usual.swapaxes(1, 2))[:, 1]
+
+    nods = pitches(says=False)
+    assert nods.max() > 2 and np.abs(nods[:15]).max() < 0.2 and abs(nods[-1]) < 0.5
+    assert np.abs(pitches(says=True)).max() < 0.3
 
 
 def test_a_stream_has_picture_and_sound_in_step_at_once() -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
-from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, LiveScheme, WindowScheme, level
 from training import command, models
 from training.measures import predicted
 from training.people import Clip, People
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mdth")
 
-SCHEME = WindowScheme(past=22, hop=6.5, ahead=5)
+SCHEME, LIVE = WindowScheme(past=22, hop=6.5, ahead=5), LiveScheme(frames=24, ahead=6)
 MEASURED = ("choose", "last", "others", "held")
 """Uses of clips that are measured on."""
 # A moment is quiet this far below the loud ones, and inside speech in pauses shorter than this.

@@ -26,7 +26,8 @@ class TrainConfig:
     """How to train. Weights of the losses are relative to the coefficients' own.
 
     measures: of each of `training.measures`. swing: of how far each goes within a window, which
-    a regression makes too little.
+    a regression makes too little. ahead: all is asked of the
+    track that this frame from the end of each window of a run makes; 0: windows are pairs.
     """
 
     steps: int = 3000
@@ -41,12 +42,16 @@ class TrainConfig:
     marked: float = 0.3
     consistency: float = 1.0
     noise: float = 0.1
+    ahead: int = 0
     random_seed: int = 0
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows on a device: features [W,T,368], coefficients [W,T,K], marks, shift [W/2]."""
+    """Windows on a device: features [W,T,368], coefficients [W,T,K], marks, shift [W/G].
+
+    G windows are a pair or a run of `training.features`.
+    """
 
     features: Tensor
     coefficients: Tensor
@@ -67,11 +72,12 @@ class Windows:
         return cls(**{name: torch.cat(found) for name, found in parts.items()})
 
     def batches(self, pairs: int, steps: int, random_seed: int) -> Iterator[tuple[Tensor, ...]]:
-        """Random batches; the two windows of a pair lie in the two halves of a batch."""
+        """Random batches; the two windows of a pair lie in the two halves of a batch, and so on."""
+        group = len(self.features) // len(self.shift)
         order = torch.Generator().manual_seed(random_seed)
         for _ in range(steps):
             pick = torch.randint(len(self.shift), (pairs,), generator=order).to(self.shift.device)
-            rows = torch.cat([2 * pick, 2 * pick + 1])
+            rows = torch.cat([group * pick + k for k in range(group)])
             yield (
                 self.features[rows].float(),
                 self.coefficients[rows].float(),
@@ -116,8 +122,12 @@ def pair_gap(first: Tensor, second: Tensor, shift: Tensor) -> Tensor:
 def loss_of(
     output: Tensor, batch: tuple[Tensor, ...], mouth: Mouth, variance: Tensor, train: TrainConfig
 ) -> Tensor:
-    """The training loss of outputs [2B,T,K]."""
+    """The training loss of outputs [G*B,T,K]."""
     _, target, marks, shift = batch
+    if train.ahead:
+        output, target, marks = (
+            served(rows, train.ahead, len(shift)) for rows in (output, target, marks)
+        )
     error = output - target
     wanted, made = target @ mouth.of, output @ mouth.of
     weights = torch.tensor(train.measures, device=output.device)
@@ -135,9 +145,16 @@ def loss_of(
     open_marks = (predicted - 0.006).clamp(min=0).square() * marks
     total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / mouth.variance[0]
     total = total + (-predicted).clamp(min=0).square().mean() / mouth.variance[0]
+    if train.ahead:
+        return total
     half = len(shift)
     between = pair_gap(output[:half], output[half:], shift) * output.shape[2] / variance.sum()
     return total + train.consistency * between
+
+
+def served(rows: Tensor, ahead: int, runs: int) -> Tensor:
+    """The tracks [B,G,...] of the frame of each window [G*B,T,...] that is `ahead` from its end."""
+    return rows[:, -ahead].reshape(-1, runs, *rows.shape[2:]).transpose(0, 1)
 
 
 def _deviation(tracks: Tensor) -> Tensor:

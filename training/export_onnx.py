@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdth.artefacts import FloatArray
-from training import card, command
-from training.bank import SCHEME
+from mdth.embedded.speech.speech_encoder import SpeechEncoder
+from training import card, command, models
+from training.bank import LIVE, SCHEME
 from training.measures import NAMES
 from training.people import People, Ways
 
@@ -62,8 +63,10 @@ def load_run(folder: Path) -> tuple["LipDecoder", dict[str, Any]]:
     return decoder.float().eval(), notes
 
 
-def export(people_file: Path, output: Path, runs: list[Path], gains: list[float]) -> Path:
-    """Write `faceformer.onnx` and `faceformer.json`; the path of the first.
+def export(
+    people_file: Path, output: Path, runs: list[Path], gains: list[float], *, live: bool = False
+) -> Path:
+    """Write `faceformer.onnx`, or `faceformer_live.onnx`, and its card; the path of the first.
 
     gains: of each of `training.measures`, by which what a regression makes too small is widened.
     """
@@ -78,10 +81,17 @@ def export(people_file: Path, output: Path, runs: list[Path], gains: list[float]
     inputs = config.features + config.mel
     tracked = np.concatenate([clip.coefficients for clip in people.of("train")])
     gain = Ways.of(people.basis, tracked, len(gains)).gain(np.array(gains))
-    target = output / "faceformer.onnx"
+    name, scheme = ("faceformer_live", LIVE) if live else ("faceformer", SCHEME)
+    target = output / f"{name}.onnx"
+    decoders, silence = [d for d, _ in loaded], torch.zeros(len(basis))
+    if live:  # its lips are shut where nothing sounds
+        window = SpeechEncoder(models.encoder()).hear(np.zeros(scheme.samples, np.float32))
+        heard = torch.from_numpy(window)[None]
+        with torch.no_grad():
+            silence = torch.stack([d(heard)[0, -LIVE.ahead] for d in decoders]).mean(dim=0)
     torch.onnx.export(
-        MeanDecoder([d for d, _ in loaded], torch.tensor(gain, dtype=torch.float32)).eval(),
-        (torch.zeros(1, SCHEME.frames, inputs),),
+        MeanDecoder(decoders, torch.tensor(gain, dtype=torch.float32), silence).eval(),
+        (torch.zeros(1, scheme.frames, inputs),),
         str(target),
         input_names=["heard"],
         output_names=["coefficients"],
@@ -90,7 +100,7 @@ def export(people_file: Path, output: Path, runs: list[Path], gains: list[float]
     finish(target, basis.reshape(len(basis), -1))
     run = {
         "config": {
-            "window_scheme": asdict(SCHEME),
+            "window_scheme": asdict(scheme),
             "inputs": inputs,
             "decoders": [notes["config"] for _, notes in loaded],
         },
@@ -98,7 +108,7 @@ def export(people_file: Path, output: Path, runs: list[Path], gains: list[float]
         "train": [notes["train"] for _, notes in loaded],
         "held_out": [clip.name for clip in people.of("held")],
     }
-    card.write("faceformer", target, run)
+    card.write(name, target, run)
     log.info("%s: %d bytes", target, target.stat().st_size)
     return target
 
@@ -111,8 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--gains", type=float, nargs=len(NAMES), default=[1.0] * len(NAMES),
                         metavar="FACTOR", help=f"of {', '.join(NAMES)}")  # fmt: skip
+    parser.add_argument("--live", action="store_true", help="the decoder of live sessions")
     given = parser.parse_args(arguments)
-    export(given.people, given.output, given.runs, given.gains)
+    export(given.people, given.output, given.runs, given.gains, live=given.live)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
     python -m training.features work/people.npz work/windows --spoken work/spoken --sessions 600
 
 Windows start at any sample, in pairs that lie close to each other, so that training can ask both
-for the same lips.
+for the same lips. With `--live` they are as short as a live session's and follow each other, in
+runs, as the frames of a video do, and the faces are those that the shipped decoder says, which
+hears more of what comes after them.
 Each session becomes `session_NNNNN.npz`: features float16 [W,T,368], coefficients float16 [W,T,K],
 marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] (feature frames from
-a pair's first window to its second).
+a pair's first window to its second; of a run one, 0).
 """
 
 import json
@@ -14,13 +16,14 @@ import logging
 import math
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from mdth.embedded.speech.decoder import Decoder
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import (
     CENTRE_SAMPLES,
@@ -30,7 +33,7 @@ from mdth.embedded.speech.windows import (
     level,
 )
 from training import command, models
-from training.bank import SCHEME
+from training.bank import LIVE, SCHEME, at_times, encode_clip
 from training.people import People
 
 if TYPE_CHECKING:
@@ -39,22 +42,35 @@ if TYPE_CHECKING:
 log = logging.getLogger("mdth")
 
 PAIRS_PER_SECOND = 4.0
+TAUGHT_HZ = 100
+# A run: so many windows, a frame of 25 a second from each to the next.
+RUN, RUN_HOP = 24, SAMPLE_RATE_HZ // 25
 
 
 def encode_session(
-    session: "Session", encoder: SpeechEncoder, frames: int, rng: np.random.Generator
+    session: "Session",
+    encoder: SpeechEncoder,
+    frames: int,
+    rng: np.random.Generator,
+    *,
+    runs: bool = False,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Random pairs of windows of `frames` feature frames of a session, encoded."""
+    """Random pairs, or runs, of windows of `frames` feature frames of a session, encoded."""
     from training.sessions import DENSE_HZ
 
     length = frames * FRAME_SAMPLES + TAIL_SAMPLES
-    pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
     before = length * 3 // 4
     padded = np.pad(session.sound, (before, length * 3 // 4))
-    starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
-    steps = rng.integers(1, FRAME_SAMPLES, pairs)
-    steps += FRAME_SAMPLES * rng.integers(0, 12, pairs) * (rng.random(pairs) < 0.5)
-    both = np.stack([starts, starts + steps], axis=1).reshape(-1)
+    if runs:
+        both = rng.integers(RUN_HOP) + RUN_HOP * np.arange((len(padded) - length) // RUN_HOP)
+        both = both[: len(both) // RUN * RUN]
+        steps = np.zeros(len(both) // RUN, int)
+    else:
+        pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
+        starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
+        steps = rng.integers(1, FRAME_SAMPLES, pairs)
+        steps += FRAME_SAMPLES * rng.integers(0, 12, pairs) * (rng.random(pairs) < 0.5)
+        both = np.stack([starts, starts + steps], axis=1).reshape(-1)
     offsets = FRAME_SAMPLES * np.arange(frames) + CENTRE_SAMPLES - before
     times_s = (both[:, None] + offsets) / SAMPLE_RATE_HZ
     dense = np.clip(np.round(times_s * DENSE_HZ).astype(int), 0, len(session.coefficients) - 1)
@@ -70,6 +86,20 @@ def encode_session(
     }
 
 
+def taught(session: "Session", encoder: Path) -> "Session":
+    """The session with the shipped decoder's faces."""
+    from scipy.interpolate import CubicSpline
+
+    from training.sessions import DENSE_HZ
+
+    decoder, dense = Decoder(), np.arange(len(session.coefficients)) / DENSE_HZ
+    heard = encode_clip(session.sound, encoder).astype(np.float32)
+    said = np.stack([decoder.coefficients(window) for window in heard])
+    times = np.arange(0, dense[-1], 1 / TAUGHT_HZ)
+    faces = CubicSpline(times, at_times(said, times))(dense)
+    return replace(session, coefficients=faces.astype(np.float32))
+
+
 @dataclass(frozen=True)
 class FeatureJob:
     """What a worker needs to make sessions."""
@@ -79,6 +109,7 @@ class FeatureJob:
     encoder: Path
     spoken: Path | None
     lags: Path | None
+    live: bool = False
 
 
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
@@ -96,7 +127,10 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
         if time.time() > stop_at:
             break
         rng = np.random.default_rng(number)
-        windows = encode_session(make_session(library, rng), encoder, SCHEME.frames, rng)
+        session = make_session(library, rng)
+        session = taught(session, job.encoder) if job.live else session
+        frames = (LIVE if job.live else SCHEME).frames
+        windows = encode_session(session, encoder, frames, rng, runs=job.live)
         np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
@@ -124,6 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--encoder", type=Path, help="moonshine_tiny_en_encoder.ort")
     parser.add_argument("--spoken", type=Path, help="folder of spoken sentences")
     parser.add_argument("--lags", type=Path, help="card that says by how much lips are late")
+    parser.add_argument("--live", action="store_true", help="for the decoder of live sessions")
     parser.add_argument("--sessions", type=int, default=600)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after this long")
     parser.add_argument("--random-seed", "--seed", type=int, default=0,
@@ -131,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
     encoder = given.encoder or models.encoder()
-    job = FeatureJob(given.people, given.output, encoder, given.spoken, given.lags)
+    job = FeatureJob(given.people, given.output, encoder, given.spoken, given.lags, given.live)
     make_windows(
         job, sessions=given.sessions, workers=given.workers,
         random_seed=given.random_seed, seconds=given.seconds,

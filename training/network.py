@@ -121,15 +121,17 @@ class LipDecoder(nn.Module):
 
 
 class MeanDecoder(nn.Module):
-    """The mean of some decoders, times a matrix [K,K]."""
+    """The mean of some decoders less what they say of silence, [K], times a matrix [K,K]."""
 
-    def __init__(self, decoders: list[LipDecoder], gain: Tensor) -> None:
+    def __init__(self, decoders: list[LipDecoder], gain: Tensor, silence: Tensor) -> None:
         super().__init__()
         self.decoders = nn.ModuleList(decoders)
         self.register_buffer("gain", gain)
+        self.register_buffer("silence", silence)
 
     def forward(self, heard: Tensor) -> Tensor:
         """Coefficients [1,T,K]."""
         mean = torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
         gain: Tensor = self.get_buffer("gain")
-        return mean @ gain
+        silence: Tensor = self.get_buffer("silence")
+        return (mean - silence) @ gain

@@ -113,6 +113,9 @@ class Rewinding(Protocol):
     def skip(self, sound: "FloatArray") -> Iterator[None]:
         """`feed` without drawing: as many None."""
 
+    def listen(self, sound: "FloatArray") -> None:
+        """What somebody else says meanwhile, mono, 16 kHz, for the frames to come."""
+
 
 class Engine(Protocol):
     """Makes avatars and sessions.

@@ -21,9 +21,10 @@ PRESETS = (
 )
 # auto: the seed's engine where its checkpoints are all there, else the embedded one.
 AUTO = "auto"
-# Who moves the mouth: our own decoder, or the seed's FaceFormer from its checkpoints, of VOCASET
-# with FLAME or of BIWI.
-MESH_ENGINES = ("embedded", "flame", "biwi")
+# Who moves the mouth: our own decoder, the one that hears less ahead, or the seed's FaceFormer from
+# its checkpoints, of VOCASET with FLAME or of BIWI.
+LIVE_MESH = "live"
+MESH_ENGINES = ("embedded", LIVE_MESH, "flame", "biwi")
 # What a clip is kept for: its motion and its best frame, or itself, with another mouth.
 KEEP_CLIP = "clip"
 KEEPS = ("motion", KEEP_CLIP)
@@ -80,7 +81,7 @@ class MotionOptions(Group):
     )
     engine_mesh: str = option(
         "embedded",
-        "what moves the mouth; flame and biwi need the seed's checkpoints",
+        "what moves the mouth; live: sooner; flame and biwi need the seed's checkpoints",
         among=MESH_ENGINES,
         only="embedded",
     )

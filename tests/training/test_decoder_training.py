@@ -115,6 +115,25 @@ def test_windows_have_the_faces_of_what_their_frames_hear() -> None:
     assert found["coefficients"][found["marks"]][:, 1] == pytest.approx(np.sin(7 / 0.3), abs=0.05)
 
 
+def test_a_run_is_the_track_of_the_frames_that_are_served() -> None:
+    class Encoder:
+        def hear(self, window: np.ndarray) -> np.ndarray:
+            return np.zeros((24, INPUTS), np.float32)
+
+    times = np.arange(8001) / 1000
+    session = sessions.Session(np.ones(8 * 16_000, np.float32), times[:, None], np.zeros(0))
+    found = encode_session(session, Encoder(), 24, np.random.default_rng(0), runs=True)  # type: ignore[arg-type]
+    tensors = (
+        torch.from_numpy(found[name]) for name in ("features", "coefficients", "marks", "shift")
+    )
+    windows = Windows(*tensors)
+    (_, faces, *_), *_ = windows.batches(3, 1, 0)
+    tracks = decoder_trainer.served(faces, 6, 3)[..., 0]
+    assert tracks.shape == (3, 24)
+    inside = tracks[(tracks.min(dim=1).values > 0) & (tracks.max(dim=1).values < 8)]
+    assert len(inside) and np.diff(inside.numpy(), axis=1) == pytest.approx(0.04, abs=0.006)
+
+
 def test_a_loss_asks_for_the_amplitude_of_each_measure() -> None:
     mouth = decoder_trainer.Mouth(made_up.people(), torch.device("cpu"))
     target = torch.randn(4, 40, made_up.COMPONENTS).cumsum(dim=1) * 0.01

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from mdth import __version__
 from mdth.cli import batch, commands, live
 from mdth.log.console import LOG_KINDS, TEXT, Progress
-from mdth.options import GROUPS, TABLE, TYPES
+from mdth.options import GROUPS, LIVE_MESH, TABLE, TYPES
 
 Command = Callable[[argparse.Namespace, Progress], Iterable[str]]
 NOW = "(default: %(default)s)"
@@ -117,7 +117,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     words = "end after this time (default: when stdin has ended and all was said)"
     add("--seconds", type=seconds, metavar="S", help=words)
     _add(parser, "portrait", "motion", "speech", "engine")
-    parser.set_defaults(fps=25)
+    parser.set_defaults(fps=25, engine_mesh=LIVE_MESH)
 
 
 def _add_twins(table: Any) -> None:

@@ -20,6 +20,7 @@ from mdth.errors import InputError
 from mdth.log.stages import each, spent
 from mdth.media.speech import check_length
 from mdth.motion.head import HeadState, SpokenHead, still
+from mdth.motion.listening import Listener
 from mdth.options import MotionOptions
 from mdth.parallel import InOrder
 
@@ -47,8 +48,8 @@ class Drive:
         self._driver = Driver(avatar.portrait, options)
         self.neutral = self._driver.neutral
         self._heard = SpokenHead(options)
+        self._listener = Listener(options)
         self._heads = self._states(avatar.motion, options)
-        self._known = 0
 
     def _states(self, motion: Motion | None, options: MotionOptions) -> Iterator[HeadState]:
         amounts = {"amount": options.motion, "blink_rate": options.blink}
@@ -64,16 +65,27 @@ class Drive:
     def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
         block = np.asarray(sound, np.float32)
-        self._heard.hear(block[self._known :])
-        self._known = max(0, self._known - len(block))
+        self._heard.hear(block)
         return self._meshes(self._spoken.feed(block))
 
-    def rewind(self, sample: int, *, forget: bool = False) -> None:
-        """See `mdth.engine.Rewinding`. The head, which only hears how loud it is, does not."""
+    def skip(self, sound: FloatArray) -> Iterator[FloatArray]:
+        """`feed`, for meshes that nobody looks at."""
         if not isinstance(self._spoken, SpokenMesh):
-            raise InputError("this mouth hears all of a speech first; choose engine_mesh embedded")
-        self._known += self._spoken.heard - sample
+            return self.feed(sound)
+        block = np.asarray(sound, np.float32)
+        self._heard.hear(block)
+        return self._meshes(self._spoken.skip(block))
+
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """See `mdth.engine.Rewinding`."""
+        if not isinstance(self._spoken, SpokenMesh):
+            raise InputError("this mouth hears all of a speech first; choose engine_mesh live")
+        self._heard.rewind(self._spoken.heard - sample)
         self._spoken.rewind(sample, forget=forget)
+
+    def listen(self, sound: FloatArray) -> None:
+        """See `mdth.engine.Rewinding`."""
+        self._listener.hear(sound)
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest. Raises SpeechTooShort."""
@@ -83,7 +95,7 @@ class Drive:
     def _meshes(self, offsets: Iterator[FloatArray]) -> Iterator[FloatArray]:
         for way in each("speech to mesh", offsets):
             with spent("retarget"):
-                mesh = self._driver.mesh(way, next(self._heads))
+                mesh = self._driver.mesh(way, self._listener.answer(next(self._heads)))
             yield mesh
 
 
@@ -118,9 +130,13 @@ class EmbeddedSession:
         """See `mdth.engine.Rewinding`."""
         self._drive.rewind(sample, forget=forget)
 
+    def listen(self, sound: FloatArray) -> None:
+        """See `mdth.engine.Rewinding`."""
+        self._drive.listen(sound)
+
     def skip(self, sound: FloatArray) -> Iterator[None]:
         """See `mdth.engine.Rewinding`."""
-        return (None for _ in self._drive.feed(sound))
+        return (None for _ in self._drive.skip(sound))
 
     def finish(self) -> Iterator[Frame]:
         """The rest. Raises SpeechTooShort."""
@@ -150,7 +166,8 @@ class DriveSession:
         height, width = portrait.image.shape[:2]
         self.size, self.fps, self.look_ahead_s = (width, height), fps, look_ahead_s
         self.neutral = drive.neutral
-        self.feed, self.finish, self.rewind = drive.feed, drive.finish, drive.rewind
+        self.feed, self.finish = drive.feed, drive.finish
+        self.rewind, self.listen = drive.rewind, drive.listen
 
     def skip(self, sound: FloatArray) -> Iterator[None]:
         """See `mdth.engine.Rewinding`."""

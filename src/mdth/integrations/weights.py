@@ -16,7 +16,7 @@ from mdth.embedded.session import EmbeddedAvatar
 from mdth.engine import Avatar, Session
 from mdth.errors import InputError, ours
 from mdth.face import geometry
-from mdth.live_session import FPS, LiveFrame, LiveSession
+from mdth.live_session import LIVE, LiveFrame, LiveSession
 from mdth.mesh import arkit
 from mdth.options import Choices, Options
 
@@ -67,7 +67,7 @@ def live_weights(
 
     Raises InputError for an avatar that is no picture's.
     """
-    options = Options.of(**{"fps": FPS, **choices})
+    options = Options.of(**(LIVE | choices))
     engine = engines.of(avatar, options)
     if not isinstance(engine, Embedded) or not isinstance(avatar, EmbeddedAvatar):
         raise InputError("weights are those of a picture's avatar of the engine embedded")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdth.artefacts import FloatArray
+from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.face.smoothing import smoothstep
 from mdth.face.topology import BROWS
@@ -185,6 +185,7 @@ class SpokenHead:
 
     def __init__(self, options: MotionOptions) -> None:
         self._voice, self._strengths = Voice(), deque[float]()
+        self._late = 0
         self._states = generated(
             self._each_strength(),
             fps=options.fps,
@@ -198,10 +199,24 @@ class SpokenHead:
         """The next samples, mono, 16 kHz."""
         self._strengths.extend(self._voice.feed(block))
 
+    def rewind(self, count: int) -> None:
+        """Others come for the last samples: for those that a state knew already, it is late.
+
+        Where the voice is silent it makes up for that.
+        """
+        for _ in range(count * STEP_HZ // SPEECH_RATE_HZ):
+            if self._strengths:
+                self._strengths.pop()
+            else:
+                self._late += 1
+
     def __iter__(self) -> Iterator[HeadState]:
         """The states of the frames, in order; take none whose sound was not heard."""
         return self._states
 
     def _each_strength(self) -> Iterator[float]:
         while True:
+            while self._late and self._strengths and not self._strengths[0]:
+                self._strengths.popleft()
+                self._late -= 1
             yield self._strengths.popleft() if self._strengths else 0.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
+from mdth.embedded.speech.windows import LiveScheme
 from mdth.errors import CheckpointError
 from mdth.face import geometry, topology
 from mdth.media.audio import read_blocks
@@ -20,16 +21,20 @@ NEUTRAL[topology.LIP_MID_PAIR[1], 1] = 0.003
 NEUTRAL[topology.MOUTH_CORNERS[1], 0] = 0.55
 
 
-@pytest.fixture(scope="module")
-def model() -> SpeechToMesh:
+@pytest.fixture(scope="module", params=[False, True], ids=["whole", "live"])
+def model(request: pytest.FixtureRequest) -> SpeechToMesh:
     from mdth.files import assets
 
-    return SpeechToMesh(assets.path("moonshine_tiny_en_encoder.ort"))
+    return SpeechToMesh(assets.path("moonshine_tiny_en_encoder.ort"), live=request.param)
 
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
     return np.concatenate(list(read_blocks(DATA / "bbaf2n.wav", rate_hz=RATE_HZ)))
+
+
+def is_live(model: SpeechToMesh) -> bool:
+    return isinstance(model.scheme, LiveScheme)
 
 
 def opening(offsets: np.ndarray) -> np.ndarray:
@@ -68,7 +73,7 @@ def test_a_frame_is_at_most_its_look_ahead_late(model: SpeechToMesh, speech: np.
 
     late = [sent / RATE_HZ - i / 30 for i, _ in enumerate(model.stream(blocks(), 30))]
     assert max(late) <= model.look_ahead_s + 16 / RATE_HZ
-    assert model.look_ahead_s < 0.5
+    assert model.look_ahead_s < (0.15 if is_live(model) else 0.5)
 
 
 @pytest.mark.parametrize("count", [1, 100, 4800, 16_001])
@@ -95,7 +100,8 @@ def test_without_speech_the_lips_are_shut(model: SpeechToMesh, level_db: float) 
     hiss = rng.standard_normal(2 * RATE_HZ).astype(np.float32) * np.float32(10 ** (level_db / 20))
     gaps = opening(model.mesh_sequence(hiss, 25).offsets)
     assert gaps.max() < 0.02
-    assert np.abs(np.diff(gaps)).max() * 25 < 0.1
+    # Without cross-fades the beginning of a hiss shows a little in one frame.
+    assert np.abs(np.diff(gaps)).max() * 25 < (0.3 if is_live(model) else 0.1)
 
 
 @pytest.mark.parametrize("gain", [0.1, 10.0])

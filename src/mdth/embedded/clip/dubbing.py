@@ -18,6 +18,7 @@ from mdth.embedded.clip.rest import Faces
 from mdth.embedded.motion import mouth
 from mdth.embedded.motion.cheeks import move_cheeks
 from mdth.embedded.speech.speakers import Spoken
+from mdth.embedded.speech.speech_to_mesh import SpokenMesh
 from mdth.engine import Progress
 from mdth.errors import InputError
 from mdth.log.stages import each, spent
@@ -115,6 +116,10 @@ class Dubbing:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
         return self._ready(self.spoken.feed(np.asarray(sound, np.float32)))
 
+    def skip(self, sound: FloatArray) -> Iterator[Dubbed]:
+        """`feed` with mouths as the clip has them."""
+        return self._ready(self.spoken.feed(np.asarray(sound, np.float32)), drawn=False)
+
     def finish(self) -> Iterator[Dubbed]:
         """The rest. Raises SpeechTooShort."""
         check_length(self.spoken.heard)
@@ -132,7 +137,7 @@ class Dubbing:
         for count, place in enumerate(places):
             yield place._replace(time_s=Fraction(count, int(self.rate)))
 
-    def _ready(self, offsets: Iterator[FloatArray]) -> Iterator[Dubbed]:
+    def _ready(self, offsets: Iterator[FloatArray], *, drawn: bool = True) -> Iterator[Dubbed]:
         for way in each("speech to mesh", offsets):
             if self._next is None:
                 return
@@ -141,19 +146,21 @@ class Dubbing:
             while self._next is not None and float(self._next.time_s) * self.rate <= known:
                 if self._ended(self._next):
                     return
-                yield from self._begin(self._next)
+                yield from self._begin(self._next, drawn=drawn)
 
     def _ended(self, place: Place) -> bool:
         """Whether the video ends before a frame."""
         over = float(place.time_s) > self._speech_s - 0.5 / self.rate
         return over and (self._cut or not place.first)
 
-    def _begin(self, place: Place) -> Iterator[Dubbed]:
+    def _begin(self, place: Place, *, drawn: bool = True) -> Iterator[Dubbed]:
         with spent("retarget"):
             work = self.work(place.number, self._offset(float(place.time_s)))
         self._next = None
-        yield from self._drawing.feed((place, work))
-        self._next = next(self._places, None)
+        try:
+            yield from self._drawing.feed((place, work if drawn else None))
+        finally:  # also for one who takes no more than this frame
+            self._next = next(self._places, None)
 
     def work(self, number: int, way: FloatArray) -> Work | None:
         """How a frame says offsets [478,3] of the speech; None where it stays as it is.
@@ -203,6 +210,19 @@ class ClipSession:
     def feed(self, sound: FloatArray) -> Iterator[Frame]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
         return map(pasted, self._dubbing.feed(sound))
+
+    def rewind(self, sample: int, *, forget: bool = False) -> None:
+        """See `mdth.engine.Rewinding`."""
+        if not isinstance(self._dubbing.spoken, SpokenMesh):
+            raise InputError("this mouth hears all of a speech first; choose engine_mesh live")
+        self._dubbing.spoken.rewind(sample, forget=forget)
+
+    def skip(self, sound: FloatArray) -> Iterator[None]:
+        """See `mdth.engine.Rewinding`."""
+        return (None for _ in self._dubbing.skip(sound))
+
+    def listen(self, sound: FloatArray) -> None:
+        """The clip's head does what it does."""
 
     def finish(self) -> Iterator[Frame]:
         """The rest. Raises SpeechTooShort."""

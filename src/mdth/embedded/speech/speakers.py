@@ -9,9 +9,10 @@ from mdth.embedded.speech.speech_to_mesh import SpeechToMesh, SpokenMesh
 from mdth.engine import SPEAK, Need
 from mdth.files import assets
 from mdth.files.reading import file_state
+from mdth.options import LIVE_MESH
 
 ENCODER = "moonshine_tiny_en_encoder.ort"
-EMBEDDED = "embedded"
+OWN = ("embedded", LIVE_MESH)
 # A loaded network, which keeps nothing of a speech, and one speech on its way.
 Speaker = SpeechToMesh | flame.FlameFace
 Spoken = SpokenMesh | flame.SpokenFlame
@@ -55,12 +56,12 @@ def _common() -> Path:
 
 
 def _files(name: str) -> list[Path]:
-    if name == EMBEDDED:
+    if name in OWN:
         return []
     return flame.files(name, _common())
 
 
 def _load(name: str) -> Speaker:
-    if name == EMBEDDED:
-        return SpeechToMesh(assets.path(ENCODER))
+    if name in OWN:
+        return SpeechToMesh(assets.path(ENCODER), live=name == LIVE_MESH)
     return flame.load(name, _common())

@@ -1,14 +1,15 @@
 """Speech -> mesh: a sound at 16 kHz becomes one face of offsets for each video frame."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mdth.artefacts import FloatArray, MeshSequence
-from mdth.embedded.speech.decoder import Decoder
+from mdth.embedded.speech.decoder import Decoder, Scheme
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
-from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, WindowScheme, level
+from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, LiveScheme, level
 from mdth.face.smoothing import smoothstep
 
 # After sound was taken back the mouth goes over to what it says now in this time.
@@ -23,14 +24,21 @@ class SpeechToMesh:
     """
 
     def __init__(
-        self, encoder: Path, *, scheme: WindowScheme | None = None, threads: int = 1
+        self,
+        encoder: Path,
+        *,
+        live: bool = False,
+        scheme: Scheme | None = None,
+        threads: int = 1,
     ) -> None:
-        """Load the speech encoder from its file and the shipped decoder. Raises CheckpointError.
+        """Load the speech encoder from its file and a shipped decoder. Raises CheckpointError.
 
-        scheme: another one with windows of the same length, to compare (default: the decoder's).
+        live: the one that hears least ahead. scheme: another one with windows of the same length,
+        to compare (default: the decoder's).
         """
         self._encoder = SpeechEncoder(encoder, threads=threads)
-        self._decoder = Decoder()
+        self._decoder = Decoder(live=live)
+        self._silence: FloatArray | None = None
         self.scheme = scheme or self._decoder.scheme
         if self.scheme.frames != self._decoder.scheme.frames:
             raise ValueError(f"{self.scheme}: the decoder needs {self._decoder.scheme.frames}")
@@ -42,7 +50,9 @@ class SpeechToMesh:
 
     def open(self, fps: float) -> "SpokenMesh":
         """A speech that begins, `fps` frames a second."""
-        return SpokenMesh(self.scheme, self._hear, self._decoder.basis, fps=fps)
+        scheme = self.scheme
+        scheme = replace(scheme, fps=fps) if isinstance(scheme, LiveScheme) else scheme
+        return SpokenMesh(scheme, self._hear, self._decoder.basis, fps=fps)
 
     def stream(self, blocks: Iterable[FloatArray], fps: float) -> Iterator[FloatArray]:
         """One offsets frame for each video frame of a whole speech in blocks of any size."""
@@ -57,7 +67,12 @@ class SpeechToMesh:
 
     def _hear(self, window: FloatArray) -> FloatArray:
         """Coefficients [T,K] of a window's samples."""
-        return self._decoder.coefficients(self._encoder.hear(level(window)))
+        silent = not window.any()
+        if silent and self._silence is not None:
+            return self._silence
+        found = self._decoder.coefficients(self._encoder.hear(level(window)))
+        self._silence = found if silent else self._silence
+        return found
 
 
 class SpokenMesh:
@@ -69,7 +84,7 @@ class SpokenMesh:
 
     def __init__(
         self,
-        scheme: WindowScheme,
+        scheme: Scheme,
         hear: Callable[[FloatArray], FloatArray],
         basis: FloatArray,
         *,
@@ -84,7 +99,7 @@ class SpokenMesh:
         # The coefficients [K] of the latest frame, and how far it was from them at a rewind.
         self._given: FloatArray | None = None
         self._apart: FloatArray | None = None
-        self._left_s = 0.0
+        self._left_s, self._skips = 0.0, False
 
     @property
     def heard(self) -> int:
@@ -93,8 +108,15 @@ class SpokenMesh:
 
     def feed(self, block: FloatArray) -> Iterator[FloatArray]:
         """Hear float [n], mono, 16 kHz, at once; gives the frames that are final, as taken."""
+        self._skips = False
         self._sound.append(block)
         return self._ready()
+
+    def skip(self, block: FloatArray) -> Iterator[FloatArray]:
+        """`feed`, for frames that nobody looks at: a window that serves one alone is not heard."""
+        ready = self.feed(block)
+        self._skips = isinstance(self._scheme, LiveScheme) and bool(len(self._last))
+        return ready
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest, when the sound has ended."""
@@ -153,9 +175,8 @@ class SpokenMesh:
         start = self._scheme.start(self._window)
         if not self._sound.holds(start + self._scheme.samples):
             return False
-        heard = self._hear(
-            self._sound.take(start, self._scheme.samples, before=self._scheme.hop_samples)
-        )
+        window = self._sound.take(start, self._scheme.samples, before=self._scheme.hop_samples)
+        heard = self._last if self._skips else self._hear(window)
         self._before, self._last = self._last, heard
         self._window += 1
         return True

@@ -9,7 +9,7 @@ sound arrived. The unit is a feature frame, 384 samples at 16 kHz (24 ms).
 Every moment is the linear cross-fade of the two windows whose fades hold it. A hop is not a whole
 number of frames: neighbours then hear the sound at different phases of the frame grid, and what
 depends on the phase fades out. What lies before the start and after the end of the sound is digital
-silence.
+silence. Live there is no time for fades: each video frame has a window of its own (`LiveScheme`).
 """
 
 import math
@@ -84,6 +84,43 @@ class WindowScheme:
         late = (place - self.start(window)) / FRAME_SAMPLES
         early = (place - self.start(window - 1)) / FRAME_SAMPLES
         return np.asarray(part * interpolate(last, late) + (1 - part) * interpolate(before, early))
+
+
+@dataclass(frozen=True)
+class LiveScheme:
+    """One window for each video frame, which is `ahead` feature frames before its end."""
+
+    frames: int
+    ahead: int
+    fps: float = 25.0
+
+    @property
+    def samples(self) -> int:
+        """Samples of a window."""
+        return self.frames * FRAME_SAMPLES + TAIL_SAMPLES
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from a window to the next, at most."""
+        return math.ceil(SAMPLE_RATE_HZ / self.fps)
+
+    @property
+    def look_ahead_s(self) -> float:
+        """A video frame at time t is final once the sound up to t + this many seconds is there."""
+        return (self.ahead * FRAME_SAMPLES + TAIL_SAMPLES - CENTRE_SAMPLES) / SAMPLE_RATE_HZ
+
+    def start(self, window: int) -> int:
+        """First sample of a window; negative ones lie before the sound."""
+        centre = round(window * SAMPLE_RATE_HZ / self.fps)
+        return centre - CENTRE_SAMPLES - (self.frames - self.ahead) * FRAME_SAMPLES
+
+    def last_window(self, time_s: float) -> int:
+        """The window of the video frame at a time."""
+        return round(time_s * self.fps)
+
+    def blend(self, time_s: float, before: FloatArray, last: FloatArray) -> FloatArray:
+        """What a window, rows [T,...], says of its frame."""
+        return np.asarray(last[self.frames - self.ahead])
 
 
 def level(window: FloatArray) -> FloatArray:
