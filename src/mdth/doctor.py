@@ -40,6 +40,13 @@ def report() -> Iterator[str]:
         yield from _section("engines", [("none can be loaded", in_words(error))])
 
 
+def warm() -> Iterator[str]:
+    """Each engine that compiles does so now; a line for each. Raises MdthError."""
+    for name in engines.names():
+        if begin := getattr(engines.get(name), "warm", None):
+            yield f"{name}: {begin()}"
+
+
 def _section(title: str, rows: Iterable[tuple[str, object]]) -> Iterator[str]:
     yield title
     for name, value in rows:

@@ -29,7 +29,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitter(model_folder: Path) -> Fitter:
-    return Fitter.load(model_folder)
+    return Fitter(model_folder)
 
 
 def pictured(yaw_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
@@ -109,16 +109,16 @@ def test_depths_are_those_of_the_published_vertices(fitter: Fitter) -> None:
 
 
 def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path) -> None:
-    raises(CheckpointError, eos_files.EDGES, Fitter.load, tmp_path)
+    raises(CheckpointError, eos_files.EDGES, Fitter, tmp_path)
     for name in eos_files.NAMES:
         (tmp_path / name).write_bytes((model_folder / name).read_bytes())
     (tmp_path / eos_files.SHAPE).write_bytes(b"no model")
-    raises(CheckpointError, "eos", Fitter.load, tmp_path)
+    raises(CheckpointError, "eos", Fitter, tmp_path)
 
 
 def test_no_eos_names_the_extra(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "eos", None)
-    raises(MissingDependency, r"mdth\[seed\]", Fitter.load, model_folder)
+    raises(MissingDependency, r"mdth\[seed\]", Fitter, model_folder)
 
 
 def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:

@@ -141,7 +141,7 @@ def doctor(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """What is here and what is missing."""
     from mdth import doctor
 
-    yield from doctor.report()
+    yield from doctor.warm() if parsed.warm else doctor.report()
 
 
 def version(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:

@@ -5,10 +5,10 @@ slowly.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
@@ -56,12 +56,19 @@ class Seed:
 
         Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
         """
-        portrait = find_portrait(source, options.portrait)
-        with stage("prepare still and clip"):
-            reader = _reader(seed_files(), devices.torch_devices(options.engine.n_gpus)[0])
-            still = reader.still(portrait)
-            moving = None if options.motion.still else source.clip
-            clip = _clip(moving, reader, progress) if moving else None
+        files, device = seed_files(), devices.torch_devices(options.engine.n_gpus)[0]
+        # The networks are read while the face is sought and followed.
+        with ThreadPoolExecutor(1) as beside:
+            reader = beside.submit(_reader, files, device)
+            portrait = find_portrait(source, options.portrait)
+            with stage("prepare still and clip"):
+                clip = None
+                if source.clip and not options.motion.still:
+                    info = probe_video(source.clip)
+                    read = partial(clip_frames, source.clip, info, progress)
+                    model = assets.path(TRACKER)
+                    clip = prepare_clip(read, float(info.fps), reader.result, model=model)
+                still = reader.result().still(portrait)
         return SeedAvatar(portrait, still, clip)
 
     def saved(self, source: Source) -> list[str]:
@@ -92,26 +99,35 @@ class Seed:
             )
             if options.engine.n_gpus and devices.count_gpus():
                 log.warning("there is a GPU, but this torch cannot use it; install one for CUDA")
+        self._networks.begin(seed_files(), chosen)
         with spent("load"):
             speech = self._networks.speech(seed_files(), chosen[0])
         renderers = self._networks.renderers(seed_files(), chosen)
         return SeedSession(avatar, options, speech, renderers, pool=pool)
+
+    def warm(self) -> str:
+        """Compile what draws long speeches on the first GPU, for later processes; what was done.
+
+        Raises CheckpointError, DeviceError, MissingDependency.
+        """
+        from mdth.bfv2v.export import warm
+
+        device = devices.torch_devices(1)[0]
+        if device == devices.CPU:
+            return "no GPU that torch can use: nothing to compile"
+        start = time.monotonic()
+        warm(seed_files().generator, seed_files().generator_config, device)
+        return f"compiled for {device} in {time.monotonic() - start:.1f} s"
 
     def close(self) -> None:
         """Drop the networks."""
         self._networks.close()
 
 
-def _clip(path: Path, reader: FaceReader, progress: Progress | None) -> SeedClip:
-    info = probe_video(path)
-    read = partial(clip_frames, path, info, progress)
-    return prepare_clip(read, float(info.fps), reader, model=assets.path(TRACKER))
-
-
 def _reader(files: SeedFiles, device: str) -> FaceReader:
     from mdth.bfv2v.export import load_headpose
 
-    fitter = Fitter.load(files.landmark)
+    fitter = Fitter(files.landmark)
     network = load_headpose(files.headpose, files.headpose_config).to(device)
     return FaceReader(
         landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]
