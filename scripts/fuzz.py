@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("fuzz", "media")]
 
 from fuzz_runner import Figures, run_files, run_slice, slices  # noqa: E402
 

@@ -45,6 +45,7 @@ def test_what_numpy_saves_comes_back(tmp_path: Path, order: str) -> None:
     "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3)}",
     "{'descr': '<f4', 'fortran_order': False}", "__import__('os').abort()", "[" * 5000,
     "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': " + "(" * 900,
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1" * 60,  # without end, once
 ])  # fmt: skip
 def test_a_header_that_is_not_what_is_wanted(tmp_path: Path, header: str) -> None:
     raises(DAMAGE, None, read_npz, packed(tmp_path / "a.npz", npy(header, bytes(24))), WANTED)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.artefacts import MeshSequence, Motion, Portrait, Speech, original_name
+from mdth.artefacts import Motion, Portrait, Speech, original_name
 from mdth.errors import ArtefactError
 from mdth.face.geometry import rotation_from_euler_deg
 from tests.support.raising import raises
@@ -56,18 +56,7 @@ def test_the_original_keeps_a_plain_suffix_only(name: str, kept: str) -> None:
     assert original_name(Path(name)) == kept
 
 
-def test_a_speech_comes_back_and_stays_on_disk(tmp_path: Path) -> None:
-    original = tmp_path / "Said.WAV"
-    original.write_bytes(b"RIFF")
-    samples = np.linspace(-1, 1, 16_000, dtype=np.float32)
-    Speech(samples, original).save(tmp_path / "audio")
-    loaded = Speech.load(tmp_path / "audio")
-    assert isinstance(loaded.samples, np.memmap)
-    assert np.array_equal(loaded.samples, samples)
-    assert (loaded.duration_s, loaded.original.read_bytes()) == (1.0, b"RIFF")
-
-
-@pytest.mark.parametrize("kind", [Portrait, Motion, MeshSequence, Speech])
+@pytest.mark.parametrize("kind", [Portrait, Motion, Speech])
 def test_nothing_there_is_an_artefact_error(tmp_path: Path, kind: type) -> None:
     raises(ArtefactError, None, kind.load, tmp_path)
 

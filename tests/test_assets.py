@@ -87,11 +87,11 @@ def _left(home: Path) -> list[str]:
 
 
 def test_the_list_says_all() -> None:
-    names = [asset.name for asset in assets.entries()]
-    assert names == [
+    assert assets.of_extra() == [asset.name for asset in assets.named()] == [
         "face_landmarker.task", "moonshine_tiny_en_encoder.ort", "selfie_segmentation.tflite",
     ]  # fmt: skip
-    for asset in assets.entries():
+    assert "kokoro.onnx" in assets.of_extra("speak")
+    for asset in assets.named():
         assert asset.size > 200_000
         assert len(bytes.fromhex(asset.sha256)) == 32
         assert asset.licence in ("Apache-2.0", "MIT")
@@ -286,6 +286,6 @@ def test_the_cache_is_the_users(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_real_ones_come_from_the_index(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MDTH_HOME", str(tmp_path))
     monkeypatch.setenv("MDTH_MODELS", str(tmp_path))
-    for asset, path in zip(assets.entries(), assets.fetch(), strict=True):
+    for asset, path in zip(assets.named(), assets.fetch(), strict=True):
         assert path.stat().st_size == asset.size
     assert len(assets.verify()) == 3

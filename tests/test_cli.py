@@ -1,7 +1,6 @@
 """The command line: what a user types, sees, and finds on the disk afterwards."""
 
 import errno
-import io
 import json
 import os
 import resource
@@ -20,9 +19,8 @@ from made_media import make_clip, make_wav
 from PIL import Image
 
 from mdth import cli
-from mdth.log.console import Progress, progress_line
 from s3_servers import free_port
-from tests.support.commands import Command, Terminal, hear_interrupts
+from tests.support.commands import Command, hear_interrupts
 
 ROOT = Path(__file__).parents[1]
 
@@ -272,16 +270,6 @@ def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path
         assert (video.streams.video[0].width, video.streams.video[0].height) == (1280, 426)
 
 
-@pytest.mark.parametrize(
-    "twin", ["", "../anna", "a/b", "a b", "änna", "anna\u202e", "..", "a\\b", "~", "a\n"]
-)
-@pytest.mark.parametrize("command", ["preprocess", "inference", "sample"])
-def test_twin_ids_are_plain_names(mdth: Command, twin_home: Path, command: str, twin: str) -> None:
-    before = sorted(twin_home.rglob("*"))
-    refused(mdth(command, twin), "is not a twin id")
-    assert sorted(twin_home.rglob("*")) == before
-
-
 def test_a_missing_twin(mdth: Command, twin_home: Path) -> None:
     (twin_home / "store").mkdir()
     refused(mdth("preprocess", "nobody"), "no files in raw/nobody")
@@ -417,19 +405,3 @@ def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpo
     err = process.stderr.read()
     assert process.wait() == 1
     assert "Traceback" not in err
-
-
-def test_the_progress_line() -> None:
-    assert progress_line(50, 200, 2.0) == "[######..................]  25%  25 frames/s  0:06 left"
-    assert progress_line(50, None, 2.0) == "50 frames, 25 frames/s"
-
-
-def test_no_bar_without_a_terminal() -> None:
-    for stream, drawn in ((io.StringIO(), False), (Terminal(), True)):
-        progress = Progress(stream)
-        progress(1, 100)
-        assert stream.getvalue() == ""
-        progress._start -= 3
-        progress(30, 100)
-        assert ("30%" in stream.getvalue()) == drawn
-        progress.clear()

@@ -64,7 +64,7 @@ def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Pat
     assert (record["frames"], record["settings"]["random_seed"]) == (round(3.30 * FPS), 3)
     assert record["inputs"]["speech"]["name"] == short_path.name
     assert len(record["inputs"]["portrait"]["sha256"]) == 64
-    assert set(record["models"]) >= {entry.name for entry in assets.entries()}
+    assert set(record["models"]) >= set(assets.of_extra())
     assert {"prepare", "speech to mesh", "retarget", "paint", "total"} <= set(record["seconds"])
 
 

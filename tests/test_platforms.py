@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_media import make_wav
 
 from mdth.media.video import probe_video
 
@@ -103,14 +103,8 @@ def run(tmp_path: Path, *commands: list[object]) -> list[str]:
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
     """A second of sound."""
-    path = tmp_path / "second.wav"
-    heard = np.random.default_rng(0).uniform(-3000, 3000, 16_000).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(heard.tobytes())
-    return path
+    heard = np.random.default_rng(0).uniform(-0.1, 0.1, 16_000)
+    return make_wav(tmp_path / "second.wav", heard)
 
 
 def test_talk_and_mesh_need_nothing_of_posix(

@@ -143,37 +143,6 @@ def test_the_same_on_s3(
     check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
-def test_nothing_computed_twice_nor_foreign_taken(filled: Path, mdth: Command) -> None:
-    (filled / f"store/raw/{TWIN}/video/2_clip.mp4").unlink()
-    (filled / f"store/raw/{TWIN}/video/10_clip.mp4").unlink()
-    folder = filled / f"home/warping-processed/{TWIN}/processed/th"
-    assert mdth("preprocess", TWIN).code == 0
-    first = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
-    assert not any(name.startswith("video/") for name in first)
-    assert "prepared already" in mdth("preprocess", TWIN, "-v").err
-    assert first == {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
-    shutil.copytree(folder, filled / "home/warping-processed/other/processed/th")
-    fails(mdth("inference", "other"), "prepared for the twin 'th_test'")
-    (portrait,) = (folder / "image").glob("portrait-*.npz")
-    with portrait.open("ab") as file:
-        file.write(b"more")
-    changed = mdth("inference", TWIN)
-    assert changed.code == 1
-    assert "image/portrait.npz" in changed.err
-    assert not (filled / "home/warping-serving").exists()
-    # Other input: the old preparation is no longer the one asked for.
-    assert mdth("preprocess", TWIN).code == 0
-    (filled / f"store/raw/{TWIN}/audio/2_speech.wav").unlink()
-    fails(mdth("inference", TWIN), "audio files changed")
-    shutil.copytree(folder, filled / "before")
-    assert mdth("preprocess", TWIN).code == 0
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["sources"]["audio"]["chosen"]["name"] == "10_short.wav"
-    shutil.rmtree(folder)
-    shutil.copytree(filled / "before", folder)
-    fails(mdth("inference", TWIN), "the store holds another preparation")
-
-
 def test_a_twin_of_one_clip(filled: Path, mdth: Command) -> None:
     for kind in ("audio", "image"):
         shutil.rmtree(filled / f"store/raw/{TWIN}/{kind}")

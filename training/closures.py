@@ -8,7 +8,6 @@ lips within 60 ms of its middle is under 0.02 eye distances, as in `training.eva
 
 import csv
 import logging
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +16,25 @@ import numpy.typing as npt
 from mdth.embedded.speech.speech_to_mesh import SpeechToMesh
 from mdth.face import geometry, topology
 from mdth.media.audio import read_blocks
-from training import command, models
+from training import command, models, score
 
 log = logging.getLogger("mdth")
 
 FPS = 50
-WITHIN_S = 0.06
-SHUT = 0.02
-LABIALS = ("P", "B", "M")
+LABIALS, SHUT = score.LABIALS, score.CLOSED_GAP
 
 
 def smallest_gaps(
     gaps: npt.NDArray[np.floating], phones: list[tuple[str, float, float]]
 ) -> dict[str, list[float]]:
     """The smallest of gaps [T] (FPS a second) near the middle of each p, b and m, by phone."""
-    times = np.arange(len(gaps)) / FPS
-    found: dict[str, list[float]] = defaultdict(list)
-    for phone, start_s, end_s in phones:
-        near = np.abs(times - (start_s + end_s) / 2) <= WITHIN_S
-        if phone in LABIALS and near.any():
-            found[phone].append(float(gaps[near].min()))
-    return dict(found)
+    found = {
+        labial: score.smallest_gaps(gaps, FPS, np.array([
+            (start_s + end_s) / 2 for phone, start_s, end_s in phones if phone == labial
+        ]))
+        for labial in LABIALS
+    }  # fmt: skip
+    return {labial: least.tolist() for labial, least in found.items() if len(least)}
 
 
 def read_phones(table: Path) -> list[tuple[str, float, float]]:

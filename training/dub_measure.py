@@ -15,7 +15,6 @@ that is written, against one without patches. Seam is the gradient where the pat
 the original's.
 """
 
-import csv
 import json
 import logging
 import tempfile
@@ -32,7 +31,7 @@ from mdth.closed_loop import best_lag, correlation, opening
 from mdth.embedded.clip.avatar import ClipAvatar, prepare_clip
 from mdth.embedded.clip.dubbing import Dubbed, pasted
 from mdth.embedded.engine import Embedded
-from mdth.errors import MissingDependency, NoFaceFound
+from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
 from mdth.face.follow import Why
 from mdth.face.tracker import FaceTracker
@@ -40,7 +39,7 @@ from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
 from mdth.media.film_writer import FilmWriter
 from mdth.options import Options
-from training import command, image_metrics, models
+from training import command, image_metrics, models, talk
 from training.identity import Recogniser
 
 log = logging.getLogger("mdth")
@@ -249,11 +248,8 @@ def measure(clip: Path, other: FloatArray, most: int, who: Recogniser | None) ->
 def clips_in(folders: Iterable[Path]) -> Iterator[Path]:
     """Clips given, those of folders, and of one that has a table beside it who may be measured."""
     for path in folders:
-        table = path.parent / "clips.tsv"
-        if path.is_dir() and table.is_file():
-            with table.open(encoding="utf-8") as file:
-                rows = csv.DictReader(file, delimiter="\t")
-                yield from (path / row["file"] for row in rows if row["use"] in ("choose", "last"))
+        if path.is_dir() and (path.parent / "clips.tsv").is_file():
+            yield from (path / row["file"] for row in talk.rows(path.parent, "choose", "last"))
         else:
             yield from [path] if path.is_file() else command.files_in(path, "*.mp4")
 
@@ -286,7 +282,7 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     clips = list(clips_in(args.clips))
     rows: dict[str, dict[str, float]] = {}
-    recogniser = _recogniser()
+    recogniser = Recogniser.found()
     for number, clip in enumerate(clips):
         other = sound_of(clips[number - 1])
         if args.sheet:
@@ -302,23 +298,10 @@ def main(arguments: list[str] | None = None) -> None:
         log.info("%s %s", clip.name, {k: round(v, 3) for k, v in rows[clip.name].items()})
     for name in next(iter(rows.values()), {}):
         values = np.array([row[name] for row in rows.values()])
-        log.info(
-            "%-16s mean %8.3f  least %8.3f  most %8.3f",
-            name,
-            values.mean(),
-            values.min(),
-            values.max(),
-        )
+        ends = values.mean(), values.min(), values.max()
+        log.info("%-16s mean %8.3f  least %8.3f  most %8.3f", name, *ends)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-
-
-def _recogniser() -> Recogniser | None:
-    try:
-        return Recogniser()
-    except MissingDependency as error:
-        log.warning("%s", error)
-        return None
 
 
 if __name__ == "__main__":

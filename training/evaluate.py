@@ -27,11 +27,10 @@ from training.bank import MEASURED, quiet_inside
 from training.grid_phones import align_clips
 from training.measures import NAMES, measures
 from training.people import Clip, People
-from training.score import Scores, closure_rate, correlation, score
+from training.score import CLOSED_GAP, LABIALS, Scores, correlation, score, smallest_gaps
 
 log = logging.getLogger("mdth")
 
-CLOSING_PHONES = {"B", "P", "M"}
 # Lips further apart than this in a quiet moment are parted, eye distances.
 PARTED = 0.06
 BABBLE_DB = (-20, -10)
@@ -79,17 +78,14 @@ def closures(clips: list[Clip], made: list[FloatArray], grid: Path, work: Path) 
     )
     found: dict[str, Any] = {}
     for use in ("held", "others"):
-        rates, count = [], 0
+        gaps: list[float] = []
         for clip, mouth in zip(clips, made, strict=True):
-            said = [p for p in phones.get(clip.name, []) if p.phone in CLOSING_PHONES]
+            said = [p for p in phones.get(clip.name, []) if p.phone in LABIALS]
             times = [(p.start_s + p.end_s) / 2 for p in said] or list(clip.marks)
-            if clip.use == use and times:
-                marks = np.array([(0, time) for time in times])
-                seen = np.arange(len(mouth)) / clip.fps
-                rates.append(closure_rate(mouth[None, :, 0], seen, marks) * len(times))
-                count += len(times)
-        found[use] = sum(rates) / max(count, 1)
-        log.info("p, b, m shut, %s: %.0f %% of %d", use, 100 * found[use], count)
+            if clip.use == use:
+                gaps += smallest_gaps(mouth[:, 0], clip.fps, np.array(times)).tolist()
+        found[use] = float((np.array(gaps) < CLOSED_GAP).sum() / max(len(gaps), 1))
+        log.info("p, b, m shut, %s: %.0f %% of %d", use, 100 * found[use], len(gaps))
     return found
 
 

@@ -10,24 +10,23 @@ and nothing of it is shipped. Errors are shares of the distance of the outer eye
 
 import logging
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mdth.artefacts import FloatArray
-from mdth.errors import MissingDependency, NoFaceFound
+from mdth.errors import NoFaceFound
 from mdth.face import landmarks68
 from mdth.face.tracker import FaceTracker
 from mdth.media.image import read_image
 from training import command, models
+from training.identity import dlib_and_models
 
 log = logging.getLogger("mdth")
 
 LONGEST_PX = 640
-WEIGHTS = "models/shape_predictor_68_face_landmarks.dat"
-INSTALL = "run: pip install dlib-bin face_recognition_models"
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 # The picture kinds of a folder of stills.
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -40,9 +39,11 @@ class Compared(NamedTuple):
     skipped: list[str]
 
 
-def compare(pictures: list[Path], predictor: Path) -> Compared:
+def compare(pictures: list[Path]) -> Compared:
     """Both of each picture in which both see exactly one face. Raises NoFaceFound."""
-    detect, predict = _load(predictor)
+    dlib, models_of_dlib = dlib_and_models()
+    detect, file = dlib.get_frontal_face_detector(), models_of_dlib / PREDICTOR
+    predict = dlib.shape_predictor(str(file))
     meshes, points, skipped = [], [], []
     with FaceTracker(models.tracker()) as tracker:
         for path in pictures:
@@ -56,21 +57,6 @@ def compare(pictures: list[Path], predictor: Path) -> Compared:
     if not meshes:
         raise NoFaceFound(f"no single face in any of {len(pictures)} stills")
     return Compared(np.array(meshes, np.float64), np.array(points, np.float64), skipped)
-
-
-def _load(predictor: Path) -> tuple[Any, Any]:
-    import dlib
-
-    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor))
-
-
-def predictor_file() -> Path:
-    """The predictor's file. Raises MissingDependency."""
-    found = find_spec("face_recognition_models")
-    folders = list(found.submodule_search_locations or []) if found else []
-    if not folders:
-        raise MissingDependency(f"the 68-point predictor is not installed; {INSTALL}")
-    return Path(folders[0]) / WEIGHTS
 
 
 def errors(compared: Compared) -> FloatArray:
@@ -96,12 +82,10 @@ def main() -> None:
     """The command line; see the top of this file."""
     parser = command.parser("training.landmarks68", __doc__)
     parser.add_argument("stills", type=Path, help="a folder, searched with all below it")
-    parser.add_argument("--predictor", type=Path, help="shape_predictor_68_face_landmarks.dat")
     given = parser.parse_args()
     stills = command.files_in(given.stills, "**/*.*")
     pictures = [path for path in stills if path.suffix.lower() in SUFFIXES]
-    predictor = given.predictor or predictor_file()
-    halves = [compare(pictures[start::2], predictor) for start in (0, 1)]
+    halves = [compare(pictures[start::2]) for start in (0, 1)]
     for line in table(*map(errors, halves)):
         log.info("%s", line)
     skipped = [name for half in halves for name in half.skipped]

@@ -1,6 +1,6 @@
 """Whether the mouth says it in other languages: syllables by voices whose phone times are known.
 
-    python -m training.languages --kokoro work/kokoro
+    python -m training.languages
 
 Kokoro's voices of eight languages say the same syllables: p, b and m before a, i and u. Printed for
 each: how many p, b, m are shut (as in `training.closures`), and how far the lips open and widen on
@@ -10,7 +10,6 @@ the vowels. German, Korean and Arabic have no such voice.
 import itertools
 import logging
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -60,11 +59,10 @@ def vowel(found: FloatArray, phones: list[Phone], name: str) -> FloatArray:
 def main() -> None:
     """Command line."""
     parser = command.parser("training.languages", __doc__)
-    parser.add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
-    folder = parser.parse_args().kokoro
+    parser.parse_args()
     from scipy.signal import resample_poly
 
-    synthesizer = kokoro.Synthesizer(folder / "kokoro.onnx", folder / "voices")
+    synthesizer = kokoro.Synthesizer()
     model = SpeechToMesh(models.encoder())
     log.info(
         "language     p, b, m shut   opening of a, i, u     width of i, u    chin of a under i"
@@ -72,14 +70,14 @@ def main() -> None:
     for language, letter in LANGUAGES.items():
         gaps: list[float] = []
         vowels: list[FloatArray] = []
-        for file in command.files_in(folder / "voices", f"{letter}[fm]_*.bin")[:VOICES]:
+        for name in kokoro.voices(f"{letter}[fm]_*")[:VOICES]:
             text = syllables(np.random.default_rng(len(vowels)))
-            samples, phones = synthesizer.synthesize(text, file.stem, speed=0.9)
+            samples, phones = synthesizer.timed(text, name, speed=0.9)
             sound = resample_poly(samples, SPEECH_RATE_HZ, RATE_HZ).astype(np.float32)
             found = mouths(model, sound)
             shut = smallest_gaps(found[:, 0], [(p.phone, p.start_s, p.end_s) for p in phones])
             gaps += [gap for phone in LABIALS for gap in shut[phone]]
-            vowels.append(np.stack([vowel(found, phones, name) for name in VOWELS.values()]))
+            vowels.append(np.stack([vowel(found, phones, it) for it in VOWELS.values()]))
         a, i, u = np.mean(vowels, axis=0)
         log.info(
             "%-12s %3d of %3d %10.3f %.3f %.3f %12.3f %.3f %12.3f", language,

@@ -27,11 +27,9 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import ArtefactError, InputError, MissingInput
 from training import command, mesh_metrics, mesh_regions
 from training.mesh_regions import Regions
-from training.score import correlation
+from training.score import LABIALS, correlation, smallest_gaps
 
 log = logging.getLogger("mdth")
-
-LABIALS = ("P", "B", "M")
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _timed(
     for whose, sequence in (("", one), (", true", truth)):
         if name in heard.closures and len(regions.pairs):
             gaps = mesh_metrics.lip_gaps(sequence.vertices, regions.pairs)
-            least = mesh_metrics.smallest_gaps(gaps, sequence.fps, heard.closures[name])
+            least = smallest_gaps(gaps, sequence.fps, heard.closures[name])
             if len(least):
                 found[f"shut on p, b, m{whose}"] = float((least <= regions.shut).mean())
                 found[f"smallest gap on p, b, m{whose}"] = float(least.mean())

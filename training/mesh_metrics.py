@@ -14,8 +14,6 @@ from mdth.artefacts import FloatArray
 
 IndexArray = npt.NDArray[np.intp]
 
-CLOSURE_REACH_S = 0.06
-"""A p, b or m counts by the smallest gap of the lips so near its middle."""
 QUIET_DB = 40.0
 """Silence: so far below the loudest frame of the same sound."""
 
@@ -86,13 +84,6 @@ def lip_gaps(meshes: FloatArray, pairs: IndexArray) -> FloatArray:
     apart = np.linalg.norm(meshes[:, pairs[:, 0]] - meshes[:, pairs[:, 1]], axis=-1)
     gaps: FloatArray = apart.mean(axis=1)
     return gaps
-
-
-def smallest_gaps(gaps: FloatArray, fps: float, middles_s: FloatArray) -> FloatArray:
-    """The smallest of gaps [T] near each middle [M] of a phone; after the end: left out."""
-    time_s = np.arange(len(gaps)) / fps
-    near = [np.abs(time_s - middle) <= CLOSURE_REACH_S for middle in middles_s]
-    return np.array([gaps[chosen].min() for chosen in near if chosen.any()])
 
 
 def silent_frames(sound: FloatArray, rate_hz: int, *, frames: int, fps: float) -> npt.NDArray[Any]:

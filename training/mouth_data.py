@@ -11,7 +11,6 @@ ten London people and twelve generated portraits are kept out for measuring. Wri
 the frame after the one before it).
 """
 
-import csv
 import io
 import logging
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from training import command, models
 from training.mouth_bank import MESH_STEPS, lids_apart
-from training.talk import Talk, load
+from training.talk import Talk, load, rows
 from training.tracks import read_pictures
 
 log = logging.getLogger("mdth")
@@ -123,10 +122,7 @@ def clip_frames(
 
 def talk_clips(folder: Path, use: str) -> Iterator[tuple[Path, str]]:
     """The clips of `talk` for one use (its README), and who is in each."""
-    with (folder / "clips.tsv").open(encoding="utf-8", newline="") as table:
-        for row in csv.DictReader(table, delimiter="\t"):
-            if row["use"] == use:
-                yield folder / "clips" / row["file"], row["identity"]
+    return ((folder / "clips" / row["file"], row["identity"]) for row in rows(folder, use))
 
 
 def talk_frames(folder: Path, tracks: Path) -> Iterator[Sample]:

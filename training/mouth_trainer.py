@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch.nn import functional
 
 from mdth.artefacts import Frame
 from mdth.embedded.render.conditions import CHANNELS, RIM
+from mdth.files.write import replacing
 from training.mouth_batches import Banks, Batch
 from training.mouth_network import CODE, Critic, MouthNetwork
 
@@ -190,8 +190,10 @@ class Trainer:
         """Write everything needed to go on: the networks, and beside them the optimisers."""
         state = {name: getattr(self, name).state_dict() for name in NETWORKS}
         told = {"people": self.people, "steps": self.steps, "progress": progress}
-        _write({**state, **told}, path)
-        _write({name: getattr(self, name).state_dict() for name in OPTIMISERS}, _beside(path))
+        optimisers = {name: getattr(self, name).state_dict() for name in OPTIMISERS}
+        for file, content in ((path, {**state, **told}), (_beside(path), optimisers)):
+            with replacing(file) as part:
+                torch.save(content, part)
 
     def load(self, path: Path) -> float:
         """Go on from what `save` wrote; its progress."""
@@ -206,12 +208,6 @@ class Trainer:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}_optimisers.pt")
-
-
-def _write(state: dict[str, Any], path: Path) -> None:
-    whole = path.with_suffix(".part")
-    torch.save(state, whole)
-    whole.replace(path)
 
 
 def rounds(

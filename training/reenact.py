@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.renderer import Renderer
-from mdth.errors import MissingDependency, NoFaceFound
+from mdth.errors import NoFaceFound
 from mdth.face import topology
 from training import command, models
 from training import image_metrics as metrics
@@ -106,11 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     args = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    try:
-        recogniser = Recogniser()
-    except MissingDependency as error:
-        log.warning("%s", error)
-        recogniser = None
+    recogniser = Recogniser.found()
     clips: list[Path] = []
     for path in args.clips:
         files = [path] if path.is_file() else command.files_in(path, "*.mp4")

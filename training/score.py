@@ -5,10 +5,8 @@ import numpy as np
 from mdth.artefacts import FloatArray
 from training.measures import NAMES
 
-CLOSURE_WINDOW_S = 0.06
-CLOSED_GAP = 0.02
-
-
+# Phones that shut the lips: in the smallest gap so near their middle, under so many eye distances.
+LABIALS, CLOSURE_WINDOW_S, CLOSED_GAP = ("P", "B", "M"), 0.06, 0.02
 # Of predicted against tracked measures: made [T,6], tracked [T,6], fps.
 Pair = tuple[FloatArray, FloatArray, float]
 # Means over clips; a correlation has its 95 % bootstrap interval over clips beside it.
@@ -83,13 +81,8 @@ def score(pairs: list[Pair]) -> Scores:
     return scores
 
 
-def closure_rate(gaps: FloatArray, times_s: FloatArray, closures: FloatArray) -> float:
-    """The part of closures [M,2] (clip, time) with a gap under 0.02 within 60 ms.
-
-    gaps [C,T] at `times_s` [T].
-    """
-    smallest = [
-        gaps[int(clip), np.abs(times_s - time_s) <= CLOSURE_WINDOW_S].min()
-        for clip, time_s in closures
-    ]
-    return float(np.mean(np.array(smallest) < CLOSED_GAP)) if smallest else float("nan")
+def smallest_gaps(gaps: FloatArray, fps: float, middles_s: FloatArray) -> FloatArray:
+    """The smallest of gaps [T] near each middle [M] of a phone; after the end: left out."""
+    time_s = np.arange(len(gaps)) / fps
+    near = [np.abs(time_s - middle) <= CLOSURE_WINDOW_S for middle in middles_s]
+    return np.array([gaps[chosen].min() for chosen in near if chosen.any()])

@@ -24,6 +24,7 @@ import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import InputError
+from mdth.speak import voice as speak
 from training import closures, command, kokoro, models
 from training.kokoro_times import RATE_HZ, with_margins, write_phones
 from training.measures import linear
@@ -100,9 +101,7 @@ def _speak(arguments: argparse.Namespace) -> None:
 
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    voices_folder: Path = arguments.kokoro / "voices"
-    synthesizer = kokoro.Synthesizer(arguments.kokoro / "kokoro.onnx", voices_folder)
-    voices = [path.stem for path in command.files_in(voices_folder, kokoro.ENGLISH)]
+    synthesizer, voices = kokoro.Synthesizer(), list(speak.voices())
     stop_at = time.monotonic() + 60 * arguments.minutes
     for name, text, voice, speed in _all(voices, arguments.rounds):
         if (folder / f"{name}.wav").exists():
@@ -111,11 +110,11 @@ def _speak(arguments: argparse.Namespace) -> None:
             log.info("time is up; run again to go on")
             return
         try:
-            symbols = synthesizer.phonemes(text, accent=kokoro.accent_of(voice))
+            symbols = synthesizer.phonemes(text, voice)
         except InputError as error:
             log.info("%s: left out: %s", name, error)
             continue
-        speech = synthesizer.synthesize(symbols, voice, speed=speed)
+        speech = synthesizer.timed(symbols, voice, speed=speed)
         samples, phones = with_margins(*speech, lead_s=MARGIN_S, trail_s=MARGIN_S)
         sound = resample_poly(samples, SPEECH_RATE_HZ, RATE_HZ).astype(np.float32)
         write_phones(folder / f"{name}.tsv", phones)
@@ -179,7 +178,6 @@ def main() -> None:
     parts = command.parts(parser, {"speak": _speak, "label": _label, "measure": _measure})
     for part in parts.values():
         part.add_argument("folder", type=Path)
-    parts["speak"].add_argument("--kokoro", type=Path, default=Path("work/kokoro"))
     parts["speak"].add_argument("--minutes", type=float, default=20.0)
     parts["speak"].add_argument("--rounds", type=int, default=1)
     parts["label"].add_argument("--people", type=Path, default=Path("work/people.npz"))

@@ -3,8 +3,8 @@
     python -m training.talk data/talk/clips work/talk
     python -m training.talk data/grid/s1 work/grid --count 400
 
-`training.tracks` follows a face from frame to frame, which delays the lips by 16 ms; here every
-picture is searched anew. Written: `NAME.npz` with mesh float32 [T,478,3] px, frames without a face
+Every picture is searched anew: to follow a face from frame to frame delays the lips by 16 ms.
+Written: `NAME.npz` with mesh float32 [T,478,3] px, frames without a face
 on straight lines between their neighbours, found bool [T], and fps. Run again, it goes on.
 """
 
@@ -22,6 +22,7 @@ from mdth.artefacts import FloatArray
 from mdth.face import geometry
 from mdth.face.track import filled
 from mdth.face.tracker import FaceTracker
+from mdth.files.write import replacing
 from training import command, models
 from training.tracks import CLIP_SUFFIXES, read_pictures
 
@@ -82,9 +83,8 @@ def _to_file(clip: Path, model: Path, target: Path) -> bool:
     talk = track_pictures(clip, model)
     if talk is None:
         return False
-    partial = target.with_suffix(".part.npz")
-    np.savez(partial, mesh=talk.mesh, found=talk.found, fps=talk.fps)
-    partial.rename(target)
+    with replacing(target) as part:
+        np.savez(part, mesh=talk.mesh, found=talk.found, fps=talk.fps)
     return True
 
 

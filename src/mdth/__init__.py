@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mdth.engine import Avatar, Engine, Session
     from mdth.live_session import LiveSession, live
     from mdth.pipeline import dub, open_session, prepare, talk
+    from mdth.speak.voice import Voice, voices
     from mdth.spoken_mesh import export_mesh
     from mdth.twins.tasks import inference, preprocess
 
@@ -43,6 +44,7 @@ _LATER = {
     "mdth.engine": ("Avatar", "Engine", "Session"),
     "mdth.live_session": ("LiveSession", "live"),
     "mdth.pipeline": ("dub", "open_session", "prepare", "talk"),
+    "mdth.speak.voice": ("Voice", "voices"),
     "mdth.spoken_mesh": ("export_mesh",),
     "mdth.twins.tasks": ("inference", "preprocess"),
 }
@@ -66,6 +68,7 @@ __all__ = [
     "SpeechTooShort",
     "StorageError",
     "UnreadableMedia",
+    "Voice",
     "__version__",
     "dub",
     "export_mesh",
@@ -75,6 +78,7 @@ __all__ = [
     "prepare",
     "preprocess",
     "talk",
+    "voices",
 ]
 
 __version__ = "0.1.0"

@@ -6,7 +6,6 @@ its path.
 """
 
 import re
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -119,17 +118,9 @@ class Speech:
         """Length in seconds."""
         return len(self.samples) / SPEECH_RATE_HZ
 
-    def save(self, folder: Path) -> None:
-        """Write `speech.npy` and `original.*` into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "speech.npy", np.asarray(self.samples, np.float32))
-        target = folder / original_name(self.original)
-        if self.original.resolve() != target.resolve():
-            shutil.copyfile(self.original, target)
-
     @classmethod
     def load(cls, saved: Path | Files) -> Self:
-        """Read what `save` wrote; the samples stay on disk. Raises ArtefactError."""
+        """What `prepare_speech` wrote; the samples stay on disk. Raises ArtefactError."""
         with loading(saved, "no usable speech") as files:
             samples = map_samples(files["speech.npy"])
             for start in range(0, len(samples), CHUNK):
@@ -221,14 +212,3 @@ class MeshSequence:
 
     offsets: FloatArray
     fps: float
-
-    def save(self, folder: Path) -> None:
-        """Write `mesh.npz` into `folder`."""
-        write_npz(folder / "mesh.npz", {"offsets": self.offsets}, fps=np.float64(self.fps))
-
-    @classmethod
-    def load(cls, saved: Path | Files) -> Self:
-        """Read what `save` wrote. Raises ArtefactError."""
-        with loading(saved, "not a mesh sequence") as files:
-            arrays = read_npz(files["mesh.npz"], {"offsets": Wanted((None, 478, 3)), "fps": _FPS})
-            return cls(arrays["offsets"], float(arrays["fps"]))

@@ -4,7 +4,6 @@ Run on portraits of your own: `mdth closed-loop a.jpg b.jpg --speech speech.wav`
 """
 
 import tempfile
-import wave
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
@@ -21,6 +20,7 @@ from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.video import read_frames
 from mdth.options import Choices, Options
+from mdth.speak.voice import write
 
 DELAY_S = 0.5
 MOST_LAG = 30
@@ -134,10 +134,5 @@ def constant_turn(a: FloatArray, b: FloatArray) -> FloatArray:
 def delayed(speech: Path, target: Path) -> Path:
     """The speech as 16 kHz mono wav with DELAY_S of silence in front."""
     silence = np.zeros(round(DELAY_S * SPEECH_RATE_HZ))
-    samples = np.concatenate([silence, *read_blocks(speech)])
-    with wave.open(str(target), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SPEECH_RATE_HZ)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    write(target, [silence, *read_blocks(speech)], rate_hz=SPEECH_RATE_HZ)
     return target

@@ -5,11 +5,12 @@ the page of options are made from.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Self, TypedDict, get_type_hints
 
 from mdth.errors import InputError
+from mdth.fields import Group, option, type_of
 
 PREVIEW_S = 1.0
 # More than this much of the usual mouth or head motion is more than the renderer can show.
@@ -31,58 +32,8 @@ FITS = ("silence", "cut", "loop", "bounce", "freeze")
 MANNERS = ("calm", "natural", "lively")
 
 
-def option(
-    default: Any,
-    words: str,
-    *,
-    within: tuple[float, float] | None = None,
-    among: tuple[str, ...] | None = None,
-    only: str | None = None,
-    unit: str = "",
-    alias: str | None = None,
-) -> Any:
-    """A field of the table.
-
-    words: its help. within, among: the values that work. only: the engine it does something for,
-    None for all. unit: of its value, for help. alias: an older name that is understood too.
-    """
-    metadata = {"words": words, "within": within, "among": among, "only": only, "unit": unit}
-    return field(default=default, metadata={**metadata, "alias": alias})
-
-
-def _type(entry: Field[Any]) -> type:
-    """Of its value, None apart: what may be None is a whole number."""
-    return int if entry.default is None else type(entry.default)
-
-
-def _check(entry: Field[Any], value: Any) -> None:
-    """Raises InputError for a value that no later step could use."""
-    name, about = entry.name.replace("_", " "), entry.metadata
-    if value is None and entry.default is None:
-        return
-    kind = _type(entry)
-    wanted = (int, float) if kind is float else kind
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{name} {value!r}: give a value of type {kind.__name__}")
-    if about["among"] and value not in about["among"]:
-        raise InputError(f"{name} {value!r}: choose one of {', '.join(about['among'])}")
-    if about["within"]:
-        low, high = about["within"]
-        if not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise InputError(f"{name} {value}: give {what} from {low:g} to {high:g}")
-
-
 @dataclass(frozen=True)
-class _Group:
-    def __post_init__(self) -> None:
-        """Refuse what no later step could use."""
-        for entry in fields(self):
-            _check(entry, getattr(self, entry.name))
-
-
-@dataclass(frozen=True)
-class PortraitOptions(_Group):
+class PortraitOptions(Group):
     """Which face, and how large its picture."""
 
     face: int | None = option(
@@ -113,7 +64,7 @@ class PortraitOptions(_Group):
 
 
 @dataclass(frozen=True)
-class MotionOptions(_Group):
+class MotionOptions(Group):
     """What mouth, head and eyes do: amounts are 1 as usual, 0 not at all."""
 
     mouth: float = option(1.0, "how much the lips move", within=(0, MOST), unit="X")
@@ -137,7 +88,15 @@ class MotionOptions(_Group):
 
 
 @dataclass(frozen=True)
-class VideoOptions(_Group):
+class SpeechOptions(Group):
+    """Who says a text, where there is no sound."""
+
+    voice: str = option("af_heart", "who says a text; `mdth voices` lists them", unit="NAME")
+    voice_speed: float = option(1.0, "how fast a text is said", within=(0.5, 2), unit="X")
+
+
+@dataclass(frozen=True)
+class VideoOptions(Group):
     """How the frames are written."""
 
     crf: int | None = option(
@@ -161,7 +120,7 @@ class VideoOptions(_Group):
 
 
 @dataclass(frozen=True)
-class EngineOptions(_Group):
+class EngineOptions(Group):
     """Who makes it, and with what."""
 
     engine: str = option(
@@ -181,6 +140,7 @@ class Options:
 
     portrait: PortraitOptions = PortraitOptions()
     motion: MotionOptions = MotionOptions()
+    speech: SpeechOptions = SpeechOptions()
     video: VideoOptions = VideoOptions()
     engine: EngineOptions = EngineOptions()
 
@@ -229,7 +189,7 @@ TABLE: Mapping[str, Field[Any]] = {entry.name: entry for _, own in GROUPS.values
 ALIASES = {
     entry.metadata["alias"]: name for name, entry in TABLE.items() if entry.metadata["alias"]
 }
-TYPES: Mapping[str, type] = {name: _type(entry) for name, entry in TABLE.items()}
+TYPES: Mapping[str, type] = {name: type_of(entry) for name, entry in TABLE.items()}
 
 
 def _heeds(engine: str, name: str) -> bool:
@@ -253,6 +213,8 @@ class Choices(TypedDict, total=False):
     seed: int
     engine_mesh: str
     fps: int
+    voice: str
+    voice_speed: float
     crf: int | None
     preset: str
     preview: bool
@@ -274,7 +236,7 @@ def schema() -> dict[str, Any]:
 
 def _described(entry: Field[Any]) -> dict[str, Any]:
     names = {int: "integer", float: "number", bool: "boolean", str: "string"}
-    kind = names[_type(entry)]
+    kind = names[type_of(entry)]
     about: dict[str, Any] = {"description": entry.metadata["words"], "default": entry.default}
     about["type"] = kind if entry.default is not None else [kind, "null"]
     if entry.metadata["within"]:

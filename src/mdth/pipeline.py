@@ -20,6 +20,7 @@ from mdth.media.meant import is_clip, is_path, meant
 from mdth.media.speech import Said
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
+from mdth.speak.voice import spoken
 
 log = logging.getLogger("mdth")
 
@@ -67,6 +68,7 @@ def talk(
     output: Path | str | BinaryIO,
     *,
     video: Path | str | None = None,
+    text: str | None = None,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
@@ -74,15 +76,18 @@ def talk(
 
     At least one face and one sound among portrait, speech and video: without a portrait the clip's
     best frame is used, without a speech its sound; where it is given, its head, eyes and brows move
-    the portrait. An avatar, or the folder of a saved one, has its motion already. An open binary
-    file as `output` gets raw rgb24 frames instead, and no record. choices: see `mdth.options`.
-    Raises MdthError, and leaves nothing half-written.
+    the portrait. text: English, said in place of a speech by the choice `voice`. An avatar, or the
+    folder of a saved one, has its motion already. An open binary file as `output` gets raw rgb24
+    frames instead, and no record. choices: see `mdth.options`. Raises MdthError, and leaves nothing
+    half-written.
     """
     options = Options.of(**choices)
     if isinstance(portrait, Path | str) and engines.is_saved(Path(portrait)):
         portrait = engines.load(Path(portrait))
     given = {"portrait": portrait, "speech": speech, "video": video}
     files = {name: Path(it) for name, it in given.items() if is_path(it, name)}
+    if text is not None and speech is not None:
+        raise InputError("a speech and a text: give one of them")
     sound = files.get("speech") or files.get("video")
     if isinstance(output, Path | str):
         output = check_output(Path(output), (".mp4",), files.values())
@@ -90,10 +95,10 @@ def talk(
         raise InputError(f"output {output!r}: give the path of a file, or an open one")
     if portrait is None and video is None:
         raise MissingInput("no face: give a portrait, or a clip of the person (video)")
-    if sound is None:
-        raise MissingInput("no sound: give a speech, or a clip that has sound (video)")
+    if sound is None and text is None:
+        raise MissingInput("no sound: give a speech, a text, or a clip that has sound (video)")
     keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
-    with job() as watch, keep as write:
+    with job() as watch, keep as write, spoken(text, options, sound) as sound:
         with spent("prepare"), meant(files):
             said = Said.of(sound)
             engine, avatar, before = _avatar(portrait, files, options, progress)
@@ -103,16 +108,18 @@ def talk(
             watch=watch,
             progress=progress,
         )
-        write(made := {**made, "inputs": record.inputs(given)})
+        told = {} if text is None else {"text": text, **options.flat(("speech",))}
+        write(made := {**made, **told, "inputs": record.inputs(given)})
     return made
 
 
 @ours
 def dub(
     clip: Avatar | Path | str,
-    speech: Path | str,
+    speech: Path | str | None,
     output: Path | str | BinaryIO,
     *,
+    text: str | None = None,
     progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Record:
@@ -122,13 +129,15 @@ def dub(
     speeches; also the folder it was saved in. Frames that show no face from the front stay as they
     are. A picture talks instead. Raises MdthError.
     """
+    if speech is None and text is None:
+        raise MissingInput("nothing to say: give a speech or a text")
     options: Choices = {**choices, "keep": "clip"}
     if not isinstance(clip, Path | str) or engines.is_saved(Path(clip)):
-        return talk(clip, speech, output, progress=progress, **options)
+        return talk(clip, speech, output, text=text, progress=progress, **options)
     if is_picture(Path(clip)):
         log.warning("%s: a picture, not a clip: it talks, with a head that moves", clip)
-        return talk(clip, speech, output, progress=progress, **choices)
-    return talk(None, speech, output, video=clip, progress=progress, **options)
+        return talk(clip, speech, output, text=text, progress=progress, **choices)
+    return talk(None, speech, output, video=clip, text=text, progress=progress, **options)
 
 
 def _avatar(

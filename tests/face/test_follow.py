@@ -13,6 +13,7 @@ from mdth.face.find import find_portrait
 from mdth.face.follow import Followed, Why, follow
 from mdth.face.people import Person, Sighting
 from mdth.face.shots import cuts, jumps, thumb
+from mdth.face.tracker import FaceTracker
 from mdth.media.writer import VideoWriter
 from mdth.options import PortraitOptions
 from tests.support.raising import raises
@@ -78,6 +79,17 @@ def test_a_point_says_who_and_cuts_do_not_mix_people_up(people, model) -> None:
     assert middles(found)[35] - middles(found)[11] == pytest.approx(229 - 51, abs=4)
     assert found.people == 2
     raises(NoFaceFound, "face 3", follow, iter(frames), model, fps=25, face=3)
+
+
+def test_a_picture_held_for_long_is_not_searched_for_ever(people, model, monkeypatch) -> None:
+    calls: list[int] = []
+    search = FaceTracker.faces
+    monkeypatch.setattr(FaceTracker, "faces", lambda *of: calls.append(1) or search(*of))
+    pictures = [show((people[0], 100)), show((people[0], 130))]
+    found = follow((one for one in pictures for _ in range(80)), model, fps=5)
+    assert len(calls) < 60  # and 160 with the others
+    afresh = follow((one.copy() for one in pictures for _ in range(80)), model, fps=5)
+    assert np.array_equal(found.mesh, afresh.mesh)
 
 
 @pytest.mark.parametrize(("face", "x"), [(1, 155), (2, 595)])

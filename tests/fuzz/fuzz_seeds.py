@@ -3,7 +3,6 @@
 import io
 import json
 import struct
-import wave
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,10 @@ from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
+from made_media import make_sound, make_wav
 from PIL import Image
+
+from mdth.media.writer import VideoWriter
 
 Files = dict[str, bytes]
 
@@ -45,43 +47,14 @@ def _tone(rate_hz: int, seconds: float = 0.4) -> np.ndarray:
     return (0.4 * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
 
 
-def _wav(kind: str) -> bytes:
-    tone = _tone(16_000)
-    if kind == "float":
-        content = tone.astype("<f4").tobytes()
-        head = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
-        chunks = b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(content))
-        return b"RIFF" + struct.pack("<I", 4 + len(chunks + content)) + b"WAVE" + chunks + content
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1 if kind == "mono" else 6)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(np.repeat((tone * 9000).astype("<i2"), file.getnchannels()).tobytes())
-    return buffer.getvalue()
+def _float_wav() -> bytes:
+    content = _tone(16_000).astype("<f4").tobytes()
+    head = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
+    chunks = b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(content))
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks + content)) + b"WAVE" + chunks + content
 
 
 Output = av.container.OutputContainer
-
-
-def _sound_stream(out: Output, codec: str, rate_hz: int, layout: str) -> av.AudioStream:
-    stream = out.add_stream(codec, rate=rate_hz, layout=layout)
-    stream.codec_context.options = {"strict": "-2"}
-    stream.bit_rate = 64_000
-    return stream
-
-
-def _write_sound(out: Output, stream: av.AudioStream) -> None:
-    rate_hz, layout = stream.rate, stream.layout.name
-    tone = np.repeat(_tone(rate_hz), stream.channels)[None]
-    frame = av.AudioFrame.from_ndarray(tone, "flt", layout)
-    frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
-    context = stream.codec_context
-    context.open(strict=False)
-    size = context.frame_size or None
-    converter = av.AudioResampler(context.format, layout, rate_hz, frame_size=size)
-    for piece in [*converter.resample(frame), *converter.resample(None), None]:
-        out.mux(stream.encode(piece))
 
 
 def _picture_stream(out: Output, codec: str, pixels: str) -> av.VideoStream:
@@ -103,19 +76,21 @@ def _write_pictures(out: Output, stream: av.VideoStream) -> None:
 
 @cache
 def sounds() -> tuple[bytes, ...]:
-    made = [_wav("mono"), _wav("six"), _wav("float"), AMR]
+    made = [_float_wav(), AMR]
     with TemporaryDirectory() as folder:
+        for channels in (1, 6):
+            tone = np.repeat(_tone(16_000)[None], channels, 0)
+            made.append(make_wav(Path(folder, "a.wav"), tone).read_bytes())
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
+            how = {"rate_hz": rate_hz, "layout": layout, "bit_rate": 64_000}
             path = Path(folder, f"a.{suffix}")
-            with av.open(str(path), "w") as out:
-                _write_sound(out, _sound_stream(out, codec, rate_hz, layout))
-            made.append(path.read_bytes())
+            made.append(make_sound(path, _tone(rate_hz), codec=codec, **how).read_bytes())
     return tuple(made)
 
 
 @cache
 def clips() -> tuple[bytes, ...]:
-    """Clips of eight pictures; two with sound."""
+    """Clips of eight pictures; one with sound."""
     made = []
     with TemporaryDirectory() as folder:
         for suffix, (codec, pixels) in CLIPS.items():
@@ -123,14 +98,11 @@ def clips() -> tuple[bytes, ...]:
             with av.open(str(path), "w") as out:
                 _write_pictures(out, _picture_stream(out, codec, pixels))
             made.append(path.read_bytes())
-        for name, codec in (("both.mp4", "aac"), ("both.mkv", "libopus")):
-            path = Path(folder, name)
-            with av.open(str(path), "w") as out:
-                pictures = _picture_stream(out, "mpeg4", "yuv420p")
-                sound = _sound_stream(out, codec, 48_000, "mono")
-                _write_pictures(out, pictures)
-                _write_sound(out, sound)
-            made.append(path.read_bytes())
+        sound = make_wav(Path(folder, "a.wav"), _tone(16_000))
+        with VideoWriter(Path(folder, "both.mp4"), width=64, height=48, fps=25, sound=sound) as out:
+            for level in range(8):
+                out.write(np.full((48, 64, 3), 20 * level, np.uint8))
+        made.append(Path(folder, "both.mp4").read_bytes())
     return tuple(made)
 
 
@@ -193,18 +165,19 @@ def _saved(*things: object) -> Files:
 
 @cache
 def artefacts() -> Files:
-    from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+    from mdth.artefacts import Motion, Portrait
+    from mdth.media.speech import prepare_speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
     chance = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
-        original = Path(folder, "a.wav")
-        original.write_bytes(_wav("mono"))
+        original, audio = Path(folder, "a.wav"), Path(folder, "audio")
+        make_wav(original, _tone(16_000))
+        prepare_speech(original, audio)
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
         shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)
         faces = Faces(*(chance.normal(size=(3, *shape)) for shape in shapes))
-        return _saved(
-            Speech(_tone(16_000), original),
+        saved = _saved(
             Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
             Motion(
                 25.0,
@@ -212,10 +185,10 @@ def artefacts() -> Files:
                 np.stack([np.eye(3)] * 3),
                 *(chance.normal(size=(3, *s)) for s in ((3,), (126, 3))),
             ),
-            MeshSequence(chance.normal(size=(3, 478, 3)), 25.0),
             SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
             SeedClip(faces, np.ones(3, bool)),
         )
+        return saved | {path.name: path.read_bytes() for path in audio.iterdir()}
 
 
 @cache

@@ -87,7 +87,7 @@ def _picture(content: bytes, folder: Path) -> None:
 
 
 def _artefacts(content: bytes, folder: Path) -> None:
-    from mdth.artefacts import MeshSequence, Motion, Portrait, Speech
+    from mdth.artefacts import Motion, Portrait, Speech
     from mdth.seed.artefacts import SeedClip, SeedStill
 
     for name, part in from_zip(content).items():
@@ -101,8 +101,6 @@ def _artefacts(content: bytes, folder: Path) -> None:
     with _may_refuse():
         motion = Motion.load(folder)
         promise(motion.fps > 0 and len(motion.found) == len(motion.upper) > 0, "motion")
-    with _may_refuse():
-        promise(MeshSequence.load(folder).fps > 0, "mesh")
     with _may_refuse():
         promise(SeedStill.load(folder).crop.shape == (2, 3), "still")
     with _may_refuse():

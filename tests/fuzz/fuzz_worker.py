@@ -1,78 +1,45 @@
-"""Runs cases of one target in a process of its own, with limited memory; tells each one's outcome.
+"""The inside of the process that runs cases of one target, with limited memory."""
 
-python fuzz_worker.py TARGET SEED COUNT SKIP FOLDER   generated cases; the first SKIP are not run
-python fuzz_worker.py TARGET files FOLDER FILE...     cases from files
-
-Each line on stdout is JSON: {"ready": true}, then {"case": number, "file": path} before a case and
-{"case": number, "outcome": "result" | "refused" | "finding", "why": text, "seconds": s} after it.
-"""
-
-import json
+import importlib
 import logging
 import os
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE)]
-
-from fuzz_targets import TARGETS, Target  # noqa: E402
-
-from mdth import guard  # noqa: E402
-from mdth.errors import MdthError  # noqa: E402
-
-os.environ |= {guard.MEMORY_GB: "2"}
-# Whatever libraries print, on either stream.
-PRINTED = tempfile.TemporaryFile()
-WORDS = os.fdopen(os.dup(1), "w", buffering=1)
+from mdth import guard
+from mdth.errors import MdthError
 
 
-def say(**words: object) -> None:
-    WORDS.write(json.dumps(words) + "\n")
+class Ended(NamedTuple):
+    """outcome: "result", "refused" or "finding", which says why. peak_mb: of the process so far."""
+
+    outcome: str
+    why: str
+    seconds: float
+    peak_mb: int
 
 
-def outcome(target: Target, content: bytes) -> tuple[str, str]:
-    PRINTED.seek(0)
-    PRINTED.truncate()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with guard.limits():
-                target.run(content, Path(folder))
-            found = "result"
-        except MdthError:
-            found = "refused"
-        except Exception:  # noqa: BLE001  any other one is what is looked for
-            return "finding", traceback.format_exc(limit=-6)
-    sys.stderr.flush()
-    PRINTED.seek(0)
-    if b"Traceback" in (printed := PRINTED.read()):
-        return "finding", f"prints {printed[-1000:].decode('utf-8', 'replace')}"
-    return found, ""
+def enter(targets: str, target: str, folder: str) -> None:
+    """Make this process a worker for a target of a module; files go into a folder.
+
+    What a killed one leaves there goes with the folder.
+    """
+    global _target, _printed
+    os.environ |= {guard.MEMORY_GB: "2"}
+    logging.getLogger("mdth").setLevel(logging.CRITICAL)
+    _target = importlib.import_module(targets).TARGETS[target]
+    _printed = tempfile.TemporaryFile()  # whatever libraries print, on either stream
+    tempfile.tempdir = folder
+    for stream in (1, 2):
+        os.dup2(_printed.fileno(), stream)
+    run_case(b"")  # what is imported for the first time here is no case's memory
 
 
-def run_case(target: Target, number: int, content: bytes, file: Path) -> None:
-    file.write_bytes(content)
-    say(case=number, file=str(file))
-    start = time.monotonic()
-    found, why = outcome(target, content)
-    seconds = round(time.monotonic() - start, 3)
-    if found != "finding":
-        file.unlink()
-    say(case=number, outcome=found, why=why, seconds=seconds, peak_mb=peak_mb())
-
-
-def peak_mb() -> int:
-    """The process's own high water mark; `getrusage` would count its parent's too."""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) // 1024
-
-
-def generated(target: Target, seed: int, count: int) -> Iterator[bytes]:
+def generated(seed: int, count: int) -> list[bytes]:
     """The cases of a seed; the same each time."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
@@ -84,34 +51,41 @@ def generated(target: Target, seed: int, count: int) -> Iterator[bytes]:
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(target.cases())
+    @given(_target.cases())
     def collect(content: bytes) -> None:
         made.append(content)
 
     collect()
-    yield from made
+    return made
 
 
-def main() -> None:
-    target = TARGETS[sys.argv[1]]
-    logging.getLogger("mdth").setLevel(logging.CRITICAL)
-    if sys.argv[2] == "files":
-        folder, skip = Path(sys.argv[3]), 0
-        cases = [(number, Path(name).read_bytes()) for number, name in enumerate(sys.argv[4:])]
-    else:
-        seed, count, skip = map(int, sys.argv[2:5])
-        folder = Path(sys.argv[5])
-        cases = list(enumerate(generated(target, seed, count)))
-    tempfile.tempdir = str(folder)  # what a killed worker leaves goes with it
-    for stream in (1, 2):
-        os.dup2(PRINTED.fileno(), stream)
-    outcome(target, b"")  # what is imported for the first time here is no case's memory
-    say(ready=True, cases=len(cases))
-    for number, content in cases[skip:]:
-        run_case(target, number, content, folder / f"{os.getpid()}-{number}.case")
-    WORDS.flush()
-    os._exit(0)
+def run_case(content: bytes) -> Ended:
+    start = time.monotonic()
+    outcome, why = _outcome(content)
+    return Ended(outcome, why, round(time.monotonic() - start, 3), _peak_mb())
 
 
-if __name__ == "__main__":
-    main()
+def _outcome(content: bytes) -> tuple[str, str]:
+    _printed.seek(0)
+    _printed.truncate()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with guard.limits():
+                _target.run(content, Path(folder))
+            found = "result"
+        except MdthError:
+            found = "refused"
+        except Exception:  # noqa: BLE001  any other one is what is looked for
+            return "finding", traceback.format_exc(limit=-6)
+    sys.stderr.flush()
+    _printed.seek(0)
+    if b"Traceback" in (printed := _printed.read()):
+        return "finding", f"prints {printed[-1000:].decode('utf-8', 'replace')}"
+    return found, ""
+
+
+def _peak_mb() -> int:
+    """The process's own high water mark; `getrusage` would count its parent's too."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import fuzz_runner
 import pytest
 from fuzz_runner import run_files, run_slice
 from fuzz_targets import TARGETS
@@ -40,7 +41,7 @@ def test_what_was_found_before_stays_mended(target: str) -> None:
 
 def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong error, a dead process, memory without end and a hang: each is a finding."""
-    (tmp_path / "fuzz_targets.py").write_text(
+    (tmp_path / "made_targets.py").write_text(
         "import os, time\n"
         "from types import SimpleNamespace\n"
         "def run(content, folder):\n"
@@ -49,22 +50,18 @@ def test_every_kind_of_finding_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
         "    if content == b'large': bytes(3 << 30)\n"
         "    if content == b'hang': time.sleep(60)\n"
         "TARGETS = {'made': SimpleNamespace(run=run)}\n"
-        "Target = object\n"
     )
-    worker = (Path(__file__).parent / "fuzz_worker.py").read_text()
-    (tmp_path / "fuzz_worker.py").write_text(worker)
-    import fuzz_runner
-
-    monkeypatch.setattr(fuzz_runner, "WORKER", tmp_path / "fuzz_worker.py")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(fuzz_runner, "LIMIT_S", 5)
+    hangs = fuzz_runner.Ended("finding", "hangs", 5.0, 0)
+    monkeypatch.setattr(fuzz_runner, "_alone", lambda _, content: {b"hang": hangs}[content])
     files = []
     for name in ("fine", "wrong", "dead", "large", "hang", "well"):
         files.append(tmp_path / f"{name}.case")
         files[-1].write_bytes(name.encode())
-    monkeypatch.setattr(fuzz_runner, "_hangs_alone", lambda _, content: content == b"hang")
-    figures = run_files("made", files)
+    figures = fuzz_runner.run_files("made", files, targets="made_targets")
     # Too much memory is an error of ours: the limits of a job make it that.
-    assert (figures.cases, figures.results) == (6, 2)
+    assert (figures.cases, figures.results, figures.refused) == (6, 2, 1)
     said = {finding.content: finding.why.strip().splitlines()[-1] for finding in figures.findings}
     assert said == {
         b"wrong": "KeyError: 'nothing'", b"dead": "ends with -6", b"hang": "hangs",

@@ -31,6 +31,7 @@ OUTSIDE = [
     "\ud800", "\udcff", "\u202egnp", "\ufeffa", "a\u0300", "ａｎｎａ", "аnna", "anna\u200b",
     "a" * 65, "a" * 5000, "..a", ".a", "a..b", "a.", "$HOME", "`id`", "$(id)", "a;b", "a|b", "*",
     "?", "[a]", "{a,b}", "a'b", 'a"b', "CON", "con", "nul.txt", "COM1", "lpt9.tar.gz", "AUX",
+    "a:b", "a%2fb", "a\u200bb", "a\u202e", "٣", "ä",
 ]  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def make_sound(
     codec: str,
     rate_hz: int,
     layout: str = "mono",
+    bit_rate: int | None = None,
     written: dict[str, str] | None = None,
 ) -> Path:
     """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes.
@@ -65,6 +66,8 @@ def make_sound(
     with av.open(str(path), "w", container_options=options | (written or {})) as out:
         stream = out.add_stream(codec, rate=rate_hz, layout=layout)
         context = stream.codec_context
+        if bit_rate:
+            context.bit_rate = bit_rate
         context.options = {"strict": "-2"}
         converter = av.AudioResampler(
             context.format, layout, rate_hz, frame_size=context.frame_size or None

@@ -264,16 +264,3 @@ def test_a_header_that_lies(tmp_path: Path, rate_hz: int, channels: int) -> None
     content[22:28] = struct.pack("<HI", channels, rate_hz)
     path.write_bytes(content)
     raises(UnreadableMedia, None, list, read_blocks(path))
-
-
-@pytest.mark.parametrize("text", [
-    "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
-    "ffconcat version 1.0\nfile '{}'\n",
-    '<?xml version="1.0"?><MPD type="static"><BaseURL>{}</BaseURL></MPD>',
-    "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
-])  # fmt: skip
-def test_playlists_open_nothing(tmp_path: Path, text: str) -> None:
-    make_wav(tmp_path / "other.wav", clicks([0.1], rate_hz=16_000, length_s=1.0))
-    path = tmp_path / "list.mp3"
-    path.write_text(text.format("other.wav"))
-    raises(UnreadableMedia, None, list, read_blocks(path))

@@ -22,6 +22,7 @@ def test_what_is_prepared_is_what_is_loaded(tmp_path: Path) -> None:
     assert speech.samples.dtype == np.float32
     assert speech.original.read_bytes() == path.read_bytes()
     loaded = Speech.load(tmp_path / "audio")
+    assert isinstance(loaded.samples, np.memmap)
     np.testing.assert_array_equal(loaded.samples, speech.samples)
     assert loaded.original == tmp_path / "audio" / "original.wav"
     assert sorted(f.name for f in (tmp_path / "audio").iterdir()) == ["original.wav", "speech.npy"]

@@ -50,7 +50,7 @@ def proxied(request: pytest.FixtureRequest) -> Proxied:
 
 @pytest.fixture(params=["path", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    quick = S3Settings(read_timeout_s=0.5, first_wait_s=0.01)
+    quick = S3Settings(first_wait_s=0.01)
     if request.param == "s3":
         return Store(request.getfixturevalue("s3_url"), settings=quick)
     if request.param == "memory":

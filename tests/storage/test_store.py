@@ -68,11 +68,6 @@ def test_json_that_is_none(tmp_path: Path, content: str) -> None:
     raises(ArtefactError, "JSON", store.read_json, "m.json")
 
 
-@pytest.mark.parametrize("path", ["../out", "a/../../b", "/etc/passwd", ""])
-def test_no_path_leaves_the_store(tmp_path: Path, path: str) -> None:
-    raises(StorageError, "inside", Store(str(tmp_path)).download, path, tmp_path / "x")
-
-
 def test_a_local_store_that_is_not_there(tmp_path: Path) -> None:
     raises(StorageError, "MDTH_STORE", Store(str(tmp_path / "nowhere")).files, "raw/t/audio")
 
@@ -92,14 +87,6 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_bucket(s3_url: str) -> None:
     raises(StorageError, "bucket", Store("s3://no-such-bucket/x").files, "raw/t/audio")
-
-
-def test_denied_access_shows_no_secret(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    key, secret = os.environ["AWS_ACCESS_KEY_ID"], "wrong" + os.environ["AWS_SECRET_ACCESS_KEY"]
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    with pytest.raises(StorageError, match="credentials") as caught:
-        Store(s3_url).files("raw/t/audio")
-    assert secret not in str(caught.value) and key not in str(caught.value)
 
 
 def test_an_unreachable_server_is_soon_left(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

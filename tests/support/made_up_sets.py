@@ -10,13 +10,13 @@ Names of subjects and sentences are the published ones, so that the published sp
 
 import logging
 import pickle
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mdth.artefacts import FloatArray
+from mdth.speak import voice
 from training import command
 
 log = logging.getLogger("mdth")
@@ -92,7 +92,8 @@ def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
             for frame, mesh in enumerate(template + opening[:, None, None] * way, start=1):
                 content = count + mesh.astype("<f4").tobytes()
                 (take / f"frame_{frame:03}.vl").write_bytes(content)
-            _write_wav(folder / "wav" / f"{subject}_{take.name}.wav", sound, RATES_HZ["biwi"])
+            wav = folder / "wav" / f"{subject}_{take.name}.wav"
+            voice.write(wav, [sound], rate_hz=RATES_HZ["biwi"])
     _write_regions(folder, sizes.vertices)
 
 
@@ -128,14 +129,6 @@ def _sentence(
 def _write_regions(folder: Path, vertices: int) -> None:
     for name, chosen in (("lips", range(vertices // 5)), ("upper", range(vertices // 2, vertices))):
         (folder / f"{name}.txt").write_text("\n".join(map(str, chosen)) + "\n", "utf-8")
-
-
-def _write_wav(path: Path, sound: FloatArray, rate_hz: int) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes((sound * 32767).astype("<i2").tobytes())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from mdth.face import topology  # noqa: E402
 from tests.support import people_made_up as made_up  # noqa: E402
 from training import decoder_trainer, sessions, voices  # noqa: E402
 from training.bank import SCHEME  # noqa: E402
-from training.dataset import component_weight, neutral_face, principal_components, project  # noqa: E402
+from training.dataset import component_weight, principal_components, project  # noqa: E402
 from training.decoder_trainer import TrainConfig, Windows, loss_of, pair_gap  # noqa: E402
 from training.export_onnx import export, load_run  # noqa: E402
 from training.features import encode_session  # noqa: E402
@@ -25,13 +25,6 @@ from training.network import DecoderConfig, LipDecoder  # noqa: E402
 
 RNG = np.random.default_rng(0)
 SMALL = DecoderConfig(width=16, blocks=1, components=made_up.COMPONENTS)
-
-
-def test_the_neutral_face_is_that_of_quiet_shut_frames() -> None:
-    gaps = np.tile([0.003, 0.1, 0.003, 0.12], 20)
-    loud = np.tile([-60.0, -60.0, -20.0, -20.0], 20)
-    faces = np.repeat(gaps[:, None, None], 478, axis=1) * np.ones(3)
-    assert neutral_face(faces, gaps, loud)[0, 0] == pytest.approx(0.003)
 
 
 def test_components_rebuild_what_they_were_made_of() -> None:

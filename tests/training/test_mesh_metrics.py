@@ -13,6 +13,7 @@ from mdth.face import topology
 from tests.support.raising import raises
 from training import mesh_compare, mesh_metrics, mesh_regions
 from training.mesh_compare import Sequence
+from training.score import smallest_gaps
 
 RNG = np.random.default_rng(0)
 LIPS = np.array([1, 3])
@@ -80,7 +81,7 @@ def test_gaps_and_closures() -> None:
     meshes[:, 1, 1] = np.abs(np.arange(50) - 25) / 25
     gaps = mesh_metrics.lip_gaps(meshes, np.array([[0, 1], [2, 3]]))
     assert gaps[0] == 0.5 and gaps[25] == 0
-    found = mesh_metrics.smallest_gaps(gaps, 25, np.array([1.0, 0.5, 9.0]))
+    found = smallest_gaps(gaps, 25, np.array([1.0, 0.5, 9.0]))
     assert found == pytest.approx([0, (25 - 13) / 50])
 
 

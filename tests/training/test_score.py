@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.measures import NAMES
-from training.score import best_lag, bootstrap, closure_rate, correlation, score
+from training.score import best_lag, bootstrap, correlation, score
 
 RNG = np.random.default_rng(0)
 FPS = 25.0
@@ -26,11 +26,3 @@ def test_planted_lag_and_amplitude_are_found() -> None:
 def test_the_interval_holds_the_mean() -> None:
     low, high = bootstrap(np.array([0.7, 0.8, 0.9, 0.85]))
     assert 0.7 <= low < 0.8125 < high <= 0.9
-
-
-def test_closures_count_only_near_ones() -> None:
-    times = np.arange(75) / 25
-    gaps = np.full((1, 75), 0.1)
-    gaps[0, 25] = 0.01
-    assert closure_rate(gaps, times, np.array([[0, 1.05]])) == 1
-    assert closure_rate(gaps, times, np.array([[0, 1.05], [0, 1.2]])) == 0.5

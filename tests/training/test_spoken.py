@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mdth.errors import MdthError
+from mdth.speak import english
 from tests.support import people_made_up as made_up
-from training import closures, kokoro, models, spoken
+from training import closures, models, spoken
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = made_up.people()
@@ -60,5 +61,5 @@ def test_the_shipped_decoder_shuts_the_examples_lips(name: str) -> None:
 
 def test_endings_of_words_are_said() -> None:
     words = {"hop": "hˈɑp", "hope": "hˈOp", "plan": "plˈæn", "mend": "mˈɛnd", "move": "mˈuv"}
-    said = kokoro.phonemes_of("hoped hopped planning mended moved moves", words)
+    ((_, said),) = english.sentences("hoped hopped planning mended moved moves", words)
     assert said == "hˈOpt hˈɑpt plˈænɪŋ mˈɛndᵻd mˈuvd mˈuvz"

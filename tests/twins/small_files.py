@@ -1,9 +1,9 @@
 """Small files that a twin can be made of."""
 
-import wave
 from pathlib import Path
 
 import numpy as np
+from made_media import make_wav
 from PIL import Image
 
 from mdth.media.video import VideoWriter
@@ -12,13 +12,7 @@ from mdth.media.video import VideoWriter
 def small_sound(path: Path, seed: int) -> Path:
     """Half a second of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(seed).uniform(-8000, 8000, 8000).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(samples.tobytes())
-    return path
+    return make_wav(path, np.random.default_rng(seed).uniform(-0.25, 0.25, 8000))
 
 
 def small_picture(path: Path, seed: int) -> Path:

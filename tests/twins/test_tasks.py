@@ -4,9 +4,9 @@ import json
 import logging
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,24 @@ def test_a_replaced_input_of_the_same_size_is_seen(light: list[str], place: Path
     small_sound(place / "store/raw/t/audio/1.wav", 5)
     with pytest.raises(ArtefactError, match="audio files changed"):
         tasks.inference("t", fps=25)
+
+
+def test_foreign_and_changed_preparations_are_not_filmed(light: list[str], place: Path) -> None:
+    both()
+    folder = place / "home/warping-processed/t/processed/th"
+    shutil.copytree(folder, place / "home/warping-processed/other/processed/th")
+    with pytest.raises(ArtefactError, match="prepared for the twin 't'"):
+        tasks.inference("other")
+    shutil.copytree(folder, place / "before")
+    tasks.preprocess("t", max_size=128)
+    shutil.rmtree(folder)
+    (place / "before").rename(folder)
+    with pytest.raises(ArtefactError, match="the store holds another preparation"):
+        tasks.inference("t")
+    (portrait,) = (folder / "image").glob("portrait-*.npz")
+    portrait.write_bytes(b"more")
+    with pytest.raises(ArtefactError, match=r"image/portrait\.npz"):
+        tasks.inference("t")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -300,17 +318,8 @@ def test_two_runs_on_one_machine_wait_for_each_other(
 
 def at_once(*calls: Callable[[], dict]) -> list[dict]:
     """What the calls return, each made in a thread."""
-    results: list[dict] = [{} for _ in calls]
-
-    def call(number: int) -> None:
-        results[number] = calls[number]()
-
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda call: call(), calls))
 
 
 def test_an_option_that_does_nothing_for_the_engine_says_so_and_films_nothing_again(

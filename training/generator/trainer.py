@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mdth.bfv2v.config import GeneratorConfig
 from mdth.bfv2v.network import Generator
+from mdth.files.write import replacing
 from tests.support import generator_plain as plain
 from training.generator import critic as judging
 from training.generator.batches import Pair
@@ -155,9 +156,8 @@ class Trainer:
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
         state["optimiser"] = self.optimiser.state_dict()
         state["critic_optimiser"] = self.critic_optimiser.state_dict()
-        partial = path.with_name(f".{path.name}.part")
-        torch.save({**state, "steps": self.steps}, partial)
-        partial.replace(path)
+        with replacing(path) as part:
+            torch.save({**state, "steps": self.steps}, part)
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote."""

@@ -1,8 +1,8 @@
 """Held-out clips as a trained FaceFormer speaks them, and the true meshes, to compare.
 
     python -m training.seed.predict vocaset VOCASET vocaset.pth work/predicted --split test
-    python -m training.seed.predict tracked work/dataset/s1 work/runs/ff/faceformer.pth \
-        work/predicted --tracks work/tracks/s1
+    python -m training.seed.predict tracked data/grid/s1 work/runs/ff/faceformer.pth \
+        work/predicted --tracks work/grid
 
 Written: `predicted/NAME.npz`, `true/NAME.npz` (vertices [T,V,3], fps, neutral [V,3]), `sounds/
 NAME.wav`. A subject that was trained on speaks its own way; another speaks `--style`'s (the first
@@ -11,13 +11,13 @@ evaluate. `training.mesh_compare` prints how far they are apart.
 """
 
 import logging
-import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
+from mdth.speak import voice
 from training import command
 from training.seed import sets
 from training.seed.corpus import SPLITS, Clip, Corpus, normalised, of_split
@@ -57,10 +57,8 @@ def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, styl
         name = clip.name if len(chosen) == 1 else f"{clip.name}@{one}"
         meshes = predict(model, corpus, clip, one)[: len(truth)]
         np.savez(folder / "predicted" / f"{name}.npz", vertices=meshes, **about)
-    with wave.open(str(folder / "sounds" / f"{clip.name}.wav"), "wb") as file:
-        file.setparams((1, 2, SPEECH_RATE_HZ, 0, "NONE", ""))
-        pcm = np.clip(corpus.sound(clip), -1, 1) * 32767
-        file.writeframes(pcm.astype("<i2").tobytes())
+    sound = folder / "sounds" / f"{clip.name}.wav"
+    voice.write(sound, [corpus.sound(clip)], rate_hz=SPEECH_RATE_HZ)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mdth.errors import CheckpointError, InputError
 from mdth.faceformer.network import Network, positions
 from mdth.files.state_dict import DAMAGED
+from mdth.files.write import replacing
 from training.seed.settings import STATE, Settings
 
 log = logging.getLogger("mdth")
@@ -31,7 +32,6 @@ class Trained:
 
     def save(self, folder: Path, settings: Settings) -> None:
         """Write all of it, replacing the last state once the new one is complete."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "step": self.step,
             "settings": json.dumps(asdict(settings)),
@@ -41,9 +41,8 @@ class Trained:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        part = folder / f".{STATE}.part"
-        torch.save(state, part)
-        part.replace(folder / STATE)
+        with replacing(folder / STATE) as part:
+            torch.save(state, part)
 
     def load(self, folder: Path, settings: Settings) -> None:
         """Go on from what `save` wrote. Raises CheckpointError, InputError: other settings."""

@@ -26,8 +26,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The kind of set, its folder, and the tracked faces of our own."""
     parser.add_argument("set", choices=["vocaset", "biwi", "tracked"])
-    parser.add_argument("folder", type=Path, help="as published; `training.dataset`'s if tracked")
-    parser.add_argument("--tracks", type=Path, help="`training.tracks`'s folder, for tracked")
+    parser.add_argument("folder", type=Path, help="as published; the clips if tracked")
+    parser.add_argument("--tracks", type=Path, help="`training.talk`'s folder, for tracked")
 
 
 def open_corpus(given: argparse.Namespace) -> Corpus:
@@ -42,7 +42,7 @@ def open_corpus(given: argparse.Namespace) -> Corpus:
     elif given.set == "biwi":
         corpus = Biwi(given.folder)
     elif given.tracks is None:
-        raise InputError("tracked clips need --tracks, the folder of training.tracks")
+        raise InputError("tracked clips need --tracks, the folder of training.talk")
     else:
         corpus = Tracked(given.folder, given.tracks)
     encoder = getattr(given, "encoder", None)

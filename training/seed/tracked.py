@@ -1,11 +1,11 @@
-"""Our own clips as a set for FaceFormer: 478-vertex faces that `training.tracks` found.
+"""Our own clips as a set for FaceFormer: 478-vertex faces that `training.talk` found.
 
-Made of a folder of `training.dataset` (names, sound, the neutral face, which clips are held out)
-and the tracked faces themselves. Unit: eye distances; face frame, head pose removed. 25 frames a
-second, two features of the sound a frame, like BIWI.
+Unit: eye distances; face frame, head pose removed. 25 frames a second, two features of the sound a
+frame, like BIWI.
 """
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from mdth.artefacts import FloatArray
 from mdth.errors import MissingInput
 from mdth.face import topology
 from mdth.faceformer.config import BIWI, Config
-from training.dataset import Faces
+from training import command, talk
+from training.dataset import read_sound
+from training.people import neutral_of
 from training.seed.corpus import Clip
 
 SUBJECT = "speaker"
@@ -24,31 +26,32 @@ TRACKED = dataclasses.replace(
 
 
 class Tracked:
-    """One speaker's clips; the held-out ones are val (every second) and test."""
+    """One speaker's clips; of the last tenth by name every second is val, the others test."""
 
     config: Config = TRACKED
 
-    def __init__(self, dataset: Path, tracks: Path) -> None:
-        """Raises MissingInput: no such folders."""
-        if not (dataset / "faces.npz").is_file():
-            raise MissingInput(f"{dataset}: no faces.npz; make it with training.dataset")
-        faces = Faces.load(dataset)
-        self._sounds = np.load(dataset / "sounds.npy", mmap_mode="r")
-        self._tracks = tracks
-        self._place = {str(name): place for place, name in enumerate(faces.names)}
-        missing = [name for name in self._place if not (tracks / f"{name}.npy").is_file()]
-        if missing:
-            raise MissingInput(f"{tracks}: no faces of {len(missing)} clips ({missing[0]}, ...)")
-        self.templates: dict[str, FloatArray] = {SUBJECT: faces.neutral}
-        splits = ["train"] * len(self._place)
-        for count, place in enumerate(np.flatnonzero(faces.held_out)):
-            splits[place] = ("val", "test")[count % 2]
-        self.clips = [Clip(name, SUBJECT, splits[place]) for name, place in self._place.items()]
+    def __init__(self, clips: Path, tracks: Path) -> None:
+        """Raises MissingInput: no such folders, or no track of any clip."""
+        files = {clip.stem: clip for clip in command.files_in(clips, "*")}
+        self._tracks, self._read = tracks, cache(read_sound)
+        names = [file.stem for file in command.files_in(tracks, "*.npz") if file.stem in files]
+        if not names:
+            raise MissingInput(f"{tracks}: no track of any clip in {clips}; run training.talk")
+        self._files = {name: files[name] for name in names}
+        faces = np.concatenate([self._faces(name) for name in names])
+        self.templates: dict[str, FloatArray] = {SUBJECT: neutral_of(faces)}
+        first = len(names) - len(names) // 10
+        kept_out = [("val", "test")[count % 2] for count in range(len(names) - first)]
+        splits = zip(names, ["train"] * first + kept_out, strict=True)
+        self.clips = [Clip(name, SUBJECT, split) for name, split in splits]
+
+    def _faces(self, name: str) -> FloatArray:
+        return talk.load(self._tracks / f"{name}.npz").faces()
 
     def sound(self, clip: Clip) -> FloatArray:
         """Sound float32 [N], mono, 16 kHz."""
-        return np.asarray(self._sounds[self._place[clip.name]], np.float32) / np.float32(32768)
+        return np.asarray(self._read(self._files[clip.name]), np.float32) / np.float32(32768)
 
     def vertices(self, clip: Clip) -> FloatArray:
         """Faces float32 [T,478,3], eye distances."""
-        return np.asarray(np.load(self._tracks / f"{clip.name}.npy", allow_pickle=False))
+        return self._faces(clip.name)

@@ -2,7 +2,7 @@
 
     python -m training.seed.train vocaset VOCASET work/runs/vocaset --wav2vec2 WAV2VEC2_BASE
     python -m training.seed.train biwi BIWI work/runs/biwi --wav2vec2 WAV2VEC2_BASE
-    python -m training.seed.train tracked work/dataset/s1 work/runs/ff --tracks work/tracks/s1 \
+    python -m training.seed.train tracked data/grid/s1 work/runs/ff --tracks work/grid \
         --encoder small --train-cnn
 
 As published: one clip a step, mean squared error of the vertices, Adam at 1e-4, wav2vec2's

@@ -68,17 +68,19 @@ def _add_videos(table: Any) -> None:
     words = "out.mp4 (default: named after both, here); - for raw frames to stdout"
     talk.add_argument("-o", "--output", help=words)
     talk.epilog = WITH_SOUND
+    _add_text(talk)
     talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
-    _add(talk, "portrait", "motion", "video", "engine")
+    _add(talk, "portrait", "motion", "speech", "video", "engine")
 
     dub = _command(table, "dub", commands.dub, "a clip, a speech -> the clip says it")
     dub.add_argument("clip", type=Path, help="of a person, or what `mdth prepare` made of it")
-    dub.add_argument("speech", type=Path, help="any sound, or a video with sound")
+    words = "any sound, or a video with sound"
+    dub.add_argument("speech", nargs="?", type=Path, help=words)
     dub.add_argument("-o", "--output", type=Path, required=True, help="out.mp4")
-    _add(
-        dub, "face", "point", "fit", "mouth", "lip_width", "engine_mesh", "crf", "preset", "preview"
-    )
+    _add_text(dub)
+    _add(dub, "face", "point", "fit", "mouth", "lip_width", "engine_mesh", "speech")
+    _add(dub, "crf", "preset", "preview")
 
     words = "a picture or a clip -> an avatar for many speeches"
     prepare = _command(table, "prepare", commands.prepare, words)
@@ -97,6 +99,11 @@ def _add_videos(table: Any) -> None:
     _add(mesh, "motion")
 
 
+def _add_text(parser: argparse.ArgumentParser, more: str = "") -> None:
+    words = f"English, said in place of a sound{more}"
+    parser.add_argument("--text", metavar="TEXT", help=words)
+
+
 def _add_live(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Speech: s16le, 16 kHz, mono. A line for ffplay and OBS: docs/live.md"
     add = parser.add_argument
@@ -104,9 +111,12 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     words = f"a file or pipe, - for stdout {NOW}"
     add("-o", "--output", default=commands.STDOUT, metavar="FILE", help=words)
     add("--raw", action="store_true", help="write raw rgb24 frames, no MPEG-TS")
+    _add_text(parser, "; - says each line of stdin as it comes")
+    words = "ARKit's, no pictures: JSON lines, or to HOST:PORT as Live Link Face sends them"
+    add("--weights", nargs="?", const=commands.STDOUT, metavar="HOST:PORT", help=words)
     words = "end after this time (default: when stdin has ended and all was said)"
     add("--seconds", type=seconds, metavar="S", help=words)
-    _add(parser, "portrait", "motion", "engine")
+    _add(parser, "portrait", "motion", "speech", "engine")
     parser.set_defaults(fps=25)
 
 
@@ -126,6 +136,14 @@ def _add_upkeep(table: Any) -> None:
     """The commands on the program itself."""
     assets = _command(table, "assets", commands.assets, "outside files: fetch, verify, list")
     assets.add_argument("action", choices=["fetch", "verify", "list"])
+    assets.add_argument("extra", nargs="?", default="", help="speak: those of text to speech")
+    words = "voices that say texts: their names, or what one of them says, as a file"
+    voices = _command(table, "voices", commands.voices, words)
+    voices.add_argument("voice", nargs="?", metavar="NAME")
+    voices.add_argument("-o", "--output", type=Path, help="sample.wav")
+    _add_text(voices)
+    _add(voices, "voice_speed")
+
     words = "track written videos again; a table"
     loop = _command(table, "closed-loop", commands.closed_loop, words)
     loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")

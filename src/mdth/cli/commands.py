@@ -33,11 +33,12 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     from mdth.media.image import is_picture
 
     portrait, speech = parsed.portrait, parsed.speech
-    if portrait and not speech and not is_picture(portrait):
+    if portrait and not speech and parsed.text is None and not is_picture(portrait):
         portrait, speech = None, portrait
 
     def make(output: Path | BinaryIO) -> None:
-        more = {"video": parsed.video, "progress": progress, **_choices(parsed)}
+        more = {"video": parsed.video, "text": parsed.text, **_choices(parsed)}
+        more["progress"] = progress
         pipeline.talk(portrait, speech, output, **more)
 
     if parsed.output == STDOUT:
@@ -61,7 +62,8 @@ def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A clip and a speech -> the clip says it."""
     from mdth import pipeline
 
-    pipeline.dub(parsed.clip, parsed.speech, parsed.output, progress=progress, **_choices(parsed))
+    more = {"text": parsed.text, "progress": progress, **_choices(parsed)}
+    pipeline.dub(parsed.clip, parsed.speech, parsed.output, **more)
     yield str(parsed.output)
 
 
@@ -120,12 +122,32 @@ def assets(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Outside files: fetch, verify, list."""
     from mdth.files import assets
 
+    names = assets.of_extra(parsed.extra)
     if parsed.action == "fetch":
-        assets.fetch()
+        assets.fetch(names)
     if parsed.action in ("fetch", "verify"):
-        assets.verify()
-    for entry in assets.entries():
+        assets.verify(names)
+    for entry in assets.named(names):
         yield f"{entry.name}  {entry.size}  {entry.sha256}  {entry.licence}  {entry.file}"
+
+
+def voices(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """The voices, or a text or a sample said by one of them."""
+    from mdth.files.output import check_output
+    from mdth.files.write import replacing
+    from mdth.speak import voice
+
+    if parsed.voice and parsed.output:
+        speaker, target = voice.Voice(parsed.voice, speed=parsed.voice_speed), parsed.output
+        said = speaker.say(voice.SAMPLE if parsed.text is None else parsed.text)
+        with replacing(check_output(target, (".wav",), ())) as part:
+            voice.write(part, (sentence.sound for sentence in said))
+        yield str(target)
+    elif parsed.voice or parsed.output:
+        raise InputError("give a voice and a file: mdth voices af_heart -o sample.wav")
+    else:
+        for name, whose in voice.voices().items():
+            yield f"{name}  {whose}"
 
 
 def closed_loop(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:

@@ -1,6 +1,10 @@
 """`mdth live`: speech from stdin, an avatar that speaks and lives to stdout, as time goes."""
 
 import argparse
+import contextlib
+import io
+import logging
+import socket
 import sys
 import threading
 import time
@@ -15,7 +19,10 @@ from mdth.log.console import Progress
 from mdth.options import TABLE
 
 if TYPE_CHECKING:
+    from mdth.integrations.weights import Weights
     from mdth.live_session import LiveFrame, LiveSession
+
+log = logging.getLogger("mdth")
 
 BLOCK_BYTES = 640  # 20 ms
 # A sender that is faster than time waits when this much is waiting.
@@ -26,24 +33,33 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """PCM -> MPEG-TS or raw frames, until stdin has ended and all was said, or for some seconds."""
     import mdth
     from mdth import engines, record
+    from mdth.integrations import weights
     from mdth.media.transport import TransportWriter
     from mdth.media.writer import RawWriter
 
-    if sys.stdin is None or sys.stdin.isatty():
+    if parsed.text is None and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
-    if parsed.output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
+    terminal = sys.stdout is None or sys.stdout.isatty()
+    if parsed.output == STDOUT and parsed.weights is None and terminal:
         raise InputError("a stream is not for a terminal; send it on, or name a file with -o")
     if parsed.output != STDOUT and _is(parsed.output, parsed.avatar):
         raise InputError(f"{parsed.output}: is the avatar; write to another place")
     chosen = {name: value for name, value in vars(parsed).items() if name in TABLE}
     saved = engines.is_saved(parsed.avatar)
     avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
-    session = mdth.live(avatar, pace=True, **chosen)
+    send = _hear if parsed.text is None else _speaker(parsed)
+    if parsed.weights is None:
+        session = mdth.live(avatar, pace=True, **chosen)
+    else:
+        session, face = weights.live_weights(avatar, pace=True, **chosen)
     out = sys.stdout.buffer if parsed.output == STDOUT else Path(parsed.output).open("wb")
-    heard = threading.Thread(target=_hear, args=(sys.stdin.buffer, session), daemon=True)
+    stdin = sys.stdin.buffer if sys.stdin else io.BytesIO()
+    heard = threading.Thread(target=send, args=(stdin, session), daemon=True)
     try:
         heard.start()
-        if parsed.raw:
+        if parsed.weights is not None:
+            _show(session, heard, parsed.seconds, _sender(parsed.weights, session, face, out))
+        elif parsed.raw:
             with RawWriter(out) as raw:
                 _show(session, heard, parsed.seconds, lambda frame: raw.write(frame.picture))
         else:
@@ -73,6 +89,32 @@ def _show(
             return
 
 
+def _sender(
+    target: str, session: "LiveSession", face: "Weights", out: BinaryIO
+) -> Callable[["LiveFrame"], None]:
+    """What writes a frame's weights as a line, or sends them."""
+    from mdth.integrations import weights
+
+    if target == STDOUT:
+
+        def write(frame: "LiveFrame") -> None:
+            out.write(weights.json_line(face(frame), session.state).encode())
+            out.flush()
+
+        return write
+    host, _, port = target.rpartition(":")
+    if not (host and port.isdigit() and int(port) < 1 << 16):
+        raise InputError(f"{target}: give HOST:PORT, such as 127.0.0.1:{weights.PORT}")
+    place = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
+    sent = socket.socket(place[0], socket.SOCK_DGRAM)
+
+    def send(frame: "LiveFrame") -> None:
+        with contextlib.suppress(ConnectionError):  # nobody listens yet
+            sent.sendto(weights.packet(face(frame), fps=session.fps), place[4])
+
+    return send
+
+
 def _is(output: str, avatar: Path) -> bool:
     return Path(output).exists() and avatar.samefile(output)
 
@@ -87,8 +129,38 @@ def _hear(file: BinaryIO, session: "LiveSession") -> None:
             whole = len(rest + block) // 2 * 2
             session.push(np.frombuffer((rest + block)[:whole], "<i2").astype(np.int16))
             rest = (rest + block)[whole:]
-            while session.waiting_s > MOST_WAITING_S:
-                time.sleep(0.02)
+            _wait(session)
         session.end_of_speech()
     except (MdthError, OSError, ValueError):  # the session was closed
         return
+
+
+def _wait(session: "LiveSession") -> None:
+    while session.waiting_s > MOST_WAITING_S:
+        time.sleep(0.02)
+
+
+def _speaker(parsed: argparse.Namespace) -> Callable[[BinaryIO, "LiveSession"], None]:
+    """What says a text, or lines as they come: a sentence while the next is made."""
+    from mdth.speak.voice import RATE_HZ, Voice
+
+    voice = Voice(parsed.voice, speed=parsed.voice_speed, threads=1)
+    if parsed.text != STDOUT:
+        said = voice.say(parsed.text)  # what cannot be said shows before anything is drawn
+
+    def say(file: BinaryIO, session: "LiveSession") -> None:
+        try:
+            for line in [None] if parsed.text != STDOUT else file:
+                try:
+                    sentences = said if line is None else voice.say(line.decode())
+                except (MdthError, UnicodeDecodeError) as error:
+                    log.warning("%s", error)
+                    continue
+                for sentence in sentences:
+                    session.push(sentence.sound, rate_hz=RATE_HZ)
+                    session.end_of_speech()
+                    _wait(session)
+        except (MdthError, OSError, ValueError):  # the session was closed
+            return
+
+    return say

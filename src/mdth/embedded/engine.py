@@ -11,7 +11,7 @@ from mdth.embedded.clip.dubbing import ClipSession, Dubbing
 from mdth.embedded.motion.clip import motion_of
 from mdth.embedded.motion.rest import face_of, resting_face
 from mdth.embedded.render.renderer import Renderer
-from mdth.embedded.session import Drive, EmbeddedAvatar, EmbeddedSession, MeshSession
+from mdth.embedded.session import Drive, DriveSession, EmbeddedAvatar, EmbeddedSession, MeshSession
 from mdth.embedded.speech import speakers
 from mdth.embedded.speech.speakers import Spoken
 from mdth.engine import IMAGE, SPEAK, VIDEO, Need, Progress, Source
@@ -123,6 +123,12 @@ class Embedded:
         with spent("load"):
             speaker = self._speakers.get(options.motion.engine_mesh)
         return Dubbing(avatar, speaker.open, options, length_s=length_s, live=live, pool=pool)
+
+    def open_drive(self, avatar: EmbeddedAvatar, options: Options) -> DriveSession:
+        """A session without pictures. Raises CheckpointError."""
+        look_ahead_s = self._speakers.get(options.motion.engine_mesh).look_ahead_s
+        drive, fps = self.drive(avatar, options), options.motion.fps
+        return DriveSession(drive, avatar.portrait, fps=fps, look_ahead_s=look_ahead_s)
 
     def drive(self, avatar: EmbeddedAvatar, options: Options) -> Drive:
         """What the frames of such a session follow. Raises CheckpointError."""

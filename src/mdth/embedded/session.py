@@ -45,6 +45,7 @@ class Drive:
     def __init__(self, avatar: EmbeddedAvatar, options: MotionOptions, spoken: Spoken) -> None:
         self._spoken = spoken
         self._driver = Driver(avatar.portrait, options)
+        self.neutral = self._driver.neutral
         self._heard = SpokenHead(options)
         self._heads = self._states(avatar.motion, options)
         self._known = 0
@@ -137,6 +138,26 @@ class EmbeddedSession:
     def _frames(self, meshes: Iterator[FloatArray]) -> Iterator[Frame]:
         for mesh in meshes:
             yield from self._drawing.feed(mesh)
+
+
+class DriveSession:
+    """A session whose frames are the driving meshes, float32 [478,3] px: nothing is drawn.
+
+    neutral: [478,3] px, the resting face.
+    """
+
+    def __init__(self, drive: Drive, portrait: Portrait, *, fps: int, look_ahead_s: float) -> None:
+        height, width = portrait.image.shape[:2]
+        self.size, self.fps, self.look_ahead_s = (width, height), fps, look_ahead_s
+        self.neutral = drive.neutral
+        self.feed, self.finish, self.rewind = drive.feed, drive.finish, drive.rewind
+
+    def skip(self, sound: FloatArray) -> Iterator[None]:
+        """See `mdth.engine.Rewinding`."""
+        return (None for _ in self.feed(sound))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class MeshSession:

@@ -4,10 +4,7 @@ Directions of edges around the mouth, weighed as `mdth.face.glasses` does; the w
 (`weights/covered.npz`, card beside it) are made by `training.covered`.
 """
 
-from functools import cache
 from pathlib import Path
-
-import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.face import glasses
@@ -32,12 +29,4 @@ def features(mouth: Frame) -> FloatArray:
 
 def likelihood(picture: Frame, mesh: FloatArray) -> float:
     """How likely the mouth of the face `mesh` [478,3] px of an RGB picture is covered, 0..1."""
-    weights, bias = _weights()
-    score = float(features(patch(picture, mesh)) @ weights + bias)
-    return float(1 / (1 + np.exp(-score)))
-
-
-@cache
-def _weights() -> tuple[FloatArray, float]:
-    with np.load(WEIGHTS, allow_pickle=False) as file:
-        return file["weights"].astype(np.float64), float(file["bias"])
+    return glasses.likely(features(patch(picture, mesh)), WEIGHTS)

@@ -87,8 +87,14 @@ def follow(
         changes: list[float] = []
         seen: list[list[Sighting]] = []
         before: FloatArray | None = None
+        held, since = None, 0
         search = _Search(tracker, fps=fps, all_of_them=face is not None)
         for number, frame in enumerate(frames):
+            since, held = since if frame is held else number, frame
+            if number - since > 2 * search.patience:  # a still: the search finds the same for ever
+                changes.append(0.0)
+                seen.append([one._replace(frame=number) for one in seen[-1]])
+                continue
             now = thumb(frame)
             changes.append(0.0 if before is None else float(np.abs(now - before).mean()))
             before = now

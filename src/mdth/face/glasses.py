@@ -23,14 +23,19 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "glasses.npz"
 
 def likelihood(picture: Frame, mesh: FloatArray) -> float:
     """How likely the face `mesh` [478,3] px of an RGB picture wears glasses, 0..1."""
-    weights, bias = _weights()
-    score = float(features(patch(picture, mesh)[0]) @ weights + bias)
+    return likely(features(patch(picture, mesh)[0]), WEIGHTS)
+
+
+def likely(found: FloatArray, regression: Path) -> float:
+    """How likely features [N] are what a logistic regression's file tells apart, 0..1."""
+    weights, bias = _weights(regression)
+    score = float(found @ weights + bias)
     return float(1 / (1 + np.exp(-score)))
 
 
 @cache
-def _weights() -> tuple[FloatArray, float]:
-    with np.load(WEIGHTS, allow_pickle=False) as file:
+def _weights(regression: Path) -> tuple[FloatArray, float]:
+    with np.load(regression, allow_pickle=False) as file:
         return file["weights"].astype(np.float64), float(file["bias"])
 
 

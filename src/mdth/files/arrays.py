@@ -29,7 +29,7 @@ LONGEST_HEADER = 10_000
 # As numpy writes it; numpy's own reader hands it to Python's parser, which can crash.
 _HEADER = re.compile(
     rb"\{'descr': '([<>|]?(?:[fiu][1248]|b1|U\d{1,3}))', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,12},? ?)*)\),? ?\}\s*"
+    rb"'shape': \(((?:\d{1,12}(?:, |,?(?=\))))*)\),? ?\}\s*"
 )
 
 

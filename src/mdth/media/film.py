@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -189,12 +188,6 @@ class Film:
     def _shown(self, decoded: VideoFrame, time_s: Fraction) -> FilmFrame:
         rgb = np.asarray(decoded.to_ndarray(format="rgb24"), np.uint8)
         return FilmFrame(self.view.show(rgb), time_s, decoded)
-
-    @cached_property
-    def times_s(self) -> list[Fraction]:
-        """When each frame is shown, rising; the clip is decoded once to know."""
-        with open_video(self.path) as track:
-            return [time_s for _, time_s in self._decoded(track)]
 
     def _decoded(self, track: Track) -> Iterator[tuple[VideoFrame, Fraction]]:
         """Frames of the first one's size and format, and their times."""

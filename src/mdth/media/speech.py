@@ -46,7 +46,7 @@ class Said(NamedTuple):
 
 
 def prepare_speech(path: Path, folder: Path) -> Speech:
-    """The sound of `path`, written to `folder` as `Speech.save` would, with little memory.
+    """The sound of `path`, written as `speech.npy` and `original.*`, with little memory.
 
     Silence is a speech too. Raises MissingInput, UnreadableMedia, SpeechTooShort, StorageError.
     """

@@ -214,7 +214,7 @@ def test_twins_keep_their_clips(
         assert ended.code == 0, ended.err + ended.out
     for twin in ("t1", "t2"):
         film = open_film(twin_home / f"home/warping-serving/{twin}/th/output.mp4")
-        assert ((film.width, film.height), len(film.times_s)) == ((288, 288), FPS)
+        assert ((film.width, film.height), len([*film.frames()])) == ((288, 288), FPS)
 
 
 def test_the_command_and_a_saved_avatar(

@@ -25,3 +25,11 @@ def test_quiet_and_loud_recordings_are_alike():
 def test_hiss_alone_is_no_voice():
     hiss = np.random.default_rng(0).normal(0, 10 ** (-85 / 20), 32000).astype(np.float32)
     assert max(Voice().feed(hiss)) == 0
+
+
+def test_blocks_of_any_size_give_the_same_and_none_waits():
+    sound = np.concatenate([tone(level, 0.3) for level in (-20, -35, -25)])
+    voice, sizes = Voice(), [1, 638, 1, 640, 3000, 37, 10_083]
+    pieces = [voice.feed(part) for part in np.split(sound, np.cumsum(sizes))]
+    assert [len(piece) for piece in pieces[:5]] == [0, 0, 1, 1, 4]
+    np.testing.assert_array_equal(np.concatenate(pieces), Voice().feed(sound))
