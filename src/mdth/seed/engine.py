@@ -6,13 +6,14 @@ slowly.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
 from mdth.engine import BY_CLIP, BY_VOICE, IMAGE, VIDEO, Need, Progress, Source
+from mdth.errors import MdthError
 from mdth.face.find import TRACKER, clip_frames, find_portrait
 from mdth.face.find import needs as face_needs
 from mdth.files import assets
@@ -26,9 +27,11 @@ from mdth.seed.clip import prepare_clip
 from mdth.seed.files import SeedFiles, package_needs, seed_files
 from mdth.seed.fit import FaceReader, Fitter
 from mdth.seed.networks import Networks
-from mdth.seed.session import SeedSession
+from mdth.seed.session import SeedSession, read_eye_pca
 
 log = logging.getLogger("mdth")
+
+RIGHT = "read, of the right shape"
 
 
 class Seed:
@@ -104,6 +107,28 @@ class Seed:
             speech = self._networks.speech(seed_files(), chosen[0])
         renderers = self._networks.renderers(seed_files(), chosen)
         return SeedSession(avatar, options, speech, renderers, pool=pool)
+
+    def checks(self) -> Iterator[tuple[str, str]]:
+        """The owner's files, read as for work: whether all in them has the right shape."""
+        from mdth.bfv2v.export import load_generator, load_headpose
+        from mdth.faceformer.export import FlameSpeech
+
+        files = seed_files()
+        reading: dict[str, Callable[[], object]] = {
+            "generator and its YAML": lambda: load_generator(
+                files.generator, files.generator_config
+            ),
+            "head pose and its YAML": lambda: load_headpose(files.headpose, files.headpose_config),
+            "eye_pca.pt": lambda: read_eye_pca(files.eye_pca),
+            "landmark/": lambda: Fitter(files.landmark),
+            "faceformer/ and flame/": lambda: FlameSpeech.load(files.common, device=devices.CPU),
+        }
+        for name, read in reading.items():
+            try:
+                read()
+                yield name, RIGHT
+            except MdthError as error:
+                yield name, str(error)
 
     def warm(self) -> str:
         """Compile what draws long speeches on the first GPU, for later processes; what was done.
