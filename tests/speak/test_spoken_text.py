@@ -3,6 +3,7 @@
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +83,19 @@ def test_a_sample_is_written(tmp_path: Path) -> None:
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels()) == (voice.RATE_HZ, 1)
     assert 0.3 < (probe_sound(path).duration_s or 0) < 3
+
+
+@HERE
+def test_a_live_avatar_says_lines_as_they_come(
+    portrait_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """What cannot be said is told, and the next line is said."""
+    (tmp_path / "lines").write_text("Blorf.\n\nYes.\n", "utf-8")
+    out = tmp_path / "l.ts"
+    with (tmp_path / "lines").open() as lines:
+        monkeypatch.setattr("sys.stdin", lines)
+        given = ["live", str(portrait_path), "--max-size", "128", "--text", "-", "-o", str(out)]
+        assert main(given) == 0
+    assert any("Blorf" in message for message in caplog.messages)
+    sound = np.concatenate(list(read_blocks(out)))
+    assert 0.1 < (np.abs(sound) > 0.02).sum() / 16_000 < 2

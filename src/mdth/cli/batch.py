@@ -73,7 +73,7 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     """The task's own options. Raises InputError for one of the other task's."""
     known = {option.name for group in OPTIONS_OF[parsed.task] for option in GROUPS[group][1]}
     for name, entry in TABLE.items():
-        if name not in known and getattr(parsed, name) != entry.default:
+        if name not in known and getattr(parsed, name, entry.default) != entry.default:
             raise InputError(f"--{name.replace('_', '-')} is no option of {parsed.task}")
     own = {name: getattr(parsed, name) for name in TABLE if name in known}
     Options.of(**own)

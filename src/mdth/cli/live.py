@@ -145,14 +145,15 @@ def _speaker(parsed: argparse.Namespace) -> Callable[[BinaryIO, "LiveSession"], 
     from mdth.speak.voice import RATE_HZ, Voice
 
     voice = Voice(parsed.voice, speed=parsed.voice_speed, threads=1)
-    if parsed.text != STDOUT:
-        said = voice.say(parsed.text)  # what cannot be said shows before anything is drawn
+    # What is missing or cannot be said shows before anything is drawn.
+    voice.load()
+    said = None if parsed.text == STDOUT else voice.say(parsed.text)
 
     def say(file: BinaryIO, session: "LiveSession") -> None:
         try:
-            for line in [None] if parsed.text != STDOUT else file:
+            for line in [b""] if said else filter(bytes.strip, file):
                 try:
-                    sentences = said if line is None else voice.say(line.decode())
+                    sentences = said or voice.say(line.decode())
                 except (MdthError, UnicodeDecodeError) as error:
                     log.warning("%s", error)
                     continue

@@ -5,6 +5,7 @@ and never left out; any word can be written with its sounds: `[Kokoro](/kˈOkə�
 """
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -14,6 +15,8 @@ from mdth.errors import InputError, MissingDependency
 
 Dictionary = Mapping[str, Any]
 LONGEST = 400  # symbols said in one breath; the model takes 509
+# Characters: the grammars' time grows with the square of a sentence.
+LONGEST_SENTENCE, LONGEST_WORD = 300, 40
 
 # As said inside a sentence; and what no dictionary has.
 WEAK = {"a": "ɐ", "the": "ðə", "to": "tə", "an": "ən"}
@@ -75,15 +78,21 @@ def sentences(text: str, dictionary: Dictionary) -> Iterator[tuple[str, str]]:
     """
     found: list[tuple[str, str]] = []
     missing: list[str] = []
-    for sentence in filter(None, map(str.strip, END.split(text))):
+    for sentence in (piece for part in END.split(text) for piece in _short(part.strip())):
         symbols = _symbols(sentence, dictionary, missing)
         found += [(sentence, piece) for piece in _breaths(symbols) if piece.strip(",.;:!?—… ")]
     if missing:
-        words = ", ".join(dict.fromkeys(missing))
+        words = ", ".join(list(dict.fromkeys(missing))[:10])
         raise InputError(f"cannot be said: {words}; write [word](/sounds/), or other words")
     if not found:
         raise InputError("the text has nothing to say")
     yield from found
+
+
+def _short(sentence: str) -> list[str]:
+    if len(sentence) <= LONGEST_SENTENCE:
+        return [sentence] if sentence else []
+    return textwrap.wrap(sentence, LONGEST_SENTENCE, break_on_hyphens=False)
 
 
 def _symbols(sentence: str, dictionary: Dictionary, missing: list[str]) -> str:
@@ -142,6 +151,8 @@ def _said(word: str, dictionary: Dictionary) -> str:
     if "-" in word and not _look_up(word, dictionary):
         parts = [_said(part, dictionary) for part in word.split("-")]
         return " ".join(parts) if all(parts) else ""
+    if len(word) > LONGEST_WORD:
+        return ""
     halves = ((word[:at], word[at:]) for at in range(len(word) - 3, 2, -1))
     both = ([_look_up(half, dictionary) for half in pair] for pair in halves)
     compound = (first + last.replace("ˈ", "ˌ") for first, last in both if first and last)

@@ -74,6 +74,10 @@ class Voice:
     def _kokoro(self) -> "Kokoro":
         return Kokoro(threads=self._threads)
 
+    def load(self) -> None:
+        """Fetch and load now what the first text would wait for."""
+        self._kokoro.dictionary(self.name)
+
     def say(self, text: str) -> Iterator[Sentence]:
         """The sentences of a text, each when it is asked for.
 
