@@ -15,10 +15,9 @@ import torch
 from benchmarks import generator_cost as cost
 from mdth.artefacts import Frame
 from mdth.bfv2v.devices import Files, Renderers, Source
-from mdth.bfv2v.lanes import stacked
 from mdth.bfv2v.motion import Face
 from mdth.bfv2v.network import Generator
-from mdth.bfv2v.predictor import BATCH, Predictor, exact
+from mdth.bfv2v.predictor import BATCH, COMPILED_FROM, Predictor, exact, stacked
 from tests.support import generator_made_up as made_up
 from tests.support.generator_plain import PlainPredictor
 
@@ -38,7 +37,7 @@ class Bench:
         self.generator, self.device, self.frames = generator, device, frames
         side = generator.config.frame_size
         self.picture = made_up.picture(side)
-        self.batches = batches
+        self.batches, self.drawn = batches, frames
 
     def plain(self) -> None:
         """Frames a second of the network as it is, float32 with torch's own choice of TF32."""
@@ -46,9 +45,11 @@ class Bench:
             self._speed(f"plain, batch {batch}", batch, plain=True, precision=torch.float32)
 
     def fast(self) -> None:
-        """Frames a second of ours."""
-        for batch in self.batches:
-            self._speed(f"ours, batch {batch}", batch, plain=False, precision=None)
+        """Frames a second of ours, not compiled and compiled (on a GPU)."""
+        for self.drawn in (0, COMPILED_FROM):
+            for batch in self.batches:
+                name = f"ours{', for many frames' if self.drawn else ''}, batch {batch}"
+                self._speed(name, batch, plain=False, precision=None)
 
     def mp4(self) -> None:
         """Frames a second into a written file."""
@@ -91,12 +92,9 @@ class Bench:
             )  # fmt: skip
 
     def count(self) -> None:
-        """Operations and bytes of a frame, counted on a device that computes nothing."""
+        """Operations of a frame, counted on a device that computes nothing."""
         for name, found in cost.counted(self.generator.config, BATCH["cuda"]).items():
-            log.info(
-                "%s: %.3f TFLOP and %.2f GB a frame", name, found.operations / 1e12,
-                found.bytes / 1e9,
-            )  # fmt: skip
+            log.info("%s: %.3f TFLOP a frame", name, found / 1e12)
 
     def kernels(self) -> None:
         """Where a GPU spends its time."""
@@ -137,7 +135,7 @@ class Bench:
         kind = PlainPredictor if plain else Predictor
         predictor = kind(self.generator, self.device, precision=precision)
         predictor.tf32 = tf32
-        predictor.source(self.picture, made_up.landmarks(1)[0])
+        predictor.source(self.picture, made_up.landmarks(1)[0], 0 if plain else self.drawn)
         return predictor
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ FLOORS = [
     {"motion", "faceformer", "bfv2v", "speak"},
     {"embedded", "seed", "mesh"},
     {"engines"},
-    {"pipeline", "live_session", "spoken_mesh", "doctor", "storage"},
+    {"pipeline", "live_session", "spoken_mesh", "doctor", "compare", "storage"},
     {"twins", "closed_loop"},
     {"batch", "integrations"},
     {"cli"},

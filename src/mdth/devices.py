@@ -1,6 +1,7 @@
 """How many GPUs there are, and whether that is enough."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def missing_libraries() -> list[str]:
         except OSError:
             missing.append(name)
     return missing
+
+
+def usable_cores() -> list[int]:
+    """The numbers of the cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def torch_devices(wanted: int) -> list[str]:

@@ -34,10 +34,20 @@ def report() -> Iterator[str]:
     yield from _section("folders", folders.items())
     try:
         for name in engines.names():
-            yield from _section(f"what the engine {name} reads", _needs(engines.get(name)))
+            engine = engines.get(name)
+            yield from _section(f"what the engine {name} reads", _needs(engine))
+            if hasattr(engine, "checks") and not engines.problems(engine.needs(Options())):
+                yield from _section(f"what is in them, for {name}", engine.checks())
         yield from _section("engines", _engines())
     except ImportError as error:  # of OpenCV, for want of a library of the system
         yield from _section("engines", [("none can be loaded", in_words(error))])
+
+
+def warm() -> Iterator[str]:
+    """Each engine that compiles does so now; a line for each. Raises MdthError."""
+    for name in engines.names():
+        if begin := getattr(engines.get(name), "warm", None):
+            yield f"{name}: {begin()}"
 
 
 def _section(title: str, rows: Iterable[tuple[str, object]]) -> Iterator[str]:

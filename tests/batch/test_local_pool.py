@@ -16,8 +16,9 @@ import made_tasks
 import pytest
 from made_tasks import PATIENCE_S, job, noted
 
-from mdth.batch.local import gpu_shares, shares, usable_cores
+from mdth.batch.local import gpu_shares, shares
 from mdth.batch.run import run
+from mdth.devices import usable_cores
 from mdth.errors import DeviceError
 
 all_results = partial(made_tasks.all_results, workers=2)

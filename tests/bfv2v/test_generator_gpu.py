@@ -17,8 +17,9 @@ from mdth.bfv2v import devices  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator  # noqa: E402
 from mdth.bfv2v.fast import FastRenderer  # noqa: E402
 from mdth.bfv2v.motion import Face  # noqa: E402
-from mdth.bfv2v.predictor import Predictor, exact  # noqa: E402
+from mdth.bfv2v.predictor import COMPILED_FROM, Predictor, exact  # noqa: E402
 
+pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda", 0)
 LEAST_DB = 40
 
@@ -50,20 +51,22 @@ def test_float16_is_close(reference: Reference, tmp_path: Path) -> None:
         assert 20 * math.log10(expected.std() / error) > LEAST_DB
 
 
-def test_lanes_keep_order_and_bytes(small_files: list[Path], picture: np.ndarray) -> None:
-    """Frames of captured graphs are the CPU's; again, and after another source, bit by bit."""
+@pytest.mark.parametrize("count", [0, COMPILED_FROM])
+def test_order_and_bytes_stay(small_files: list[Path], picture: np.ndarray, count: int) -> None:
+    """Frames, compiled or not, are the CPU's; again, and after another source, bit by bit."""
     network, source, driving = load_generator(small_files[0], small_files[2]), walk(1)[0], walk(21)
     slow = Predictor(network)
     slow.source(picture, source)
     expected = np.stack(list(slow.frames(driving))).astype(int)
     fast = Predictor(network, GPU)
-    fast.source(picture, source)
-    first = np.stack(list(fast.frames(driving, batch=4)))
+    fast.source(picture, source, count)
+    assert fast.renderer.compiled == bool(count)
+    first = np.stack(list(fast.frames(driving)))
     assert np.abs(first - expected).max() <= 4
-    fast.source(255 - picture, source)
-    assert (np.stack(list(fast.frames(driving[:5], batch=4))) != first[:5]).mean() > 0.3
-    fast.source(picture, source)
-    np.testing.assert_array_equal(list(fast.frames(iter(driving), batch=4)), first)
+    fast.source(255 - picture, source, count)
+    assert (np.stack(list(fast.frames(driving[:5]))) != first[:5]).mean() > 0.3
+    fast.source(picture, source, count)
+    np.testing.assert_array_equal(list(fast.frames(iter(driving))), first)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")

@@ -133,6 +133,7 @@ def test_the_gpu_bench_from_end_to_end(
         gpu_bench.run(config, [])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu(network) -> None:
     speech = speech_of(network, 300)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from made_media import click_offsets_s
 
-from mdth import cli, engines, record
+from mdth import cli, devices, doctor, engines, record
 from mdth.media.audio import read_blocks
 from mdth.options import Options
-from mdth.seed import files
+from mdth.seed import engine, files
 from mdth.seed.artefacts import SeedAvatar
 from mdth.seed.engine import Seed
 
@@ -52,6 +52,20 @@ def test_both_commands(seed_twin: Callable[[str], Path], capfd: Any, monkeypatch
     assert made["settings"]["engine"] == "seed"
     assert set(made["models"]) == SPEAKING | {"eye_pca.pt"}
     check_video(serving / "output.mp4")
+
+
+def test_doctor_reads_the_files_and_says_which_is_wrong(
+    seed_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "\n".join(doctor.report())
+    assert said.count(": read, of the right shape") == 5 and "what is in them, for seed" in said
+    monkeypatch.setattr(devices, "torch_devices", lambda wanted: [devices.CPU])
+    assert list(doctor.warm()) == ["seed: no GPU that torch can use: nothing to compile"]
+    own = files.seed_files()
+    own.eye_pca = tmp_path / "eye_pca.pt"
+    monkeypatch.setattr(engine, "seed_files", lambda: own)
+    wrong = {name: words for name, words in Seed().checks() if words != engine.RIGHT}
+    assert list(wrong) == ["eye_pca.pt"] and "no PCA of eye motion" in wrong["eye_pca.pt"]
 
 
 def take_away_what_prepared(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.errors import CheckpointError, MissingDependency
+from mdth.errors import CheckpointError, MdthError, MissingDependency
 from mdth.face import landmarks68, topology
 from mdth.seed import eos_files, landmarks
 from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 from mdth.seed.clip import at_rate, filled_faces
 from mdth.seed.fit import Fitter, to_model, viewport
+from mdth.seed.fits import Fits
 from tests.support.raising import raises
 
 
@@ -29,7 +30,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitter(model_folder: Path) -> Fitter:
-    return Fitter.load(model_folder)
+    return Fitter(model_folder)
 
 
 def pictured(yaw_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
@@ -109,16 +110,16 @@ def test_depths_are_those_of_the_published_vertices(fitter: Fitter) -> None:
 
 
 def test_missing_and_damaged_files_are_named(model_folder: Path, tmp_path: Path) -> None:
-    raises(CheckpointError, eos_files.EDGES, Fitter.load, tmp_path)
+    raises(CheckpointError, eos_files.EDGES, Fitter, tmp_path)
     for name in eos_files.NAMES:
         (tmp_path / name).write_bytes((model_folder / name).read_bytes())
     (tmp_path / eos_files.SHAPE).write_bytes(b"no model")
-    raises(CheckpointError, "eos", Fitter.load, tmp_path)
+    raises(CheckpointError, "eos", Fitter, tmp_path)
 
 
 def test_no_eos_names_the_extra(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "eos", None)
-    raises(MissingDependency, r"mdth\[seed\]", Fitter.load, model_folder)
+    raises(MissingDependency, r"mdth\[seed\]", Fitter, model_folder)
 
 
 def test_the_mesh_reads_the_landmarks_without_face_alignment() -> None:
@@ -204,3 +205,21 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.faces.landmarks, still.faces.landmarks, rtol=1e-6)
     np.testing.assert_array_equal(moved.found, clip.found)
     np.testing.assert_array_equal(moved.faces.origin_px[:, 0], 0.9 * np.arange(4, dtype="f4"))
+
+
+def test_processes_fit_as_this_one_does_and_tell_that_one_was_ended(
+    fitter: Fitter, model_folder: Path
+) -> None:
+    meshes = [pictured(yaw) for yaw in range(-10, 15, 5)]
+    around, irises = (list(map(of, meshes)) for of in (landmarks68.from_mesh, landmarks68.irises))
+    with Fits(model_folder, 2) as fits:
+        parts = [fits.begin(around[part], irises[part]) for part in (slice(3), slice(3, 5))]
+        found = [
+            np.concatenate(column) for column in zip(*(p.result() for p in parts), strict=True)
+        ]
+        expected = [fitter.fit(*face) for face in zip(around, irises, strict=True)]
+        for ours, theirs in zip(found, zip(*expected, strict=True), strict=True):
+            np.testing.assert_array_equal(ours, np.stack(theirs))
+        for process in fits._begun:
+            process.kill()
+        raises(MdthError, "was ended; run again", fits.begin(around, irises).result)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import av
@@ -32,7 +33,7 @@ def still(made_files: SeedFiles, seed_portrait: Portrait) -> SeedStill:
     from mdth.seed.fit import FaceReader, Fitter
 
     network = load_headpose(made_files.headpose, made_files.headpose_config)
-    fitter = Fitter.load(made_files.landmark)
+    fitter = Fitter(made_files.landmark)
     poses = lambda pictures: network.poses(pictures)[:2]  # noqa: E731
     return FaceReader(landmarks.reader(), fitter, poses).still(seed_portrait)
 
@@ -68,13 +69,21 @@ def test_any_number_of_workers_makes_the_same_frames(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     faces = driving(still, 3)
+    networks, two = Networks(), ["cpu", "cpu"]
     made = [
-        np.stack(list(drawn(Networks(), made_files, some, still, faces)))
-        for some in (["cpu"], ["cpu", "cpu"])
+        np.stack(list(drawn(networks, made_files, some, still, faces)))
+        for some in (["cpu"], two, two)
     ]
+    assert {"SpawnProcess"} == {type(child).__name__ for child in active_children()}, "warm"
+    begun = {child.pid for child in active_children()}
+    with networks.renderers(made_files, two):
+        assert {child.pid for child in active_children()} == begun, "the next clip's too"
+    networks.close()
+    assert not active_children()
     torch.set_num_threads(before)
     assert made[0].shape == (3, 256, 256, 3)
-    np.testing.assert_array_equal(*made)
+    for again in made[1:]:
+        np.testing.assert_array_equal(made[0], again)
     assert len({frame.tobytes() for frame in made[0]}) == 3, "each frame is its own"
 
 

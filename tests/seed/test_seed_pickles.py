@@ -102,3 +102,29 @@ def test_flame_and_its_place(
     assert pose.tolist() == list(range(15)) and not place.any()
     assert (b"_codecs" in path.read_bytes()) == (write is python_3 and protocol < 3)
     raises(CheckpointError, "no v_template", read_model, path)
+
+
+class Calls:
+    def __reduce__(self) -> Any:
+        return print, ("called",)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_s_files_of_any_protocol(
+    protocol: int, zipped: bool, tmp_path: Path, capfd: Any
+) -> None:
+    torch = pytest.importorskip("torch")
+    from mdth.files import state_dict
+
+    path, weights = tmp_path / "x.pth.tar", {"a": torch.rand(2, 3), "b": torch.rand(3).half()}
+    for more in ({}, {"epoch": Calls()}):
+        told = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": zipped}
+        torch.save({"generator": weights} | more, path, **told)
+        if more:
+            raises(CheckpointError, "no readable state dict", state_dict.read, path, "generator")
+        else:
+            found = state_dict.read(path, "generator")
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+    assert "called" not in capfd.readouterr().out

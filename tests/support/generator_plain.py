@@ -149,6 +149,8 @@ class Plain(nn.Module):
 class PlainRenderer:
     """A generator and one source. Everything but the source's own parts is done for each frame."""
 
+    compiled = False
+
     def __init__(self, generator: Generator, device: torch.device) -> None:
         self.generator = generator.to(device)
         self.device = device

@@ -30,7 +30,7 @@ def crew(
     job: Job, size: int, *, gpus: int, timeout_s: float | None
 ) -> Iterator[Sequence["LocalWorker"]]:
     """Workers with a share of the cores and GPUs each; they end with the `with`."""
-    parts = zip(shares(usable_cores(), size), gpu_shares(size, gpus), strict=True)
+    parts = zip(shares(devices.usable_cores(), size), gpu_shares(size, gpus), strict=True)
     workers = [LocalWorker(job, cores, own, timeout_s=timeout_s) for cores, own in parts]
     try:
         yield workers
@@ -124,13 +124,6 @@ def _kill_group(process: BaseProcess | None) -> None:
     if process and process.pid and hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def usable_cores() -> list[int]:
-    """The numbers of the cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def shares(cores: list[int], workers: int) -> list[set[int]]:

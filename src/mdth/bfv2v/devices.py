@@ -21,8 +21,7 @@ from mdth.artefacts import Frame
 from mdth.bfv2v.checkpoint import load_generator
 from mdth.bfv2v.config import read_generator
 from mdth.bfv2v.landmarks import Landmarks
-from mdth.bfv2v.lanes import Pixels
-from mdth.bfv2v.predictor import AHEAD, Predictor, batch_size, found_device, in_batches
+from mdth.bfv2v.predictor import AHEAD, Pixels, Predictor, batch_size, found_device, in_batches
 from mdth.errors import DeviceError, MdthError
 
 if TYPE_CHECKING:
@@ -38,10 +37,11 @@ STOP_S = 10
 
 
 class Source(NamedTuple):
-    """What is shown: RGB uint8 [S,S,3] and its landmarks."""
+    """What is shown: RGB uint8 [S,S,3], its landmarks, and in how many frames."""
 
     picture: Frame
     landmarks: Landmarks
+    frames: int = 0
 
 
 class Files(NamedTuple):
@@ -87,11 +87,6 @@ class Renderers(AbstractContextManager["Renderers"]):
             worker.stop()
         self._workers.clear()
         self._own = None
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the next clip gets from these what it would get from new ones."""
-        return self._own is not None and not self._own.widened
 
     def frames(self, source: Source, driving: Iterable[Landmarks]) -> Iterator[Frame]:
         """A frame RGB uint8 [S,S,3] for each of the driving landmarks, in order.

@@ -10,5 +10,8 @@ if find_spec("torch") is None:
 from mdth.bfv2v.checkpoint import load_generator, load_headpose
 from mdth.bfv2v.devices import Files, Renderers, Source
 from mdth.bfv2v.landmarks import SCALE, Landmarks
+from mdth.bfv2v.predictor import warm
 
-__all__ = ["SCALE", "Files", "Landmarks", "Renderers", "Source", "load_generator", "load_headpose"]
+__all__ = [
+    "SCALE", "Files", "Landmarks", "Renderers", "Source", "load_generator", "load_headpose", "warm",
+]  # fmt: skip

@@ -148,7 +148,13 @@ def _add_upkeep(table: Any) -> None:
     loop = _command(table, "closed-loop", commands.closed_loop, words)
     loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")
     loop.add_argument("--speech", type=Path, required=True)
-    _command(table, "doctor", commands.doctor, "what is here, what is missing, per engine")
+    words = "two videos frame by frame: PSNR and landmarks"
+    compare = _command(table, "compare", commands.compare, words)
+    compare.add_argument("old", type=Path, metavar="OLD.mp4")
+    compare.add_argument("new", type=Path, metavar="NEW.mp4")
+    doctor = _command(table, "doctor", commands.doctor, "what is here, what is missing, per engine")
+    words = "instead, compile for the GPU what long speeches of the seed's engine need"
+    doctor.add_argument("--warm", action="store_true", help=words)
     _command(table, "version", commands.version, "this version and its libraries'")
 
 

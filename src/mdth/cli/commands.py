@@ -159,11 +159,18 @@ def closed_loop(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]
         yield str(closed_loop.measure(portrait, parsed.speech))
 
 
+def compare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """A table of how far two videos are apart."""
+    from mdth import compare
+
+    yield from compare.report(parsed.old, parsed.new)
+
+
 def doctor(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """What is here and what is missing."""
     from mdth import doctor
 
-    yield from doctor.report()
+    yield from doctor.warm() if parsed.warm else doctor.report()
 
 
 def version(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A clip -> what its face does, 30 frames a second: one entry per frame, found or not.
 
-The clip is read twice: tracked, to know the square around the whole track, then cut and measured.
-No more than a batch of crops is held.
+The clip is tracked, to know the square around the whole track, then cut and measured. Frames wait
+for that in memory as far as `HELD_BYTES` go; a longer clip is read again.
 """
 
 import itertools
@@ -12,15 +12,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mdth import devices
 from mdth.artefacts import FloatArray, Frame
 from mdth.face.crop import Crop, around
 from mdth.face.track import as_found, filled, filled_rotations, nearest_rotations
 from mdth.face.tracker import track
 from mdth.seed.artefacts import FPS, Faces, SeedClip, joined
 from mdth.seed.fit import FaceReader
+from mdth.seed.fits import Fits
 
 # Crops that the head-pose network sees at once.
 BATCH = 32
+HELD_BYTES = 1 << 30
 # Reads the clip's frames from the start, RGB uint8 [H,W,3].
 Reader = Callable[[], Iterator[Frame]]
 # A crop and the mesh [478,3] px in it.
@@ -35,15 +38,46 @@ class Track(NamedTuple):
     crop: Crop
 
 
-def prepare_clip(read: Reader, fps: float, reader: FaceReader, *, model: Path) -> SeedClip:
-    """read: opens the clip, called twice. fps: its rate. model: of the face tracker.
+def prepare_clip(
+    read: Reader, fps: float, reader: Callable[[], FaceReader], *, model: Path
+) -> SeedClip:
+    """read: opens the clip, called once or twice. fps: its rate. reader: asked for after tracking.
 
-    Frames without a face are filled in between the found ones. Raises NoFaceFound.
+    model: of the face tracker. Frames without a face are filled in between the found ones. Raises
+    NoFaceFound.
     """
-    tracked = follow(at_rate(read(), fps, FPS), model)
-    batches = _batches(_cut(at_rate(read(), fps, FPS), tracked), BATCH)
-    faces = joined([reader.read(*zip(*some, strict=True)) for some in batches])
-    return SeedClip(filled_faces(faces, tracked.found), tracked.found)
+    held = Held(read)
+    tracked = follow(at_rate(held.first(), fps, FPS), model)
+    faces, parts = reader(), []
+    with Fits(faces.fitter.folder, len(devices.usable_cores())) as fits:
+        for some in _batches(_cut(at_rate(held.again(), fps, FPS), tracked), BATCH):
+            pictures, meshes = zip(*some, strict=True)
+            fitted = fits.begin(*faces.seen(pictures, meshes))
+            parts.append((fitted, faces.poses(np.stack(pictures))))
+        found = [Faces(*fitted.result(), *posed) for fitted, posed in parts]
+    return SeedClip(filled_faces(joined(found), tracked.found), tracked.found)
+
+
+class Held:
+    """A clip's frames, of which as many are kept as `HELD_BYTES` hold."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read, self._kept = read, list[Frame]()
+
+    def first(self) -> Iterator[Frame]:
+        """All frames, read."""
+        self._whole = True
+        for frame in self._read():
+            self._whole = self._whole and (1 + len(self._kept)) * frame.nbytes <= HELD_BYTES
+            if self._whole:
+                self._kept.append(frame)
+            else:
+                self._kept.clear()
+            yield frame
+
+    def again(self) -> Iterator[Frame]:
+        """All frames, from memory or read again."""
+        return iter(self._kept) if self._whole else self._read()
 
 
 def _batches(faces: Iterator[Face], size: int) -> Iterator[list[Face]]:

@@ -5,14 +5,15 @@ slowly.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
 from mdth.engine import BY_CLIP, BY_VOICE, IMAGE, VIDEO, Need, Progress, Source
+from mdth.errors import MdthError
 from mdth.face.find import TRACKER, clip_frames, find_portrait
 from mdth.face.find import needs as face_needs
 from mdth.files import assets
@@ -26,9 +27,11 @@ from mdth.seed.clip import prepare_clip
 from mdth.seed.files import SeedFiles, package_needs, seed_files
 from mdth.seed.fit import FaceReader, Fitter
 from mdth.seed.networks import Networks
-from mdth.seed.session import SeedSession
+from mdth.seed.session import SeedSession, read_eye_pca
 
 log = logging.getLogger("mdth")
+
+RIGHT = "read, of the right shape"
 
 
 class Seed:
@@ -56,12 +59,19 @@ class Seed:
 
         Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
         """
-        portrait = find_portrait(source, options.portrait)
-        with stage("prepare still and clip"):
-            reader = _reader(seed_files(), devices.torch_devices(options.engine.n_gpus)[0])
-            still = reader.still(portrait)
-            moving = None if options.motion.still else source.clip
-            clip = _clip(moving, reader, progress) if moving else None
+        files, device = seed_files(), devices.torch_devices(options.engine.n_gpus)[0]
+        # The networks are read while the face is sought and followed.
+        with ThreadPoolExecutor(1) as beside:
+            reader = beside.submit(_reader, files, device)
+            portrait = find_portrait(source, options.portrait)
+            with stage("prepare still and clip"):
+                clip = None
+                if source.clip and not options.motion.still:
+                    info = probe_video(source.clip)
+                    read = partial(clip_frames, source.clip, info, progress)
+                    model = assets.path(TRACKER)
+                    clip = prepare_clip(read, float(info.fps), reader.result, model=model)
+                still = reader.result().still(portrait)
         return SeedAvatar(portrait, still, clip)
 
     def saved(self, source: Source) -> list[str]:
@@ -92,26 +102,57 @@ class Seed:
             )
             if options.engine.n_gpus and devices.count_gpus():
                 log.warning("there is a GPU, but this torch cannot use it; install one for CUDA")
+        self._networks.begin(seed_files(), chosen)
         with spent("load"):
             speech = self._networks.speech(seed_files(), chosen[0])
         renderers = self._networks.renderers(seed_files(), chosen)
         return SeedSession(avatar, options, speech, renderers, pool=pool)
+
+    def checks(self) -> Iterator[tuple[str, str]]:
+        """The owner's files, read as for work: whether all in them has the right shape."""
+        from mdth.bfv2v.export import load_generator, load_headpose
+        from mdth.faceformer.export import FlameSpeech
+
+        files = seed_files()
+        reading: dict[str, Callable[[], object]] = {
+            "generator and its YAML": lambda: load_generator(
+                files.generator, files.generator_config
+            ),
+            "head pose and its YAML": lambda: load_headpose(files.headpose, files.headpose_config),
+            "eye_pca.pt": lambda: read_eye_pca(files.eye_pca),
+            "landmark/": lambda: Fitter(files.landmark),
+            "faceformer/ and flame/": lambda: FlameSpeech.load(files.common, device=devices.CPU),
+        }
+        for name, read in reading.items():
+            try:
+                read()
+                yield name, RIGHT
+            except MdthError as error:
+                yield name, str(error)
+
+    def warm(self) -> str:
+        """Compile what draws long speeches on the first GPU, for later processes; what was done.
+
+        Raises CheckpointError, DeviceError, MissingDependency.
+        """
+        from mdth.bfv2v.export import warm
+
+        device = devices.torch_devices(1)[0]
+        if device == devices.CPU:
+            return "no GPU that torch can use: nothing to compile"
+        start = time.monotonic()
+        warm(seed_files().generator, seed_files().generator_config, device)
+        return f"compiled for {device} in {time.monotonic() - start:.1f} s"
 
     def close(self) -> None:
         """Drop the networks."""
         self._networks.close()
 
 
-def _clip(path: Path, reader: FaceReader, progress: Progress | None) -> SeedClip:
-    info = probe_video(path)
-    read = partial(clip_frames, path, info, progress)
-    return prepare_clip(read, float(info.fps), reader, model=assets.path(TRACKER))
-
-
 def _reader(files: SeedFiles, device: str) -> FaceReader:
     from mdth.bfv2v.export import load_headpose
 
-    fitter = Fitter.load(files.landmark)
+    fitter = Fitter(files.landmark)
     network = load_headpose(files.headpose, files.headpose_config).to(device)
     return FaceReader(
         landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]

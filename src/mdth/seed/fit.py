@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,15 +32,10 @@ class Fit(NamedTuple):
 class Fitter:
     """Fits the model to faces; keeps nothing between them."""
 
-    def __init__(self, files: EosFiles, *, size: int = SIZE_PX) -> None:
-        self._files = files
-        self._size = size
-        self._eos = import_eos()
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """From `checkpoints/landmark`. Raises CheckpointError, MissingDependency."""
-        return cls(EosFiles.load(folder))
+    def __init__(self, folder: Path, *, size: int = SIZE_PX) -> None:
+        """folder: `checkpoints/landmark`. Raises CheckpointError, MissingDependency."""
+        self.folder, self._size = folder, size
+        self._eos, self._files = import_eos(), EosFiles.load(folder)
 
     def fit(self, landmarks: FloatArray, irises: FloatArray) -> Fit:
         """landmarks: [68,2+] px of the crop. irises: [2,3] px, the viewer's left and right."""
@@ -89,12 +84,16 @@ class FaceReader(NamedTuple):
 
         Landmarks are never rounded to whole px; pictures are red, green, blue for stills and clips.
         """
-        fits = [
-            self.fitter.fit(self.marks.read(picture, mesh), landmarks68.irises(mesh))
-            for picture, mesh in zip(pictures, meshes, strict=True)
-        ]
+        fits = map(self.fitter.fit, *self.seen(pictures, meshes))
         landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
         return Faces(landmarks, modelview, screen, *self.poses(np.stack(pictures)))
+
+    def seen(
+        self, pictures: Sequence[Frame], meshes: Sequence[FloatArray]
+    ) -> tuple[list[FloatArray], list[FloatArray]]:
+        """What is to be fitted: 68 landmarks [68,2+] and irises [2,3] of each, px."""
+        marks = [self.marks.read(*face) for face in zip(pictures, meshes, strict=True)]
+        return marks, list(map(landmarks68.irises, meshes))
 
     def still(self, portrait: Portrait) -> SeedStill:
         """The source: the aligned crop of the portrait's face, fitted."""

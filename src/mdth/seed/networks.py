@@ -1,13 +1,11 @@
-"""The seed's networks on their devices: loaded once for many videos, as long as their files stay.
-
-Kept is what one device in this process holds; workers of several devices end with their video.
-"""
+"""The seed's networks on their devices: loaded once for many videos while their files stay."""
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from mdth.errors import MdthError
 from mdth.files.reading import file_state
 from mdth.seed.files import SeedFiles
 
@@ -23,7 +21,8 @@ class Networks:
     """What a `Seed` engine has loaded."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._speaking = threading.Lock(), threading.Lock()
+        self._loading: threading.Thread | None = None
         self._speech: tuple[Wanted, FlameSpeech] | None = None
         # Renderers that nobody uses, and what they were made for.
         self._idle: tuple[Wanted, Renderers] | None = None
@@ -33,17 +32,30 @@ class Networks:
         from mdth.faceformer.export import FlameSpeech
 
         wanted = (device,), _states(files)
-        with self._lock:
+        with self._speaking:
             if self._speech is None or self._speech[0] != wanted:
                 self._speech = None
                 self._speech = wanted, FlameSpeech.load(files.common, device=device)
             return self._speech[1]
+
+    def begin(self, files: SeedFiles, devices: Sequence[str]) -> None:
+        """Load what draws beside what is done until it is asked for."""
+
+        def load() -> None:
+            # Whoever asks for it is told what is wrong.
+            with suppress(MdthError), self.renderers(files, devices):
+                pass
+
+        self._loading = threading.Thread(target=load)
+        self._loading.start()
 
     @contextmanager
     def renderers(self, files: SeedFiles, devices: Sequence[str]) -> "Iterator[Renderers]":
         """What draws, ready for a source. Raises CheckpointError, DeviceError."""
         from mdth.bfv2v.export import Files, Renderers
 
+        if (loading := self._loading) and loading is not threading.current_thread():
+            loading.join()
         wanted = tuple(devices), _states(files)
         with self._lock:
             kept, self._idle = self._idle, None
@@ -54,20 +66,20 @@ class Networks:
             _end(kept)
             del kept
             ready = Renderers(Files(files.generator, files.generator_config), devices).__enter__()
-        reusable = False
         try:
             yield ready
-            reusable = ready.reusable
-        finally:
+        except BaseException:
             # What was broken off may have frames under way.
-            kept = wanted, ready
-            if reusable:
-                with self._lock:
-                    kept, self._idle = self._idle, kept
-            _end(kept)
+            _end((wanted, ready))
+            raise
+        with self._lock:
+            kept, self._idle = self._idle, (wanted, ready)
+        _end(kept)
 
     def close(self) -> None:
         """Drop all of it."""
+        if self._loading:
+            self._loading.join()
         with self._lock:
             kept, self._idle, self._speech = self._idle, None, None
         _end(kept)

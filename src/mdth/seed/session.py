@@ -81,10 +81,11 @@ class SeedSession:
         avatar, options = self._avatar, self._options
         driver = SeedDriver(avatar.still.faces, amplitude=options.motion.mouth)
         spoken = each("speech to mesh", self._spoken.finish())
+        count = self._spoken.frames
         states = self._states(options.motion)
         driving = each("retarget", map(driver.drive, spoken, states))
         with self._renderers as ready:
-            frames = map(_counted, each("render", rendered(avatar.still, driving, ready)))
+            frames = map(_counted, each("render", rendered(avatar.still, driving, ready, count)))
             if not options.video.paste:
                 yield from frames
                 return
@@ -110,15 +111,18 @@ def _counted(frame: Frame) -> Frame:
 
 
 def rendered(
-    still: SeedStill, driving: Iterable[Driving], renderers: "Renderers"
+    still: SeedStill, driving: Iterable[Driving], renderers: "Renderers", count: int = 0
 ) -> Iterator[Frame]:
-    """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same on any devices."""
+    """A frame RGB uint8 [256,256,3] for each of `driving`, in order, the same on any devices.
+
+    count: how many these are.
+    """
     from mdth.bfv2v.export import SCALE, Landmarks, Source
 
     def seen(face: Driving) -> Landmarks:
         return Landmarks(face.landmarks / SCALE, face.view, SCALE)
 
-    shown = Source(still.picture.copy(), seen(SeedDriver(still.faces).source))
+    shown = Source(still.picture.copy(), seen(SeedDriver(still.faces).source), count)
     return renderers.frames(shown, map(seen, driving))
 
 
