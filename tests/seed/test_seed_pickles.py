@@ -127,4 +127,6 @@ def test_torch_s_files_of_any_protocol(
             found = state_dict.read(path, "generator")
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) for name in weights)
+    torch.jit.trace(torch.nn.Linear(2, 3), torch.rand(1, 2)).save(path)
+    raises(CheckpointError, "no readable state dict", state_dict.read, path, "generator")
     assert "called" not in capfd.readouterr().out

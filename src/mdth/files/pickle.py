@@ -23,6 +23,9 @@ from mdth.errors import CheckpointError
 
 Array = npt.NDArray[Any]
 
+MAKING_TENSORS = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"),
+                  ("torch._utils", "_rebuild_parameter")}  # fmt: skip
+
 
 def arrays(path: Path) -> dict[str, Array]:
     """The arrays of numbers, by name, of a pickled table or of a `.npy` that holds one.
@@ -109,6 +112,24 @@ class _Unpickler(pickle.Unpickler):
         if found is None:
             raise CheckpointError(f"names {text}, which no model file needs; not loaded")
         return found
+
+
+class TensorsOnly:
+    """An unpickler for `torch.load`, which finds what makes tensors and nothing else."""
+
+    class Unpickler(pickle._Unpickler):
+        """Its memo, unlike the C one's, reserves nothing for what a file says it will hold."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            """Raises UnpicklingError."""
+            if (module, name) not in MAKING_TENSORS:
+                raise pickle.UnpicklingError(f"it names {module}.{name}")
+            return super().find_class(module, name)
+
+    @classmethod
+    def load(cls, file: Any, **options: Any) -> Any:
+        """One object."""
+        return cls.Unpickler(file, **options).load()
 
 
 def _plain(value: Any) -> Any:

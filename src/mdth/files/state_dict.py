@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mdth.errors import CheckpointError
+from mdth.files.pickle import TensorsOnly
 from mdth.files.reading import BoundedFile
 
 log = logging.getLogger("mdth")
@@ -25,8 +26,6 @@ COUNTER = "num_batches_tracked"
 MOST_REPEATED = 200_000_000  # numbers that a file may stand for without holding them
 ZIP = b"PK\3\4"
 LATER = (b"\x80\4", b"\x80\5")  # a pickle of protocol 4 or 5
-MAKING = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"),
-          ("torch._utils", "_rebuild_parameter")}  # fmt: skip
 DAMAGED = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
            AssertionError, ArithmeticError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error,
            struct.error)  # fmt: skip
@@ -77,40 +76,20 @@ def load(path: Path) -> Any:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            # Its own safe reader knows no protocol above 3.
+            # Its own safe reader knows no protocol above 3; a program it refused by another error.
             if not begin.startswith((ZIP, *LATER)):
                 raise
         file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=False, pickle_module=_Tensors)
-
-
-class _Tensors:
-    """Python's unpickler for torch, which finds what makes tensors and nothing else."""
-
-    class Unpickler(pickle._Unpickler):
-        """Its memo, unlike the C one's, reserves nothing for what a file says it will hold."""
-
-        def find_class(self, module: str, name: str) -> Any:
-            """Raises UnpicklingError."""
-            if (module, name) not in MAKING:
-                raise pickle.UnpicklingError(f"it names {module}.{name}")
-            return super().find_class(module, name)
-
-    @classmethod
-    def load(cls, file: Any, **options: Any) -> Any:
-        """One object."""
-        return cls.Unpickler(file, **options).load()
+        return torch.load(file, map_location="cpu", weights_only=False, pickle_module=TensorsOnly)
 
 
 def _check_members(path: Path, size: int) -> None:
-    """Refuse a zip that unfolds: torch itself stores tensors as they are; and a program's."""
+    """Refuse a zip that unfolds: torch itself stores tensors as they are."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > size:
         raise ValueError("a zip whose members are packed")
-    if any(member.filename.endswith("constants.pkl") for member in members):
-        raise ValueError("a TorchScript program")
 
 
 def _is_plain(tensor: object) -> bool:
