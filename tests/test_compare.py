@@ -48,4 +48,6 @@ def test_other_sizes_and_missing_files(mdth: Command, tmp_path: Path) -> None:
         for side in (64, 96)
     )
     fails(mdth("compare", small, large), "96.mp4: is 96x96, and", "64x64; give the same size")
-    fails(mdth("compare", small, tmp_path / "none.mp4"), "none.mp4")
+    ended = mdth("compare", small, tmp_path / "none.mp4")
+    fails(ended, "none.mp4")
+    assert not ended.out

@@ -15,7 +15,7 @@ from mdth.face import landmarks68
 from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
 from mdth.files import assets
-from mdth.media.video import read_frames
+from mdth.media.video import probe_video, read_frames
 
 HEADER = f"{'frame':>7} {'PSNR dB':>8} {'68 landmarks, px: mean':>23} {'largest':>8}"
 WHITE, NOTHING = 255.0, float("nan")
@@ -27,6 +27,10 @@ def report(old: Path, new: Path) -> Iterator[str]:
     Landmarks are tracked in each frame by itself. Raises MdthError: a file cannot be read, or the
     sizes differ.
     """
+    (width, height), size = ((info.width, info.height) for info in map(probe_video, (old, new)))
+    if (width, height) != size:
+        sizes = f"is {size[0]}x{size[1]}, and {old} {width}x{height}"
+        raise InputError(f"{new}: {sizes}; give the same size")
     yield HEADER
     rows, more = [], 0
     with FaceTracker(assets.path(TRACKER)) as tracker:
@@ -34,9 +38,6 @@ def report(old: Path, new: Path) -> Iterator[str]:
             if one is None or other is None:
                 more += -1 if other is None else 1
                 continue
-            if one.shape != other.shape:
-                sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (one, other)]
-                raise InputError(f"{new}: is {sizes[1]}, and {old} {sizes[0]}; give the same size")
             rows.append((psnr_db(one, other), *apart_px(tracker, one, other)))
             yield f"{len(rows):7d} {_row(*rows[-1])}"
     seen = [row for row in rows if not np.isnan(row[1])]
@@ -44,9 +45,8 @@ def report(old: Path, new: Path) -> Iterator[str]:
     pictures, means, ends = (
         [row[axis] for row in some] for axis, some in enumerate((rows, seen, seen))
     )
-    nothing = float("nan")
-    yield f"  worst {_row(min(pictures), max(means, default=nothing), max(ends, default=nothing))}"
-    middle = [float(np.median(column)) if column else nothing for column in (pictures, means, ends)]
+    yield f"  worst {_row(min(pictures), max(means, default=NOTHING), max(ends, default=NOTHING))}"
+    middle = [float(np.median(column)) if column else NOTHING for column in (pictures, means, ends)]
     yield f" median {_row(*middle)}"
     if faceless:
         yield f"no face in {faceless} of {len(rows)} frames of one or the other"

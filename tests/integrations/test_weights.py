@@ -74,6 +74,8 @@ def test_from_the_command_line(
         assert len(receiver.recv(1000)) == 278
     assert main(["live", *given, "--weights", "nowhere"]) == 1
     assert "HOST:PORT" in capfd.readouterr().err
+    assert main(["live", *given, "--weights", "nowhere.invalid:99"]) == 1
+    assert "nowhere.invalid:99" in capfd.readouterr().err
 
 
 def test_a_clip_has_none(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ def _sender(
     host, _, port = target.rpartition(":")
     if not (host and port.isdigit() and int(port) < 1 << 16):
         raise InputError(f"{target}: give HOST:PORT, such as 127.0.0.1:{weights.PORT}")
-    place = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
+    try:
+        place = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
+    except OSError as error:
+        raise InputError(f"{target}: {error.strerror}; give another host") from error
     sent = socket.socket(place[0], socket.SOCK_DGRAM)
 
     def send(frame: "LiveFrame") -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mdth.errors import MdthError
 from mdth.files.reading import file_state
 from mdth.seed.files import SeedFiles
 
@@ -43,7 +42,7 @@ class Networks:
 
         def load() -> None:
             # Whoever asks for it is told what is wrong.
-            with suppress(MdthError), self.renderers(files, devices):
+            with suppress(Exception), self.renderers(files, devices):
                 pass
 
         self._loading = threading.Thread(target=load)
