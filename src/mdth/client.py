@@ -37,10 +37,9 @@ class Client:
 
     def __init__(self, server: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        try:
-            self._http = httpx.Client(base_url=server, headers=headers, timeout=timeout_s)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise InputError(f"{server}: no address of a server ({error})") from error
+        if not server.startswith(("http://", "https://")):
+            raise InputError(f"{server}: no address of a server; give http://its.name:8000")
+        self._http = httpx.Client(base_url=server, headers=headers, timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self

@@ -30,7 +30,7 @@ LONGEST_S = 120.0
 
 def as_promised(answer: httpx.Response) -> None:
     """An answer is one of those that openapi.json has for its request, and has its schema."""
-    path, method = answer.request.url.path, answer.request.method.lower()
+    path, method = answer.request.url.path, answer.request.method.lower().replace("head", "get")
     templates = [name for name in API["paths"] if re.fullmatch(_pattern(name), path)]
     if not templates or method not in API["paths"][min(templates, key=_pattern)]:
         assert answer.status_code in (404, 405), answer
@@ -38,11 +38,12 @@ def as_promised(answer: httpx.Response) -> None:
     promised = API["paths"][min(templates, key=_pattern)][method]["responses"]
     assert str(answer.status_code) in promised, f"{method} {path}: {answer.status_code}"
     about = promised[str(answer.status_code)]
-    about = API["components"]["responses"]["Problem"] if "$ref" in about else about
+    about = API["components"]["responses"].get(about.get("$ref", "").rpartition("/")[2], about)
     kind = answer.headers.get("content-type", "").partition(";")[0]
     kinds = about.get("content", {})
     assert kind in kinds or not kinds or "video/*" in kinds, f"{path}: {kind}, not {[*kinds]}"
-    if kind.endswith("json"):
+    whole = answer.request.method != "HEAD" and answer.status_code != 206
+    if kind.endswith("json") and whole:
         schema = {**kinds[kind]["schema"], "components": API["components"]}
         jsonschema.validate(json.loads(answer.read()), schema)
 

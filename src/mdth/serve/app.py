@@ -60,9 +60,9 @@ def app(server: Server) -> ASGIApp:
         **{HTTPException: _refused, MdthError: _failed, ClientDisconnect: _gone},
         Exception: _failed,
     }
-    return _Headers(
-        Starlette(routes=routes(server), lifespan=lifespan, exception_handlers=handlers)
-    )
+    made = Starlette(routes=routes(server), lifespan=lifespan, exception_handlers=handlers)
+    made.router.redirect_slashes = False  # it would send to whatever host a request names
+    return _Headers(made)
 
 
 def routes(server: Server) -> list[BaseRoute]:
@@ -101,7 +101,9 @@ def routes(server: Server) -> list[BaseRoute]:
         made.append(route(f"{one}/events", "GET", jobs.events, kind))
         for name in jobs.FILES[kind]:
             made.append(route(f"{one}/{name}", "GET", jobs.file, kind, name))
-    return [*made, Mount("/page", StaticFiles(directory=PAGE, check_dir=False))]
+    if PAGE.is_dir():
+        made.append(Mount("/page", StaticFiles(directory=PAGE)))
+    return made
 
 
 async def _session(server: Server, request: Request) -> Response:
