@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdth.errors import MdthError, in_words
-from mdth.serve import jobs, offers
+from mdth.serve import jobs, live, offers
 from mdth.serve.answers import Answer
 from mdth.serve.crew import Crew
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
@@ -101,6 +101,7 @@ def routes(server: Server) -> list[BaseRoute]:
         made.append(route(f"{one}/events", "GET", jobs.events, kind))
         for name in jobs.FILES[kind]:
             made.append(route(f"{one}/{name}", "GET", jobs.file, kind, name))
+    made.append(live.route(server))
     if PAGE.is_dir():
         made.append(Mount("/page", StaticFiles(directory=PAGE)))
     return made
