@@ -49,7 +49,7 @@ _TURN = f"""SELECT owner FROM (SELECT DISTINCT owner FROM jobs j WHERE {_READY})
     (SELECT coalesce(max(started), 0) FROM jobs r WHERE r.owner = o.owner) LIMIT 1"""
 
 Job = dict[str, Any]
-Counts = dict[tuple[str, str], float]
+Counts = Mapping[tuple[str, str], float]
 
 
 class Conflict(InputError):
@@ -190,7 +190,7 @@ class Queue:
             )
             if held:
                 made = result or {}
-                counts = {("jobs", FAILED if error else DONE): 1}
+                counts = {("jobs", FAILED if error else DONE): 1.0}
                 counts |= {("seconds", stage): s for stage, s in made.get("seconds", {}).items()}
                 counts |= {("frames", "all"): made.get("frames", 0)}
                 self._end(db, job_id, counts)
