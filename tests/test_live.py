@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -65,8 +66,10 @@ class Echo:
             self.heard, self.first = self.heard[start:], self.first + start
             yield np.full((2, 2, 3), np.ceil(100 * level), np.uint8)
 
-    def skip(self, sound: np.ndarray) -> Iterator[None]:
-        return (None for _ in self.feed(sound))
+    def begin(
+        self, sound: np.ndarray, *, drawn: bool = True
+    ) -> Iterator[Callable[[], np.ndarray]]:
+        return (partial(np.asarray, picture) for picture in self.feed(sound))
 
     def rewind(self, sample: int, *, forget: bool = False) -> None:
         assert self.number / self.fps * RATE - 1 <= sample <= self.first + len(self.heard)
@@ -89,8 +92,10 @@ class Meshes:
 
     def __init__(self, drive: Drive) -> None:
         self.feed: Any = drive.feed
-        self.skip: Any = drive.feed
         self.rewind, self.listen, self.close = drive.rewind, drive.listen, lambda: None
+
+    def begin(self, sound: np.ndarray, *, drawn: bool = True) -> Iterator[Any]:
+        return (partial(np.asarray, mesh) for mesh in self.feed(sound))
 
 
 @pytest.fixture(scope="module")
@@ -253,21 +258,19 @@ def test_too_slow_it_draws_fewer_frames_evenly_and_says_so(
 ) -> None:
     clock, echo = Clock(), Echo()
     live = LiveSession(echo, pace=True, clock=clock)
-    feed, drawn = echo.feed, []
+    begin, drawn = echo.begin, []
 
-    def slow(sound: np.ndarray) -> Iterator[np.ndarray]:
-        for picture in feed(sound):
-            drawn.append(live._number)
-            clock.now_s += 0.06
-            yield picture
+    def draw(picture: Callable[[], np.ndarray]) -> np.ndarray:
+        drawn.append(live._number)
+        clock.now_s += 0.06
+        return picture()
 
-    echo.skip = lambda sound: (None for _ in feed(sound))  # type: ignore[method-assign]
-    echo.feed = slow  # type: ignore[method-assign]
+    echo.begin = lambda sound, **more: (partial(draw, p) for p in begin(sound))  # type: ignore[method-assign]
     taken(live, 150)
     assert live.drawn_fps == 12.5 and "12.5 of 25 frames" in caplog.text
     assert drawn[-40:] == list(range(drawn[-1] - 78, drawn[-1] + 1, 2))
     assert abs(clock.now_s - 100 - 150 / 25) < 0.1, "in step"
-    echo.feed = feed  # type: ignore[method-assign]
+    echo.begin = begin  # type: ignore[method-assign]
     taken(live, 150)
     assert live.drawn_fps == 25
 
@@ -295,7 +298,7 @@ def test_what_is_not_drawn_is_not_heard(avatar: Avatar, speech: np.ndarray) -> N
     heard, hear = [], skips._spoken._hear  # type: ignore[union-attr]
     skips._spoken._hear = lambda window: heard.append(1) or hear(window)  # type: ignore[union-attr]
     for number, block in enumerate(np.split(speech, 75)):
-        skipped = list((skips.skip if number % 3 else skips.feed)(block))
+        skipped = list(skips.feed(block, seen=number % 3 == 0))
         fed = list(feeds.feed(block))
         assert len(skipped) == len(fed)
         if number % 3 == 0:
