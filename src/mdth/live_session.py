@@ -174,15 +174,16 @@ class LiveSession:
                 self._begin()
             if self.closed:
                 raise StopIteration
-            picture, sound, time_s, *told, cuts = self._begun.popleft()
-            self.repeated += picture is None
-            self._picture = picture.result() if picture else self._picture
+            begun = self._begun.popleft()
+            self.repeated += begun.picture is None
+            self._picture = begun.picture.result() if begun.picture else self._picture
             with self._lock:  # while it was drawn somebody may have interrupted
-                self._shown += len(sound)
-                if cuts != self._cuts:
-                    sound, told = np.zeros_like(sound), [INTERRUPTED, 0]
-                self.state, self.ended = told
-            return LiveFrame(cast(Frame, self._picture), sound, time_s)
+                self._shown += len(begun.sound)
+                if begun.cuts != self._cuts:
+                    silence = np.zeros_like(begun.sound)
+                    begun = begun._replace(sound=silence, state=INTERRUPTED, ended=0)
+                self.state, self.ended = begun.state, begun.ended
+            return LiveFrame(cast(Frame, self._picture), begun.sound, begun.time_s)
 
     def _ready(self) -> bool:
         """Whether a frame is there, after waiting for it until the next one is to be begun."""

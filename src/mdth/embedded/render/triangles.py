@@ -104,9 +104,7 @@ class FaceTriangles:
         return ids
 
 
-def _numbered(
-    counts: npt.NDArray[np.int32], first: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int32]:
+def _numbered(counts: npt.NDArray[np.int32], first: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """So many numbers of each group [N], from its first one on [N] -> all of them, [sum]."""
     before = np.cumsum(counts, dtype=np.int32) - counts
     return np.repeat(first - before, counts) + np.arange(counts.sum(), dtype=np.int32)
