@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdth import __version__
-from mdth.cli import batch, commands, live
+from mdth.cli import batch, commands, live, serve
 from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import GROUPS, LIVE_MESH, TABLE, TYPES
 
@@ -90,6 +90,9 @@ def _add_videos(table: Any) -> None:
     _add(prepare, "portrait", "engine")
 
     _add_live(_command(table, "live", live.live, "speech on stdin -> a live stream"))
+
+    served = _command(table, "serve", serve.serve, "a page and an API for others: docs/serving.md")
+    serve.add_arguments(served.add_argument, positive=positive, seconds=seconds)
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")

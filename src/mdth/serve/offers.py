@@ -1,0 +1,51 @@
+"""What a server can do, for pages that show it."""
+
+from importlib.util import find_spec
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mdth import __version__
+from mdth.files import assets
+from mdth.options import schema
+from mdth.serve.answers import Answer
+from mdth.serve.requests import LONGEST_START_S, LONGEST_TEXT, OPTIONS_OF
+from mdth.serve.server import Server
+from mdth.speak.voice import voices
+
+LANGUAGES = {"a": "en-US", "b": "en-GB"}
+
+
+async def options(server: Server, request: Request, owner: str) -> Response:
+    """The options of each kind of job as JSON schema, the voices, limits and the version."""
+    own, whole = server.settings, schema()
+    schemas = {
+        kind: {**whole, "properties": {name: whole["properties"][name] for name in names}}
+        for kind, names in OPTIONS_OF.items()
+    }
+    why_not = text_unavailable()
+    said = [] if why_not else list(voices().items())
+    limits = {
+        **{"upload_bytes": own.upload_bytes, "seconds": own.seconds, "jobs": own.jobs},
+        **{"bytes": own.bytes, "bytes_used": server.queue.stored(owner)},
+        **{"text_letters": LONGEST_TEXT, "preview_seconds": LONGEST_START_S},
+        "keep_seconds": own.keep_s,
+    }
+    about = {
+        "voices": [{"id": v, "name": who, "language": LANGUAGES[v[0]]} for v, who in said],
+        "text_unavailable": why_not,
+        "live": find_spec("mdth.serve.live") is not None,
+        "limits": limits,
+        "version": __version__,
+        "owner": owner,
+        "webhook_secret": own.webhook_secret(owner) if own.webhook_hosts else None,
+    }
+    return Answer({**schemas, **about})
+
+
+def text_unavailable() -> str | None:
+    """Why texts cannot be said here, None where they can."""
+    if find_spec("damga") is None:
+        return "this server lacks the extra speak"
+    missing = [asset for asset in assets.named(assets.of_extra("speak")) if not asset.file.exists()]
+    return "this server lacks the models of voices" if missing else None
