@@ -24,6 +24,7 @@ LIPS = topology.LIPS_OUTER
 SAME = 0.004
 # A field whose neighbours differ by less than this share of their distance cannot fold.
 GENTLE = 0.2
+EVERYWHERE = slice(None), slice(None)
 
 
 def lips_rest(portrait_mesh: FloatArray, driving: FloatArray) -> bool:
@@ -38,7 +39,7 @@ def unfold(
     *,
     origin: FloatArray,
     cell: int,
-    where: tuple[slice, slice],
+    where: tuple[slice, slice] = EVERYWHERE,
     lips_too: bool = False,
 ) -> Grid:
     """The field [H,W,2] px, changed in place: no folds but lids and, unless `lips_too`, lips.
