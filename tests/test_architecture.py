@@ -15,7 +15,7 @@ FLOORS = [
     {"errors", "config", "log", "__init__"},
     {"guard", "fields"},
     {"options", "devices", "parallel", "files"},
-    {"artefacts"},
+    {"artefacts", "client"},
     {"engine"},
     {"media", "face", "flame", "record"},
     {"motion", "faceformer", "bfv2v", "speak"},
@@ -24,6 +24,7 @@ FLOORS = [
     {"pipeline", "live_session", "spoken_mesh", "doctor", "compare", "storage"},
     {"twins", "closed_loop"},
     {"batch", "integrations"},
+    {"serve"},
     {"cli"},
     {"__main__"},
 ]
@@ -31,7 +32,7 @@ FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 # parallel tells the job's stages; a face is found in media; FaceFormer speaks with FLAME's head.
 SIDEWAYS = {("face", "media"), ("parallel", "log"), ("files", "log")}
 ENGINES = {"embedded", "seed"}
-HEAVY = {"numpy", "mediapipe", "onnxruntime", "cv2", "av", "PIL", "obstore", "torch"}
+HEAVY = {"numpy", "mediapipe", "onnxruntime", "cv2", "av", "PIL", "obstore", "torch", "starlette"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 50
 
 

@@ -28,7 +28,7 @@ def enter(teller: Connection, level: int, environment: dict[str, str], cores: se
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, _stop)
-    Finalize(None, _leave, exitpriority=100)
+    Finalize(None, leave, exitpriority=100)
     os.environ.update(environment)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
@@ -46,7 +46,7 @@ def work(job: Job, twin: str) -> Outcome:
             handler.flush()
         return outcome
     except _Stopped:
-        _leave()
+        leave()
 
 
 class _Stopped(SystemExit):
@@ -57,7 +57,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise _Stopped(128 + number)
 
 
-def _leave() -> NoReturn:
+def leave() -> NoReturn:
     """End this process and those it started, whatever they are at."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)

@@ -77,8 +77,9 @@ class SpectralConv2d(nn.Module):
         self.bias = made.bias
         self.weight_orig = made.weight
         rows = made.weight.flatten(1)
-        self.register_buffer("weight_u", _unit(rows.new_empty(len(rows)).normal_()))
-        self.register_buffer("weight_v", _unit(rows.new_empty(rows.shape[1]).normal_()))
+        # Equal numbers: random ones would make torch import sympy for a network without weights.
+        for name, count in {"weight_u": len(rows), "weight_v": rows.shape[1]}.items():
+            self.register_buffer(name, rows.new_full((count,), count**-0.5))
 
     def weight(self) -> Tensor:
         """The normalised weight [out,in,k,k], in float32 also where training is autocast."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdth import __version__
-from mdth.cli import batch, commands, live
+from mdth.cli import batch, commands, live, serve
 from mdth.log.console import LOG_KINDS, TEXT, Progress
 from mdth.options import GROUPS, LIVE_MESH, TABLE, TYPES
 
@@ -71,6 +71,9 @@ def _add_videos(table: Any) -> None:
     _add_text(talk)
     talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
+    words = "another machine does it, that runs `mdth serve`: http://its.name:8000"
+    talk.add_argument("--server", metavar="URL", help=words)
+    talk.add_argument("--key", metavar="KEY", help="for the server (default: MDTH_API_KEY)")
     _add(talk, "portrait", "motion", "speech", "video", "engine")
 
     dub = _command(table, "dub", commands.dub, "a clip, a speech -> the clip says it")
@@ -90,6 +93,9 @@ def _add_videos(table: Any) -> None:
     _add(prepare, "portrait", "engine")
 
     _add_live(_command(table, "live", live.live, "speech on stdin -> a live stream"))
+
+    served = _command(table, "serve", serve.serve, "a page and an API for others: docs/serving.md")
+    serve.add_arguments(served.add_argument, positive=positive, seconds=seconds)
 
     mesh = _command(table, "mesh", commands.mesh, "speech -> a moving face for other programs")
     mesh.add_argument("speech", type=Path, help="any sound, or a video with sound")

@@ -1,4 +1,4 @@
-"""Pictures and sound as they come, as an MPEG transport stream that ffplay and OBS read."""
+"""Pictures and sound as they come: a transport stream for players, fragments for browsers."""
 
 from fractions import Fraction
 from typing import Any, BinaryIO, Self
@@ -16,6 +16,8 @@ SOUND_BITS_PER_S = 64_000
 WHOLE_EVERY_S = 2
 # Nothing waits in the muxer for the other track.
 _MUXER = {"flush_packets": "1", "max_interleave_delta": "1"}
+# Each is as short as it can be; "frag_every_frame" gets times of two tracks wrong (FFmpeg 8).
+_FRAGMENTS = {"movflags": "delay_moov+default_base_moof+skip_trailer", "frag_duration": "1"}
 # Sound begins before its first sample, by what AAC needs; a stream has no time below 0.
 FIRST_S = 1
 
@@ -23,13 +25,21 @@ FIRST_S = 1
 class TransportWriter:
     """H.264 (zero latency) and AAC of frames with their sound, to a pipe or an open file.
 
-    fps: whole. Raises StorageError when nobody reads any more.
+    fps: whole. fragments: an mp4 in fragments, as Media Source Extensions take it, in place of an
+    MPEG transport stream. Raises StorageError when nobody reads any more.
     """
 
     def __init__(
-        self, file: BinaryIO, *, size: tuple[int, int], fps: int, metadata: dict[str, str]
+        self,
+        file: BinaryIO,
+        *,
+        size: tuple[int, int],
+        fps: int,
+        metadata: dict[str, str],
+        fragments: bool = False,
     ) -> None:
-        self._out = av.open(file, "w", format="mpegts", container_options=_MUXER)
+        kind, options = ("mp4", _FRAGMENTS | _MUXER) if fragments else ("mpegts", _MUXER)
+        self._out = av.open(file, "w", format=kind, container_options=options)
         self._out.metadata.update(metadata)
         options = {"preset": "superfast", "tune": "zerolatency", "g": str(WHOLE_EVERY_S * fps)}
         self._pictures = PictureTrack(self._out, size, Fraction(fps), options)
@@ -37,7 +47,18 @@ class TransportWriter:
         self._pictures.stream.codec_context.thread_count = 1
         self._stream = self._out.add_stream("aac", rate=SPEECH_RATE_HZ, layout="mono")
         self._stream.bit_rate = SOUND_BITS_PER_S
-        self._pictures.count, self._count = FIRST_S * fps, FIRST_S * SPEECH_RATE_HZ
+        first_s = 0 if fragments else FIRST_S
+        self._pictures.count, self._count = first_s * fps, first_s * SPEECH_RATE_HZ
+
+    @property
+    def mime(self) -> str:
+        """The media type of fragments, with both codecs (RFC 6381)."""
+        context = self._pictures.stream.codec_context
+        if not context.is_open:
+            context.open()
+        # A start code, 67 for a sequence parameter set, then profile, constraints and level.
+        parameters = (context.extradata or b"")[5:8].hex()
+        return f'video/mp4; codecs="avc1.{parameters},mp4a.40.2"'
 
     def write(self, picture: Frame, sound: FloatArray) -> None:
         """Add RGB uint8 [H,W,3] and its float32 [n], mono, 16 kHz."""

@@ -1,0 +1,172 @@
+"""Which way leads where, and what is answered when something is wrong."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mdth.errors import MdthError, in_words
+from mdth.serve import jobs, live, offers
+from mdth.serve.answers import Answer
+from mdth.serve.crew import Crew
+from mdth.serve.problems import Refused, in_user_words, problem, status_of
+from mdth.serve.queue import PREFIXES
+from mdth.serve.server import COOKIE, Server
+from mdth.serve.webhooks import send_all
+
+log = logging.getLogger("mdth")
+
+PAGE = Path(__file__).with_name("page")
+OPENAPI = Path(__file__).with_name("openapi.json")
+COOKIE_S = 30 * 24 * 3600
+LONGEST_JSON = 4096
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+}
+Endpoint = Callable[..., Awaitable[Response]]
+
+
+def app(server: Server) -> ASGIApp:
+    """The application."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        server.crew = Crew(server.settings, server.queue)
+        server.crew.start()
+        messages = asyncio.create_task(send_all(server.settings, server.queue))
+        yield
+        await server.crew.stop()
+        messages.cancel()
+        server.queue.close()
+
+    handlers: dict[Any, Any] = {
+        **{HTTPException: _refused, MdthError: _failed, ClientDisconnect: _gone},
+        Exception: _failed,
+    }
+    made = Starlette(routes=routes(server), lifespan=lifespan, exception_handlers=handlers)
+    made.router.redirect_slashes = False  # it would send to whatever host a request names
+    return _Headers(made)
+
+
+def routes(server: Server) -> list[BaseRoute]:
+    """All of them; openapi.json says the same."""
+
+    def route(path: str, method: str, endpoint: Endpoint, *given: str) -> Route:
+        async def answer(request: Request) -> Response:
+            return await endpoint(server, request, server.owner(request), *given)
+
+        return Route(path, answer, methods=[method])
+
+    async def session(request: Request) -> Response:
+        return await _session(server, request)
+
+    async def health(request: Request) -> Response:
+        server.queue.read("SELECT 1")
+        return Answer({"status": "stopping" if server.stopping else "ok"})
+
+    made: list[BaseRoute] = [
+        Route("/", _file(PAGE / "index.html", "text/html")),
+        Route("/healthz", health),
+        Route("/v1/openapi.json", _file(OPENAPI, "application/json")),
+        Route("/v1/session", session, methods=["POST"]),
+        route("/metrics", "GET", offers.metrics),
+        route("/v1/options", "GET", offers.options),
+        route("/v1/faces", "POST", jobs.faces),
+        route("/v1/twins/{twin}/{task}", "POST", jobs.twin),
+    ]
+    for kind in PREFIXES:
+        one = f"/v1/{kind}s/{{id}}"
+        made.append(route(f"/v1/{kind}s", "GET", jobs.page, kind))
+        if kind != "twin":
+            made.append(route(f"/v1/{kind}s", "POST", jobs.create, kind))
+        made.append(route(one, "GET", jobs.one, kind))
+        made.append(route(one, "DELETE", jobs.delete, kind))
+        made.append(route(f"{one}/events", "GET", jobs.events, kind))
+        for name in jobs.FILES[kind]:
+            made.append(route(f"{one}/{name}", "GET", jobs.file, kind, name))
+    made.append(live.route(server))
+    if PAGE.is_dir():
+        made.append(Mount("/page", StaticFiles(directory=PAGE)))
+    return made
+
+
+async def _session(server: Server, request: Request) -> Response:
+    """Keep a key as a cookie, for what a page's elements ask for by themselves."""
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > LONGEST_JSON:
+            raise Refused(413, "send a key alone")
+    try:
+        key = json.loads(body)["key"].encode("ascii").decode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Refused(422, 'send {"key": "..."}', field="key") from error
+    if not server.settings.owner(key):
+        raise Refused(401, "nobody's key", www_authenticate="Bearer")
+    answer, secure = Response(status_code=204), request.url.scheme == "https"
+    answer.set_cookie(COOKIE, key, COOKIE_S, httponly=True, secure=secure, samesite="strict")
+    return answer
+
+
+def _file(path: Path, kind: str) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        if not path.is_file():
+            raise Refused(404, "this server has no page; the API is under /v1")
+        return FileResponse(path, media_type=kind)
+
+    return answer
+
+
+async def _refused(request: Request, error: HTTPException) -> Response:
+    kind, field = getattr(error, "kind", ""), getattr(error, "field", None)
+    about = problem(error.status_code, in_user_words(error.detail), kind=kind, field=field)
+    return Answer(about, error.status_code, error.headers, "application/problem+json")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    words = in_words(error)
+    status, said = status_of(kind := type(words).__name__), str(words)
+    if status >= 500:
+        number = secrets.token_hex(4)
+        log.error("%s %s: %s (%s)", request.method, request.url.path, words, number)
+        said = f"a fault of the server; its log says more, under {number}"
+    wait = {429: {"Retry-After": "10"}, 503: {"Retry-After": "60"}}.get(status, {})
+    return await _refused(request, Refused(status, said, kind=kind, **wait))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)
+
+
+class _Headers:
+    """Adds what browsers are told with every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sending)

@@ -1,0 +1,72 @@
+"""Errors as RFC 9457 problem details, in the words of MdthError and without the server's paths."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from mdth import errors
+from mdth.errors import InputError, MdthError
+from mdth.log.redact import shortened
+
+LONGEST = 1000
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:;,()'\"]+)+/(?=[^\s/])")
+
+
+def described(error: MdthError, job: dict[str, Any]) -> dict[str, Any]:
+    """The type and the words of an error about a job, whose files have the names they came with."""
+    return {"type": type(error).__name__, "detail": in_user_words(str(error), job)}
+
+
+def in_user_words(text: str, job: dict[str, Any] | None = None) -> str:
+    """The words without folders of this machine, files by the names that their owner knows."""
+    words = shortened(_FOLDERS.sub("", text), LONGEST)
+    names = (job or {}).get("request", {}).get("names", {})
+    for name, own in names.items():  # which the files have here
+        words = words.replace(f"{name}: ", f"{own}: ")
+    return words
+
+
+class Refused(HTTPException):
+    """An answer that is a problem. kind: the name of an MdthError, "" for HTTP's own."""
+
+    def __init__(
+        self, status: int, detail: str, *, kind: str = "", field: str | None = None, **headers: str
+    ) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, detail, named)
+        self.kind, self.field = kind, field
+
+
+_STATUS = {
+    **{"NotFound": 404, "Conflict": 409, "TooMuch": 429, "LimitExceeded": 422},
+    **{"MissingDependency": 501, "DeviceError": 503, "StorageError": 507},
+}
+
+
+def status_of(kind: str) -> int:
+    """The HTTP status that an error of this name stands for."""
+    known = getattr(errors, kind, MdthError)
+    return _STATUS.get(kind) or (422 if issubclass(known, InputError) else 500)
+
+
+@contextmanager
+def about_field(field: str) -> Iterator[None]:
+    """What is wrong inside is wrong with this field of the request."""
+    try:
+        yield
+    except MdthError as error:
+        kind = type(error).__name__
+        raise Refused(status_of(kind), str(error), kind=kind, field=field) from error
+
+
+def problem(
+    status: int, detail: str, *, kind: str = "", field: str | None = None
+) -> dict[str, Any]:
+    """A problem's members."""
+    where = f"urn:mdth:{kind}" if kind else "about:blank"
+    found = {"type": where, "title": kind or HTTPStatus(status).phrase, "status": status}
+    return {**found, "detail": detail, **({"field": field} if field else {})}

@@ -1,0 +1,67 @@
+"""A server from its start to its end."""
+
+import asyncio
+import signal
+import socket
+from contextlib import nullcontext
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from mdth.errors import InputError
+from mdth.serve.app import app
+from mdth.serve.server import Server
+from mdth.serve.settings import Settings, is_loopback
+
+CONNECTIONS, BACKLOG = 1000, 256
+STREAMS_S = 5
+
+
+def opened(settings: Settings, *, insecure: bool) -> socket.socket:
+    """The socket that a server listens at. Raises InputError for a place it may not listen at."""
+    if not (settings.keys or insecure or is_loopback(settings.host)):
+        raise InputError(
+            f"{settings.host}: others could use this server without a key; set MDTH_API_KEYS, or "
+            "say --insecure where something before it asks who they are"
+        )
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"{settings.host}:{settings.port}: {error}; choose another") from error
+
+
+def run(settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let running jobs end or hand them back."""
+    served = Server(settings)
+    config = uvicorn.Config(
+        app(served),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        ws="websockets-sansio",
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=STREAMS_S,
+        server_header=False,
+        h11_max_incomplete_event_size=32 << 10,
+    )
+    server = _Server(config)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        served.stopping = True
+        server.handle_exit(number, frame)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        asyncio.run(server.serve(sockets=[listening]))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to `run`: it would send them again after a good end."""
+
+    def capture_signals(self) -> Any:
+        """Nothing."""
+        return nullcontext()

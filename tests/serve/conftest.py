@@ -1,0 +1,5 @@
+"""Fixtures for what a server is asked."""
+
+from serving import portrait, serve, speech
+
+__all__ = ["portrait", "serve", "speech"]

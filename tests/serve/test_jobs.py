@@ -1,0 +1,84 @@
+"""Avatars, talks and dubs over HTTP, by the real engine."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from serving import EXAMPLES, OPTIONS, Served, ended
+
+from mdth.media.audio import probe_sound
+from mdth.media.video import probe_video
+
+
+@pytest.fixture(scope="module")
+def server(serve: Callable[..., Served]) -> Served:
+    return serve("--workers", "1")
+
+
+@pytest.fixture
+def anna(server: Served) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def avatar(server: Served, portrait: bytes) -> str:
+    with server.client() as client:
+        made = client.post("/v1/avatars", files={"source": ("../../a\\b/Anna ☺.jpg", portrait)})
+        assert made.status_code == 202, made.text
+        job = ended(client, f"/v1/avatars/{made.json()['id']}")
+    assert (job["status"], job["name"], job["kind"]) == ("completed", "Anna ☺.jpg", "portrait")
+    return str(job["id"])
+
+
+@pytest.fixture(scope="module")
+def talk(server: Served, avatar: str, speech: bytes) -> dict[str, object]:
+    with server.client() as client:
+        sent = {"avatar": avatar, "options": OPTIONS}
+        made = client.post("/v1/talks", data=sent, files={"speech": ("half.wav", speech)})
+        assert made.status_code == 202, made.text
+        return ended(client, f"/v1/talks/{made.json()['id']}")
+
+
+def test_an_avatar_shows_its_face(anna: httpx.Client, avatar: str) -> None:
+    job = anna.get(f"/v1/avatars/{avatar}").json()
+    (face,) = job["faces"]
+    x, y, width, height = face["box"]
+    assert 0.2 < x + width / 2 < 0.8 and 0.2 < y + height / 2 < 0.8
+    assert anna.get(job["preview_url"]).content.startswith(b"\xff\xd8")
+
+
+def test_a_talk_is_a_film_with_its_sound(
+    anna: httpx.Client, talk: dict[str, str], tmp_path: Path
+) -> None:
+    assert (talk["status"], talk["progress"], talk["error"]) == ("completed", 100, None)
+    whole = anna.get(talk["content_url"])
+    assert whole.headers["content-type"] == "video/mp4" and whole.headers["etag"]
+    film = tmp_path / "film.mp4"
+    film.write_bytes(whole.content)
+    assert (probe_video(film).fps, probe_video(film).width) == (10, 200)
+    assert probe_sound(film).duration_s == pytest.approx(0.5, abs=0.06)
+    part = anna.get(talk["content_url"], headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+    assert anna.get(talk["thumbnail_url"]).content.startswith(b"\xff\xd8")
+    saved = anna.get(talk["content_url"], params={"download": "1"})
+    assert saved.headers["content-disposition"] == 'attachment; filename="half.mp4"'
+
+
+def test_events_tell_of_a_job_until_its_end(anna: httpx.Client, avatar: str, speech: bytes) -> None:
+    sent = {"avatar": avatar, "options": OPTIONS, "name": "told"}
+    made = anna.post("/v1/talks", data=sent, files={"speech": speech}).json()
+    with anna.stream("GET", f"/v1/talks/{made['id']}/events") as stream:
+        said = [line for line in stream.iter_lines() if line.startswith("data: ")]
+    states = [json.loads(line.removeprefix("data: ")) for line in said]
+    assert states[0]["status"] in ("queued", "in_progress")
+    assert states[-1]["status"] == "completed"
+    assert [state["progress"] for state in states] == sorted(state["progress"] for state in states)
+
+
+def test_several_faces_are_told_from_the_left(anna: httpx.Client) -> None:
+    picture = (EXAMPLES / "grace_hopper.jpg").read_bytes()
+    seen = anna.post("/v1/faces", files={"source": picture}).json()
+    assert (seen["width"], seen["height"], len(seen["faces"])) == (512, 600, 1)

@@ -1,0 +1,168 @@
+"""`WS /v1/live`: what comes is a video of who was asked for, saying what was sent."""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from serving import EXAMPLES, KEYS, LONGEST_S, Served, ended
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from mdth.media.audio import decode_blocks, probe_sound
+
+SPEECH = EXAMPLES / "short.wav"
+
+
+@pytest.fixture(scope="module")
+def served(serve: Callable[..., Served]) -> Served:
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def avatar(served: Served, portrait: bytes) -> str:
+    with served.client() as anna:
+        made = anna.post("/v1/avatars", files={"source": portrait}).json()
+        assert ended(anna, f"/v1/avatars/{made['id']}")["status"] == "completed"
+        return str(made["id"])
+
+
+def call(served: Served, avatar: str, owner: str = "anna", **more: Any) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {KEYS[owner]}"} if owner else {}
+    url = f"{served.url.replace('http', 'ws')}v1/live?avatar={avatar}"
+    return connect(url, additional_headers=headers | more, max_size=None)
+
+
+def said(socket: ClientConnection, until: Callable[[dict[str, Any]], bool]) -> tuple[Any, bytes]:
+    """The objects and the media until one that is waited for, or the end."""
+    told, media, end = [], b"", time.monotonic() + LONGEST_S
+    while time.monotonic() < end:
+        try:
+            message = socket.recv(timeout=LONGEST_S)
+        except ConnectionClosed:
+            break
+        if isinstance(message, bytes):
+            media += message
+            continue
+        told.append(json.loads(message))
+        if until(told[-1]):
+            break
+    return told, media
+
+
+def is_state(*states: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda about: about.get("state") in states
+
+
+def test_a_speech_comes_back_as_a_speaking_person(served: Served, avatar: str) -> None:
+    sound = np.concatenate([*decode_blocks(SPEECH, rate_hz=16_000, layout="mono")], 1)[0]
+    with call(served, avatar) as socket:
+        socket.send(json.dumps({"type": "start", "rate_hz": 16_000, "options": {"mouth": 1.1}}))
+        (ready, *_), first = said(socket, lambda about: about.get("type") == "state")
+        socket.send((sound * 32767).astype("<i2").tobytes())
+        socket.send('{"type": "end_of_speech"}')
+        states, media = said(socket, is_state("speaking"))
+        more, rest = said(socket, is_state("idle"))
+    assert (ready["fps"], ready["size"]) == (25, [200, 200])
+    assert ready["mime"].startswith('video/mp4; codecs="avc1.64') and "mp4a.40.2" in ready["mime"]
+    begun_s, ended_s = states[-1]["time_s"], more[-1]["time_s"]
+    assert ended_s - begun_s == pytest.approx(probe_sound(SPEECH).duration_s, abs=0.1)
+    film = io.BytesIO(first + media + rest)
+    with av.open(film) as opened:
+        pictures = [frame for frame in opened.decode(video=0)]
+        size = (pictures[0].width, pictures[0].height)
+        opened.seek(0)
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(audio=0)])
+    assert size == (200, 200) and len(pictures) / 25 == pytest.approx(ended_s, abs=0.3)
+    # Where the speech is in the sound of the film: when the state said so, and as it was.
+    spectrum = np.fft.rfft(heard, 1 << 19) * np.conj(np.fft.rfft(sound, 1 << 19))
+    at = int(np.argmax(np.fft.irfft(spectrum)))
+    part = heard[at : at + len(sound)]
+    assert at / 16_000 == pytest.approx(begun_s, abs=0.1)
+    assert np.corrcoef(part, sound[: len(part)])[0, 1] > 0.95
+
+
+def test_interrupting_ends_a_speech(served: Served, avatar: str) -> None:
+    with call(served, avatar) as socket:
+        socket.send('{"type": "start"}')
+        said(socket, lambda about: about.get("type") == "ready")
+        noise = np.random.default_rng(1).integers(-3000, 3000, 16_000 * 20, np.int16)
+        socket.send(noise.tobytes())
+        begun_s = said(socket, is_state("speaking"))[0][-1]["time_s"]
+        socket.send('{"type": "interrupt"}')
+        told, _ = said(socket, is_state("idle"))
+    assert [about["state"] for about in told][-2:] == ["interrupted", "idle"]
+    assert told[-1]["time_s"] - begun_s < 15  # of 20 that were sent
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("{", "a message is a JSON object"),
+        ("[" * 100_000, "a message is a JSON object"),
+        ('{"type": "sing"}', "messages are"),
+        ('{"type": "text", "text": 5}', "messages are"),
+        (json.dumps({"type": "text", "text": "a" * 6000}), "letters"),
+        ('{"type": "text", "text": "a", "voice": "../x"}', "choose one of"),
+    ],
+)
+def test_a_bad_message_is_told_and_the_call_goes_on(
+    served: Served, avatar: str, message: str, words: str, line: ClientConnection
+) -> None:
+    line.send(message)
+    told, _ = said(line, lambda about: about.get("type") == "error")
+    assert words in told[-1]["problem"]["detail"] and told[-1]["problem"]["status"] == 422
+
+
+@pytest.fixture(scope="module")
+def line(served: Served, avatar: str) -> Any:
+    with call(served, avatar) as socket:
+        socket.send('{"type": "start"}')
+        yield socket
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "words"),
+    [
+        ('{"type": "text"}', 422, "begin with"),
+        ("7", 422, "begin with"),
+        ('{"type": "start", "rate_hz": 0}', 422, "rate_hz"),
+        ('{"type": "start", "rate_hz": 1e9}', 422, "rate_hz"),
+        ('{"type": "start", "options": {"crf": 1}}', 422, "options"),
+        ('{"type": "start", "options": {"mouth": "x"}}', 422, "mouth"),
+    ],
+)
+def test_a_bad_beginning_is_refused(
+    served: Served, avatar: str, first: str, status: int, words: str
+) -> None:
+    with call(served, avatar) as socket:
+        socket.send(first)
+        told, media = said(socket, lambda about: False)
+    assert told[-1]["problem"]["status"] == status and words in told[-1]["problem"]["detail"]
+    assert not media
+
+
+@pytest.mark.parametrize(
+    ("owner", "avatar_id", "status", "headers"),
+    [
+        ("bert", None, 404, {}),
+        ("", None, 401, {}),
+        ("anna", "av_../../x", 404, {}),
+        ("anna", None, 403, {"Origin": "https://elsewhere.example"}),
+    ],
+)
+def test_nobody_gets_another_ones_avatar(
+    served: Served,
+    avatar: str,
+    owner: str,
+    avatar_id: str | None,
+    status: int,
+    headers: dict[str, str],
+) -> None:
+    with call(served, avatar_id or avatar, owner, **headers) as socket:
+        told, _ = said(socket, lambda about: False)
+    assert told[-1]["problem"]["status"] == status
