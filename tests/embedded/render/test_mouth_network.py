@@ -8,7 +8,7 @@ import pytest
 
 from mdth.artefacts import Portrait
 from mdth.embedded.motion.drive import Driver
-from mdth.embedded.render import conditions, mouth_network
+from mdth.embedded.render import conditions, lower_teeth, mouth_network
 from mdth.embedded.render.cavity import Cavity
 from mdth.embedded.render.lips import lip_outline
 from mdth.embedded.render.motion import rigid_motion
@@ -66,6 +66,32 @@ def test_tone_takes_skin_to_one_place_and_back(skin) -> None:
     assert np.array_equal(tone.relative(np.array([[0.0] * 3, [255.0] * 3])), [[-1] * 3, [1] * 3])
     if 30 < min(skin) and max(skin) < 230:
         assert tone.relative(np.array(skin, float)) == pytest.approx(2 * SKIN - 1)
+
+
+@pytest.mark.parametrize(("band", "open_to"), [(0.4, 0.2), (0.03, 0.2), (0.4, 0.06)])
+def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> None:
+    """Gaps and a dark edge where a band is surely one and there is room; else nothing changes."""
+    width, height = conditions.SIZES[0]
+    y, x = np.mgrid[:height, :width] * (conditions.WIDTH / width)
+    x, y = x - conditions.WIDTH / 2, y - 0.15
+    planes = np.zeros((conditions.CHANNELS, height, width), np.float32)
+    planes[3] = (np.abs(x) < 0.25) & (y > -0.05) & (y < open_to)
+    planes[7], planes[8] = 3 * x, 3 * y
+    begins = 0.12
+    painted = np.repeat((-0.6 + band * np.clip((y - begins) / 0.03, 0, 1))[..., None], 3, 2)
+    factor = np.ones((height, width, 3), np.float32)
+    lower_teeth.shape(factor, np.asarray(painted, np.float32), planes)
+    level = factor.mean(-1)
+    if open_to < begins or band < 0.1:
+        assert (level == 1).all()
+        return
+    assert (level[y < 0.02] == 1).all() and (level[planes[3] == 0] == 1).all()
+    middle = np.abs(x[0]) < 0.15
+    row = level[(np.abs(y - begins - 0.045) < 0.004).any(1)][:, middle]
+    gaps = (np.diff(np.sign(np.diff(row.mean(0)))) > 0).sum()
+    assert 4 <= gaps <= 6 and np.ptp(row) > 0.15 and 0.75 < row.mean() < 0.95
+    above = level[(np.abs(y - begins + 0.005) < 0.004).any(1)][:, middle]
+    assert above.mean() < row.mean() - 0.05
 
 
 def test_conditions_follow_skull_and_jaw(portrait: Portrait) -> None:

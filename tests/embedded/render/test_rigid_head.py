@@ -186,6 +186,17 @@ def test_lines_behind_the_head_go_on_under_it() -> None:
     assert np.abs(behind[beside] - wall[beside]).mean() < 30
 
 
+def test_what_is_beyond_a_narrow_gap_is_not_mirrored_into_it() -> None:
+    """Sky between a shoulder and a white bar goes on under the shoulder, the bar does not."""
+    picture = np.full((200, 200, 3), (90, 130, 200), np.float32)
+    seen = np.zeros((200, 200), bool)
+    picture[:, 105:], seen[:, 100:] = 255, True
+    behind = background.plate(
+        np.where(seen[..., None], picture, 20).astype(np.float32), seen, 100.0
+    )
+    assert np.abs(behind[50:150, 90:100] - picture[0, 0]).max() < 20
+
+
 def test_frames_follow_small_movements_smoothly(hopper: Portrait) -> None:
     """A hundredth of a degree changes next to nothing: no cell, box or fold switches."""
     renderer = Renderer(hopper)

@@ -1,7 +1,7 @@
 """What is behind the person: the picture's background, carried on a little way under the outline.
 
-Colours deep under the person are smooth guesses nobody sees; the strip that a turning head uncovers
-mirrors the background beside it, so that it is as sharp and as grainy as the rest.
+Colours under the person are smooth guesses; the strip that a turning head uncovers has the grain of
+the background beside it, mirrored.
 """
 
 import cv2
@@ -14,10 +14,15 @@ from mdth.face.smoothing import smoothstep
 
 # How far under the outline the background is mirrored, eye distances; it fades out from half of it.
 STRIP = 0.28
+# So far under it goes on what comes to it, eye distances; that fades out from half of it too.
+LINES = 0.12
 # What is mirrored comes from no further than this beside the outline, eye distances.
 REACH = 0.13
-# The places that are mirrored, and what they differ by from a smooth fill, are evened out.
+# The places that are mirrored, and how much of them shows, are evened out.
 EVEN = 0.05
+# Of what is mirrored the grain is taken, finer than this, eye distances, and weaker than so many
+# levels: things beside the person, mirrored, would be where nothing is.
+GRAIN, MOST_GRAIN = 0.04, 8.0
 # Pyramid levels lose this much of what they do not know.
 MOST_GAIN = 4.0
 
@@ -60,18 +65,29 @@ def plate(picture: Grid, background: npt.NDArray[np.bool_], unit: float) -> Grid
     """
     if not background.any() or background.all():
         return picture.copy()
-    smooth = fill(picture, background.astype(np.float32))
-    places, depth = _mirrored(background, unit)
-    mirrored = sample(picture, places, cv2.INTER_LINEAR)
-    seen = sample(background.astype(np.float32), places, cv2.INTER_LINEAR)
-    strip_share = seen * (1 - smoothstep(2 * depth / (STRIP * unit) - 1))
-    share = blur(strip_share.astype(np.float32), max(1.0, EVEN * unit))
-    strip = smooth + share[..., None] * (mirrored - smooth)
+    known = background.astype(np.float32)
+    strip = fill(picture, known)
+    beside, mirrored, depth = _across(background, unit)
+    size = max(1.0, GRAIN * unit)
+    # Lines that come to the outline go on for a little.
+    share = _share(known, beside, depth / (LINES * unit), unit)
+    strip += share[..., None] * (sample(picture, beside, cv2.INTER_LINEAR) - strip)
+    grain = sample(picture, mirrored, cv2.INTER_LINEAR)
+    grain -= blur(grain, size)
+    strong = blur(np.asarray(cv2.transform(np.square(grain), np.full((1, 3), 1 / 3))), size)
+    share = _share(known, mirrored, depth / (STRIP * unit), unit) / (1 + strong / MOST_GRAIN**2)
+    strip += share[..., None] * grain
     return np.where(background[..., None], picture, strip).astype(np.float32)
 
 
-def _mirrored(background: npt.NDArray[np.bool_], unit: float) -> tuple[Grid, FloatArray]:
-    """For each pixel its mirror image [H,W,2] px across the outline, and its depth [H,W] px."""
+def _share(known: Grid, places: Grid, depth: FloatArray, unit: float) -> Grid:
+    """How much shows of what is at `places` [H,W,2] px, 0 from a depth of 1 [H,W]."""
+    share = sample(known, places, cv2.INTER_LINEAR) * (1 - smoothstep(2 * depth - 1))
+    return blur(share.astype(np.float32), max(1.0, EVEN * unit))
+
+
+def _across(background: npt.NDArray[np.bool_], unit: float) -> tuple[Grid, Grid, FloatArray]:
+    """Of each pixel the place on the outline, its mirror image [H,W,2] px, and depth [H,W] px."""
     hidden = np.asarray(~background, np.uint8)
     depth, labels = cv2.distanceTransformWithLabels(
         hidden, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
@@ -86,4 +102,4 @@ def _mirrored(background: npt.NDArray[np.bool_], unit: float) -> tuple[Grid, Flo
     reach_px = REACH * unit
     shorter = reach_px * -np.expm1(-depth / reach_px) / np.maximum(depth, 1)
     places = beside - inwards * shorter[..., None]
-    return np.asarray(places, np.float32), np.asarray(depth, float)
+    return beside, np.asarray(places, np.float32), np.asarray(depth, float)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from mdth.embedded.render import lower_teeth
 from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
 from mdth.embedded.render.tone import Tone, brightness
@@ -68,7 +69,9 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
     blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
     detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
     colours = tone.absolute(painted + raised * detail)
-    return _tooth_coloured(colours, tone.absolute(planes[11:14, 0, 0]), inside)
+    colours = _tooth_coloured(colours, tone.absolute(planes[11:14, 0, 0]), inside)
+    lower_teeth.shape(colours, painted, planes)
+    return colours
 
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:

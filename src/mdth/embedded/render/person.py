@@ -70,8 +70,8 @@ class Layers:
         ]
         far = _outside(mask, unit)
         trust = _trust(picture, far, near=near, behind=guess, spread=spread, unit=unit)
-        # Once more, from what is background close beside the outline.
-        seen = nothing | ~_grown(trust < 1, EVEN * unit)
+        # Once more, from what is background close beside the outline, also in a narrow gap.
+        seen = nothing | ~_grown(trust < 1, 1)
         guess = background.plate(picture, seen, unit)
         cover = _cover(picture, mask, near=near, behind=guess, surely=surely, spread=spread)
         cover = np.asarray(cover * (1 - trust) * ~nothing, np.float32)
