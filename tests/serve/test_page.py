@@ -234,6 +234,49 @@ def test_a_clip_is_dubbed_with_a_recording_beside_the_original(page: Page, serve
     accessible(page)
 
 
+def live(page: Page, face: np.ndarray) -> Any:
+    """The live tab, begun; its socket."""
+    page.get_by_role("link", name="Live").click()
+    page.set_input_files("#face-file", jpeg(face))
+    page.check("#consent")
+    with page.expect_websocket() as opened:
+        page.click("#live-start")
+    return opened.value
+
+
+def interrupted(message: str | bytes) -> bool:
+    return isinstance(message, str) and '"interrupted"' in message
+
+
+def test_the_live_avatar_says_what_the_microphone_hears(page: Page, face: np.ndarray) -> None:
+    socket, state = live(page, face), page.locator("#live-state")
+    expect(state).to_have_text("Speaking")
+    expect(page.locator("#live-behind")).not_to_be_empty()
+    print("live: microphone to screen", page.locator("#live-behind").get_attribute("data-s"), "s")
+    played = page.locator("#live-video").evaluate(PLAYED)
+    assert played["frames"] > 10 and played["sound"] > 1000
+    with socket.expect_event("framereceived", interrupted):
+        page.click("#live-interrupt")
+    page.click("#live-mic")
+    expect(state).to_have_text("Listening")
+    accessible(page)
+    page.click("#live-stop")
+    expect(page.locator("#live-start")).to_be_visible()
+
+
+def test_speaking_interrupts_a_text(page: Page, face: np.ndarray) -> None:
+    if page.locator("#text").is_disabled():
+        pytest.skip("the models of voices are not here")
+    socket, state = live(page, face), page.locator("#live-state")
+    page.click("#live-mic")
+    expect(state).to_have_text("Listening")
+    page.locator("#live-text").fill("One, two, three, four, five, six, seven, eight, nine, ten.")
+    page.locator("#live-text").press("Enter")
+    expect(state).to_have_text("Speaking")
+    with socket.expect_event("framereceived", interrupted):
+        page.click("#live-mic")
+
+
 def test_a_job_outlives_a_reload_and_a_killed_server(
     page: Page, server: Served, face: np.ndarray
 ) -> None:
@@ -246,7 +289,7 @@ def test_a_job_outlives_a_reload_and_a_killed_server(
         os.kill(process, signal.SIGKILL)
     server.stop()
     expect(page.locator("#progress-words")).to_contain_text("does not answer")
-    # From now on a key is asked for; it is the same owner's.
+    # From now on a key is asked for, of the same owner: no test may follow.
     key = "local-0123456789abcdef"
     server._environment["MDTH_API_KEYS"] = f"local:{key}"
     server.start()
