@@ -15,7 +15,7 @@ FLOORS = [
     {"errors", "config", "log", "__init__"},
     {"guard", "fields"},
     {"options", "devices", "parallel", "files"},
-    {"artefacts"},
+    {"artefacts", "client"},
     {"engine"},
     {"media", "face", "flame", "record"},
     {"motion", "faceformer", "bfv2v", "speak"},

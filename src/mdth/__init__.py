@@ -31,6 +31,7 @@ from mdth.errors import (
 
 if TYPE_CHECKING:
     from mdth.artefacts import Portrait
+    from mdth.client import Client
     from mdth.engine import Avatar, Engine, Session
     from mdth.live_session import LiveSession, live
     from mdth.pipeline import dub, open_session, prepare, talk
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # Loaded on first use: `import mdth` costs no numpy and no network.
 _LATER = {
     "mdth.artefacts": ("Portrait",),
+    "mdth.client": ("Client",),
     "mdth.engine": ("Avatar", "Engine", "Session"),
     "mdth.live_session": ("LiveSession", "live"),
     "mdth.pipeline": ("dub", "open_session", "prepare", "talk"),
@@ -53,6 +55,7 @@ __all__ = [
     "ArtefactError",
     "Avatar",
     "CheckpointError",
+    "Client",
     "DeviceError",
     "Engine",
     "InputError",

@@ -1,7 +1,9 @@
 """Servers as users start them, and what is sent to them."""
 
 import contextlib
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,16 +13,43 @@ from typing import Any
 
 import cv2
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 from made_media import make_wav
 
+import mdth
 from mdth.twins import sample
 
+API = json.loads((Path(mdth.__file__).parent / "serve/openapi.json").read_bytes())
 EXAMPLES = Path(sample.__file__).parents[1] / "examples"
 KEYS = {"anna": "anna-0123456789abcdef", "bert": "bert-0123456789abcdef"}
 OPTIONS = '{"fps": 10, "preset": "ultrafast"}'
 LONGEST_S = 120.0
+
+
+def as_promised(answer: httpx.Response) -> None:
+    """An answer is one of those that openapi.json has for its request, and has its schema."""
+    path, method = answer.request.url.path, answer.request.method.lower().replace("head", "get")
+    templates = [name for name in API["paths"] if re.fullmatch(_pattern(name), path)]
+    if not templates or method not in API["paths"][min(templates, key=_pattern)]:
+        assert answer.status_code in (404, 405), answer
+        return
+    promised = API["paths"][min(templates, key=_pattern)][method]["responses"]
+    assert str(answer.status_code) in promised, f"{method} {path}: {answer.status_code}"
+    about = promised[str(answer.status_code)]
+    about = API["components"]["responses"].get(about.get("$ref", "").rpartition("/")[2], about)
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    kinds = about.get("content", {})
+    assert kind in kinds or not kinds or "video/*" in kinds, f"{path}: {kind}, not {[*kinds]}"
+    whole = answer.request.method != "HEAD" and answer.status_code != 206
+    if kind.endswith("json") and whole:
+        schema = {**kinds[kind]["schema"], "components": API["components"]}
+        jsonschema.validate(json.loads(answer.read()), schema)
+
+
+def _pattern(template: str) -> str:
+    return re.sub(r"\{\w+\}", "[^/]+", template)
 
 
 class Served:
@@ -49,11 +78,13 @@ class Served:
 
     def client(self, owner: str | None = "anna") -> httpx.Client:
         headers = {"Authorization": f"Bearer {KEYS[owner]}"} if owner else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        hooks = {"response": [as_promised]}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, event_hooks=hooks)
 
-    def workers(self) -> list[int]:
-        """The process ids of its children that have done a job."""
-        return [int(line) for line in _out("pgrep", "-P", str(self.process.pid)).split()]
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(child) for thread in threads for child in thread.read_text().split()]
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -62,10 +93,6 @@ class Served:
         self.process.stdout.close()
         self.log.close()
         return self.process.wait(LONGEST_S)
-
-
-def _out(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.fixture(scope="module")

@@ -285,7 +285,7 @@ def test_a_job_outlives_a_reload_and_a_killed_server(
     expect(page).to_have_url(re.compile("#talk_"))
     page.reload()
     expect(page.locator("#progress-words")).to_have_text("Making the video …")
-    for process in (server.process.pid, *server.workers()):
+    for process in (server.process.pid, *server.children()):
         os.kill(process, signal.SIGKILL)
     server.stop()
     expect(page.locator("#progress-words")).to_contain_text("does not answer")

@@ -71,6 +71,9 @@ def _add_videos(table: Any) -> None:
     _add_text(talk)
     talk.add_argument("--video", type=Path, metavar="CLIP", help="gives head, eyes and brows")
     talk.add_argument("--raw", action="store_true", help="write raw rgb24 frames, no mp4")
+    words = "another machine does it, that runs `mdth serve`: http://its.name:8000"
+    talk.add_argument("--server", metavar="URL", help=words)
+    talk.add_argument("--key", metavar="KEY", help="for the server (default: MDTH_API_KEY)")
     _add(talk, "portrait", "motion", "speech", "video", "engine")
 
     dub = _command(table, "dub", commands.dub, "a clip, a speech -> the clip says it")

@@ -1,8 +1,10 @@
 """One call for each command. Nothing heavy is imported before a command runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,6 +30,9 @@ def _named_after(*inputs: Path | None) -> Path:
 
 def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """Files -> talking video."""
+    if parsed.server:
+        yield from _served(parsed, progress)
+        return
     from mdth import pipeline
     from mdth.files.write import replacing
     from mdth.media.image import is_picture
@@ -56,6 +61,20 @@ def talk(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     else:
         with replacing(target) as part, part.open("wb") as file:
             make(file)
+
+
+def _served(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
+    """The same, made by a server."""
+    from mdth.client import Client
+
+    if parsed.video or parsed.raw or parsed.output == STDOUT or not parsed.portrait:
+        raise InputError("a server takes a portrait and a speech or text, and gives an mp4")
+    target = Path(parsed.output) if parsed.output else _named_after(parsed.portrait, parsed.speech)
+    made = {name: value for name, value in _choices(parsed).items() if value != TABLE[name].default}
+    with Client(parsed.server, key=parsed.key or os.environ.get("MDTH_API_KEY")) as client:
+        more = {"text": parsed.text, "progress": partial(progress, unit="%"), **made}
+        client.talk(parsed.portrait, parsed.speech, target, **more)
+    yield str(target)
 
 
 def dub(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:

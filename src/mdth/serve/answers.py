@@ -27,9 +27,9 @@ def shown(job: Job) -> Job:
     about = {
         **{name: job[name] for name in ("id", "object", "status", "progress", "name")},
         "seconds_left": job["seconds_left"],
-        "created_at": _time(job["created"]),
-        "completed_at": _time(job["completed"]),
-        "expires_at": _time(job["expires"]),
+        "created_at": time_of(job["created"]),
+        "completed_at": time_of(job["completed"]),
+        "expires_at": time_of(job["expires"]),
         "error": error and _problem(job),
     }
     if job["object"] == "avatar":
@@ -51,7 +51,8 @@ def _problem(job: Job) -> Job:
     return problem(status_of(kind), in_user_words(detail, job), kind=kind)
 
 
-def _time(seconds: float | None) -> str | None:
+def time_of(seconds: float | None) -> str | None:
+    """As RFC 3339 has it, UTC."""
     if seconds is None:
         return None
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

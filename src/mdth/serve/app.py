@@ -1,5 +1,6 @@
 """Which way leads where, and what is answered when something is wrong."""
 
+import asyncio
 import json
 import logging
 import secrets
@@ -24,6 +25,7 @@ from mdth.serve.crew import Crew
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
 from mdth.serve.queue import PREFIXES
 from mdth.serve.server import COOKIE, Server
+from mdth.serve.webhooks import send_all
 
 log = logging.getLogger("mdth")
 
@@ -48,17 +50,19 @@ def app(server: Server) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         server.crew = Crew(server.settings, server.queue)
         server.crew.start()
+        messages = asyncio.create_task(send_all(server.settings, server.queue))
         yield
         await server.crew.stop()
+        messages.cancel()
         server.queue.close()
 
     handlers: dict[Any, Any] = {
         **{HTTPException: _refused, MdthError: _failed, ClientDisconnect: _gone},
         Exception: _failed,
     }
-    return _Headers(
-        Starlette(routes=routes(server), lifespan=lifespan, exception_handlers=handlers)
-    )
+    made = Starlette(routes=routes(server), lifespan=lifespan, exception_handlers=handlers)
+    made.router.redirect_slashes = False  # it would send to whatever host a request names
+    return _Headers(made)
 
 
 def routes(server: Server) -> list[BaseRoute]:
@@ -82,6 +86,7 @@ def routes(server: Server) -> list[BaseRoute]:
         Route("/healthz", health),
         Route("/v1/openapi.json", _file(OPENAPI, "application/json")),
         Route("/v1/session", session, methods=["POST"]),
+        route("/metrics", "GET", offers.metrics),
         route("/v1/options", "GET", offers.options),
         route("/v1/faces", "POST", jobs.faces),
         route("/v1/twins/{twin}/{task}", "POST", jobs.twin),
@@ -97,7 +102,9 @@ def routes(server: Server) -> list[BaseRoute]:
         for name in jobs.FILES[kind]:
             made.append(route(f"{one}/{name}", "GET", jobs.file, kind, name))
     made.append(live.route(server))
-    return [*made, Mount("/page", StaticFiles(directory=PAGE, check_dir=False))]
+    if PAGE.is_dir():
+        made.append(Mount("/page", StaticFiles(directory=PAGE)))
+    return made
 
 
 async def _session(server: Server, request: Request) -> Response:
@@ -108,10 +115,10 @@ async def _session(server: Server, request: Request) -> Response:
         if len(body) > LONGEST_JSON:
             raise Refused(413, "send a key alone")
     try:
-        key = json.loads(body)["key"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        key = json.loads(body)["key"].encode("ascii").decode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(422, 'send {"key": "..."}', field="key") from error
-    if not (isinstance(key, str) and key.isascii() and server.settings.owner(key)):
+    if not server.settings.owner(key):
         raise Refused(401, "nobody's key", www_authenticate="Bearer")
     answer, secure = Response(status_code=204), request.url.scheme == "https"
     answer.set_cookie(COOKIE, key, COOKIE_S, httponly=True, secure=secure, samesite="strict")

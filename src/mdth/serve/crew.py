@@ -92,24 +92,24 @@ class Crew:
         log.info("%s: %s after %.1f s", own[0], outcome.state, time.monotonic() - begun)
 
     async def _keep_house(self) -> None:
-        """Delete what has expired, and folders of no job."""
         while not self._stopping.is_set():
-            await asyncio.to_thread(self.sweep)
+            await asyncio.to_thread(swept, self._queue, self._settings.data / "jobs")
             try:
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_S)
             except TimeoutError:
                 continue
 
-    def sweep(self) -> None:
-        """Do that once."""
-        now, folder = time.time(), self._settings.data / "jobs"
-        for job in self._queue.read("SELECT id FROM jobs WHERE expires < ?", now):
-            self._queue.remove(job["id"])
-            shutil.rmtree(folder / job["id"], ignore_errors=True)
-        known = {job["id"] for job in self._queue.read("SELECT id FROM jobs")}
-        for left in folder.iterdir():
-            if left.name not in known and now - left.stat().st_mtime > ORPHAN_S:
-                shutil.rmtree(left, ignore_errors=True)
+
+def swept(queue: Queue, folder: Path) -> None:
+    """Delete what has expired, and folders of no job."""
+    now = time.time()
+    for job in queue.read("SELECT id FROM jobs WHERE expires < ?", now):
+        queue.remove(job["id"])
+        shutil.rmtree(folder / job["id"], ignore_errors=True)
+    known = {job["id"] for job in queue.read("SELECT id FROM jobs")}
+    for left in folder.iterdir():
+        if left.name not in known and now - left.stat().st_mtime > ORPHAN_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class Looker:

@@ -36,7 +36,7 @@ CREATE INDEX IF NOT EXISTS turn ON jobs (status, owner, n);
 CREATE INDEX IF NOT EXISTS begun ON jobs (owner, started);
 CREATE TABLE IF NOT EXISTS hooks (
     id TEXT PRIMARY KEY, job TEXT NOT NULL, owner TEXT NOT NULL, url TEXT NOT NULL,
-    body TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL);
+    tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (
     name TEXT, label TEXT, value REAL NOT NULL, PRIMARY KEY (name, label));
 """
@@ -239,11 +239,8 @@ class Queue:
         """Note that somebody wants to be told of this job's end."""
         job = self.get(job_id)
         if url := job["request"].get("webhook_url"):
-            body = {"type": f"{job['object']}.{job['status']}", "data": {"id": job_id}}
-            values = job_id, job["owner"], url, json.dumps(body), time.time()
-            db.execute(
-                "INSERT INTO hooks VALUES (?, ?, ?, ?, ?, 0, ?)", (f"msg_{token_hex(12)}", *values)
-            )
+            values = f"msg_{token_hex(12)}", job_id, job["owner"], url, time.time()
+            db.execute("INSERT INTO hooks VALUES (?, ?, ?, ?, 0, ?)", values)
 
     def hook_tried(self, hook_id: str, *, again_at: float | None) -> None:
         """A message was sent, or has to be sent again at a time."""

@@ -21,7 +21,7 @@ from mdth.log.stages import size_below
 from mdth.media.audio import read_blocks
 from mdth.media.image import is_picture, read_image
 from mdth.media.meant import is_clip
-from mdth.media.speech import Said
+from mdth.media.speech import Said, check_length
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
 from mdth.serve.problems import described
@@ -246,7 +246,9 @@ def look(folder: str) -> bool:
 
 
 def _speech(path: Path) -> dict[str, Any]:
-    return {"speech_s": sum(map(len, read_blocks(path))) / SPEECH_RATE_HZ}
+    samples = sum(map(len, read_blocks(path)))
+    check_length(samples, f"{path}: ")
+    return {"speech_s": samples / SPEECH_RATE_HZ}
 
 
 def _source(path: Path) -> dict[str, Any]:

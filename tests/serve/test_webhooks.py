@@ -1,0 +1,97 @@
+"""Messages about jobs: signed, sent again, through a restart, to nobody else."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from serving import OPTIONS, Served, ended
+
+
+class Heard(ThreadingHTTPServer):
+    """Keeps what it is told, and answers with `answers` in turn, the last one for ever."""
+
+    def __init__(self, *answers: int) -> None:
+        self.messages: list[tuple[dict[str, str], bytes]] = []
+        self.answers = list(answers)
+        super().__init__(("127.0.0.1", 0), Hearing)
+        self.host = f"127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Hearing(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        heard: Heard = self.server  # type: ignore[assignment]
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        heard.messages.append((headers, body))
+        answer = heard.answers.pop(0) if len(heard.answers) > 1 else heard.answers[0]
+        self.send_response(answer)
+        if answer == 302:
+            self.send_header("location", f"http://{heard.host}/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    server = Heard(302, 200)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_messages_are_signed_and_sent_again(
+    serve: Callable[..., Served], heard: Heard, portrait: bytes, speech: bytes
+) -> None:
+    server = serve("--workers", "1", "--webhook-hosts", heard.host)
+    with server.client() as anna:
+        sent = {"options": OPTIONS, "webhook_url": f"http://{heard.host}/told"}
+        files = {"source": portrait, "speech": speech}
+        made = anna.post("/v1/talks", data=sent, files=files).json()
+        job = ended(anna, f"/v1/talks/{made['id']}")
+        secret = anna.get("/v1/options").json()["webhook_secret"]
+        until = time.monotonic() + 20
+        while not heard.messages and time.monotonic() < until:
+            time.sleep(0.1)
+        server.stop()
+        server.start()  # what was refused is sent again, by another process
+    while len(heard.messages) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    (first, body), (second, again) = heard.messages
+    assert first["webhook-id"] == second["webhook-id"] and body == again
+    assert json.loads(body)["type"] == "talk.completed" and json.loads(body)["data"] == job
+    for headers in (first, second):
+        # As standardwebhooks.com says, written anew.
+        said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        digest = base64.b64encode(hmac.new(key, said, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == f"v1,{digest}"
+        assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+
+
+@pytest.fixture(scope="module")
+def strict(serve: Callable[..., Served]) -> Served:
+    return serve("--webhook-hosts", "allowed.example")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1:1/", "http://169.254.169.254/latest", "file:///etc/passwd"),
+        *("http://allowed.example@evil.example/", "http://allowed.example.evil.example/", "//x"),
+        *("http://[::1", "ftp://allowed.example/", "http://allowed.example/\r\nx: y"),
+    ],
+)
+def test_nobody_else_is_told(strict: Served, url: str, portrait: bytes, speech: bytes) -> None:
+    with strict.client() as anna:
+        files = {"source": portrait, "speech": speech}
+        answer = anna.post("/v1/talks", data={"webhook_url": url}, files=files)
+    assert (answer.status_code, answer.json()["field"]) == (403, "webhook_url")
