@@ -23,6 +23,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = (
 PREFIXES = {"avatar": "av_", "talk": "talk_", "dub": "dub_", "twin": "twin_"}
 LEASE_S = 15.0
 MOST_ATTEMPTS = 3
+SENDING_S = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, object TEXT NOT NULL,
@@ -238,6 +239,17 @@ class Queue:
         if url := job["request"].get("webhook_url"):
             values = f"msg_{token_hex(12)}", job_id, job["owner"], url, time.time()
             db.execute("INSERT INTO hooks VALUES (?, ?, ?, ?, 0, ?)", values)
+
+    def due_hooks(self, most: int) -> list[Job]:
+        """The messages that are to be sent now; nobody else gets them for a minute."""
+        now = time.time()
+        with self._writing() as db:
+            rows = db.execute(
+                "UPDATE hooks SET due = ? WHERE id IN "
+                "(SELECT id FROM hooks WHERE due < ? ORDER BY due LIMIT ?) RETURNING *",
+                (now + SENDING_S, now, most),
+            )
+            return [dict(row) for row in rows]
 
     def hook_tried(self, hook_id: str, *, again_at: float | None) -> None:
         """A message was sent, or has to be sent again at a time."""
