@@ -107,15 +107,17 @@ def load(server: Server, folder: Path, given: argparse.Namespace) -> int:
     watch = threading.Thread(target=watched, args=(server, over, given.kill))
     watch.start()
     shares = [given.jobs // given.clients] * given.clients
-    with ThreadPoolExecutor(given.clients) as pool:
-        sent = [
-            pool.submit(client_of, server.url, owner, avatars[owner], speech, share)
-            for owner, share in zip(owners, shares, strict=True)
-        ]
+    try:
+        with ThreadPoolExecutor(given.clients) as pool:
+            sent = [
+                pool.submit(client_of, server.url, owner, avatars[owner], speech, share)
+                for owner, share in zip(owners, shares, strict=True)
+            ]
         waited = [(owner, job.result()) for owner, job in zip(owners, sent, strict=True)]
-    seconds = time.monotonic() - begun
-    over.set()
-    watch.join()
+        seconds = time.monotonic() - begun
+    finally:
+        over.set()
+        watch.join()
     return report(folder / "data", waited, seconds, server)
 
 

@@ -124,4 +124,6 @@ async def _outcome(worker: local.LocalWorker, ticket: str) -> Outcome:
     try:
         return await asyncio.wrap_future(future)
     except Exception as error:  # noqa: BLE001 (which of them pebble raises, `lost` knows)
-        return worker.lost(error, time.monotonic() - begun)
+        outcome = worker.lost(error, time.monotonic() - begun)
+        await asyncio.to_thread(worker.start)  # its pool is broken, whatever its process says
+        return outcome

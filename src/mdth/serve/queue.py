@@ -204,20 +204,21 @@ class Queue:
 
         counted: whether this try was one.
         """
-        attempts = self.get(job_id)["attempts"]
-        if counted and attempts >= MOST_ATTEMPTS:
-            words = f"{why}, {attempts} times; use smaller files"
+        tried = self.read("SELECT attempts FROM jobs WHERE id = ? AND claim = ?", job_id, claim)
+        if counted and tried and tried[0]["attempts"] >= MOST_ATTEMPTS:
+            words = f"{why}, {MOST_ATTEMPTS} times; use smaller files"
             return self.finish(job_id, claim, error={"type": "MdthError", "detail": words})
         less = "" if counted else ", attempts = attempts - 1"
         return self._mine(job_id, claim, f"status = 'queued', claim = NULL{less}")
 
-    def cancel(self, job_id: str) -> bool:
-        """Cancel a job that has not ended; whether it had not."""
+    def cancel(self, job_id: str, keep_s: float) -> bool:
+        """Cancel a job that has not ended; whether it had not. keep_s: how long it is listed."""
+        now = time.time()
         with self._writing() as db:
             done = db.execute(
-                "UPDATE jobs SET status = 'cancelled', completed = ?, seconds_left = NULL, "
-                "claim = NULL WHERE id = ? AND status IN ('queued', 'in_progress')",
-                (time.time(), job_id),
+                "UPDATE jobs SET status = 'cancelled', completed = ?, expires = ?, claim = NULL, "
+                "seconds_left = NULL WHERE id = ? AND status IN ('queued', 'in_progress')",
+                (now, now + keep_s, job_id),
             )
             if done.rowcount:
                 self._end(db, job_id, {("jobs", CANCELLED): 1})

@@ -25,6 +25,7 @@ from mdth.media.meant import is_clip
 from mdth.media.speech import Said, check_length
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
+from mdth.serve import credentials
 from mdth.serve.problems import described
 from mdth.serve.queue import Job, Queue
 from mdth.speak.voice import spoken, write
@@ -151,6 +152,8 @@ def _film(job: Job, folder: Path, heart: _Heart) -> Job:
     say = pipeline.dub if job["object"] == "dub" else pipeline.talk
     with _sound(job["request"], folder, options) as (sound, text):
         record = say(avatar, sound, target, text=text, progress=heart, **options)
+    if by := credentials.signer():
+        credentials.sign(target, by)
     return {**_told(target), "frames": record["frames"], "seconds": record["seconds"]}
 
 
