@@ -52,6 +52,8 @@ class Crew:
         """What `work.look` finds in a folder. Raises LimitExceeded where that took too much."""
         async with self._turn:
             outcome = await _outcome(self._looker, str(folder))
+            if outcome.again:  # it may have been killed before
+                outcome = await _outcome(self._looker, str(folder))
         if outcome.state == "failed":
             raise LimitExceeded(outcome.error)
         return read_json(folder / "look.json")
