@@ -151,4 +151,4 @@ def _where(job: Job) -> str:
 def _error(problem: Job) -> MdthError:
     kind = getattr(errors, problem.get("type", "").rpartition(":")[2], None)
     known = isinstance(kind, type) and issubclass(kind, MdthError)
-    return (kind if known else InputError)(problem["detail"])
+    return kind(problem["detail"]) if known and kind else InputError(problem["detail"])
