@@ -78,7 +78,7 @@ installed() {
     [ -f ".venv/mdth-$1" ] && [ "$(cat ".venv/mdth-$1")" = "$(stamp)" ]
 }
 
-# make_environment core|test: .venv with the package and, for tests, what they need.
+# make_environment core|serve|test: .venv with the package, to serve, and for tests what they need.
 make_environment() {
     local python
     python=$(find_python)
@@ -94,10 +94,11 @@ make_environment() {
     echo "installing the package ($1); the first time takes a few minutes"
     # Of what training needs, onnx, scipy and scikit-image are light enough for every run of the tests.
     local packages=(-e .)
-    [ "$1" = core ] || packages=(-e ".[$1]" onnx scipy scikit-image)
+    [ "$1" = core ] || packages=(-e ".[$1]")
+    [ "$1" != test ] || packages+=(onnx scipy scikit-image)
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         -c constraints.txt "${packages[@]}"
-    [ "$1" = core ] || install_torch
+    [ "$1" != test ] || install_torch
     stamp >".venv/mdth-$1"
 }
 

@@ -3,9 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from mdth import errors
@@ -28,7 +28,7 @@ _LATER = frozenset({429, 502, 503, 504})
 _FIELDS = frozenset({"avatar", "text", "seconds", "webhook_url", "name", "person"})
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """A server's jobs; use it in a `with`, or `close` it.
 
     server: its address. key: yours, where it wants one. What a server refuses is the MdthError that
@@ -41,9 +41,6 @@ class Client:
             raise InputError(f"{server}: no address of a server; give http://its.name:8000")
         self._http = httpx.Client(base_url=server, headers=headers, timeout=timeout_s)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *raised: object) -> None:
         self.close()
 
@@ -51,9 +48,7 @@ class Client:
         """Let go of the connection."""
         self._http.close()
 
-    def prepare(
-        self, source: Path | str, *, progress: Progress | None = None, **choices: Any
-    ) -> Job:
+    def prepare(self, source: Path | str, progress: Progress | None = None, **choices: Any) -> Job:
         """The avatar of a picture or a clip, ready; its `id` is for `talk` and `dub`."""
         return self.wait(self.start("avatar", source=source, **choices), progress)
 
@@ -64,43 +59,37 @@ class Client:
 
         choices: of the table, `text`, `progress`, `seconds` (only the first), `webhook_url`.
         """
-        return self._film("talk", portrait, speech, output, **choices)
+        return self._film("talk", portrait, output, speech=speech, **choices)
 
     def dub(
         self, clip: Path | str, speech: Path | str | None, output: Path | str, **choices: Any
     ) -> Job:
         """Write a clip with another mouth, as `mdth.dub` does; else as `talk`."""
-        return self._film("dub", clip, speech, output, **choices)
+        return self._film("dub", clip, output, speech=speech, **choices)
 
     def start(self, kind: str, **given: Any) -> Job:
         """A new job that waits: `avatar`, `talk` or `dub` of files, texts and choices."""
         given = {name: value for name, value in given.items() if value is not None}
-        files = {name: Path(given.pop(name)) for name in ("source", "speech") if name in given}
+        paths = {name: Path(given.pop(name)) for name in ("source", "speech") if name in given}
         fields = {name: str(given.pop(name)) for name in _FIELDS & set(given)}
-        fields["options"] = json.dumps(given)
+        # Also without files it is a form of several parts.
+        parts: dict[str, Any] = {"options": (None, json.dumps(given))}
         headers = {"Idempotency-Key": uuid4().hex}
         with ExitStack() as opened:
             try:
-                sent = {name: opened.enter_context(path.open("rb")) for name, path in files.items()}
+                for name, path in paths.items():
+                    parts[name] = opened.enter_context(path.open("rb"))
             except OSError as error:
                 raise InputError(f"{error.filename}: {error.strerror}") from error
-            # Also without files it is a form of several parts.
-            parts: Any = sent or {"options": (None, fields.pop("options"))}
-            return self._json("POST", f"/v1/{kind}s", data=fields, files=parts, headers=headers)
-
-    def get(self, job: Job) -> Job:
-        """A job as it is now."""
-        return self._json("GET", _where(job))
+            return self._ask("POST", f"/v1/{kind}s", data=fields, files=parts, headers=headers)
 
     def jobs(self, kind: str = "talk") -> Iterator[Job]:
         """Your jobs of a kind, the newest first."""
-        last: dict[str, Any] = {}
-        while True:
-            page = self._json("GET", f"/v1/{kind}s", params={"limit": 100, **last})
+        page: Job = {"has_more": True}
+        while page["has_more"]:
+            after = {"after": page["last_id"]} if "last_id" in page else {}
+            page = self._ask("GET", f"/v1/{kind}s", params={"limit": 100, **after})
             yield from page["data"]
-            if not page["has_more"]:
-                return
-            last = {"after": page["last_id"]}
 
     def delete(self, job: Job) -> None:
         """Cancel a job, or delete one that has ended."""
@@ -112,7 +101,7 @@ class Client:
         while job["status"] in ("queued", "in_progress"):
             time.sleep(pause_s)
             pause_s = min(1.2 * pause_s, LONGEST_LOOK_S)
-            job = self.get(job)
+            job = self._ask("GET", _where(job))
             if progress:
                 progress(job["progress"], 100)
         if job["status"] != "completed":
@@ -124,34 +113,33 @@ class Client:
         with replacing(Path(output)) as part:
             part.write_bytes(self._answer("GET", job["content_url"]).content)
 
-    def _film(
-        self, kind: str, who: Path | str, speech: Path | str | None, output: Path | str,
-        *, progress: Progress | None = None, **choices: Any,
-    ) -> Job:  # fmt: skip
+    def _film(self, kind: str, who: Path | str, output: Path | str, **given: Any) -> Job:
+        progress = given.pop("progress", None)
         prepared = isinstance(who, str) and who.startswith("av_") and not Path(who).exists()
-        given = {"avatar" if prepared else "source": who, "speech": speech, **choices}
+        given["avatar" if prepared else "source"] = who
         job = self.wait(self.start(kind, **given), progress)
         self.download(job, output)
         return job
 
-    def _json(self, method: str, path: str, **more: Any) -> Job:
+    def _ask(self, method: str, path: str, **more: Any) -> Job:
         found: Job = self._answer(method, path, **more).json()
         return found
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
         for left in reversed(range(TRIES)):
             try:
-                for file in more.get("files", {}).values():
-                    file.seek(0) if hasattr(file, "seek") else None
                 answer = self._http.request(method, path, **more)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                if not left or not isinstance(error, httpx.TransportError):
-                    raise StorageError(f"{self._http.base_url}: {error}; is it there?") from error
-            else:
                 if answer.is_success:
                     return answer
                 if not left or answer.status_code not in _LATER:
-                    raise _error(_problem(answer))
+                    known = "problem" in answer.headers.get("content-type", "")
+                    words = f"{answer.url}: {answer.status_code} {answer.reason_phrase}"
+                    raise _error(answer.json() if known else {"detail": words})
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                if not left or not isinstance(error, httpx.TransportError):
+                    raise StorageError(f"{self._http.base_url}: {error}; is it there?") from error
+            for file in more.get("files", {}).values():
+                _ = file.seek(0) if hasattr(file, "seek") else None
             time.sleep(TRY_AGAIN_S * (TRIES - left))
         raise AssertionError  # the last try returns or raises
 
@@ -160,16 +148,7 @@ def _where(job: Job) -> str:
     return f"/v1/{job['object']}s/{job['id']}"
 
 
-def _problem(answer: httpx.Response) -> Job:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    said = f"{answer.request.url}: {answer.status_code} {answer.reason_phrase}"
-    return found if isinstance(found, dict) and "detail" in found else {"detail": said}
-
-
 def _error(problem: Job) -> MdthError:
-    kind = getattr(errors, str(problem.get("type")).rpartition(":")[2], InputError)
+    kind = getattr(errors, problem.get("type", "").rpartition(":")[2], None)
     known = isinstance(kind, type) and issubclass(kind, MdthError)
-    return (kind if known else InputError)(str(problem["detail"]))
+    return kind(problem["detail"]) if known and kind else InputError(problem["detail"])

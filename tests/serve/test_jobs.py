@@ -13,6 +13,7 @@ from serving import EXAMPLES, OPTIONS, Served, ended
 
 from mdth.media.audio import probe_sound
 from mdth.media.video import probe_video
+from mdth.twins import sample
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,25 @@ def test_metrics_count_what_was_done(anna: httpx.Client, talk: dict[str, object]
     assert float(values['mdth_frames_total{of="all"}']) >= 5
     assert float(values['mdth_seconds_total{stage="total"}']) > 0
     assert float(values["mdth_frames_per_second"]) > 0
+
+
+def test_twins_of_the_store(
+    serve: Callable[..., Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = {"MDTH_STORE": str(tmp_path / "store"), "MDTH_HOME": str(tmp_path / "home")}
+    for name, folder in home.items():
+        monkeypatch.setenv(name, folder)
+    list(sample.put("ada"))
+    form = {"options": (None, '{"preview": true, "fps": 10}')}
+    with serve("--workers", "1", "--twins", **home).client() as anna:
+        for task, options in (("preprocess", {"name": (None, "ada")}), ("inference", form)):
+            made = anna.post(f"/v1/twins/ada/{task}", files=options)
+            job = ended(anna, f"/v1/twins/{made.json()['id']}")
+            assert (job["status"], job["error"]) == ("completed", None)
+        film = anna.get(job["content_url"]).content
+        assert film == next((tmp_path / "store").rglob("output.mp4")).read_bytes()
+        assert anna.post("/v1/twins/ada/other", files=form).status_code == 404
+        odd = anna.post("/v1/twins/..%2fada/preprocess", files=form)
+        assert odd.status_code == 404
+        wrong = anna.post("/v1/twins/.ada/preprocess", files=form)
+        assert wrong.status_code == 422

@@ -17,7 +17,7 @@ from mdth.serve.settings import Settings
 
 log = logging.getLogger("mdth")
 
-IDLE_S = 0.25
+IDLE_S, LOOK_S = 0.25, 60.0
 SWEEP_S = 60.0
 # A folder without a job may be one that is being received.
 ORPHAN_S = 3600.0
@@ -37,7 +37,9 @@ class Crew:
             local.LocalWorker(task, own, seen, timeout_s=None)
             for own, seen in zip(cores, gpus, strict=True)
         ]
-        self._looker = Looker()
+        look = Task("mdth.serve.work:look")
+        self._looker = local.LocalWorker(look, {*devices.usable_cores()}, [], timeout_s=LOOK_S)
+        self._turn = asyncio.Lock()
         self._running: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -47,8 +49,14 @@ class Crew:
         self._tasks.append(asyncio.create_task(self._keep_house()))
 
     async def look(self, folder: Path) -> Json:
-        """What `work.look` finds in a folder."""
-        return await self._looker.look(folder)
+        """What `work.look` finds in a folder. Raises LimitExceeded where that took too much."""
+        async with self._turn:
+            outcome = await _outcome(self._looker, str(folder))
+            if outcome.again:  # it may have been killed before
+                outcome = await _outcome(self._looker, str(folder))
+        if outcome.state == "failed":
+            raise LimitExceeded(outcome.error)
+        return read_json(folder / "look.json")
 
     async def stop(self) -> None:
         """Take no more; what has not ended after the time of grace goes back to the queue."""
@@ -61,7 +69,7 @@ class Crew:
             self._queue.hand_back(job["id"], job["claim"], counted=False)
         for task in self._tasks:
             task.cancel()
-        closing = (*self._workers, self._looker.worker)
+        closing = (*self._workers, self._looker)
         await asyncio.gather(*(asyncio.to_thread(worker.close) for worker in closing))
 
     async def _work(self, worker: local.LocalWorker) -> None:
@@ -112,27 +120,12 @@ def swept(queue: Queue, folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-class Looker:
-    """One process that looks at what was sent, under the limits of a job."""
-
-    def __init__(self) -> None:
-        cores = set(devices.usable_cores())
-        self.worker = local.LocalWorker(Task("mdth.serve.work:look"), cores, [], timeout_s=60.0)
-        self._turn = asyncio.Lock()
-
-    async def look(self, folder: Path) -> Json:
-        """What it found in a folder. Raises LimitExceeded where that took too much."""
-        async with self._turn:
-            outcome = await _outcome(self.worker, str(folder))
-        if outcome.state == "failed":
-            raise LimitExceeded(outcome.error)
-        return read_json(folder / "look.json")
-
-
 async def _outcome(worker: local.LocalWorker, ticket: str) -> Outcome:
     begun = time.monotonic()
     future = await asyncio.to_thread(worker.begin, ticket)
     try:
         return await asyncio.wrap_future(future)
     except Exception as error:  # noqa: BLE001 (which of them pebble raises, `lost` knows)
-        return worker.lost(error, time.monotonic() - begun)
+        outcome = worker.lost(error, time.monotonic() - begun)
+        await asyncio.to_thread(worker.start)  # its pool is broken, whatever its process says
+        return outcome

@@ -169,7 +169,7 @@ async def one(server: Server, request: Request, owner: str, kind: str) -> Respon
 async def delete(server: Server, request: Request, owner: str, kind: str) -> Response:
     """Cancel a job, or forget one that has ended."""
     job = _get(server, request, owner, kind)
-    if job["status"] in (QUEUED, RUNNING) and server.queue.cancel(job["id"]):
+    if server.queue.cancel(job["id"], server.settings.keep_s):
         return Answer(shown(server.queue.get(job["id"])))
     server.queue.remove(job["id"])
     await run_in_threadpool(shutil.rmtree, server.folder / job["id"], ignore_errors=True)

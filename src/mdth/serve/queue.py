@@ -23,6 +23,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = (
 PREFIXES = {"avatar": "av_", "talk": "talk_", "dub": "dub_", "twin": "twin_"}
 LEASE_S = 15.0
 MOST_ATTEMPTS = 3
+SENDING_S = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, object TEXT NOT NULL,
@@ -203,20 +204,21 @@ class Queue:
 
         counted: whether this try was one.
         """
-        attempts = self.get(job_id)["attempts"]
-        if counted and attempts >= MOST_ATTEMPTS:
-            words = f"{why}, {attempts} times; use smaller files"
+        tried = self.read("SELECT attempts FROM jobs WHERE id = ? AND claim = ?", job_id, claim)
+        if counted and tried and tried[0]["attempts"] >= MOST_ATTEMPTS:
+            words = f"{why}, {MOST_ATTEMPTS} times; use smaller files"
             return self.finish(job_id, claim, error={"type": "MdthError", "detail": words})
         less = "" if counted else ", attempts = attempts - 1"
         return self._mine(job_id, claim, f"status = 'queued', claim = NULL{less}")
 
-    def cancel(self, job_id: str) -> bool:
-        """Cancel a job that has not ended; whether it had not."""
+    def cancel(self, job_id: str, keep_s: float) -> bool:
+        """Cancel a job that has not ended; whether it had not. keep_s: how long it is listed."""
+        now = time.time()
         with self._writing() as db:
             done = db.execute(
-                "UPDATE jobs SET status = 'cancelled', completed = ?, seconds_left = NULL, "
-                "claim = NULL WHERE id = ? AND status IN ('queued', 'in_progress')",
-                (time.time(), job_id),
+                "UPDATE jobs SET status = 'cancelled', completed = ?, expires = ?, claim = NULL, "
+                "seconds_left = NULL WHERE id = ? AND status IN ('queued', 'in_progress')",
+                (now, now + keep_s, job_id),
             )
             if done.rowcount:
                 self._end(db, job_id, {("jobs", CANCELLED): 1})
@@ -238,6 +240,17 @@ class Queue:
         if url := job["request"].get("webhook_url"):
             values = f"msg_{token_hex(12)}", job_id, job["owner"], url, time.time()
             db.execute("INSERT INTO hooks VALUES (?, ?, ?, ?, 0, ?)", values)
+
+    def due_hooks(self, most: int) -> list[Job]:
+        """The messages that are to be sent now; nobody else gets them for a minute."""
+        now = time.time()
+        with self._writing() as db:
+            rows = db.execute(
+                "UPDATE hooks SET due = ? WHERE id IN "
+                "(SELECT id FROM hooks WHERE due < ? ORDER BY due LIMIT ?) RETURNING *",
+                (now + SENDING_S, now, most),
+            )
+            return [dict(row) for row in rows]
 
     def hook_tried(self, hook_id: str, *, again_at: float | None) -> None:
         """A message was sent, or has to be sent again at a time."""

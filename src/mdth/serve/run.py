@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from mdth.errors import InputError
+from mdth.serve import credentials
 from mdth.serve.app import app
 from mdth.serve.server import Server
 from mdth.serve.settings import Settings, is_loopback
@@ -25,6 +26,7 @@ def opened(settings: Settings, *, insecure: bool) -> socket.socket:
             f"{settings.host}: others could use this server without a key; set MDTH_API_KEYS, or "
             "say --insecure where something before it asks who they are"
         )
+    credentials.signer()
     try:
         return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:

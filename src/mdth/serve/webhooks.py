@@ -40,7 +40,7 @@ async def send_all(settings: Settings, queue: Queue) -> None:
     # No redirect is followed, no proxy of the environment's asked.
     async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
         while True:
-            due = queue.read("SELECT * FROM hooks WHERE due < ? LIMIT ?", time.time(), AT_ONCE)
+            due = queue.due_hooks(AT_ONCE)
             await asyncio.gather(*(_send(client, settings, queue, hook) for hook in due))
             await asyncio.sleep(LOOK_S)
 

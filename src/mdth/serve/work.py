@@ -25,12 +25,14 @@ from mdth.media.meant import is_clip
 from mdth.media.speech import Said, check_length
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
+from mdth.serve import credentials
 from mdth.serve.problems import described
 from mdth.serve.queue import Job, Queue
 from mdth.speak.voice import spoken, write
 
 log = logging.getLogger("mdth")
 
+VIDEO = "video.mp4"
 BEAT_S = 1.0
 # A cancelled job that has not noticed by then loses its process.
 NOTICE_S = 5.0
@@ -52,7 +54,8 @@ def run(ticket: str, *, data: str, keep_s: float) -> bool:
     heart = _Heart(queue, job_id, claim)
     try:
         with heart.beating():
-            result = _DO[job["object"]](job, folder, folder / claim, Path(data), heart)
+            (folder / claim).mkdir(exist_ok=True)
+            result = _DO[job["object"]](job, folder, heart)
     except _Gone:
         shutil.rmtree(folder / claim, ignore_errors=True)
         return False
@@ -87,11 +90,11 @@ class _Heart:
     """Says that a job is alive and how far it is, and ends it when it is not wanted any more."""
 
     def __init__(self, queue: Queue, job_id: str, claim: str) -> None:
-        self._queue, self._claim = queue, (job_id, claim)
+        self.queue, self._claim = queue, (job_id, claim)
         self._gone, self._over = threading.Event(), threading.Event()
         self._share = 0.0
         self._left_s: float | None = None
-        self._begun, self._from, self._to, self._done = time.monotonic(), 0.0, 1.0, 0
+        self._begun, self._from, self._to = time.monotonic(), 0.0, 1.0
 
     def part(self, start: float, end: float) -> None:
         """What follows is this part of the whole, of 1."""
@@ -122,20 +125,19 @@ class _Heart:
         parent, gone_at = os.getppid(), None
         while not self._over.wait(BEAT_S):
             if os.getppid() != parent:  # the server was killed: whoever comes next does it
-                self._queue.hand_back(*self._claim, counted=False)
+                self.queue.hand_back(*self._claim, counted=False)
                 leave()
             left_s = None if self._left_s is None else round(self._left_s, 1)
-            if not self._queue.beat(*self._claim, min(99, int(100 * self._share)), left_s):
+            if not self.queue.beat(*self._claim, min(99, int(100 * self._share)), left_s):
                 gone_at = gone_at or time.monotonic()
                 self._gone.set()
                 if time.monotonic() - gone_at > NOTICE_S:
                     leave()
 
 
-def _avatar(job: Job, folder: Path, made: Path, data: Path, heart: _Heart) -> Job:
+def _avatar(job: Job, folder: Path, heart: _Heart) -> Job:
     """Prepare what was sent: the folder `avatar` and a picture of the face found."""
-    source, options = folder / "source", job["request"]["options"]
-    avatar = pipeline.prepare(source, progress=heart, **options)
+    avatar = pipeline.prepare(folder / "source", progress=heart, **job["request"]["options"])
     engines.save(avatar, folder / "avatar")
     picture = avatar.portrait.image
     _jpeg(picture, folder / "preview.jpg", PREVIEW_PX)
@@ -143,30 +145,31 @@ def _avatar(job: Job, folder: Path, made: Path, data: Path, heart: _Heart) -> Jo
     return {"kind": kind, "faces": [_box(avatar.portrait.mesh, picture)]}
 
 
-def _film(job: Job, folder: Path, made: Path, data: Path, heart: _Heart) -> Job:
+def _film(job: Job, folder: Path, heart: _Heart) -> Job:
     """Let an avatar, a picture or a clip speak: the folder of the claim has the mp4."""
-    request, dub = job["request"], job["object"] == "dub"
-    made.mkdir(exist_ok=True)
-    target, options = made / "video.mp4", request["options"]
-    avatar = _who(job, folder, data, heart, options, dub=dub)
-    say = pipeline.dub if dub else pipeline.talk
-    with _sound(request, folder, options) as (sound, text):
+    target, options = folder / job["claim"] / VIDEO, job["request"]["options"]
+    avatar = _who(job, folder, heart, options)
+    say = pipeline.dub if job["object"] == "dub" else pipeline.talk
+    with _sound(job["request"], folder, options) as (sound, text):
         record = say(avatar, sound, target, text=text, progress=heart, **options)
-    return {**_told(target, folder), "frames": record["frames"], "seconds": record["seconds"]}
+    if by := credentials.signer():
+        credentials.sign(target, by)
+    return {**_told(target), "frames": record["frames"], "seconds": record["seconds"]}
 
 
-def _who(job: Job, folder: Path, data: Path, heart: _Heart, options: Job, *, dub: bool) -> Avatar:
+def _who(job: Job, folder: Path, heart: _Heart, options: Job) -> Avatar:
     if job["avatar"]:
-        prepared = data / "jobs" / job["avatar"] / "avatar"
+        prepared = folder.with_name(job["avatar"]) / "avatar"
         if engines.is_saved(prepared):
             return engines.load(prepared)
-        why = Queue(data).get(job["avatar"])["error"] or {"type": "", "detail": "it was cancelled"}
+        why = heart.queue.get(job["avatar"])["error"] or {"type": "", "detail": "it was cancelled"}
         raise getattr(errors, why["type"], InputError)(f"the avatar: {why['detail']}")
     source = folder / "source"
     clip = not is_picture(source)
     if clip:
         heart.part(0.0, PREPARING)
-    portrait, video = (None, source) if clip and not dub else (source, None)
+    moves = clip and job["object"] == "talk"  # of a clip that talks only the motion is kept
+    portrait, video = (None, source) if moves else (source, None)
     avatar = pipeline.prepare(portrait, video=video, progress=heart, **options)
     heart.part(PREPARING if clip else 0.0, 1.0)
     return avatar
@@ -187,24 +190,21 @@ def _sound(request: Job, folder: Path, options: Job) -> Iterator[tuple[Path | No
     start.unlink(missing_ok=True)
 
 
-def _twin(job: Job, folder: Path, made: Path, data: Path, heart: _Heart) -> Job:
+def _twin(job: Job, folder: Path, heart: _Heart) -> Job:
     """A task of a twin in the store; the video of an inference is copied here."""
     from mdth.twins import tasks
 
-    request = job["request"]
+    request, target = job["request"], folder / job["claim"] / VIDEO
     do = tasks.preprocess if request["task"] == "preprocess" else tasks.inference
     done = do(request["twin"], progress=heart, **request["options"])
-    if request["task"] == "preprocess":
-        return {}
-    made.mkdir(exist_ok=True)
-    shutil.copyfile(done.path, made / "video.mp4")
-    return _told(made / "video.mp4", folder)
+    return _told(Path(shutil.copyfile(done.path, target))) if done.path.is_file() else {}
 
 
 _DO = {"avatar": _avatar, "talk": _film, "dub": _film, "twin": _twin}
 
 
-def _told(video: Path, folder: Path) -> Job:
+def _told(video: Path) -> Job:
+    folder = video.parents[1]
     info = probe_video(video)
     seconds = info.duration_s or 0.0
     number = int(min(seconds / 2, 1.0) * info.fps)
