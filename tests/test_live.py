@@ -210,7 +210,7 @@ def test_an_hour_neither_drifts_nor_grows(fps: int) -> None:
         samples += len(sound)
         clicks += int(np.count_nonzero(sound))
     assert clicks == 360 * 800 and abs(clock.now_s - 100 - 3600) < 0.1
-    assert live.repeated == 0 and len(live._ahead) < RATE and not live._pushed.count
+    assert live.repeated == 0 and not live._pushed.count
 
 
 def test_the_engine_holds_no_more_after_minutes(avatar: Avatar) -> None:
@@ -352,16 +352,30 @@ def test_what_is_not_drawn_is_not_heard(avatar: Avatar, speech: np.ndarray) -> N
 
 
 def test_sound_of_any_kind() -> None:
-    for rate_hz in (8000, 16_000, 24_000, 44_100, 48_000):
+    """Comes back at its own rate as it was, or at another one in step, an utterance at a time."""
+    pairs = [(hz, RATE) for hz in (8000, 16_000, 24_000, 44_100, 48_000)]
+    for rate_hz, sound_hz in [*pairs, (24_000, 24_000), (16_000, 48_000), (48_000, 22_050)]:
         tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz)
-        live = LiveSession(Echo())
-        for block in np.array_split((tone * 32767).astype(np.int16), 37):
+        given = (tone * 32767).astype(np.int16)
+        live = LiveSession(Echo(), sound_hz=sound_hz)
+        for block in np.array_split(given, 37):
             live.push(block, rate_hz=rate_hz)
         live.end_of_speech()
-        sound = np.concatenate([frame.sound for frame in taken(live, 30)[0]])
-        assert sound.dtype == np.float32 and not sound[RATE + 100 :].any()
-        wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
-        np.testing.assert_allclose(sound[200 : RATE - 200], wanted[200:-200], atol=0.01)
+        frames, _ = taken(live, 30)
+        assert {len(frame.sound) for frame in frames} == {round(sound_hz / 25)}
+        sound = np.concatenate([frame.sound for frame in frames])
+        assert sound.dtype == np.float32 and not sound[sound_hz + 100 :].any()
+        wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(sound_hz) / sound_hz)
+        np.testing.assert_allclose(sound[200 : sound_hz - 200], wanted[200:-200], atol=0.01)
+        if rate_hz == sound_hz:
+            np.testing.assert_array_equal(sound[:sound_hz], given / np.float32(32768))
+    live = LiveSession(Echo(30), sound_hz=24_000)
+    for _ in range(2):
+        whole(live, np.full(1601, 0.5))()
+    sounds = [next(live).sound for _ in range(12)]
+    assert [len(sound) for sound in sounds] == [800] * 12
+    assert np.count_nonzero(np.concatenate(sounds) > 0.4) == pytest.approx(4803, abs=20)
+    assert not np.concatenate(sounds)[4820:].any()
     for wrong in (np.zeros((2, 5)), np.zeros(5, np.int32), ["a"]):
         with pytest.raises(mdth.InputError, match="give floats or int16"):
             live.push(wrong)

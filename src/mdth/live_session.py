@@ -21,7 +21,7 @@ from mdth import engines
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
 from mdth.engine import Avatar, Rewinding, Session
 from mdth.errors import InputError, ours
-from mdth.media.resample import SoundQueue
+from mdth.media.resample import SoundQueue, Utterances, samples
 from mdth.options import LIVE_MESH, Choices, Options
 from mdth.pace import Clock, Pace
 
@@ -36,7 +36,7 @@ NOTHING = np.zeros(0, np.float32)
 
 
 class LiveFrame(NamedTuple):
-    """picture: RGB uint8 [H,W,3]. sound: float32 [n] of its 1 / fps s, mono, 16 kHz."""
+    """picture: RGB uint8 [H,W,3]. sound: float32 [n] of its 1 / fps s, mono."""
 
     picture: Frame
     sound: FloatArray
@@ -56,18 +56,24 @@ class _Begun(NamedTuple):
 
 @ours
 def live(
-    avatar: Avatar, *, pace: bool = False, clock: Clock = time, **choices: Unpack[Choices]
+    avatar: Avatar,
+    *,
+    pace: bool = False,
+    sound_hz: int = SPEECH_RATE_HZ,
+    clock: Clock = time,
+    **choices: Unpack[Choices],
 ) -> "LiveSession":
     """A session that never ends, `fps` (default: 25) frames a second.
 
     The mouth is `engine_mesh` live unless another one is chosen. pace: each frame waits for its
-    time on the clock. choices: see `mdth.options`. Raises InputError for an engine that hears a
-    speech to its end before it speaks.
+    time on the clock. sound_hz: of the frames' sound; what is pushed at that rate is theirs as it
+    is. choices: see `mdth.options`. Raises InputError for an engine that hears a speech to its end
+    before it speaks.
     """
     options = Options.of(**(LIVE | choices))
     session = engines.of(avatar, options).open(avatar, options)
     pool = ThreadPoolExecutor(PAINTERS, "mdth-paint") if pace else None
-    return LiveSession(session, pace=pace, clock=clock, pool=pool)
+    return LiveSession(session, pace=pace, sound_hz=sound_hz, clock=clock, pool=pool)
 
 
 class LiveSession:
@@ -85,6 +91,7 @@ class LiveSession:
         session: Session,
         *,
         pace: bool = False,
+        sound_hz: int = SPEECH_RATE_HZ,
         clock: Clock = time,
         pool: ThreadPoolExecutor | None = None,
     ) -> None:
@@ -103,12 +110,13 @@ class LiveSession:
         self._pool, painters = pool, PAINTERS if pool else 0
         self._pace = Pace(self.fps, clock if pace else None, painters)
         self._lock, self._drawing = threading.Lock(), threading.Lock()
-        self._pushed, self._others = SoundQueue(), SoundQueue()
+        self.sound_hz = sound_hz
+        self._pushed, self._others = Utterances(sound_hz), SoundQueue()
         self._ended, self._cut, self._cuts, self.closed = True, False, 0, False
         # Frames on their way, the number of the next one, samples that were shown.
         self._begun, self._number, self._shown = deque[_Begun](), 0, 0
-        # What the engine heard from the next frame on, and the sample where sound in it ends.
-        self._ahead, self._sound_end, self._waited = NOTHING, 0, 0
+        # The samples to which the engine has heard, and to which there is sound in it.
+        self._heard_end, self._sound_end, self._waited = 0, 0, 0
         self._shut_s = -SHUT_S
         self.state, self.ended, self.repeated = IDLE, 0, 0
         self._picture: Frame | None = None
@@ -118,18 +126,21 @@ class LiveSession:
 
         Raises InputError.
         """
+        block = samples(sound)
         with self._lock:
             if self.closed:
                 raise InputError("the live session was closed; open another one")
-            self._ended = not self._pushed.push(sound, rate_hz) and self._ended
+            self._pushed.push(block, rate_hz)
+            self._ended = self._ended and not len(block)
 
     def hear(self, sound: npt.ArrayLike, *, rate_hz: int = SPEECH_RATE_HZ) -> None:
         """What somebody else says, as `push` takes it, when it is heard: a silent avatar answers.
 
         Head, gaze and brows do, see `mdth.motion.listening`. Raises InputError.
         """
+        block = samples(sound)
         with self._lock:
-            self._others.push(sound, rate_hz)
+            self._others.push(block, rate_hz)
 
     def end_of_speech(self) -> None:
         """All of an utterance was pushed: it need not wait for more, and nothing is missing."""
@@ -140,7 +151,7 @@ class LiveSession:
     def interrupt(self) -> None:
         """Drop what was pushed: no sound of it comes any more, and the mouth shuts."""
         with self._lock:
-            self._pushed = SoundQueue()
+            self._pushed = Utterances(self.sound_hz)
             self._ended = self._cut = True
             self._cuts += 1
 
@@ -178,7 +189,7 @@ class LiveSession:
             self.repeated += begun.picture is None
             self._picture = begun.picture.result() if begun.picture else self._picture
             with self._lock:  # while it was drawn somebody may have interrupted
-                self._shown += len(begun.sound)
+                self._shown = self._sample(round(begun.time_s * self.fps) + 1)
                 if begun.cuts != self._cuts:
                     silence = np.zeros_like(begun.sound)
                     begun = begun._replace(sound=silence, state=INTERRUPTED, ended=0)
@@ -202,14 +213,13 @@ class LiveSession:
         with self._lock:
             heard = self._others.take(self._others.count)
         self._rewinding.listen(heard)
-        draw, need = None, len(self._ahead) < end - start
+        draw, need = None, self._heard_end < end
         while draw is None:
             block = self._hear(end - start, speaks) if need else NOTHING
             draw, need = next(self._rewinding.begin(block, drawn=drawn), None), True
-        sound, self._ahead = self._ahead[: end - start], self._ahead[end - start :]
         picture = self._drawn(draw) if drawn else None
         with self._lock:
-            ended = self._pushed.ended(end)
+            sound, ended = self._pushed.shown(start, end)
             told = self._number / self.fps, self._state(start), ended, self._cuts - self._cut
         self._begun.append(_Begun(picture, sound, *told))
         self._number += 1
@@ -233,7 +243,7 @@ class LiveSession:
             if self._cut:
                 self._cut, self._waited = False, 0
                 self._shut_s = start / SPEECH_RATE_HZ + SHUT_S
-                self._rewind(start, start, forget=True)
+                self._rewind(start, forget=True)
                 return False
             if not self._pushed.count:
                 return speaks
@@ -242,23 +252,23 @@ class LiveSession:
                 if max(self._pushed.count, self._waited) < self._enough and not self._ended:
                     return False
                 self._sound_end, self._waited = start, 0
-            if self._sound_end < start + len(self._ahead):
-                self._rewind(start, self._sound_end)
+            if self._sound_end < self._heard_end:
+                self._rewind(self._sound_end)
             return True
 
-    def _rewind(self, start: int, sample: int, *, forget: bool = False) -> None:
+    def _rewind(self, sample: int, *, forget: bool = False) -> None:
         self._rewinding.rewind(sample, forget=forget)
-        self._ahead, self._sound_end = self._ahead[: sample - start], sample
+        self._heard_end = self._sound_end = sample
 
     def _hear(self, count: int, speaks: bool) -> FloatArray:
         """The next block for the engine: what was pushed, then silence."""
-        end = self._sample(self._number) + len(self._ahead)
+        at, taken = self._heard_end, NOTHING
         with self._lock:
-            taken = self._pushed.take(count, at=end) if speaks and not self._cut else NOTHING
-            self._sound_end = end + len(taken) if len(taken) else self._sound_end
-        block = np.pad(taken, (0, count - len(taken)))
-        self._ahead = np.concatenate([self._ahead, block])
-        return block
+            if speaks and not self._cut and self._pushed.count:
+                taken = self._pushed.take(count, at=at)
+                self._sound_end = at + len(taken)
+        self._heard_end = at + count
+        return np.pad(taken, (0, count - len(taken)))
 
     def _state(self, start: int) -> str:
         if start / SPEECH_RATE_HZ < self._shut_s or self._cut:

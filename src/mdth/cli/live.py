@@ -33,9 +33,11 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """PCM -> MPEG-TS or raw frames, until stdin has ended and all was said, or for some seconds."""
     import mdth
     from mdth import engines, record
+    from mdth.artefacts import SPEECH_RATE_HZ
     from mdth.integrations import weights
     from mdth.media.transport import TransportWriter
     from mdth.media.writer import RawWriter
+    from mdth.speak.voice import RATE_HZ
 
     if parsed.text is None and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("no speech: send s16le, 16 kHz, mono, such as: ffmpeg ... | mdth live ...")
@@ -49,7 +51,8 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     avatar = engines.load(parsed.avatar) if saved else mdth.prepare(parsed.avatar, **chosen)
     send = _hear if parsed.text is None else _speaker(parsed)
     if parsed.weights is None:
-        session = mdth.live(avatar, pace=True, **chosen)
+        sound_hz = SPEECH_RATE_HZ if parsed.text is None else RATE_HZ
+        session = mdth.live(avatar, pace=True, sound_hz=sound_hz, **chosen)
     else:
         session, face = weights.live_weights(avatar, pace=True, **chosen)
     out = sys.stdout.buffer if parsed.output == STDOUT else Path(parsed.output).open("wb")
@@ -63,8 +66,13 @@ def live(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
             with RawWriter(out) as raw:
                 _show(session, heard, parsed.seconds, lambda frame: raw.write(frame.picture))
         else:
-            size, fps = session.size, session.fps
-            with TransportWriter(out, size=size, fps=fps, metadata=record.SYNTHETIC) as stream:
+            with TransportWriter(
+                out,
+                size=session.size,
+                fps=session.fps,
+                sound_hz=session.sound_hz,
+                metadata=record.SYNTHETIC,
+            ) as stream:
                 _show(session, heard, parsed.seconds, lambda it: stream.write(*it[:2]))
     finally:
         session.close()

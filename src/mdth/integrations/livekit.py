@@ -1,6 +1,6 @@
 """A live avatar as the VideoGenerator of LiveKit Agents; the extra `livekit`.
 
-session = mdth.live(avatar, pace=True)
+session = mdth.live(avatar, pace=True, sound_hz=24_000)
 video = AvatarVideo(session)
 runner = AvatarRunner(room, audio_recv=receiver, video_gen=video, options=video.options)
 """
@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import MissingDependency
 from mdth.integrations import pcm
 from mdth.live_session import SPEAKING, LiveFrame, LiveSession
@@ -31,7 +30,7 @@ class AvatarVideo(VideoGenerator):
     def __init__(self, session: LiveSession) -> None:
         """Takes over a session."""
         width, height = session.size
-        self.options = AvatarOptions(width, height, session.fps, SPEECH_RATE_HZ, 1)
+        self.options = AvatarOptions(width, height, session.fps, session.sound_hz, 1)
         self._session, self._cleared = session, 0
         self._thread = ThreadPoolExecutor(1, "mdth-live")
 
@@ -59,7 +58,7 @@ class AvatarVideo(VideoGenerator):
             height, width = frame.picture.shape[:2]
             if speaks and cleared == self._cleared:
                 data, count = pcm.of_sound(frame.sound).tobytes(), len(frame.sound)
-                yield rtc.AudioFrame(data, SPEECH_RATE_HZ, 1, count)
+                yield rtc.AudioFrame(data, self._session.sound_hz, 1, count)
             yield rtc.VideoFrame(width, height, rtc.VideoBufferType.RGB24, frame.picture.tobytes())
             for _ in range(ended * (cleared == self._cleared)):
                 yield AudioSegmentEnd()

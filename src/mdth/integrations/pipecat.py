@@ -7,7 +7,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import MissingDependency
 from mdth.integrations import pcm
 from mdth.live_session import LiveSession
@@ -76,7 +75,7 @@ class AvatarProcessor(FrameProcessor):
             sound = frame.sound * (interruptions == self._interruptions)
             await self.push_frame(image)
             audio = pcm.of_sound(sound).tobytes()
-            await self.push_frame(SpeechOutputAudioRawFrame(audio, SPEECH_RATE_HZ, 1))
+            await self.push_frame(SpeechOutputAudioRawFrame(audio, self._session.sound_hz, 1))
 
     async def _finish(self, *, at_once: bool = False) -> None:
         self._session.end_of_speech()

@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from av import AudioFrame, VideoFrame
 
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
+from mdth.artefacts import FloatArray
 from mdth.errors import InputError, MissingDependency
 from mdth.integrations import pcm
 from mdth.live_session import LiveFrame, LiveSession
@@ -30,7 +30,7 @@ except ImportError as error:
 _Frames = list[AudioFrame | VideoFrame]
 CLOCK_HZ = 90_000
 # Opus packets of 20 ms; aiortc gives all that it makes of a longer frame the same time.
-PACKET = SPEECH_RATE_HZ // 50
+PACKET_S = 0.02
 # What a track keeps for who does not take it, in frames: half a second.
 KEPT_S = 0.5
 
@@ -69,7 +69,7 @@ class Call:
         """Takes over a session, which should have been opened with `pace`; in a running loop."""
         self._session, self._loop = session, asyncio.get_running_loop()
         self.video = _Track(self, "video", max(1, round(KEPT_S * session.fps)))
-        self.audio = _Track(self, "audio", round(KEPT_S * SPEECH_RATE_HZ / PACKET))
+        self.audio = _Track(self, "audio", round(KEPT_S / PACKET_S))
         self._thread = threading.Thread(target=self._run, name="mdth-live", daemon=True)
         self._begun = False
         self._sound, self._sent = np.zeros(0, np.float32), 0
@@ -111,13 +111,15 @@ class Call:
         """As many as are whole."""
         self._sound = np.concatenate([self._sound, sound])
         packets: _Frames = []
-        while len(self._sound) >= PACKET:
-            data = pcm.of_sound(self._sound[:PACKET])[None]
+        rate_hz = self._session.sound_hz
+        size = round(PACKET_S * rate_hz)
+        while len(self._sound) >= size:
+            data = pcm.of_sound(self._sound[:size])[None]
             packet = AudioFrame.from_ndarray(data, format="s16", layout="mono")
-            packet.sample_rate, packet.time_base = SPEECH_RATE_HZ, Fraction(1, SPEECH_RATE_HZ)
+            packet.sample_rate, packet.time_base = rate_hz, Fraction(1, rate_hz)
             packet.pts = self._sent
             packets.append(packet)
-            self._sound, self._sent = self._sound[PACKET:], self._sent + PACKET
+            self._sound, self._sent = self._sound[size:], self._sent + size
         return packets
 
     async def close(self) -> None:

@@ -1,6 +1,8 @@
 """Sound that comes in blocks of any rate, at the one that speech is heard at."""
 
 from collections import deque
+from fractions import Fraction
+from math import ceil
 from typing import cast
 
 import av
@@ -23,21 +25,22 @@ def samples(sound: npt.ArrayLike) -> FloatArray:
 
 
 class Resampler:
-    """Mono blocks at `rate_hz` -> 16 kHz, without a seam. Raises InputError for no usable rate."""
+    """Mono blocks at `rate_hz` -> `to_hz`, without a seam. Raises InputError for no usable rate."""
 
-    def __init__(self, rate_hz: int) -> None:
-        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-            raise InputError(f"{rate_hz} Hz: give {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
-        self.rate_hz = rate_hz
+    def __init__(self, rate_hz: int, to_hz: int = SPEECH_RATE_HZ) -> None:
+        for hz in (rate_hz, to_hz):
+            if not LOWEST_RATE_HZ <= hz <= HIGHEST_RATE_HZ:
+                raise InputError(f"{hz} Hz: give {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
+        self.rate_hz, self._to_hz = rate_hz, to_hz
         self._made: av.AudioResampler | None = None
 
     def feed(self, block: FloatArray) -> FloatArray:
         """What is final of float32 [n]."""
-        if self.rate_hz == SPEECH_RATE_HZ or not len(block):
+        if self.rate_hz == self._to_hz or not len(block):
             return block
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block)[None], "flt", "mono")
         frame.sample_rate = self.rate_hz
-        self._made = self._made or av.AudioResampler("flt", "mono", SPEECH_RATE_HZ)
+        self._made = self._made or av.AudioResampler("flt", "mono", self._to_hz)
         return _joined(self._made.resample(frame))
 
     def finish(self) -> FloatArray:
@@ -47,55 +50,104 @@ class Resampler:
 
 
 class SoundQueue:
-    """Mono sound at 16 kHz in the order it came, at any rates; count: samples."""
+    """Float32 mono blocks of any rates, in the order they came, at `to_hz`; count: samples."""
 
-    def __init__(self) -> None:
-        self._resampler = Resampler(SPEECH_RATE_HZ)
+    def __init__(self, to_hz: int = SPEECH_RATE_HZ) -> None:
+        self._resampler, self._to_hz = Resampler(SPEECH_RATE_HZ, to_hz), to_hz
         self._blocks, self.count = deque[FloatArray](), 0
-        # How many samples wait before each utterance's end; where those end that were taken.
-        self._ends, self._taken = deque[int](), deque[int]()
 
-    def push(self, sound: npt.ArrayLike, rate_hz: int) -> bool:
-        """Float (full scale 1) or int16 [n] behind all; whether n is not 0. Raises InputError."""
-        block = samples(sound)
+    def push(self, block: FloatArray, rate_hz: int) -> None:
+        """Behind all. Raises InputError."""
         if rate_hz != self._resampler.rate_hz:
-            self._add(self._resampler.finish())
-            self._resampler = Resampler(rate_hz)
-        self._add(self._resampler.feed(block))
-        return bool(len(block))
+            self.end()
+            self._resampler = Resampler(rate_hz, self._to_hz)
+        self.add(self._resampler.feed(block))
 
     def end(self) -> None:
-        """An utterance ends here; one without sound is none."""
-        self._add(self._resampler.finish())
-        if self.count > (self._ends[-1] if self._ends else 0):
-            self._ends.append(self.count)
+        """What comes is another sound."""
+        self.add(self._resampler.finish())
 
-    def take(self, count: int, *, at: int = 0) -> FloatArray:
-        """The first samples [n], at most `count`, which are shown from sample `at` on."""
-        taken, left = [np.zeros(0, np.float32)], count
-        while left and self._blocks:
-            block = self._blocks.popleft()
-            if len(block) > left:
-                self._blocks.appendleft(block[left:])
-            taken.append(block[:left])
-            left -= len(taken[-1])
-        self.count -= count - left
-        self._ends = deque(before - (count - left) for before in self._ends)
-        while self._ends and self._ends[0] <= 0:
-            self._taken.append(at + count - left + self._ends.popleft())
-        return cast(FloatArray, np.concatenate(taken))
-
-    def ended(self, sample: int) -> int:
-        """How many utterances end by a sample, each told once."""
-        before = len(self._taken)
-        while self._taken and self._taken[0] <= sample:
-            self._taken.popleft()
-        return before - len(self._taken)
-
-    def _add(self, block: FloatArray) -> None:
+    def add(self, block: FloatArray) -> None:
+        """Samples at `to_hz` behind all."""
         if len(block):
             self._blocks.append(block)
             self.count += len(block)
+
+    def take(self, count: int) -> FloatArray:
+        """The first samples [n], at most `count`."""
+        taken = [np.zeros(0, np.float32)]
+        while count and self._blocks:
+            block = self._blocks.popleft()
+            if len(block) > count:
+                self._blocks.appendleft(block[count:])
+            taken.append(block[:count])
+            count -= len(taken[-1])
+            self.count -= len(taken[-1])
+        return cast(FloatArray, np.concatenate(taken))
+
+
+class Utterances:
+    """What is to be said, at any rates: it is heard at 16 kHz and shown at `shown_hz`."""
+
+    def __init__(self, shown_hz: int = SPEECH_RATE_HZ) -> None:
+        self._ratio = Fraction(shown_hz, SPEECH_RATE_HZ)
+        self._heard, self._shown = SoundQueue(), SoundQueue(shown_hz)
+        # How many samples wait before each utterance's end; where those end that were taken.
+        self._ends, self._taken = deque[int](), deque[int]()
+        # What was taken, as it is shown, and where it begins.
+        self._placed = deque[tuple[int, FloatArray]]()
+
+    @property
+    def count(self) -> int:
+        """Samples of 16 kHz that are there at both rates."""
+        both = int((self._shown.count - (self._ratio != 1)) / self._ratio)
+        return max(0, min(self._heard.count, both))
+
+    def push(self, block: FloatArray, rate_hz: int) -> None:
+        """Float32 [n] behind all. Raises InputError."""
+        for queue in (self._heard, self._shown):
+            queue.push(block, rate_hz)
+
+    def end(self) -> None:
+        """An utterance ends here; one without sound is none."""
+        self._heard.end()
+        self._shown.end()
+        least = ceil(self._heard.count * self._ratio) + (self._ratio != 1)
+        self._shown.add(np.zeros(max(0, least - self._shown.count), np.float32))
+        if self._heard.count > (self._ends[-1] if self._ends else 0):
+            self._ends.append(self._heard.count)
+
+    def take(self, count: int, *, at: int) -> FloatArray:
+        """The first samples [n] of 16 kHz, at most `count`; they are shown from sample `at` on."""
+        taken = self._heard.take(min(count, self.count))
+        end, first = at + len(taken), self._place(at)
+        self._placed.append((first, self._shown.take(self._place(end) - first)))
+        if not self._heard.count:
+            self._shown.take(self._shown.count)  # the rest of what was rounded
+        self._ends = deque(before - len(taken) for before in self._ends)
+        while self._ends and self._ends[0] <= 0:
+            self._taken.append(end + self._ends.popleft())
+        return taken
+
+    def shown(self, start: int, end: int) -> tuple[FloatArray, int]:
+        """What is shown from a sample of 16 kHz to another, each time later ones.
+
+        And how many utterances end in it.
+        """
+        first, last = self._place(start), self._place(end)
+        sound, waiting = np.zeros(last - first, np.float32), len(self._taken)
+        while self._placed and self._placed[0][0] < last:
+            place, piece = self._placed.popleft()
+            now, later = np.split(piece, [last - place])
+            sound[place - first :][: len(now)] = now
+            if len(later):
+                self._placed.appendleft((last, later))
+        while self._taken and self._taken[0] <= end:
+            self._taken.popleft()
+        return sound, waiting - len(self._taken)
+
+    def _place(self, sample: int) -> int:
+        return round(sample * self._ratio)
 
 
 def _joined(frames: list[av.AudioFrame]) -> FloatArray:

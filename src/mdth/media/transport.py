@@ -25,8 +25,9 @@ FIRST_S = 1
 class TransportWriter:
     """H.264 (zero latency) and AAC of frames with their sound, to a pipe or an open file.
 
-    fps: whole. fragments: an mp4 in fragments, as Media Source Extensions take it, in place of an
-    MPEG transport stream. Raises StorageError when nobody reads any more.
+    fps: whole. sound_hz: one that AAC knows. fragments: an mp4 in fragments, as Media Source
+    Extensions take it, in place of an MPEG transport stream. Raises StorageError when nobody reads
+    any more.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class TransportWriter:
         size: tuple[int, int],
         fps: int,
         metadata: dict[str, str],
+        sound_hz: int = SPEECH_RATE_HZ,
         fragments: bool = False,
     ) -> None:
         kind, options = ("mp4", _FRAGMENTS | _MUXER) if fragments else ("mpegts", _MUXER)
@@ -45,10 +47,11 @@ class TransportWriter:
         self._pictures = PictureTrack(self._out, size, Fraction(fps), options)
         # Threads for whole frames hold as many frames back.
         self._pictures.stream.codec_context.thread_count = 1
-        self._stream = self._out.add_stream("aac", rate=SPEECH_RATE_HZ, layout="mono")
+        self._stream = self._out.add_stream("aac", rate=sound_hz, layout="mono")
         self._stream.bit_rate = SOUND_BITS_PER_S
         first_s = 0 if fragments else FIRST_S
-        self._pictures.count, self._count = first_s * fps, first_s * SPEECH_RATE_HZ
+        self._pictures.count, self._count = first_s * fps, first_s * sound_hz
+        self._sound_hz = sound_hz
 
     @property
     def mime(self) -> str:
@@ -61,10 +64,10 @@ class TransportWriter:
         return f'video/mp4; codecs="avc1.{parameters},mp4a.40.2"'
 
     def write(self, picture: Frame, sound: FloatArray) -> None:
-        """Add RGB uint8 [H,W,3] and its float32 [n], mono, 16 kHz."""
+        """Add RGB uint8 [H,W,3] and its float32 [n], mono."""
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound)[None], "fltp", "mono")
-        frame.sample_rate = SPEECH_RATE_HZ
-        frame.pts, frame.time_base = self._count, Fraction(1, SPEECH_RATE_HZ)
+        frame.sample_rate = self._sound_hz
+        frame.pts, frame.time_base = self._count, Fraction(1, self._sound_hz)
         self._count += len(sound)
         try:
             self._pictures.add(picture)
