@@ -9,11 +9,11 @@ import { level, meter, openMicrophone, pcm16 } from "./sound.js";
 import { number, t } from "./text.js";
 
 const RATE_HZ = 16000;
-// Speech begins when so many blocks in a row are loud, and is sent with a few before them, which
-// all come as much later; it ends after so many quiet ones.
+// Speech begins when so many blocks in a row are loud, and is sent with those before them: about as
+// much as the server hears ahead anyhow; it ends after so many quiet ones.
 const BLOCK_S = 0.02;
 const LOUD = 3;
-const BEFORE = 2;
+const BEFORE = 5;
 const QUIET = 30;
 const SOON_MS = 2000;
 let talk = null; // {socket, player, microphone, state, typed}
