@@ -281,7 +281,7 @@ def test_speaking_interrupts_a_text(page: Page, face: np.ndarray) -> None:
     socket, state = live(page, face), page.locator("#live-state")
     page.click("#live-mic")
     expect(state).to_have_text("Listening")
-    page.locator("#live-text").fill("One, two, three, four, five, six, seven, eight, nine, ten.")
+    page.locator("#live-text").fill("Yes. One, two, three, four, five, six.")
     page.locator("#live-text").press("Enter")
     expect(state).to_have_text("Speaking")
     with socket.expect_event("framereceived", interrupted):

@@ -33,7 +33,7 @@ let unlocking = null;
 function unlock() {
   unlocking ??= new Promise((done) => {
     const dialog = $("lock");
-    dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => unlocking && dialog.showModal();
     dialog.onsubmit = async (event) => {
       event.preventDefault();
       complain("lock", null);
@@ -41,8 +41,8 @@ function unlock() {
       const headers = { "content-type": "application/json" };
       const answer = await fetch(new URL("session", BASE), { method: "POST", body, headers }).catch(offline);
       if (!answer.ok) return complain("lock", answer.status ? new Plain("lock.wrong") : answer);
-      dialog.close();
       unlocking = null;
+      dialog.close();
       done();
     };
     dialog.showModal();

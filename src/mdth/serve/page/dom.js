@@ -23,7 +23,7 @@ export function complain(place, problem) {
   $(`${place}-drop`)?.classList.toggle("wrong", Boolean(problem));
 }
 
-/** Files dropped on `node` or picked with its input go to `take`. */
+/** Files picked with the input in `node` go to `take`. */
 export function takesFiles(node, take) {
   const input = node.querySelector("input[type=file]");
   input.addEventListener("change", () => {

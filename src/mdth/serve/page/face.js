@@ -52,10 +52,12 @@ function showFile(file) {
   $("faces").querySelectorAll("img, video, label").forEach((node) => node.remove());
   $("faces").append(view);
   $("face-name").textContent = file.name;
+  const focused = $("face-drop").contains(document.activeElement);
   show($("face-drop"), false);
   show($("camera-open"), false);
   show($("face-chosen"));
   show($("mode"), face.clip);
+  if (focused) $("face-change").focus();
 }
 
 function showFaces({ faces, picture }) {

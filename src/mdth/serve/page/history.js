@@ -13,9 +13,15 @@ let jobs = [];
 
 const listed = (job) => job.status !== "cancelled" && !job.preview;
 
+/** As many of a kind as are shown; the server gives up to 100 at a time. */
 async function list(kind) {
-  const { data, has_more } = await call(`${kind}?limit=${Math.min(shown, 100)}`);
-  return { data, has_more };
+  const found = { data: [], has_more: true };
+  while (found.has_more && found.data.length < shown) {
+    const after = found.last_id ? `&after=${found.last_id}` : "";
+    const page = await call(`${kind}?limit=${Math.min(shown - found.data.length, 100)}${after}`);
+    Object.assign(found, page, { data: [...found.data, ...page.data] });
+  }
+  return found;
 }
 
 /** Asks the server for them; again after a while as long as one is in the making. */

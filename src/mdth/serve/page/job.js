@@ -47,16 +47,16 @@ async function filled(preview) {
 
 export async function makeVideo(preview) {
   if (sending) return;
+  const mine = (sending = new AbortController());
   const form = await filled(preview);
-  if (!form) return;
+  if (!form) return void (sending = null);
   if (current?.job?.preview) call(pathOf(current.id), { method: "DELETE" }).catch(() => {});
   leave();
-  sending = new AbortController();
   renderProgress({ status: "uploading", progress: 0 });
   bring();
   try {
     const progress = (percent) => ($("progress").value = percent);
-    const job = await send(isDub() ? "dubs" : "talks", form, { progress, signal: sending.signal });
+    const job = await send(isDub() ? "dubs" : "talks", form, { progress, signal: mine.signal });
     sending = null;
     location.hash = job.id;
     refresh();

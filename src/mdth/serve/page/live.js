@@ -9,13 +9,12 @@ import { level, meter, openMicrophone, pcm16 } from "./sound.js";
 import { number, t } from "./text.js";
 
 const RATE_HZ = 16000;
-// Speech begins when so many blocks in a row are loud, and is sent with a few before them, which
-// all come as much later; it ends after so many quiet ones.
+// Speech begins when so many blocks in a row are loud, and is sent with those before them: about as
+// much as the server hears ahead anyhow; it ends after so many quiet ones.
 const BLOCK_S = 0.02;
 const LOUD = 3;
-const BEFORE = 2;
+const BEFORE = 5;
 const QUIET = 30;
-const SOON_MS = 2000;
 let talk = null; // {socket, player, microphone, state, typed}
 
 function send(message) {
@@ -62,11 +61,7 @@ function listen() {
     if (talk.typed) interrupt();
     talk.began_ms = performance.now() - 1000 * LOUD * BLOCK_S;
   };
-  const sound = (block) => {
-    talk.sent_ms = performance.now();
-    send(pcm16(block));
-  };
-  const speech = new Speech(began, sound, () => send({ type: "end_of_speech" }));
+  const speech = new Speech(began, (block) => send(pcm16(block)), () => send({ type: "end_of_speech" }));
   return openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
 }
 
@@ -139,8 +134,6 @@ function hear(message) {
     talk.player = new Player($("live-video"), message.mime);
   } else if (message.type === "state") {
     if (message.state === "speaking") measure(message.time_s);
-    // An end that comes so soon is that of what was spoken before.
-    if (message.state === "idle" && performance.now() - talk.sent_ms > SOON_MS) talk.typed = false;
     talk.player.quiet = message.state === "idle";
     enter(message.state);
   } else if (message.type === "error") complain("live", new Error(message.problem.detail));

@@ -2,12 +2,15 @@
 
 import { Plain } from "./dom.js";
 
-// Behind the newest frame, s: where a jump ends; what is caught up by playing up to so much faster;
-// what takes a jump, while there is something to hear and while there is nothing.
-const NEAR_S = 0.1;
-const SLOW_S = 0.18;
+// How far behind the newest frame is aimed at, s: more after each time that nothing was left, up to
+// MOST_S, and less again in quiet times. Playing slower or faster holds it; from FAR_S on it jumps.
+const LEAST_S = 0.1;
+const MOST_S = 0.4;
+const MORE_S = 0.03;
+const LESS_S = 0.001;
+const SLOWER = 0.1;
 const FASTER = 0.2;
-const FAR_S = { heard: 1, quiet: 0.3 };
+const FAR_S = { heard: 1, quiet: 0.25 };
 const KEPT_S = 10;
 const CHECK_MS = 100;
 
@@ -16,7 +19,7 @@ export class Player {
   constructor(video, mime) {
     const Source = window.MediaSource ?? window.ManagedMediaSource; // an iPhone has the second alone
     if (!Source?.isTypeSupported(mime)) throw new Plain("live.unplayable");
-    Object.assign(this, { video, waiting: [], awaited: [], buffer: null, quiet: true });
+    Object.assign(this, { video, waiting: [], awaited: [], buffer: null, quiet: true, aim_s: LEAST_S });
     this.source = new Source();
     this.source.addEventListener("sourceopen", () => {
       this.buffer ??= this.source.addSourceBuffer(mime);
@@ -25,6 +28,7 @@ export class Player {
     }, { once: true });
     video.disableRemotePlayback = true;
     video.src = URL.createObjectURL(this.source);
+    video.onwaiting = () => video.currentTime > 1 && (this.aim_s = Math.min(MOST_S, this.aim_s + MORE_S));
     this.timer = setInterval(() => this.keepNear(), CHECK_MS);
     this.watchFrames();
   }
@@ -60,8 +64,10 @@ export class Player {
     if (!buffered.length) return;
     const edge = buffered.end(buffered.length - 1);
     const behind = edge - video.currentTime;
-    if (behind > FAR_S[this.quiet ? "quiet" : "heard"] || video.currentTime < buffered.start(buffered.length - 1)) video.currentTime = edge - NEAR_S;
-    video.playbackRate = 1 + Math.max(0, Math.min(FASTER, behind - SLOW_S));
+    const far = this.aim_s + FAR_S[this.quiet ? "quiet" : "heard"];
+    if (behind > far || video.currentTime < buffered.start(buffered.length - 1)) video.currentTime = edge - this.aim_s;
+    video.playbackRate = 1 + Math.max(-SLOWER, Math.min(FASTER, behind - this.aim_s));
+    this.aim_s = Math.max(LEAST_S, this.aim_s - LESS_S);
     if (video.paused) video.play().catch(() => {});
   }
 
