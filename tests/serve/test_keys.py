@@ -93,10 +93,10 @@ def test_pages_of_other_sites_may_do_nothing(
 
 def test_only_this_machine_comes_without_a_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="MDTH_API_KEYS"):
-        opened(Settings(tmp_path, host="0.0.0.0", port=0), insecure=False)
-    opened(Settings(tmp_path, host="0.0.0.0", port=0), insecure=True).close()
+        opened(Settings(tmp_path, host="0.0.0.0", port=0))
+    opened(Settings(tmp_path, host="0.0.0.0", port=0, insecure=True)).close()
     keys = read_keys("anna:0123456789abcdef")
-    opened(Settings(tmp_path, host="0.0.0.0", port=0, keys=keys), insecure=False).close()
+    opened(Settings(tmp_path, host="0.0.0.0", port=0, keys=keys)).close()
 
 
 def test_keys_are_read_from_a_file_where_only_hashes_are(tmp_path: Path) -> None:

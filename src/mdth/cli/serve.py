@@ -49,7 +49,7 @@ def serve(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
         ) from error
 
     settings = _settings(parsed)
-    listening = run.opened(settings, insecure=parsed.insecure)
+    listening = run.opened(settings)
     host, port = listening.getsockname()[:2]
     yield f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     run.run(settings, listening)
@@ -75,6 +75,7 @@ def _settings(parsed: argparse.Namespace) -> Any:
         seconds=parsed.max_seconds,
         keep_s=parsed.keep_hours * 3600.0,
         grace_s=parsed.grace,
+        insecure=parsed.insecure,
         twins=parsed.twins,
         webhook_hosts=frozenset(filter(None, hosts.replace(" ", "").split(","))),
     )

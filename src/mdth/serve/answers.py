@@ -1,23 +1,9 @@
 """A job as its owner sees it."""
 
-import json
 from datetime import UTC, datetime
-from typing import Any
-
-from starlette.responses import Response
 
 from mdth.serve.problems import in_user_words, problem, status_of
 from mdth.serve.queue import DONE, Job
-
-
-class Answer(Response):
-    """JSON in plain ASCII: what came in as half a letter goes out as one."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """The bytes."""
-        return json.dumps(content).encode()
 
 
 def shown(job: Job) -> Job:

@@ -13,14 +13,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdth.errors import MdthError, in_words
 from mdth.serve import jobs, live, offers
-from mdth.serve.answers import Answer
 from mdth.serve.crew import Crew
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
 from mdth.serve.queue import PREFIXES
@@ -84,7 +83,7 @@ def routes(server: Server) -> list[BaseRoute]:
 
     async def health(request: Request) -> Response:
         server.queue.read("SELECT 1")
-        return Answer({"status": "stopping" if server.stopping else "ok"})
+        return JSONResponse({"status": "stopping" if server.stopping else "ok"})
 
     made: list[BaseRoute] = [
         Route("/", _file(PAGE / "index.html", "text/html")),
@@ -143,7 +142,7 @@ def _file(path: Path, kind: str) -> Endpoint:
 async def _refused(request: Request, error: HTTPException) -> Response:
     kind, field = getattr(error, "kind", ""), getattr(error, "field", None)
     about = problem(error.status_code, in_user_words(error.detail), kind=kind, field=field)
-    return Answer(about, error.status_code, error.headers, "application/problem+json")
+    return JSONResponse(about, error.status_code, error.headers, "application/problem+json")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

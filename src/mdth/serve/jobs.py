@@ -11,11 +11,11 @@ from secrets import token_hex
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from mdth.errors import InputError
 from mdth.files.json import Json
-from mdth.serve.answers import Answer, shown
+from mdth.serve.answers import shown
 from mdth.serve.problems import Refused, about_field, in_user_words, status_of
 from mdth.serve.queue import DONE, FAILED, PREFIXES, QUEUED, RUNNING, Job, NotFound
 from mdth.serve.requests import FIELDS, wanted
@@ -60,7 +60,7 @@ async def _made(
     with _folder(server, PREFIXES[kind]) as folder:
         form = await receive(request, folder, known=FIELDS[kind], most_bytes=own.upload_bytes)
         if key and (before := server.queue.same(owner, key, form.fingerprint)):
-            return Answer(shown(before), 202)
+            return JSONResponse(shown(before), 202)
         about = {**wanted(form, kind, task, own.webhook_hosts), **more}
         avatar, seen = _avatar(server, form, owner, kind), await _look(server, folder, form)
         if kind == "dub" and seen.get("kind") == "portrait":
@@ -74,7 +74,7 @@ async def _made(
             "name": shown_name(form.fields.get("name") or _name(form, about)),
             "speech_s": _speech_s(seen, about, own.seconds),
         }
-        return Answer(shown(server.queue.add(job, own)), 202)
+        return JSONResponse(shown(server.queue.add(job, own)), 202)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ async def faces(server: Server, request: Request, owner: str) -> Response:
             raise Refused(422, "give a source", kind="MissingInput", field="source")
         (folder / "faces").touch()
         seen = await _look(server, folder, form)
-        return Answer({name: seen[name] for name in ("width", "height", "faces", "picture")})
+        return JSONResponse({name: seen[name] for name in ("width", "height", "faces", "picture")})
 
 
 async def page(server: Server, request: Request, owner: str, kind: str) -> Response:
@@ -151,7 +151,7 @@ async def page(server: Server, request: Request, owner: str, kind: str) -> Respo
     after = request.query_params.get("after")
     found, more = server.queue.page(kind, owner, int(limit), after)
     last = found[-1]["id"] if found else None
-    return Answer({"data": [shown(job) for job in found], "has_more": more, "last_id": last})
+    return JSONResponse({"data": [shown(job) for job in found], "has_more": more, "last_id": last})
 
 
 def _get(server: Server, request: Request, owner: str, kind: str) -> Job:
@@ -163,14 +163,14 @@ def _get(server: Server, request: Request, owner: str, kind: str) -> Job:
 
 async def one(server: Server, request: Request, owner: str, kind: str) -> Response:
     """A job."""
-    return Answer(shown(_get(server, request, owner, kind)))
+    return JSONResponse(shown(_get(server, request, owner, kind)))
 
 
 async def delete(server: Server, request: Request, owner: str, kind: str) -> Response:
     """Cancel a job, or forget one that has ended."""
     job = _get(server, request, owner, kind)
     if server.queue.cancel(job["id"], server.settings.keep_s):
-        return Answer(shown(server.queue.get(job["id"])))
+        return JSONResponse(shown(server.queue.get(job["id"])))
     server.queue.remove(job["id"])
     await run_in_threadpool(shutil.rmtree, server.folder / job["id"], ignore_errors=True)
     return Response(status_code=204)

@@ -4,12 +4,11 @@ import time
 from importlib.util import find_spec
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from mdth import __version__
 from mdth.files import assets
 from mdth.options import schema
-from mdth.serve.answers import Answer
 from mdth.serve.requests import LONGEST_START_S, LONGEST_TEXT, OPTIONS_OF
 from mdth.serve.server import Server
 from mdth.speak.voice import voices
@@ -43,7 +42,7 @@ async def options(server: Server, request: Request, owner: str) -> Response:
         "owner": owner,
         "webhook_secret": own.webhook_secret(owner) if own.webhook_hosts else None,
     }
-    return Answer({**schemas, **about})
+    return JSONResponse({**schemas, **about})
 
 
 async def metrics(server: Server, request: Request, owner: str) -> Response:

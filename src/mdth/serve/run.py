@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import tempfile
 from contextlib import nullcontext
 from types import FrameType
 from typing import Any
@@ -19,9 +20,9 @@ CONNECTIONS, BACKLOG = 1000, 256
 STREAMS_S = 5
 
 
-def opened(settings: Settings, *, insecure: bool) -> socket.socket:
+def opened(settings: Settings) -> socket.socket:
     """The socket that a server listens at. Raises InputError for a place it may not listen at."""
-    if not (settings.keys or insecure or is_loopback(settings.host)):
+    if not (settings.keys or settings.insecure or is_loopback(settings.host)):
         raise InputError(
             f"{settings.host}: others could use this server without a key; set MDTH_API_KEYS, or "
             "say --insecure where something before it asks who they are"
@@ -36,6 +37,8 @@ def opened(settings: Settings, *, insecure: bool) -> socket.socket:
 def run(settings: Settings, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C, then let running jobs end or hand them back."""
     served = Server(settings)
+    # Uploads are spooled where the data is: the system's folder for that may be memory.
+    tempfile.tempdir = str(served.incoming)
     config = uvicorn.Config(
         app(served),
         log_config=None,

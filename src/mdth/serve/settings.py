@@ -23,7 +23,7 @@ class Settings:
 
     keys: SHA-256 of each key by its owner's name. upload_bytes: of one request. bytes, jobs,
     seconds: what an owner may have stored, under way, and of speech under way. keep_s: how long a
-    result stays. grace_s: what running jobs get when the server stops.
+    result stays. grace_s: what running jobs get when the server stops. insecure: anybody may come.
     """
 
     data: Path
@@ -37,6 +37,7 @@ class Settings:
     seconds: float = 3600.0
     keep_s: float = 72 * 3600.0
     grace_s: float = 30.0
+    insecure: bool = False
     twins: bool = False
     webhook_hosts: frozenset[str] = frozenset()
 
