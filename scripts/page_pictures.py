@@ -13,6 +13,12 @@ from playwright.sync_api import Page, sync_playwright
 EXAMPLES = Path(__file__).parents[1] / "src/mdth/examples"
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 900)}
 CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    f"--use-file-for-fake-audio-capture={EXAMPLES / 'speech.wav'}",
+]
 WAIT_MS = 240_000
 
 
@@ -31,17 +37,19 @@ def shoot(page: Page, folder: Path, part: str, *themes: str) -> None:
     for (size, (width, height)), theme in zip(SIZES.items(), themes, strict=True):
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=theme)
-        if part == "dub":
-            page.locator("#stage").evaluate("stage => stage.scrollIntoView({block: 'center'})")
+        if part != "form":
+            page.locator(".stage:visible").evaluate(
+                "stage => stage.scrollIntoView({block: 'center'})"
+            )
         page.wait_for_timeout(800)
         shot = Image.open(io.BytesIO(page.screenshot()))
         shot.save(folder / f"page_{part}_{size}.webp", quality=70, method=6)
 
 
 def main(address: str, folder: Path) -> None:
-    """Fill in the form, make a video, dub a clip beside its original."""
+    """Fill in the form, make a video, dub a clip beside its original, speak live."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(locale="en-US")
         page.set_default_timeout(WAIT_MS)
         page.goto(address)
@@ -61,6 +69,12 @@ def main(address: str, folder: Path) -> None:
         page.wait_for_selector("#done:not([hidden]) #compare:not([hidden])")
         page.click("#compare")
         shoot(page, folder, "dub", "dark", "light", "dark")
+        page.click("nav a[data-tab=live]")
+        page.set_input_files("#face-file", EXAMPLES / "grace_hopper.jpg")
+        page.click("#live-start")
+        page.wait_for_selector("#live-behind:not(:empty)")
+        shoot(page, folder, "live", "light", "dark", "light")
+        page.click("#live-stop")
         browser.close()
 
 
