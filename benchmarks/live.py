@@ -108,14 +108,15 @@ def column(live: LiveSession, speech: FloatArray, seconds: float) -> dict[str, s
     said: list[Shown] = []
     lates: list[FloatArray] = []
     loads: list[float] = []
-    repeated, before_mb = live.repeated, resident_mb()
+    repeated, before_mb, began_s = live.repeated, resident_mb(), time.monotonic()
     while not said or said[-1].at_s - said[0].at_s < seconds - len(speech) / SPEECH_RATE_HZ:
         spoken, late_s = of_microphone(live, frames, speech)
         said += spoken
         lates.append(late_s)
         loads.append(cores(spoken))
         rest(frames, 1, live.fps)
-    repeated, grown_mb = live.repeated - repeated, resident_mb() - before_mb
+    missing = (live.repeated - repeated) / (time.monotonic() - began_s)
+    grown_mb = resident_mb() - before_mb
     firsts = []
     for _ in range(3):
         firsts.append(answer(live, frames, speech))
@@ -126,7 +127,7 @@ def column(live: LiveSession, speech: FloatArray, seconds: float) -> dict[str, s
         "latency, sound pushed to frame encoded: median": f"{middle:.3f} s",
         "the same, 95 %": f"{most:.3f} s",
         "frames": f"{len(said)}",
-        "of them and those between that showed the picture before": f"{repeated}",
+        f"pictures drawn a second, of {live.fps}": f"{live.fps - missing:.1f}",
         f"first frame of an answer, {ANSWER_S} s pushed at once": f"{max(firsts):.3f} s",
         "cores in use while speaking": f"{np.mean(loads):.2f}",
         "idle": f"{idle:.2f}",

@@ -10,8 +10,9 @@ log = logging.getLogger("mdth")
 Made = TypeVar("Made")
 
 # Fewer frames are drawn, one of up to MOST, when so many were late of late, and more again when so
-# many were not and there would be time for them, with some to spare.
-MOST, LATE, CALM, SPARE = 5, 4, 50, 0.8
+# many were not and there would be time for them, with some to spare. How many that is doubles each
+# time that there was none, up to LONGEST, and after so many that were not late begins anew.
+MOST, LATE, CALM, LONGEST, SPARE = 5, 4, 50, 800, 0.8
 
 
 class Clock(Protocol):
@@ -35,6 +36,7 @@ class Pace:
         self.every, self._number, self._began_s = 1, 0, 0.0
         # How many were late of late, and how many were not since; when the latest was begun.
         self._late, self._calm, self._woke_s = 0.0, 0, 0.0
+        self._patience = CALM
         # How long a drawn frame keeps the caller, of which it only waited, and a painter.
         self._busy_s = self._idle_s = self._drawing_s = 0.0
         self._drew = False
@@ -80,15 +82,17 @@ class Pace:
 
     def _choose(self, late: bool) -> None:
         """Of how many one is drawn."""
-        self._late, self._calm = (
-            (self._late + 1, 0) if late else (0.95 * self._late, self._calm + 1)
-        )
+        # What follows a frame that took long is late through no fault of its own.
+        self._late = 0.95 * self._late + (late and self._drew)
+        self._calm = 0 if late else self._calm + 1
         busy = max(self._busy_s, self._drawing_s / max(1, self._painters)) * self._fps
         every = self.every
         if self._late > LATE and every < MOST:
             every = max(every + 1, min(MOST, math.ceil(busy)))
-        elif self._calm > CALM:
+            self._patience = min(2 * self._patience, LONGEST)
+        elif self._calm > self._patience:
             every = min(every, max(1, math.ceil(busy / SPARE)))
+            self._patience = CALM if self._calm > LONGEST else self._patience
         if every != self.every:
             self.every, self._late, self._calm = every, 0, 0
             log.warning("live: %.1f of %d frames a second are drawn", self._fps / every, self._fps)
