@@ -8,7 +8,7 @@ const SOON_MS = 1000;
 const SELDOM_MS = 10000;
 const TRIES = 30;
 
-export class Problem extends Error {
+class Problem extends Error {
   /** @param {{title?: string, detail?: string, status: number, field?: string}} about RFC 9457 */
   constructor({ title, detail, status, field, type = "" }) {
     super(detail || title || t("error.other", { status }));

@@ -8,7 +8,7 @@ import { chooseFace, startFace } from "./face.js";
 import { startHistory } from "./history.js";
 import { leave, openJob, startJob } from "./job.js";
 import { startLive, stop } from "./live.js";
-import { language, LANGUAGES, speak, t, wanted } from "./text.js";
+import { language, LANGUAGES, speak, wanted } from "./text.js";
 import { chooseVoice, startVoice } from "./voice.js";
 
 /** `#talk_...` and `#dub_...` are jobs, `#live` is the live tab; anything else an empty stage. */

@@ -5,7 +5,7 @@ import { $, complain, kindOf, make, Plain, show, takesFiles } from "./dom.js";
 import { t } from "./text.js";
 
 const LIVE_PX = 512;
-const face = { file: null, clip: false, faces: [], size: [0, 0], looked: null, avatar: null };
+const face = { file: null, clip: false, faces: [], size: [0, 0], looked: null, problem: null, avatar: null };
 let limits = {};
 let told = () => "";
 
@@ -34,7 +34,7 @@ function choices() {
 export async function addFace(form) {
   if (!face.file) throw new Plain("face.missing");
   await face.looked;
-  if (!face.faces) throw new Plain("face.none");
+  if (face.problem) throw face.problem;
   form.set("source", face.file);
   return choices();
 }
@@ -76,7 +76,8 @@ function showFaces({ faces, picture }) {
     label.classList.toggle("alone", faces.length === 1);
     box.append(label);
   });
-  hint(() => (faces.length > 1 ? t("face.several", { n: faces.length }) : t("face.one")));
+  const words = ["face.later", "face.one"][faces.length] ?? "face.several";
+  hint(() => t(words, { n: faces.length }));
 }
 
 async function look(file) {
@@ -88,12 +89,12 @@ async function look(file) {
     if (file !== face.file) return;
     found.faces.sort((one, other) => one.box[0] - other.box[0]);
     face.size = [found.width, found.height];
-    face.faces = found.faces.length ? found.faces : null;
-    if (!face.faces) throw new Plain("face.none");
+    if (!found.faces.length && !face.clip) throw new Plain("face.none");
+    face.faces = found.faces;
     showFaces(found);
   } catch (problem) {
     if (file !== face.file) return;
-    face.faces = null;
+    face.problem = problem;
     hint(() => "");
     complain("face", problem);
   }
@@ -108,7 +109,7 @@ export function chooseFace(file) {
     return complain("face", problem);
   }
   forgetAvatar();
-  Object.assign(face, { file, clip: kindOf(file) === "clip", faces: [] });
+  Object.assign(face, { file, clip: kindOf(file) === "clip", faces: [], problem: null });
   document.dispatchEvent(new Event("kind"));
   showFile(file);
   face.looked = look(file);

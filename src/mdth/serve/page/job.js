@@ -45,7 +45,7 @@ async function filled(preview) {
   return null;
 }
 
-export async function makeVideo(preview) {
+async function makeVideo(preview) {
   if (sending) return;
   const mine = (sending = new AbortController());
   const form = await filled(preview);

@@ -15,7 +15,7 @@ const BLOCK_S = 0.02;
 const LOUD = 3;
 const BEFORE = 5;
 const QUIET = 30;
-let talk = null; // {socket, player, microphone, state, typed}
+let talk = null; // {socket, player, microphone, state, typed, began_ms}
 
 function send(message) {
   if (talk?.socket.readyState === WebSocket.OPEN) talk.socket.send(message instanceof Int16Array ? message : JSON.stringify(message));
@@ -56,10 +56,10 @@ function interrupt() {
 }
 
 /** What is spoken is sent; it interrupts a text, which otherwise would be said to its end first. */
-function listen() {
+function listen(mine) {
   const began = () => {
-    if (talk.typed) interrupt();
-    talk.began_ms = performance.now() - 1000 * LOUD * BLOCK_S;
+    if (mine.typed) interrupt();
+    mine.began_ms = performance.now() - 1000 * LOUD * BLOCK_S;
   };
   const speech = new Speech(began, (block) => send(pcm16(block)), () => send({ type: "end_of_speech" }));
   return openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
@@ -77,7 +77,7 @@ async function toggleMic() {
   const opening = (mine.microphone = { close: () => {} });
   render();
   try {
-    const microphone = await listen();
+    const microphone = await listen(mine);
     if (mine.microphone === opening && mine === talk) mine.microphone = microphone;
     else microphone.close();
   } catch (problem) {

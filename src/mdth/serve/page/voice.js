@@ -1,7 +1,7 @@
 /** Step 2: a sound file, a recording or a text. */
 
 import { check } from "./face.js";
-import { $, clock, complain, kindOf, make, Plain, show, takesFiles } from "./dom.js";
+import { $, clock, complain, make, Plain, show, takesFiles } from "./dom.js";
 import { meter, level, openMicrophone, wav } from "./sound.js";
 import { t } from "./text.js";
 
