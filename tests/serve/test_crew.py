@@ -12,7 +12,10 @@ import httpx
 import pytest
 from serving import EXAMPLES, Served, ended
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills as POSIX does")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills as POSIX does"),
+]
 
 
 def begun(client: httpx.Client, url: str) -> None:

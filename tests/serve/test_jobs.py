@@ -110,6 +110,7 @@ def test_metrics_count_what_was_done(anna: httpx.Client, talk: dict[str, object]
     assert float(values["mdth_frames_per_second"]) > 0
 
 
+@pytest.mark.slow
 def test_twins_of_the_store(
     serve: Callable[..., Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,11 +20,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdth.errors import MdthError, in_words
 from mdth.serve import jobs, live, offers
-from mdth.serve.crew import Crew
+from mdth.serve.crew import Crew, repeated, swept
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
 from mdth.serve.queue import PREFIXES
 from mdth.serve.server import COOKIE, Server
-from mdth.serve.webhooks import send_all
+from mdth.serve.webhooks import send_due
 
 log = logging.getLogger("mdth")
 
@@ -32,6 +32,7 @@ PAGE = Path(__file__).with_name("page")
 OPENAPI = Path(__file__).with_name("openapi.json")
 COOKIE_S = 30 * 24 * 3600
 LONGEST_JSON = 4096
+MESSAGES_S, SWEEP_S = 1.0, 60.0
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -49,10 +50,18 @@ def app(server: Server) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         server.crew = Crew(server.settings, server.queue)
         server.crew.start()
-        messages = asyncio.create_task(send_all(server.settings, server.queue))
+        beside = [
+            asyncio.create_task(repeated(step, pause_s=pause_s))
+            for step, pause_s in (
+                (lambda: send_due(server.settings, server.queue), MESSAGES_S),
+                (lambda: asyncio.to_thread(swept, server.queue, server.folder), SWEEP_S),
+            )
+        ]
         yield
         await server.crew.stop()
-        messages.cancel()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         server.queue.close()
 
     handlers: dict[Any, Any] = {

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mdth import devices
@@ -18,7 +19,6 @@ from mdth.serve.settings import Settings
 log = logging.getLogger("mdth")
 
 IDLE_S, LOOK_S = 0.25, 60.0
-SWEEP_S = 60.0
 # A folder without a job may be one that is being received.
 ORPHAN_S = 3600.0
 
@@ -46,7 +46,6 @@ class Crew:
     def start(self) -> None:
         """Begin, in the event loop that runs."""
         self._tasks = [asyncio.create_task(self._work(worker)) for worker in self._workers]
-        self._tasks.append(asyncio.create_task(self._keep_house()))
 
     async def look(self, folder: Path) -> Json:
         """What `work.look` finds in a folder. Raises LimitExceeded where that took too much."""
@@ -99,13 +98,15 @@ class Crew:
             del self._running[job["id"]]
         log.info("%s: %s after %.1f s", own[0], outcome.state, time.monotonic() - begun)
 
-    async def _keep_house(self) -> None:
-        while not self._stopping.is_set():
-            await asyncio.to_thread(swept, self._queue, self._settings.data / "jobs")
-            try:
-                await asyncio.wait_for(self._stopping.wait(), SWEEP_S)
-            except TimeoutError:
-                continue
+
+async def repeated(step: Callable[[], Awaitable[None]], *, pause_s: float) -> None:
+    """Do it again and again until cancelled; what goes wrong is logged."""
+    while True:
+        try:
+            await step()
+        except Exception:
+            log.exception("something went wrong beside the jobs; trying again")
+        await asyncio.sleep(pause_s)
 
 
 def swept(queue: Queue, folder: Path) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger("mdth")
 
 # Waits between the tries, as the specification advises; after the last one nobody is told.
 AGAIN_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-ANSWER_S, LOOK_S, AT_ONCE = 15.0, 1.0, 20
+ANSWER_S, AT_ONCE = 15.0, 20
 GONE = 410
 
 
@@ -35,14 +35,12 @@ def signed(message_id: str, seconds: int, body: bytes, secret: str) -> Mapping[s
     }
 
 
-async def send_all(settings: Settings, queue: Queue) -> None:
-    """Send what is due, again and again, until cancelled."""
-    # No redirect is followed, no proxy of the environment's asked.
-    async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
-        while True:
-            due = queue.due_hooks(AT_ONCE)
+async def send_due(settings: Settings, queue: Queue) -> None:
+    """Send what is due."""
+    if due := queue.due_hooks(AT_ONCE):
+        # No redirect is followed, no proxy of the environment's asked.
+        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
             await asyncio.gather(*(_send(client, settings, queue, hook) for hook in due))
-            await asyncio.sleep(LOOK_S)
 
 
 async def _send(client: httpx.AsyncClient, settings: Settings, queue: Queue, hook: Job) -> None:
