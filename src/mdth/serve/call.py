@@ -28,6 +28,8 @@ log = logging.getLogger("mdth")
 
 HEAD = struct.Struct(">cI")
 SOUND, WORDS, MEDIA = b"s", b"j", b"m"
+# AAC comes in blocks of 1,024 samples, two of them late: 43 ms; at 16 kHz it is 128.
+SOUND_HZ = 48_000
 # Of what was pushed and not said yet; what comes on top of it is refused.
 MOST_WAITING_S = 120.0
 
@@ -78,11 +80,18 @@ class _Out:
 
 
 def _live(folder: Path, rate_hz: int, options: dict[str, Any], out: _Out) -> None:
-    with contextlib.closing(mdth.live(engines.load(folder), pace=True, **options)) as session:
+    avatar = engines.load(folder)
+    opened = mdth.live(avatar, pace=True, sound_hz=SOUND_HZ, **options)
+    with contextlib.closing(opened) as session:
         size, fps = session.size, session.fps
         stream = TransportWriter(
-            out, size=size, fps=fps, metadata=record.SYNTHETIC, fragments=True  # type: ignore[arg-type]
-        )  # fmt: skip
+            out,  # type: ignore[arg-type]
+            size=size,
+            fps=fps,
+            metadata=record.SYNTHETIC,
+            sound_hz=SOUND_HZ,
+            fragments=True,
+        )
         hearing = _Hearing(session, out, rate_hz)
         threading.Thread(target=hearing.run, args=(sys.stdin.buffer,), daemon=True).start()
         with stream:
