@@ -93,7 +93,7 @@ class Client(AbstractContextManager["Client"]):
 
     def delete(self, job: Job) -> None:
         """Cancel a job, or delete one that has ended."""
-        self._answer("DELETE", _where(job))
+        self._answer("DELETE", f"/v1/{job['object']}s/{job['id']}")
 
     def wait(self, job: Job, progress: Progress | None = None) -> Job:
         """A job once it is done. Raises what it failed with, InputError where it was cancelled."""
@@ -101,7 +101,7 @@ class Client(AbstractContextManager["Client"]):
         while job["status"] in ("queued", "in_progress"):
             time.sleep(pause_s)
             pause_s = min(1.2 * pause_s, LONGEST_LOOK_S)
-            job = self._ask("GET", _where(job))
+            job = self._ask("GET", f"/v1/{job['object']}s/{job['id']}")
             if progress:
                 progress(job["progress"], 100)
         if job["status"] != "completed":
@@ -142,10 +142,6 @@ class Client(AbstractContextManager["Client"]):
                 _ = file.seek(0) if hasattr(file, "seek") else None
             time.sleep(TRY_AGAIN_S * (TRIES - left))
         raise AssertionError  # the last try returns or raises
-
-
-def _where(job: Job) -> str:
-    return f"/v1/{job['object']}s/{job['id']}"
 
 
 def _error(problem: Job) -> MdthError:

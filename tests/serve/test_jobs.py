@@ -131,3 +131,26 @@ def test_twins_of_the_store(
         assert odd.status_code == 404
         wrong = anna.post("/v1/twins/.ada/preprocess", files=form)
         assert wrong.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({}, "speech"),
+        ({"text": " "}, "text"),
+        ({"text": ""}, "text"),
+        ({"text": "x" * 5001}, "text"),
+        ({"text": "Hi.", "voice": "nobody"}, "voice"),
+        ({"text": "Hi.", "seconds": "0"}, "seconds"),
+        ({"text": "Hi.", "options": "[]"}, "options"),
+        ({"text": "Hi.", "options": '{"mouth": 3}'}, "options"),
+        ({"text": "Hi.", "avatar": "av_none"}, "source"),
+        ({"text": "Hi.", "speech": "no file"}, "speech"),
+        ({"text": "Hi.", "other": "1"}, "other"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(
+    anna: httpx.Client, portrait: bytes, form: dict[str, str], field: str
+) -> None:
+    answer = anna.post("/v1/talks", data=form, files={"source": portrait})
+    assert (answer.status_code, answer.json()["field"]) == (422, field)

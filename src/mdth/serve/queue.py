@@ -17,9 +17,8 @@ from typing import Any
 from mdth.errors import InputError, MissingInput
 from mdth.serve.settings import Settings
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = (
-    *("queued", "in_progress", "completed", "failed", "cancelled"),
-)
+QUEUED, RUNNING, DONE, FAILED = "queued", "in_progress", "completed", "failed"
+CANCELLED = "cancelled"
 PREFIXES = {"avatar": "av_", "talk": "talk_", "dub": "dub_", "twin": "twin_"}
 LEASE_S = 15.0
 MOST_ATTEMPTS = 3

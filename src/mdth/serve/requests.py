@@ -40,12 +40,12 @@ def wanted(form: Form, kind: str, task: str, hosts: frozenset[str]) -> dict[str,
     elif kind != "twin":
         _one_of({*fields, *names}, "source", "avatar")
         _one_of({*fields, *names}, "speech", "text")
-    if text := fields.get("text"):
-        about["text"] = _text(text, about["options"].get("voice"))
+    if "text" in fields:
+        about["text"] = _text(fields["text"], about["options"].get("voice"))
     if "seconds" in fields:
         about["seconds"] = _number(fields["seconds"], "seconds", SHORTEST_START_S, LONGEST_START_S)
-    if url := fields.get("webhook_url"):
-        about["webhook_url"] = _allowed(url, hosts)
+    if "webhook_url" in fields:
+        about["webhook_url"] = _allowed(fields["webhook_url"], hosts)
     return about
 
 
