@@ -46,18 +46,27 @@ for name in sys.argv[1:]:
 PYTHON
 }
 
+# Where this is root on Debian; fails anywhere else.
+install_packages() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
+    echo "installing $*"
+    apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
 need_libraries() {
     local missing
     missing=$(missing_libraries "$1")
     [ -n "$missing" ] || return 0
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        echo "installing system libraries: $SYSTEM_PACKAGES"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $SYSTEM_PACKAGES
-        missing=$(missing_libraries "$1")
-    fi
+    install_packages $SYSTEM_PACKAGES && missing=$(missing_libraries "$1")
     [ -z "$missing" ] || stop "system libraries are missing ($(echo $missing)); run: \
 sudo apt-get update && sudo apt-get install -y $SYSTEM_PACKAGES"
+}
+
+# The page is tried in a real browser.
+want_browser() {
+    command -v chromium >/dev/null || install_packages chromium >/dev/null 2>&1 ||
+        echo "no chromium: tests of the page will be skipped; on Debian: apt-get install chromium"
 }
 
 # What is installed is written down, so that the second run installs nothing.
@@ -74,6 +83,7 @@ make_environment() {
     local python
     python=$(find_python)
     need_libraries "$python"
+    [ "$1" = core ] || want_browser
     if installed test || installed "$1"; then
         return
     fi

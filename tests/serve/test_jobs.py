@@ -1,10 +1,13 @@
 """Avatars, talks and dubs over HTTP, by the real engine."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from serving import EXAMPLES, OPTIONS, Served, ended
 
@@ -82,3 +85,25 @@ def test_several_faces_are_told_from_the_left(anna: httpx.Client) -> None:
     picture = (EXAMPLES / "grace_hopper.jpg").read_bytes()
     seen = anna.post("/v1/faces", files={"source": picture}).json()
     assert (seen["width"], seen["height"], len(seen["faces"])) == (512, 600, 1)
+    assert base64.b64decode(seen["picture"].partition(",")[2]).startswith(b"\xff\xd8")
+
+
+def test_a_talk_of_an_avatar_that_fails_says_why(anna: httpx.Client, speech: bytes) -> None:
+    """Both are sent at once; the talk waits for the avatar."""
+    wall = bytes(cv2.imencode(".png", np.full((90, 90, 3), 200, np.uint8))[1])
+    avatar = anna.post("/v1/avatars", files={"source": ("wall.png", wall)}).json()
+    sent = {"avatar": avatar["id"], "options": OPTIONS}
+    talk = anna.post("/v1/talks", data=sent, files={"speech": speech}).json()
+    job = ended(anna, f"/v1/talks/{talk['id']}")
+    assert job["status"] == "failed"
+    assert job["error"]["type"] == "urn:mdth:NoFaceFound"
+    assert job["error"]["detail"].startswith("the avatar: no face in the picture (90x90)")
+
+
+def test_metrics_count_what_was_done(anna: httpx.Client, talk: dict[str, object]) -> None:
+    said = anna.get("/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in said.splitlines() if not line.startswith("#"))
+    assert int(values['mdth_jobs{object="talk",status="completed"}']) >= 1
+    assert float(values['mdth_frames_total{of="all"}']) >= 5
+    assert float(values['mdth_seconds_total{stage="total"}']) > 0
+    assert float(values["mdth_frames_per_second"]) > 0

@@ -40,6 +40,7 @@ def shown(job: Job) -> Job:
     return {
         **about,
         "avatar": job["avatar"],
+        "preview": "seconds" in job["request"],
         "duration_s": result.get("duration_s"),
         "content_url": f"{where}/content" if video else None,
         "thumbnail_url": f"{where}/thumbnail" if video else None,

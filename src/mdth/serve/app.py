@@ -36,9 +36,9 @@ LONGEST_JSON = 4096
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Permissions-Policy": "camera=(self), microphone=(self)",
 }
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -77,6 +77,11 @@ def routes(server: Server) -> list[BaseRoute]:
     async def session(request: Request) -> Response:
         return await _session(server, request)
 
+    async def session_end(request: Request) -> Response:
+        answer = Response(status_code=204)
+        answer.delete_cookie(COOKIE)
+        return answer
+
     async def health(request: Request) -> Response:
         server.queue.read("SELECT 1")
         return Answer({"status": "stopping" if server.stopping else "ok"})
@@ -86,6 +91,7 @@ def routes(server: Server) -> list[BaseRoute]:
         Route("/healthz", health),
         Route("/v1/openapi.json", _file(OPENAPI, "application/json")),
         Route("/v1/session", session, methods=["POST"]),
+        Route("/v1/session", session_end, methods=["DELETE"]),
         route("/metrics", "GET", offers.metrics),
         route("/v1/options", "GET", offers.options),
         route("/v1/faces", "POST", jobs.faces),
@@ -167,6 +173,8 @@ class _Headers:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["path"].startswith("/page/") or scope["path"] == "/":
+                    headers["Cache-Control"] = "no-cache"  # a new version meets no old modules
             await send(message)
 
         await self._app(scope, receive, sending)

@@ -140,7 +140,7 @@ async def faces(server: Server, request: Request, owner: str) -> Response:
             raise Refused(422, "give a source", kind="MissingInput", field="source")
         (folder / "faces").touch()
         seen = await _look(server, folder, form)
-        return Answer({name: seen[name] for name in ("width", "height", "faces")})
+        return Answer({name: seen[name] for name in ("width", "height", "faces", "picture")})
 
 
 async def page(server: Server, request: Request, owner: str, kind: str) -> Response:

@@ -15,7 +15,7 @@ from mdth.serve.server import Server
 from mdth.speak.voice import voices
 
 # Each with what its label is called.
-COUNTERS = {"jobs": "status", "seconds": "stage", "frames": "object"}
+COUNTERS = {"jobs": "status", "seconds": "stage", "frames": "of"}
 LANGUAGES = {"a": "en-US", "b": "en-GB"}
 
 
@@ -37,7 +37,7 @@ async def options(server: Server, request: Request, owner: str) -> Response:
     about = {
         "voices": [{"id": v, "name": who, "language": LANGUAGES[v[0]]} for v, who in said],
         "text_unavailable": why_not,
-        "live": find_spec("mdth.serve.live") is not None,
+        "live": True,
         "limits": limits,
         "version": __version__,
         "owner": owner,

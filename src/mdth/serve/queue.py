@@ -49,6 +49,7 @@ _TURN = f"""SELECT owner FROM (SELECT DISTINCT owner FROM jobs j WHERE {_READY})
     (SELECT coalesce(max(started), 0) FROM jobs r WHERE r.owner = o.owner) LIMIT 1"""
 
 Job = dict[str, Any]
+Counts = Mapping[tuple[str, str], float]
 
 
 class Conflict(InputError):
@@ -188,8 +189,11 @@ class Queue:
                 *(0 if error else 100, _text(result), _text(error), size),
             )
             if held:
-                self._count(db, "jobs", FAILED if error else DONE, 1)
-                self._hook(db, job_id)
+                made = result or {}
+                counts = {("jobs", FAILED if error else DONE): 1.0}
+                counts |= {("seconds", stage): s for stage, s in made.get("seconds", {}).items()}
+                counts |= {("frames", "all"): made.get("frames", 0)}
+                self._end(db, job_id, counts)
         return held
 
     def hand_back(
@@ -215,8 +219,7 @@ class Queue:
                 (time.time(), job_id),
             )
             if done.rowcount:
-                self._count(db, "jobs", CANCELLED, 1)
-                self._hook(db, job_id)
+                self._end(db, job_id, {("jobs", CANCELLED): 1})
             return bool(done.rowcount)
 
     def remove(self, job_id: str) -> None:
@@ -224,19 +227,13 @@ class Queue:
         with self._writing() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def count(self, name: str, label: str, value: float) -> None:
-        """Add to a counter of the metrics."""
-        with self._writing() as db:
-            self._count(db, name, label, value)
-
-    def _count(self, db: sqlite3.Connection, name: str, label: str, value: float) -> None:
-        db.execute(
-            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + ?",
-            (name, label, value, value),
+    def _end(self, db: sqlite3.Connection, job_id: str, counts: Counts) -> None:
+        """Count for the metrics, and note who wants to be told of this job's end."""
+        db.executemany(
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+            "SET value = value + excluded.value",
+            [(*name, value) for name, value in counts.items()],
         )
-
-    def _hook(self, db: sqlite3.Connection, job_id: str) -> None:
-        """Note that somebody wants to be told of this job's end."""
         job = self.get(job_id)
         if url := job["request"].get("webhook_url"):
             values = f"msg_{token_hex(12)}", job_id, job["owner"], url, time.time()

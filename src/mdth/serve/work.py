@@ -5,13 +5,14 @@ import os
 import shutil
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mdth import engines, pipeline
+from mdth import engines, errors, pipeline
 from mdth.artefacts import SPEECH_RATE_HZ, Frame
 from mdth.batch.worker import leave
 from mdth.engine import Avatar
@@ -33,7 +34,7 @@ log = logging.getLogger("mdth")
 BEAT_S = 1.0
 # A cancelled job that has not noticed by then loses its process.
 NOTICE_S = 5.0
-THUMBNAIL_PX, PREVIEW_PX = 320, 960
+THUMBNAIL_PX, FACES_PX, PREVIEW_PX = 320, 640, 960
 # Of the progress, where a clip is followed before it speaks.
 PREPARING = 0.3
 # Of a clip, what is looked at for faces.
@@ -69,9 +70,6 @@ def run(ticket: str, *, data: str, keep_s: float) -> bool:
     ours = queue.finish(job_id, claim, result=result, keep_s=stays_s, size=size)
     for path in sent if ours else ():
         path.unlink(missing_ok=True)
-    for name, value in result.get("seconds", {}).items() if ours else ():
-        queue.count("seconds", name, value)
-    queue.count("frames", job["object"], result.get("frames", 0) if ours else 0)
     queue.close()
     return ours
 
@@ -160,9 +158,10 @@ def _film(job: Job, folder: Path, made: Path, data: Path, heart: _Heart) -> Job:
 def _who(job: Job, folder: Path, data: Path, heart: _Heart, options: Job, *, dub: bool) -> Avatar:
     if job["avatar"]:
         prepared = data / "jobs" / job["avatar"] / "avatar"
-        if not engines.is_saved(prepared):
-            raise InputError("the avatar could not be prepared, or was deleted; make it anew")
-        return engines.load(prepared)
+        if engines.is_saved(prepared):
+            return engines.load(prepared)
+        why = Queue(data).get(job["avatar"])["error"] or {"type": "", "detail": "it was cancelled"}
+        raise getattr(errors, why["type"], InputError)(f"the avatar: {why['detail']}")
     source = folder / "source"
     clip = not is_picture(source)
     if clip:
@@ -260,7 +259,7 @@ def _source(path: Path) -> dict[str, Any]:
     return found
 
 
-def _faces(source: Path, *, clip: bool) -> dict[str, Any]:
+def _faces(path: Path, *, clip: bool) -> dict[str, Any]:
     from mdth.artefacts import LARGEST_PICTURE_PX
     from mdth.face.find import TRACKER
     from mdth.face.portrait import find_faces
@@ -269,13 +268,18 @@ def _faces(source: Path, *, clip: bool) -> dict[str, Any]:
 
     with FaceTracker(assets.path(TRACKER)) as tracker:
         frames = (
-            islice(read_frames(source), FIRST_FRAMES)
+            islice(read_frames(path), FIRST_FRAMES)
             if clip
-            else iter([read_image(source, max_size=LARGEST_PICTURE_PX)])
+            else iter([read_image(path, max_size=LARGEST_PICTURE_PX)])
         )
         for picture in frames:
             meshes = find_faces(picture, tracker, all_of_them=True)
             if meshes:
                 break
     height, width = picture.shape[:2]
-    return {"width": width, "height": height, "faces": [_box(mesh, picture) for mesh in meshes]}
+    shown = path.with_name("picture.jpg")
+    _jpeg(picture, shown, FACES_PX)
+    return {
+        **{"width": width, "height": height, "faces": [_box(mesh, picture) for mesh in meshes]},
+        "picture": f"data:image/jpeg;base64,{b64encode(shown.read_bytes()).decode()}",
+    }

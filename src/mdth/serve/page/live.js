@@ -1,0 +1,200 @@
+/** The live tab: the microphone or a text goes out, the avatar comes back, near the live edge. */
+
+import { BASE } from "./api.js";
+import { $, complain, Plain, show } from "./dom.js";
+import { avatar } from "./face.js";
+import { Player } from "./player.js";
+import { level, meter, openMicrophone, pcm16 } from "./sound.js";
+import { number, t } from "./text.js";
+
+const RATE_HZ = 16000;
+// Speech begins when this many blocks of 20 ms in a row are loud, and is sent with those before it;
+// it ends after QUIET quiet ones.
+const LOUD = 3;
+const BEFORE = 12;
+const QUIET = 30;
+let talk = null; // {socket, player, microphone, state, typed}
+
+function send(message) {
+  if (talk?.socket.readyState === WebSocket.OPEN) talk.socket.send(message instanceof Int16Array ? message : JSON.stringify(message));
+}
+
+/** Tells speech from a room's noise, whose level it follows. */
+class Speech {
+  constructor(begin, sound, end) {
+    Object.assign(this, { begin, sound, end, floor: 0.003, loud: 0, quiet: 0, on: false, before: [] });
+  }
+
+  hear(block) {
+    const rms = level(block);
+    const loud = rms > Math.max(0.008, 3 * this.floor);
+    if (!loud) this.floor += 0.05 * (rms - this.floor);
+    this.loud = loud ? this.loud + 1 : 0;
+    this.quiet = loud ? 0 : this.quiet + 1;
+    this.before.push(block);
+    if (this.on) this.sound(block);
+    else if (this.loud >= LOUD) {
+      this.on = true;
+      this.begin();
+      this.before.forEach(this.sound);
+    }
+    if (this.before.length > BEFORE) this.before.shift();
+    if (this.on && this.quiet >= QUIET) {
+      this.on = false;
+      this.before = [];
+      this.end();
+    }
+    return rms;
+  }
+}
+
+function interrupt() {
+  send({ type: "interrupt" });
+  if (talk) talk.typed = false;
+}
+
+async function openMic() {
+  const speech = new Speech(
+    () => {
+      if (talk.typed) interrupt();
+      talk.began_ms ??= performance.now();
+    },
+    (block) => send(pcm16(block)),
+    () => send({ type: "end_of_speech" }),
+  );
+  const mic = await openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
+  if (talk) talk.microphone = mic;
+  else mic.close();
+}
+
+async function toggleMic() {
+  complain("live", null);
+  if (talk.microphone) {
+    talk.microphone.close();
+    talk.microphone = null;
+    send({ type: "end_of_speech" });
+  } else await openMic().catch((problem) => complain("live", problem));
+  render();
+}
+
+function say() {
+  const text = $("live-text").value.trim();
+  if (!text) return;
+  send({ type: "text", text, voice: $("live-voice").querySelector("select").value || undefined });
+  talk.typed = true;
+  $("live-text").value = "";
+}
+
+function render() {
+  const on = talk != null;
+  show($("live-video"), on && talk.state !== "connecting" && talk.state !== "preparing");
+  show($("live-empty"), $("live-video").hidden);
+  show($("live-state"), on);
+  if (on) $("live-state").textContent = t(`live.${talk.state}`);
+  $("live-state").className = `badge ${talk?.state ?? ""}`;
+  document.body.classList.toggle("living", on);
+  show($("live-stop"), on);
+  const able = talk?.socket?.readyState === WebSocket.OPEN;
+  for (const id of ["live-mic", "live-say", "live-interrupt"]) $(id).disabled = !able;
+  $("live-mic").classList.toggle("on", Boolean(talk?.microphone));
+  $("live-mic-words").textContent = t(talk?.microphone ? "live.mic.off" : "live.mic");
+  show($("live-level"), Boolean(talk?.microphone));
+}
+
+function enter(state) {
+  talk.state = state;
+  render();
+}
+
+/** When the frame at which speech began is on the screen, the page says how late that was. */
+function measure(time_s) {
+  const began_ms = talk.began_ms;
+  if (began_ms == null) return;
+  talk.began_ms = null;
+  talk.player.at(time_s, () => {
+    const behind_s = (performance.now() - began_ms) / 1000;
+    $("live-behind").dataset.s = behind_s;
+    $("live-behind").textContent = t("live.behind", { n: number(behind_s, 1) });
+  });
+}
+
+function hear(message) {
+  if (message.type === "ready") talk.player = new Player($("live-video"), message.mime);
+  else if (message.type === "state") {
+    if (message.state === "speaking") measure(message.time_s);
+    if (message.state === "idle") talk.typed = false;
+    enter(message.state);
+  } else if (message.type === "error") complain("live", new Error(message.detail ?? message.title));
+}
+
+function connect(id) {
+  const address = new URL(`live?avatar=${id}`, BASE);
+  address.protocol = address.protocol.replace("http", "ws");
+  const socket = new WebSocket(address);
+  socket.binaryType = "arraybuffer";
+  talk.socket = socket;
+  socket.onopen = () => send({ type: "start", rate_hz: RATE_HZ });
+  socket.onmessage = ({ data }) => {
+    if (talk?.socket !== socket) return;
+    try {
+      if (typeof data === "string") hear(JSON.parse(data));
+      else talk.player.add(data);
+    } catch (problem) {
+      complain("live", problem);
+      stop();
+    }
+    if (talk?.state === "connecting" && talk.player) {
+      enter("idle");
+      toggleMic();
+    }
+  };
+  socket.onclose = () => {
+    if (talk?.socket !== socket) return;
+    if (!$("live-error").textContent) complain("live", new Plain("live.ended"));
+    stop();
+  };
+}
+
+async function start() {
+  for (const place of ["live", "face", "consent"]) complain(place, null);
+  if (!$("consent").checked) return complain("consent", new Plain("consent.missing"));
+  const mine = (talk = { socket: null, player: null, microphone: null, state: "preparing", typed: false });
+  render();
+  try {
+    const id = await avatar();
+    if (talk !== mine) return;
+    enter("connecting");
+    connect(id);
+  } catch (problem) {
+    complain("face", problem);
+    if (talk === mine) stop();
+  }
+}
+
+export function stop() {
+  const last = talk;
+  talk = null;
+  last?.microphone?.close();
+  last?.socket?.close();
+  last?.player?.close();
+  render();
+}
+
+export function startLive({ live, voices = [] }) {
+  show($("live-off"), !live);
+  $("live-start").disabled = !live;
+  $("live-text").disabled = !voices.length;
+  show($("live-voice"), voices.length > 0);
+  $("live-start").onclick = start;
+  $("live-stop").onclick = stop;
+  $("live-mic").onclick = toggleMic;
+  $("live-say").onclick = say;
+  $("live-interrupt").onclick = interrupt;
+  $("live-text").onkeydown = (event) => {
+    if (event.key !== "Enter" || event.shiftKey) return;
+    event.preventDefault();
+    if (!$("live-say").disabled) say();
+  };
+  document.addEventListener("language", render);
+  render();
+}
