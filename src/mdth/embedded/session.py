@@ -70,9 +70,9 @@ class Drive:
         """
         block = np.asarray(sound, np.float32)
         self._heard.hear(block)
-        if seen or not isinstance(self._spoken, SpokenMesh):
-            return self._meshes(self._spoken.feed(block))
-        return self._meshes(self._spoken.skip(block))
+        if isinstance(self._spoken, SpokenMesh):
+            return self._meshes(self._spoken.feed(block, seen=seen))
+        return self._meshes(self._spoken.feed(block))
 
     def rewind(self, sample: int, *, forget: bool = False) -> None:
         """See `mdth.engine.Rewinding`."""

@@ -94,6 +94,22 @@ def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> No
     assert above.mean() < row.mean() - 0.05
 
 
+@pytest.mark.parametrize(
+    ("skin", "tooth", "lighter"),
+    [((140, 78, 43), (167, 142, 132), True), ((214, 145, 119), (230, 196, 179), False)],
+)
+def test_teeth_are_lighter_where_it_is_the_skin_that_is_dark(skin, tooth, lighter: bool) -> None:
+    tone = Tone.of(np.array(skin, np.float32))
+    planes = np.zeros((conditions.CHANNELS, 8, 8), np.float32)
+    planes[11:14] = tone.relative(np.array(tooth, np.float32))[:, None, None]
+    planes[3, 4:] = 1
+    painted = np.full((8, 8, 3), (-0.05, 0.1, 0.15), np.float32)
+    plain = tone.absolute(painted).mean(-1)
+    level = mouth_network.finished(painted, planes, tone).mean(-1)
+    assert np.allclose(level[:4], plain[:4], atol=0.01)
+    assert (level[4:] > 1.25 * plain[4:]).all() if lighter else np.allclose(level, plain, atol=9)
+
+
 def test_conditions_follow_skull_and_jaw(portrait: Portrait) -> None:
     cavity = Cavity(portrait)
     frame = portrait.image

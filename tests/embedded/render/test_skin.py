@@ -98,3 +98,12 @@ def test_a_network_for_other_planes_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(skin.networks, "load", lambda _: (Other(), {}))
     with pytest.raises(CheckpointError, match="install mdth again"):
         skin.shipped.__wrapped__("lids")
+
+
+def test_no_light_is_put_beside_the_outer_corner_of_a_lid() -> None:
+    """A dark corner may become as light as what is around it, a lid as the network says."""
+    was = np.full((48, 64), 90, np.float32)
+    was[16:30, 2:30] = 20
+    less = skin._shining(was, np.full_like(was, 100))
+    assert (was + 100 * less)[20:26, 4:10].max() < 70
+    assert (less[:, 20:] == 1).all() and (skin._shining(was, np.full_like(was, -9)) == 1).all()

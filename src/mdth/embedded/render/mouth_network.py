@@ -13,7 +13,7 @@ import numpy as np
 from mdth.embedded.render import lower_teeth
 from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
-from mdth.embedded.render.tone import Tone, brightness
+from mdth.embedded.render.tone import SKIN, Tone, brightness
 from mdth.errors import CheckpointError
 from mdth.face.smoothing import smoothstep
 from mdth.files import networks
@@ -29,6 +29,10 @@ SOFT, SHARP = -0.5, 0.0
 RAISED = (0.0, 1.0)
 # How much of the teeth's hue is the portrait's guess.
 TINT = 0.8
+# Teeth guessed to be lighter by more than this than skin of fewer levels than the second are so for
+# dark skin, not dark light, and by this power of the rest they are painted lighter: smiles beside
+# skin of 80 to 120 levels show teeth of 172 to 188, beside 140 to 180 levels of 187 to 196.
+TOOTH_TO_SKIN, DARK_SKIN, POWER = 1.3, (130.0, 30.0), 1.5
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -68,10 +72,25 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
     inside = planes[3][..., None]
     blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
     detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
-    colours = tone.absolute(painted + raised * detail)
-    colours = _tooth_coloured(colours, tone.absolute(planes[11:14, 0, 0]), inside)
+    tooth = tone.absolute(planes[11:14, 0, 0])
+    colours = _lit(painted + raised * detail, tone, tooth, inside)
+    colours = _tooth_coloured(colours, tooth, inside)
     lower_teeth.shape(colours, painted, planes)
     return colours
+
+
+def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
+    """Colours RGB 0..255 [h,w,3]; teeth [3] are as light beside dark skin as beside light skin."""
+    colours = tone.absolute(painted)
+    skin = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
+    darker = float(tooth.mean() / TOOTH_TO_SKIN / skin.mean())
+    dark = float(smoothstep((DARK_SKIN[0] - skin.mean()) / DARK_SKIN[1]))
+    if darker <= 1 or not dark:
+        return colours
+    as_light = Tone.of(skin * darker ** (POWER * dark)).absolute(painted)
+    level, red = brightness(painted)[..., None], (painted[..., :1] + 1) / (painted[..., 1:2] + 1.01)
+    share = smoothstep((level + 0.4) / 0.3) * smoothstep((1.1 - red) / 0.1)
+    return np.asarray(colours + inside * share * (as_light - colours), np.float32)
 
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:

@@ -34,6 +34,9 @@ STILL, MOVED = 0.01, 0.05
 SHADE = 0.75
 # Of the lower face, px of what its network sees: a finer change may not take detail away.
 FINE = 3.0
+# Of a lid, px of what its network sees: where its outer corner begins and how soon, and how far the
+# skin is whose mean it may be as light as, by so much on the way to the lightest.
+CORNER, NEAR, LIGHTEST = (10, 8), 5, 0.3
 # How far the change fades at the cut-out's edge, of its height.
 FADE = 0.15
 
@@ -196,12 +199,30 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     # blue lashes, no grey lids.
     hue = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
     change = np.asarray(after - before, np.float32)
-    level = brightness(change)[..., None]
-    shade, light = before / (brightness(before)[..., None] + 4), hue / hue.mean()
+    level, was = brightness(change), brightness(np.asarray(before, np.float32))
+    if skin.area.eye is not None:
+        less = _shining(was, level)
+        change *= less[..., None]
+        level *= less
+    level, was = level[..., None], was[..., None]
+    shade, light = before / (was + 4), hue / hue.mean()
     change += SHADE * (level * np.where(level < 0, shade, light) - change)
     if skin.area.eye is None:
         change = _detailed(change, np.asarray(before, np.float32), seen.planes[3][..., None])
     return np.asarray(seen.amount * change, np.float32)
+
+
+def _shining(was: Layer, level: Layer) -> Layer:
+    """Factor of a change of lids by `level`, 0..1 [h,w]: at the outer corner none is a light.
+
+    There lashes are taken for a stretched edge; of dark skin the whole shadow became orange.
+    """
+    side = 2 * NEAR + 1
+    mean = cv2.blur(was, (side, side))
+    most = cv2.blur(cv2.dilate(was, np.ones((side, side), np.uint8)), (side, side))
+    room = np.maximum(mean + LIGHTEST * (most - mean) - was, 0)
+    outside = 1 - smoothstep((np.arange(was.shape[1], dtype=np.float32) - CORNER[0]) / CORNER[1])
+    return np.asarray(1 - outside * (1 - np.minimum(1, room / np.maximum(level, 1))) * (level > 0))
 
 
 def _detailed(change: Layer, before: Layer, where: Layer) -> Layer:

@@ -106,17 +106,15 @@ class SpokenMesh:
         """Samples so far."""
         return self._sound.end
 
-    def feed(self, block: FloatArray) -> Iterator[FloatArray]:
-        """Hear float [n], mono, 16 kHz, at once; gives the frames that are final, as taken."""
-        self._skips = False
+    def feed(self, block: FloatArray, *, seen: bool = True) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; gives the frames that are final, as taken.
+
+        seen: whether anybody looks at them; a window that serves one unseen alone is not heard.
+        """
+        alone = isinstance(self._scheme, LiveScheme) and bool(len(self._last))
+        self._skips = alone and not seen
         self._sound.append(block)
         return self._ready()
-
-    def skip(self, block: FloatArray) -> Iterator[FloatArray]:
-        """`feed`, for frames that nobody looks at: a window that serves one alone is not heard."""
-        ready = self.feed(block)
-        self._skips = isinstance(self._scheme, LiveScheme) and bool(len(self._last))
-        return ready
 
     def finish(self) -> Iterator[FloatArray]:
         """The rest, when the sound has ended."""
