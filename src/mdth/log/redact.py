@@ -18,7 +18,7 @@ _PATTERNS = (
     (re.compile(rf"(?i)<([\w-]*(?:{_NAMES}|StringToSign|CanonicalRequest)\w*)>[^<]*"), r"<\1>***"),
     (
         re.compile(
-            rf"(?i)\b([\w.%-]*(?:{_NAMES})[\w-]*[\"']?\s*[:=]\s*(?:b(?=[\"']))?[\"']?)"
+            rf"(?i)((?:{_NAMES})[\w-]*[\"']?\s*[:=]\s*(?:b(?=[\"']))?[\"']?)"
             r"(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?[^\s&;,\"'<>]+"
         ),
         rf"\1{HIDDEN}",

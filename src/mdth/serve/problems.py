@@ -23,7 +23,7 @@ def described(error: MdthError, job: dict[str, Any]) -> dict[str, Any]:
 
 def in_user_words(text: str, job: dict[str, Any] | None = None) -> str:
     """The words without folders of this machine, files by the names that their owner knows."""
-    words = shortened(_FOLDERS.sub("", text), LONGEST)
+    words = shortened(_FOLDERS.sub("", text[: 4 * LONGEST]), LONGEST)
     names = (job or {}).get("request", {}).get("names", {})
     for name, own in names.items():  # which the files have here
         words = words.replace(f"{name}: ", f"{own}: ")
