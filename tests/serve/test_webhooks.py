@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from serving import OPTIONS, Served, ended
 
+from mdth.errors import InputError
 from mdth.serve import webhooks
 from mdth.serve.queue import Queue
 from mdth.serve.settings import Settings
@@ -129,3 +130,16 @@ def test_who_answers_without_end_holds_nobody_up(
 
     asyncio.run(told())
     assert [hook["tries"] for hook in queue.read("SELECT tries FROM hooks")] == [1] * left
+
+
+@pytest.mark.parametrize("given", ["whsec_", "whsec_!", "whsec_YWJj", "b" * 33])
+def test_a_secret_that_can_be_guessed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "webhook.secret").touch()  # as a full disk leaves it
+    assert (
+        Settings(tmp_path).webhook_secret("anna") and (tmp_path / "webhook.secret").stat().st_size
+    )
+    monkeypatch.setenv("MDTH_WEBHOOK_SECRET", given)
+    with pytest.raises(InputError, match="MDTH_WEBHOOK_SECRET"):
+        Settings(tmp_path).webhook_secret("anna")

@@ -14,7 +14,7 @@ from mdth.errors import InputError
 from mdth.serve import credentials
 from mdth.serve.app import app
 from mdth.serve.server import Server
-from mdth.serve.settings import Settings, is_loopback
+from mdth.serve.settings import LOCAL, Settings, is_loopback
 
 CONNECTIONS, BACKLOG = 1000, 256
 STREAMS_S = 5
@@ -37,6 +37,8 @@ def opened(settings: Settings) -> socket.socket:
 def run(settings: Settings, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C, then let running jobs end or hand them back."""
     served = Server(settings)
+    if settings.webhook_hosts:
+        settings.webhook_secret(LOCAL)  # or say now what is wrong with it
     # Uploads are spooled where the data is: the system's folder for that may be memory.
     tempfile.tempdir = str(served.incoming)
     config = uvicorn.Config(

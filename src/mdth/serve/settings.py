@@ -13,7 +13,7 @@ from pathlib import Path
 from mdth.errors import InputError, StorageError
 
 LOCAL = "local"  # who comes without a key, where none is needed
-SHORTEST_KEY = 16
+SHORTEST_KEY, SHORTEST_SECRET = 16, 24
 _HASHED = "sha256:"
 
 
@@ -50,7 +50,7 @@ class Settings:
         return found
 
     def webhook_secret(self, owner: str) -> str:
-        """What signs the messages to an owner: "whsec_" and 32 bytes in base64."""
+        """What signs the messages to an owner: "whsec_", 32 bytes in base64. Raises InputError."""
         own = hmac.digest(_master(self.data), owner.encode(), "sha256")
         return f"whsec_{b64encode(own).decode()}"
 
@@ -90,10 +90,17 @@ def read_keys(given: str) -> dict[str, bytes]:
 def _master(data: Path) -> bytes:
     """What all webhooks' secrets are made from: MDTH_WEBHOOK_SECRET, else made once and kept."""
     if given := os.environ.get("MDTH_WEBHOOK_SECRET"):
-        return b64decode(given.removeprefix("whsec_"))
+        try:
+            key = b64decode(given.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) < SHORTEST_SECRET:
+            words = f"give whsec_ and {SHORTEST_SECRET} bytes or more in base64"
+            raise InputError(f"MDTH_WEBHOOK_SECRET: {words}")
+        return key
     path = data / "webhook.secret"
     try:
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:  # one that a full disk left, say
             with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(secrets.token_bytes(32))
         return path.read_bytes()
