@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,12 @@ from serving import EXAMPLES, KEYS, LONGEST_S, Served, ended
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from mdth.errors import InputError
 from mdth.media.audio import decode_blocks, probe_sound
+from mdth.serve import call as calls
 from mdth.serve import live
 from mdth.serve.problems import Refused
+from mdth.speak import voice
 
 SPEECH = EXAMPLES / "short.wav"
 
@@ -222,3 +226,33 @@ def test_calls_that_nobody_takes_end_and_are_no_more_than_may_be(
     ended = asyncio.run(calls())
     assert [type(each) for each in ended] == [TimeoutError] * 2 + [Refused] * 3
     assert time.monotonic() - begun < 15
+
+
+def test_a_long_text_is_said_to_its_end_and_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, pushed, failed = [200.0, 200.0], list[Any](), list[Exception]()
+
+    class Session:
+        waiting_s = property(lambda self: waits.pop() if waits else 0.0)
+
+        def push(self, sound: Any, *, rate_hz: int) -> None:
+            pushed.append(sound)
+
+        def end_of_speech(self) -> None: ...
+
+    said = [SimpleNamespace(sound=number) for number in range(3)]
+    monkeypatch.setattr(voice, "Voice", lambda *_, **more: SimpleNamespace(say=lambda text: said))
+    monkeypatch.setattr(calls, "AGAIN_S", 0.01)
+    out: Any = SimpleNamespace(fail=failed.append)
+    hearing = calls._Hearing(Session(), out, 16_000)  # type: ignore[arg-type]
+    hearing._add("A long one.", "")
+    until = time.monotonic() + 10
+    while len(pushed) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (pushed, failed) == ([0, 1, 2], [])
+    full = calls._Hearing(Session(), out, 16_000)  # type: ignore[arg-type]
+    full._speaker = threading.current_thread()  # which takes none
+    with pytest.raises(InputError, match="texts wait"):
+        for _ in range(calls.MOST_TEXTS + 1):
+            full._add("One.", "")
