@@ -14,7 +14,7 @@ SOURCE = Path(mdth.__file__).parent
 FLOORS = [
     {"errors", "config", "log", "__init__"},
     {"guard", "fields"},
-    {"options", "devices", "parallel", "files"},
+    {"options", "devices", "parallel", "pace", "files"},
     {"artefacts", "client"},
     {"engine"},
     {"media", "face", "flame", "record"},

@@ -4,7 +4,10 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -65,8 +68,8 @@ class Echo:
             self.heard, self.first = self.heard[start:], self.first + start
             yield np.full((2, 2, 3), np.ceil(100 * level), np.uint8)
 
-    def skip(self, sound: np.ndarray) -> Iterator[None]:
-        return (None for _ in self.feed(sound))
+    def begin(self, sound: np.ndarray, *, drawn: bool = True) -> Iterator[Callable[[], np.ndarray]]:
+        return (partial(np.asarray, picture) for picture in self.feed(sound))
 
     def rewind(self, sample: int, *, forget: bool = False) -> None:
         assert self.number / self.fps * RATE - 1 <= sample <= self.first + len(self.heard)
@@ -89,8 +92,10 @@ class Meshes:
 
     def __init__(self, drive: Drive) -> None:
         self.feed: Any = drive.feed
-        self.skip: Any = drive.feed
         self.rewind, self.listen, self.close = drive.rewind, drive.listen, lambda: None
+
+    def begin(self, sound: np.ndarray, *, drawn: bool = True) -> Iterator[Any]:
+        return (partial(np.asarray, mesh) for mesh in self.feed(sound))
 
 
 @pytest.fixture(scope="module")
@@ -253,21 +258,19 @@ def test_too_slow_it_draws_fewer_frames_evenly_and_says_so(
 ) -> None:
     clock, echo = Clock(), Echo()
     live = LiveSession(echo, pace=True, clock=clock)
-    feed, drawn = echo.feed, []
+    begin, drawn = echo.begin, []
 
-    def slow(sound: np.ndarray) -> Iterator[np.ndarray]:
-        for picture in feed(sound):
-            drawn.append(live._number)
-            clock.now_s += 0.06
-            yield picture
+    def draw(picture: Callable[[], np.ndarray]) -> np.ndarray:
+        drawn.append(live._number)
+        clock.now_s += 0.06
+        return picture()
 
-    echo.skip = lambda sound: (None for _ in feed(sound))  # type: ignore[method-assign]
-    echo.feed = slow  # type: ignore[method-assign]
+    echo.begin = lambda sound, **more: (partial(draw, p) for p in begin(sound))  # type: ignore[method-assign]
     taken(live, 150)
     assert live.drawn_fps == 12.5 and "12.5 of 25 frames" in caplog.text
     assert drawn[-40:] == list(range(drawn[-1] - 78, drawn[-1] + 1, 2))
     assert abs(clock.now_s - 100 - 150 / 25) < 0.1, "in step"
-    echo.feed = feed  # type: ignore[method-assign]
+    echo.begin = begin  # type: ignore[method-assign]
     taken(live, 150)
     assert live.drawn_fps == 25
 
@@ -289,13 +292,58 @@ def test_an_interruption_while_a_frame_is_drawn() -> None:
     assert not any(frame.sound.any() or frame.picture.any() for frame in taken(live, 30)[0])
 
 
+def test_two_frames_are_drawn_at_once_and_come_in_order() -> None:
+    echo, both = Echo(), threading.Barrier(2, timeout=20)
+    begin, live = (
+        echo.begin,
+        LiveSession(echo, pace=True, clock=Clock(), pool=ThreadPoolExecutor(2)),
+    )
+
+    def draw(picture: Callable[[], np.ndarray]) -> np.ndarray:
+        both.wait()
+        return picture()
+
+    echo.begin = lambda sound, **more: (partial(draw, p) for p in begin(sound))  # type: ignore[method-assign]
+    levels = np.repeat(np.arange(1, 26, dtype=np.float32) / 25, FRAME)
+    whole(live, levels)()
+    frames, _ = taken(live, 9)
+    np.testing.assert_array_equal([f.picture.max() for f in frames], 4 * np.arange(1, 10))
+    np.testing.assert_array_equal(np.concatenate([f.sound for f in frames]), levels[: 9 * FRAME])
+    assert live.waiting_s == pytest.approx(16 / 25) and live.repeated == 0
+    live.interrupt()  # while the tenth is on its way
+    assert not next(live).sound.any() and live.state == "interrupted" and live.waiting_s == 0
+    live.close()
+    assert live.closed and list(live) == []
+
+
+def test_ends_of_utterances_are_told_when_their_last_sound_is_shown() -> None:
+    live, sound = LiveSession(Echo()), np.full(RATE, 0.5)
+    live.end_of_speech()  # of nothing
+    for samples in (4800, 320):  # which end 7.5 and 8 frames from now
+        whole(live, sound[:samples])()
+    live.push(sound[:FRAME])
+    live.end_of_speech()
+    live.end_of_speech()
+
+    def frame() -> tuple[int, float]:
+        next(live)
+        return live.ended, round(live.waiting_s * 25, 3)
+
+    told = [frame() for _ in range(10)]
+    assert told == [(0, 8 - n) for n in range(7)] + [(2, 1), (1, 0), (0, 0)]
+    whole(live, sound[: 2 * FRAME])()
+    assert frame() == (0, 1)
+    live.interrupt()
+    assert [frame() for _ in range(9)] == [(0, 0)] * 9
+
+
 def test_what_is_not_drawn_is_not_heard(avatar: Avatar, speech: np.ndarray) -> None:
     """And what is drawn after it is as if all had been."""
     skips, feeds = drive(avatar), drive(avatar)
     heard, hear = [], skips._spoken._hear  # type: ignore[union-attr]
     skips._spoken._hear = lambda window: heard.append(1) or hear(window)  # type: ignore[union-attr]
     for number, block in enumerate(np.split(speech, 75)):
-        skipped = list((skips.skip if number % 3 else skips.feed)(block))
+        skipped = list(skips.feed(block, seen=number % 3 == 0))
         fed = list(feeds.feed(block))
         assert len(skipped) == len(fed)
         if number % 3 == 0:

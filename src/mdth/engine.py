@@ -110,8 +110,8 @@ class Rewinding(Protocol):
         The face goes on from where it is. forget: what was heard before is silence now.
         """
 
-    def skip(self, sound: "FloatArray") -> Iterator[None]:
-        """`feed` without drawing: as many None."""
+    def begin(self, sound: "FloatArray", *, drawn: bool = True) -> Iterator[Callable[[], "Frame"]]:
+        """`feed`, whose frames any thread may draw by calling them; drawn: whether anybody will."""
 
     def listen(self, sound: "FloatArray") -> None:
         """What somebody else says meanwhile, mono, 16 kHz, for the frames to come."""

@@ -2,17 +2,17 @@
 
 Frame k is shown at k / fps and carries the sound of its own time, so that nothing can drift. The
 engine hears `look_ahead_s` beyond a frame: where nothing was pushed it hears silence for the time
-being, and unhears it (`mdth.engine.Rewinding`) when sound comes after all. With `pace`, a frame
-that is late shows the picture before it, and where many are, fewer are drawn, evenly: the sound is
-never late for long.
+being, and unhears it (`mdth.engine.Rewinding`) when sound comes after all. With `pace`, threads
+draw a frame while the caller has the one before; one that is late shows the picture before it, and
+where many are, fewer are drawn, evenly: the sound is never late for long.
 """
 
-import logging
-import math
 import threading
 import time
 from collections import deque
-from typing import NamedTuple, Protocol, Self, Unpack, cast
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Self, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,30 +21,18 @@ from mdth import engines
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
 from mdth.engine import Avatar, Rewinding, Session
 from mdth.errors import InputError, ours
-from mdth.media.resample import Resampler, samples
+from mdth.media.resample import SoundQueue
 from mdth.options import LIVE_MESH, Choices, Options
-
-log = logging.getLogger("mdth")
+from mdth.pace import Clock, Pace
 
 IDLE, SPEAKING, STARVED, INTERRUPTED = "idle", "speaking", "starved", "interrupted"
 # What live sessions choose unless they are told.
 LIVE = Choices(fps=25, engine_mesh=LIVE_MESH)
 # After an interruption the mouth is shut in this time.
 SHUT_S = 0.15
-# Fewer frames are drawn, one of up to MOST, when so many were late of late, and more again when so
-# many were not and there would be time for them, with some to spare.
-MOST, LATE, CALM, SPARE = 5, 4, 50, 0.8
+# Threads that draw, and frames on their way at most.
+PAINTERS = 2
 NOTHING = np.zeros(0, np.float32)
-
-
-class Clock(Protocol):
-    """What tells the time and waits; the module `time` is one."""
-
-    def monotonic(self) -> float:
-        """Seconds."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Wait."""
 
 
 class LiveFrame(NamedTuple):
@@ -53,6 +41,17 @@ class LiveFrame(NamedTuple):
     picture: Frame
     sound: FloatArray
     time_s: float
+
+
+class _Begun(NamedTuple):
+    """A frame on its way. picture: None shows the one before. cuts: interruptions before it."""
+
+    picture: Future[Frame] | None
+    sound: FloatArray
+    time_s: float
+    state: str
+    ended: int
+    cuts: int
 
 
 @ours
@@ -66,20 +65,33 @@ def live(
     speech to its end before it speaks.
     """
     options = Options.of(**(LIVE | choices))
-    return LiveSession(engines.of(avatar, options).open(avatar, options), pace=pace, clock=clock)
+    session = engines.of(avatar, options).open(avatar, options)
+    pool = ThreadPoolExecutor(PAINTERS, "mdth-paint") if pace else None
+    return LiveSession(session, pace=pace, clock=clock, pool=pool)
 
 
 class LiveSession:
     """An iterator of `LiveFrame`s without an end, by one thread; any thread may call the rest.
 
     state: of the latest frame: "speaking"; "idle"; "starved" where the sender stopped without
-    `end_of_speech`; "interrupted" until the mouth is shut. size: width and height in px. repeated:
-    how many frames showed the picture before for want of time. drawn_fps: frames a second that are
-    drawn; fewer than fps where there is no time for all, which the log says, too.
+    `end_of_speech`; "interrupted" until the mouth is shut. ended: how many utterances, each told by
+    `end_of_speech`, had their last sound in it. size: width and height in px. repeated: how many
+    frames showed the picture before for want of time. drawn_fps: frames a second that are drawn;
+    fewer than fps where there is no time for all, which the log says, too. closed: by `close`.
     """
 
-    def __init__(self, session: Session, *, pace: bool = False, clock: Clock = time) -> None:
-        """Takes over an engine's session. Raises InputError for one that cannot live."""
+    def __init__(
+        self,
+        session: Session,
+        *,
+        pace: bool = False,
+        clock: Clock = time,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> None:
+        """Takes over an engine's session, and a pool of PAINTERS threads that draw its frames.
+
+        Raises InputError for a session that cannot live.
+        """
         if not isinstance(session, Rewinding) or session.look_ahead_s == float("inf"):
             session.close()
             raise InputError("this avatar hears a speech to its end first; live needs one of the "
@@ -88,77 +100,68 @@ class LiveSession:
         self._rewinding: Rewinding = session
         # Speech begins when this much has come, or its end; half a frame bridges uneven blocks.
         self._enough = round((session.look_ahead_s + 0.5 / self.fps) * SPEECH_RATE_HZ)
-        self._pace, self._clock, self._began_s = pace, clock, 0.0
+        self._pool, painters = pool, PAINTERS if pool else 0
+        self._pace = Pace(self.fps, clock if pace else None, painters)
         self._lock, self._drawing = threading.Lock(), threading.Lock()
-        self._pushed, self._resampler = _Queue(), Resampler(SPEECH_RATE_HZ)
-        self._others, self._from_others = _Queue(), Resampler(SPEECH_RATE_HZ)
-        self._ended, self._cut, self._closed = True, False, False
-        self._number = self._waited = 0
+        self._pushed, self._others = SoundQueue(), SoundQueue()
+        self._ended, self._cut, self._cuts, self.closed = True, False, 0, False
+        # Frames on their way, the number of the next one, samples that were shown.
+        self._begun, self._number, self._shown = deque[_Begun](), 0, 0
         # What the engine heard from the next frame on, and the sample where sound in it ends.
-        self._ahead, self._sound_end = NOTHING, 0
+        self._ahead, self._sound_end, self._waited = NOTHING, 0, 0
         self._shut_s = -SHUT_S
-        self.state, self.repeated = IDLE, 0
+        self.state, self.ended, self.repeated = IDLE, 0, 0
         self._picture: Frame | None = None
-        # One frame of so many is drawn; how many were late of late, and how many were not; when the
-        # latest began, and how long the caller's and ours for one that is drawn take.
-        self._every, self._late, self._calm = 1, 0.0, 0
-        self._woke_s = self._busy_s = 0.0
-        self._drew = False
 
     def push(self, sound: npt.ArrayLike, *, rate_hz: int = SPEECH_RATE_HZ) -> None:
         """Say float (full scale 1) or int16 [n], mono, after all that was pushed.
 
         Raises InputError.
         """
-        block = samples(sound)
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise InputError("the live session was closed; open another one")
-            if rate_hz != self._resampler.rate_hz:
-                self._pushed.add(self._resampler.finish())
-                self._resampler = Resampler(rate_hz)
-            self._pushed.add(self._resampler.feed(block))
-            self._ended = self._ended and not len(block)
+            self._ended = not self._pushed.push(sound, rate_hz) and self._ended
 
     def hear(self, sound: npt.ArrayLike, *, rate_hz: int = SPEECH_RATE_HZ) -> None:
         """What somebody else says, as `push` takes it, when it is heard: a silent avatar answers.
 
         Head, gaze and brows do, see `mdth.motion.listening`. Raises InputError.
         """
-        block = samples(sound)
         with self._lock:
-            if rate_hz != self._from_others.rate_hz:
-                self._from_others = Resampler(rate_hz)
-            self._others.add(self._from_others.feed(block))
+            self._others.push(sound, rate_hz)
 
     def end_of_speech(self) -> None:
         """All of an utterance was pushed: it need not wait for more, and nothing is missing."""
         with self._lock:
-            self._pushed.add(self._resampler.finish())
+            self._pushed.end()
             self._ended = True
 
     def interrupt(self) -> None:
         """Drop what was pushed: no sound of it comes any more, and the mouth shuts."""
         with self._lock:
-            self._resampler.finish()
-            self._pushed = _Queue()
+            self._pushed = SoundQueue()
             self._ended = self._cut = True
+            self._cuts += 1
 
     @property
     def waiting_s(self) -> float:
-        """Seconds that were pushed and that the engine has not heard yet."""
-        return self._pushed.count / SPEECH_RATE_HZ
+        """Seconds that were pushed and not shown yet."""
+        with self._lock:
+            begun = 0 if self._cut else max(0, self._sound_end - self._shown)
+            return (self._pushed.count + begun) / SPEECH_RATE_HZ
 
     @property
     def drawn_fps(self) -> float:
         """Frames a second that are drawn now."""
-        return self.fps / self._every
+        return self.fps / self._pace.every
 
     def close(self) -> None:
         """End it."""
-        with self._lock:
-            self._closed = True
+        self.closed = True
         with self._drawing:
+            if self._pool:
+                self._pool.shutdown(cancel_futures=True)
             self._session.close()
 
     def __iter__(self) -> Self:
@@ -166,62 +169,58 @@ class LiveSession:
 
     def __next__(self) -> LiveFrame:
         """The next frame. Ends only after `close`."""
-        late = self._wait()
         with self._drawing:
-            if self._closed:
+            while not self.closed and not self._ready():
+                self._begin()
+            if self.closed:
                 raise StopIteration
-            start, end = self._sample(self._number), self._sample(self._number + 1)
-            speaks = self._turn(start)
-            with self._lock:
-                heard = self._others.take(self._others.count)
-            self._rewinding.listen(heard)
-            drawn = self._picture is None or not (late or self._number % self._every)
-            self._drew = drawn
-            self.repeated += not drawn
-            made, need = False, len(self._ahead) < end - start
-            while not made:
-                block = self._hear(end - start, speaks) if need else NOTHING
-                made, need = self._made(block, drawn), True
-            sound, self._ahead = self._ahead[: end - start], self._ahead[end - start :]
+            begun = self._begun.popleft()
+            self.repeated += begun.picture is None
+            self._picture = begun.picture.result() if begun.picture else self._picture
             with self._lock:  # while it was drawn somebody may have interrupted
-                sound = np.zeros_like(sound) if self._cut else sound
-                self.state = self._state(start)
-            self._number += 1
-            return LiveFrame(cast(Frame, self._picture), sound, (self._number - 1) / self.fps)
+                self._shown += len(begun.sound)
+                if begun.cuts != self._cuts:
+                    silence = np.zeros_like(begun.sound)
+                    begun = begun._replace(sound=silence, state=INTERRUPTED, ended=0)
+                self.state, self.ended = begun.state, begun.ended
+            return LiveFrame(cast(Frame, self._picture), begun.sound, begun.time_s)
 
-    def _made(self, block: FloatArray, drawn: bool) -> bool:
-        """Hear a block; whether the next frame is there, which may be left out."""
-        if not drawn:
-            return next(self._rewinding.skip(block), 0) is None
-        made = next(self._session.feed(block), None)
-        self._picture = self._picture if made is None else made
-        return made is not None
+    def _ready(self) -> bool:
+        """Whether a frame is there, after waiting for it until the next one is to be begun."""
+        if not self._begun:
+            return False
+        picture = self._begun[0].picture
+        if picture and not picture.done():
+            self._pace.wait(picture, full=len(self._begun) >= PAINTERS)
+        return picture is None or picture.done()
 
-    def _wait(self) -> bool:
-        """Until the next frame's time; whether it is later than a frame after that."""
-        now_s = self._clock.monotonic()
-        if not self._number:
-            self._began_s = now_s
-        elif self._drew:
-            self._busy_s += (now_s - self._woke_s - self._busy_s) / 10
-        due_s = self._began_s + self._number / self.fps
-        if self._pace and due_s > now_s:
-            self._clock.sleep(due_s - now_s)
-        self._woke_s = max(now_s, due_s)
-        late = self._pace and now_s > due_s + 1 / self.fps
-        self._late, self._calm = (
-            (self._late + 1, 0) if late else (0.95 * self._late, self._calm + 1)
-        )
-        busy = self._busy_s * self.fps
-        if self._late > LATE and self._every < MOST:
-            self._draw_every(max(self._every + 1, min(MOST, math.ceil(busy))))
-        elif self._calm > CALM and (every := max(1, math.ceil(busy / SPARE))) < self._every:
-            self._draw_every(every)
-        return late
+    def _begin(self) -> None:
+        """The next frame, when it is due."""
+        drawn = self._pace.begin()
+        start, end = self._sample(self._number), self._sample(self._number + 1)
+        speaks = self._turn(start)
+        with self._lock:
+            heard = self._others.take(self._others.count)
+        self._rewinding.listen(heard)
+        draw, need = None, len(self._ahead) < end - start
+        while draw is None:
+            block = self._hear(end - start, speaks) if need else NOTHING
+            draw, need = next(self._rewinding.begin(block, drawn=drawn), None), True
+        sound, self._ahead = self._ahead[: end - start], self._ahead[end - start :]
+        picture = self._drawn(draw) if drawn else None
+        with self._lock:
+            ended = self._pushed.ended(end)
+            told = self._number / self.fps, self._state(start), ended, self._cuts - self._cut
+        self._begun.append(_Begun(picture, sound, *told))
+        self._number += 1
 
-    def _draw_every(self, number: int) -> None:
-        self._every, self._late, self._calm = number, 0, 0
-        log.warning("live: %.1f of %d frames a second are drawn", self.drawn_fps, self.fps)
+    def _drawn(self, draw: Callable[[], Frame]) -> Future[Frame]:
+        """The picture, now or by a painter."""
+        if self._pool:
+            return self._pool.submit(self._pace.timed, draw)
+        picture = Future[Frame]()
+        picture.set_result(draw())
+        return picture
 
     def _sample(self, number: int) -> int:
         """Where a frame's sound begins."""
@@ -255,9 +254,8 @@ class LiveSession:
         """The next block for the engine: what was pushed, then silence."""
         end = self._sample(self._number) + len(self._ahead)
         with self._lock:
-            taken = self._pushed.take(count) if speaks and not self._cut else NOTHING
-        if len(taken):
-            self._sound_end = end + len(taken)
+            taken = self._pushed.take(count, at=end) if speaks and not self._cut else NOTHING
+            self._sound_end = end + len(taken) if len(taken) else self._sound_end
         block = np.pad(taken, (0, count - len(taken)))
         self._ahead = np.concatenate([self._ahead, block])
         return block
@@ -268,28 +266,3 @@ class LiveSession:
         if self._sound_end > start:
             return SPEAKING
         return IDLE if self._ended or self._pushed.count else STARVED
-
-
-class _Queue:
-    """Sound in the order it came; count: samples."""
-
-    def __init__(self) -> None:
-        self._blocks, self.count = deque[FloatArray](), 0
-
-    def add(self, block: FloatArray) -> None:
-        """Behind all."""
-        if len(block):
-            self._blocks.append(block)
-            self.count += len(block)
-
-    def take(self, count: int) -> FloatArray:
-        """The first samples [n], at most `count`."""
-        taken = [NOTHING]
-        while count and self._blocks:
-            block = self._blocks.popleft()
-            if len(block) > count:
-                self._blocks.appendleft(block[count:])
-            taken.append(block[:count])
-            count -= len(taken[-1])
-            self.count -= len(taken[-1])
-        return cast(FloatArray, np.concatenate(taken))

@@ -79,12 +79,10 @@ def _show(
     seconds: float | None,
     write: Callable[["LiveFrame"], None],
 ) -> None:
-    from mdth.live_session import SPEAKING
-
     for frame in session:
         write(frame)
         guard.grow(1 / session.fps)
-        said = not heard.is_alive() and not session.waiting_s and session.state != SPEAKING
+        said = not heard.is_alive() and not session.waiting_s
         if said if seconds is None else frame.time_s + 1.5 / session.fps > seconds:
             return
 

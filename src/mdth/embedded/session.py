@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,18 +63,15 @@ class Drive:
         pairs = zip(heads, self._heard, strict=False)
         return (head._replace(smile=spoken.smile) for head, spoken in pairs)
 
-    def feed(self, sound: FloatArray) -> Iterator[FloatArray]:
-        """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken."""
-        block = np.asarray(sound, np.float32)
-        self._heard.hear(block)
-        return self._meshes(self._spoken.feed(block))
+    def feed(self, sound: FloatArray, *, seen: bool = True) -> Iterator[FloatArray]:
+        """Hear float [n], mono, 16 kHz, at once; the meshes that are final, as they are taken.
 
-    def skip(self, sound: FloatArray) -> Iterator[FloatArray]:
-        """`feed`, for meshes that nobody looks at."""
-        if not isinstance(self._spoken, SpokenMesh):
-            return self.feed(sound)
+        seen: whether anybody looks at them.
+        """
         block = np.asarray(sound, np.float32)
         self._heard.hear(block)
+        if seen or not isinstance(self._spoken, SpokenMesh):
+            return self._meshes(self._spoken.feed(block))
         return self._meshes(self._spoken.skip(block))
 
     def rewind(self, sample: int, *, forget: bool = False) -> None:
@@ -134,9 +132,9 @@ class EmbeddedSession:
         """See `mdth.engine.Rewinding`."""
         self._drive.listen(sound)
 
-    def skip(self, sound: FloatArray) -> Iterator[None]:
+    def begin(self, sound: FloatArray, *, drawn: bool = True) -> Iterator[Callable[[], Frame]]:
         """See `mdth.engine.Rewinding`."""
-        return (None for _ in self._drive.skip(sound))
+        return (partial(self._draw, mesh) for mesh in self._drive.feed(sound, seen=drawn))
 
     def finish(self) -> Iterator[Frame]:
         """The rest. Raises SpeechTooShort."""
@@ -169,9 +167,9 @@ class DriveSession:
         self.feed, self.finish = drive.feed, drive.finish
         self.rewind, self.listen = drive.rewind, drive.listen
 
-    def skip(self, sound: FloatArray) -> Iterator[None]:
+    def begin(self, sound: FloatArray, *, drawn: bool = True) -> Iterator[Callable[[], FloatArray]]:
         """See `mdth.engine.Rewinding`."""
-        return (None for _ in self.feed(sound))
+        return (partial(np.asarray, mesh) for mesh in self.feed(sound, seen=drawn))
 
     def close(self) -> None:
         """Nothing is open."""

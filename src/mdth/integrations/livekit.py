@@ -6,7 +6,6 @@ runner = AvatarRunner(room, audio_recv=receiver, video_gen=video, options=video.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,42 +24,28 @@ except ImportError as error:
 class AvatarVideo(VideoGenerator):
     """What a live session shows and says, without an end; sound only while it speaks.
 
-    A segment's end is told once, when its last sound was given; segments that were pushed
-    meanwhile follow then. After `clear_buffer` nothing of what was pushed comes, nor an end.
+    A segment's end is told once, when its last sound was given. After `clear_buffer` nothing of
+    what was pushed comes, nor an end.
     """
 
     def __init__(self, session: LiveSession) -> None:
         """Takes over a session."""
         width, height = session.size
         self.options = AvatarOptions(width, height, session.fps, SPEECH_RATE_HZ, 1)
-        self._session = session
+        self._session, self._cleared = session, 0
         self._thread = ThreadPoolExecutor(1, "mdth-live")
-        self._held = deque[rtc.AudioFrame | AudioSegmentEnd]()
-        # Something of a segment was pushed; all of it was; how often the buffer was cleared.
-        self._begun, self._ended, self._cleared = False, False, 0
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
         """Of any rate and number of channels."""
-        self._held.append(frame)
-        self._push()
-
-    def _push(self) -> None:
-        """What is held, up to the end of a segment."""
-        while self._held and not self._ended:
-            frame = self._held.popleft()
-            if isinstance(frame, AudioSegmentEnd):
-                self._session.end_of_speech()
-                self._ended = self._begun
-            elif frame.samples_per_channel:
-                sound = pcm.mono(frame.data, frame.num_channels)
-                self._session.push(sound, rate_hz=frame.sample_rate)
-                self._begun = True
+        if isinstance(frame, AudioSegmentEnd):
+            self._session.end_of_speech()
+        elif frame.samples_per_channel:
+            sound = pcm.mono(frame.data, frame.num_channels)
+            self._session.push(sound, rate_hz=frame.sample_rate)
 
     def clear_buffer(self) -> None:
         """Stop speaking: the mouth shuts."""
-        self._held.clear()
         self._session.interrupt()
-        self._begun = self._ended = False
         self._cleared += 1
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
@@ -68,7 +53,7 @@ class AvatarVideo(VideoGenerator):
         loop = asyncio.get_running_loop()
         while True:
             cleared = self._cleared
-            frame, speaks, done = await loop.run_in_executor(self._thread, self._next)
+            frame, speaks, ended = await loop.run_in_executor(self._thread, self._next)
             if frame is None:
                 return
             height, width = frame.picture.shape[:2]
@@ -76,17 +61,13 @@ class AvatarVideo(VideoGenerator):
                 data, count = pcm.of_sound(frame.sound).tobytes(), len(frame.sound)
                 yield rtc.AudioFrame(data, SPEECH_RATE_HZ, 1, count)
             yield rtc.VideoFrame(width, height, rtc.VideoBufferType.RGB24, frame.picture.tobytes())
-            if done and self._ended and cleared == self._cleared:
-                self._begun = self._ended = False
+            for _ in range(ended * (cleared == self._cleared)):
                 yield AudioSegmentEnd()
-                self._push()
 
-    def _next(self) -> tuple[LiveFrame | None, bool, bool]:
-        """The next frame, None after `aclose`; whether it speaks, and whether all was said."""
-        ended, session = self._ended, self._session
-        frame = next(session, None)
-        speaks = session.state == SPEAKING
-        return frame, speaks, ended and not speaks and not session.waiting_s
+    def _next(self) -> tuple[LiveFrame | None, bool, int]:
+        """The next frame, None after `aclose`; whether it speaks; how many segments it ends."""
+        frame, session = next(self._session, None), self._session
+        return frame, session.state == SPEAKING, session.ended
 
     async def aclose(self) -> None:
         """End the session."""

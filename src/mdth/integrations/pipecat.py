@@ -10,7 +10,7 @@ from typing import Any
 from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import MissingDependency
 from mdth.integrations import pcm
-from mdth.live_session import SPEAKING, LiveFrame, LiveSession
+from mdth.live_session import LiveSession
 
 try:
     from pipecat.frames.frames import (
@@ -63,12 +63,12 @@ class AvatarProcessor(FrameProcessor):
             self._shown = self.create_task(self._show())
 
     async def _show(self) -> None:
-        """At the session's pace, until all was said after `_stop`."""
+        """At the session's pace, until all was said after `_finish`."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._ending or self._session.waiting_s:
             interruptions = self._interruptions
-            frame, done = await loop.run_in_executor(self._thread, self._drawn)
-            if frame is None or done:
+            frame = await loop.run_in_executor(self._thread, next, self._session, None)
+            if frame is None:
                 return
             height, width = frame.picture.shape[:2]
             image = OutputImageRawFrame(frame.picture.tobytes(), (width, height), "RGB")
@@ -77,12 +77,6 @@ class AvatarProcessor(FrameProcessor):
             await self.push_frame(image)
             audio = pcm.of_sound(sound).tobytes()
             await self.push_frame(SpeechOutputAudioRawFrame(audio, SPEECH_RATE_HZ, 1))
-
-    def _drawn(self) -> tuple[LiveFrame | None, bool]:
-        """The next frame; whether it is after all that was to be said, and the end was told."""
-        ending, session = self._ending, self._session
-        frame = next(session, None)
-        return frame, ending and session.state != SPEAKING and not session.waiting_s
 
     async def _finish(self, *, at_once: bool = False) -> None:
         self._session.end_of_speech()

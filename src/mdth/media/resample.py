@@ -1,4 +1,7 @@
-"""Sound that comes in blocks, at the rate that speech is heard at."""
+"""Sound that comes in blocks of any rate, at the one that speech is heard at."""
+
+from collections import deque
+from typing import cast
 
 import av
 import numpy as np
@@ -41,6 +44,58 @@ class Resampler:
         """The rest; what is fed then is another sound."""
         made, self._made = self._made, None
         return _joined(made.resample(None) if made else [])
+
+
+class SoundQueue:
+    """Mono sound at 16 kHz in the order it came, at any rates; count: samples."""
+
+    def __init__(self) -> None:
+        self._resampler = Resampler(SPEECH_RATE_HZ)
+        self._blocks, self.count = deque[FloatArray](), 0
+        # How many samples wait before each utterance's end; where those end that were taken.
+        self._ends, self._taken = deque[int](), deque[int]()
+
+    def push(self, sound: npt.ArrayLike, rate_hz: int) -> bool:
+        """Float (full scale 1) or int16 [n] behind all; whether n is not 0. Raises InputError."""
+        block = samples(sound)
+        if rate_hz != self._resampler.rate_hz:
+            self._add(self._resampler.finish())
+            self._resampler = Resampler(rate_hz)
+        self._add(self._resampler.feed(block))
+        return bool(len(block))
+
+    def end(self) -> None:
+        """An utterance ends here; one without sound is none."""
+        self._add(self._resampler.finish())
+        if self.count > (self._ends[-1] if self._ends else 0):
+            self._ends.append(self.count)
+
+    def take(self, count: int, *, at: int = 0) -> FloatArray:
+        """The first samples [n], at most `count`, which are shown from sample `at` on."""
+        taken, left = [np.zeros(0, np.float32)], count
+        while left and self._blocks:
+            block = self._blocks.popleft()
+            if len(block) > left:
+                self._blocks.appendleft(block[left:])
+            taken.append(block[:left])
+            left -= len(taken[-1])
+        self.count -= count - left
+        self._ends = deque(before - (count - left) for before in self._ends)
+        while self._ends and self._ends[0] <= 0:
+            self._taken.append(at + count - left + self._ends.popleft())
+        return cast(FloatArray, np.concatenate(taken))
+
+    def ended(self, sample: int) -> int:
+        """How many utterances end by a sample, each told once."""
+        before = len(self._taken)
+        while self._taken and self._taken[0] <= sample:
+            self._taken.popleft()
+        return before - len(self._taken)
+
+    def _add(self, block: FloatArray) -> None:
+        if len(block):
+            self._blocks.append(block)
+            self.count += len(block)
 
 
 def _joined(frames: list[av.AudioFrame]) -> FloatArray:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -33,6 +34,7 @@ from mdth.parallel import InOrder
 SETTLE_S = 0.2
 # A speech may be so much longer than a clip without being asked about.
 SLACK_S = 0.3
+Begun = tuple[Place, Work | None]
 NO_CHEEKS = np.zeros((len(CHEEKS), 3))
 
 
@@ -114,19 +116,20 @@ class Dubbing:
 
     def feed(self, sound: FloatArray) -> Iterator[Dubbed]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
-        return self._ready(self.spoken.feed(np.asarray(sound, np.float32)))
+        return self._drawn(self._ready(self.spoken.feed(np.asarray(sound, np.float32))))
 
-    def skip(self, sound: FloatArray) -> Iterator[Dubbed]:
-        """`feed` with mouths as the clip has them."""
-        return self._ready(self.spoken.feed(np.asarray(sound, np.float32)), drawn=False)
+    def begin(self, sound: FloatArray, *, drawn: bool = True) -> Iterator[Callable[[], Dubbed]]:
+        """`feed`, whose frames are drawn by who calls them; drawn: if anybody does."""
+        offsets = self.spoken.feed(np.asarray(sound, np.float32))
+        return (partial(self._draw, begun) for begun in self._ready(offsets, drawn=drawn))
 
     def finish(self) -> Iterator[Dubbed]:
         """The rest. Raises SpeechTooShort."""
         check_length(self.spoken.heard)
         self._speech_s = self.spoken.heard / SPEECH_RATE_HZ
-        yield from self._ready(self.spoken.finish())
+        yield from self._drawn(self._ready(self.spoken.finish()))
         while self._next is not None and not self._ended(self._next):
-            yield from self._begin(self._next)
+            yield from self._drawn(self._begin(self._next))
         yield from self._drawing.finish()
 
     def close(self) -> None:
@@ -137,7 +140,11 @@ class Dubbing:
         for count, place in enumerate(places):
             yield place._replace(time_s=Fraction(count, int(self.rate)))
 
-    def _ready(self, offsets: Iterator[FloatArray], *, drawn: bool = True) -> Iterator[Dubbed]:
+    def _drawn(self, begun: Iterator[Begun]) -> Iterator[Dubbed]:
+        for one in begun:
+            yield from self._drawing.feed(one)
+
+    def _ready(self, offsets: Iterator[FloatArray], *, drawn: bool = True) -> Iterator[Begun]:
         for way in each("speech to mesh", offsets):
             if self._next is None:
                 return
@@ -153,12 +160,12 @@ class Dubbing:
         over = float(place.time_s) > self._speech_s - 0.5 / self.rate
         return over and (self._cut or not place.first)
 
-    def _begin(self, place: Place, *, drawn: bool = True) -> Iterator[Dubbed]:
+    def _begin(self, place: Place, *, drawn: bool = True) -> Iterator[Begun]:
         with spent("retarget"):
             work = self.work(place.number, self._offset(float(place.time_s)))
         self._next = None
         try:
-            yield from self._drawing.feed((place, work if drawn else None))
+            yield place, work if drawn else None
         finally:  # also for one who takes no more than this frame
             self._next = next(self._places, None)
 
@@ -188,7 +195,7 @@ class Dubbing:
         over_s = max(0.0, (position - last) / self.rate)
         return np.asarray(said * max(0.0, 1 - over_s / SETTLE_S))
 
-    def _draw(self, begun: tuple[Place, Work | None]) -> Dubbed:
+    def _draw(self, begun: Begun) -> Dubbed:
         place, work = begun
         patch = None
         if work is not None:
@@ -217,9 +224,10 @@ class ClipSession:
             raise InputError("this mouth hears all of a speech first; choose engine_mesh live")
         self._dubbing.spoken.rewind(sample, forget=forget)
 
-    def skip(self, sound: FloatArray) -> Iterator[None]:
+    def begin(self, sound: FloatArray, *, drawn: bool = True) -> Iterator[Callable[[], Frame]]:
         """See `mdth.engine.Rewinding`."""
-        return (None for _ in self._dubbing.skip(sound))
+        draws = self._dubbing.begin(sound, drawn=drawn)
+        return (lambda draw=draw: pasted(draw()) for draw in draws)  # type: ignore[misc]
 
     def listen(self, sound: FloatArray) -> None:
         """The clip's head does what it does."""

@@ -38,10 +38,11 @@ class FaceTriangles:
 
     def draw(
         self, field: Grid, driving: FloatArray, rigid: Rigid, *, origin: FloatArray, cell: int
-    ) -> None:
+    ) -> tuple[topology.IndexArray, topology.IndexArray]:
         """Replace a field [H,W,2] px inside the face, blended at the outline.
 
-        The field's cells are `cell` pixels wide; `origin` [2] px is its upper left corner.
+        The field's cells are `cell` pixels wide; `origin` [2] px is its upper left corner. Gives
+        first and last cell (x, y) of what it may have changed.
         """
         edges = lids.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
         places = np.concatenate([driving[:, :2], edges])
@@ -49,21 +50,25 @@ class FaceTriangles:
         low, high = box(corners, (field.shape[1], field.shape[0]), room=(1, 2))
         size = high - low
         if not size.all():
-            return
+            return low, high
         values = self._values.copy()
         values[:, :2] -= places
         corners = (corners - low)[self._triangles]
         table, area = _planes(corners, values[self._triangles])
-        ids = self._rasterise(corners, area, size)
-        inside = np.flatnonzero(ids >= 0)
-        y, x = np.divmod(inside.astype(np.float32), np.float32(size[0]))
-        planes = np.take(table.reshape(-1, 9).T.astype(np.float32), ids[inside], axis=1)
-        *wanted, blend = planes[:3] * x + planes[3:6] * y + planes[6:]
+        # The last row, for cells of no triangle, changes nothing.
+        planes = np.zeros((len(table) + 1, 9), np.float32)
+        planes[:-1] = table.reshape(-1, 9)
+        ids = self._rasterise(corners, area, size).reshape(size[::-1])
+        x, y = (np.arange(n, dtype=np.float32) for n in size)
+        *wanted, blend = (
+            along * x + down * y[:, None] + start
+            for along, down, start in (np.take(planes[:, k::3].T, ids, axis=1) for k in range(3))
+        )
+        np.clip(blend, 0, 1, out=blend)
         patch = field[low[1] : high[1], low[0] : high[0]]
         for axis, value in enumerate(wanted):
-            flat = patch[..., axis].ravel()
-            flat[inside] += np.clip(blend, 0, 1) * (value - flat[inside])
-            patch[..., axis] = flat.reshape(patch.shape[:2])
+            patch[..., axis] += blend * (value - patch[..., axis])
+        return low, high
 
     def _rasterise(
         self, corners: FloatArray, area: FloatArray, size: topology.IndexArray
@@ -80,8 +85,8 @@ class FaceTriangles:
         corners, ways = corners[drawn], ways[drawn] * np.sign(area[drawn])[:, None, None]
         low = np.clip(np.ceil(corners.min(1) - OVERLAP), 0, size).astype(np.int32)
         high = np.clip(np.floor(corners.max(1) + OVERLAP).astype(np.int32) + 1, low, size)
-        of, y = _numbered(high[:, 1] - low[:, 1])
-        y += low[of, 1]
+        rows = high[:, 1] - low[:, 1]
+        of, y = np.repeat(np.arange(len(rows)), rows), _numbered(rows, low[:, 1])
         start, end = low[of, 0].astype(float), high[of, 0].astype(float)
         # Inside is where right * y - down * x + offset >= 0 for every edge.
         right, down = ways[..., 0], np.where(np.abs(ways[..., 1]) < 1e-9, 1e-9, ways[..., 1])
@@ -91,19 +96,18 @@ class FaceTriangles:
             x, begins = slope[of, edge] * y + zero[of, edge], left[of, edge]
             np.maximum(start, np.ceil(x), out=start, where=begins)
             np.minimum(end, np.floor(x) + 1, out=end, where=~begins)
-        row, x = _numbered(np.maximum(end - start, 0).astype(np.int32))
-        x += start.astype(np.int32)[row]
+        counts = np.maximum(end - start, 0).astype(np.int32)
         ids = np.full(size[0] * size[1], -1, np.int16)
         # Later ones, which are nearer, win.
-        ids[y[row] * size[0] + x] = drawn[of[row]]
+        cells = _numbered(counts, y * np.int32(size[0]) + start.astype(np.int32))
+        ids[cells] = np.repeat(drawn[of].astype(np.int16), counts)
         return ids
 
 
-def _numbered(counts: npt.NDArray[np.int32]) -> tuple[topology.IndexArray, npt.NDArray[np.int32]]:
-    """So many things in each group [N] -> the group of each thing, and its number there, [sum]."""
-    of = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts, dtype=np.int32) - counts
-    return of, np.arange(len(of), dtype=np.int32) - first[of]
+def _numbered(counts: npt.NDArray[np.int32], first: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """So many numbers of each group [N], from its first one on [N] -> all of them, [sum]."""
+    before = np.cumsum(counts, dtype=np.int32) - counts
+    return np.repeat(first - before, counts) + np.arange(counts.sum(), dtype=np.int32)
 
 
 def _outline_blend() -> FloatArray:

@@ -22,6 +22,9 @@ LIDS = (topology.LIDS_LEFT[:16], topology.LIDS_RIGHT[:16])
 LIPS = topology.LIPS_OUTER
 # Lips that part as far as in the portrait, within so many eye distances, are skin like any other.
 SAME = 0.004
+# A field whose neighbours differ by less than this share of their distance cannot fold.
+GENTLE = 0.2
+EVERYWHERE = slice(None), slice(None)
 
 
 def lips_rest(portrait_mesh: FloatArray, driving: FloatArray) -> bool:
@@ -31,16 +34,25 @@ def lips_rest(portrait_mesh: FloatArray, driving: FloatArray) -> bool:
 
 
 def unfold(
-    field: Grid, driving: FloatArray, *, origin: FloatArray, cell: int, lips_too: bool = False
+    field: Grid,
+    driving: FloatArray,
+    *,
+    origin: FloatArray,
+    cell: int,
+    where: tuple[slice, slice] = EVERYWHERE,
+    lips_too: bool = False,
 ) -> Grid:
     """The field [H,W,2] px, changed in place: no folds but lids and, unless `lips_too`, lips.
 
-    Its cells are `cell` px wide; origin: x, y px of its corner. driving: [478,3] px.
+    Its cells are `cell` px wide; origin: x, y px of its corner. driving: [478,3] px. where: the
+    rows and columns that may fold.
     """
-    area = _area(field, cell)
-    folding = np.maximum(_folding(area), np.clip((area - SQUEEZED) / (MOST - SQUEEZED), 0, 1))
-    if not folding.any():
+    area = _area(field[where], cell)
+    found = np.maximum(_folding(area), np.clip((area - SQUEEZED) / (MOST - SQUEEZED), 0, 1))
+    if not found.any():
         return field
+    folding = np.zeros(field.shape[:2], np.float32)
+    folding[where] = found
     kept = np.ones(field.shape[:2], np.float32)
     for hole in LIDS if lips_too else (LIPS, *LIDS):
         outline = (driving[hole, :2] - origin) / cell
@@ -56,6 +68,25 @@ def unfold(
         field[box] = _smoothed(field[box], folding[box], kept[box], width)
         folding[box] = _folding(_area(field[box], cell)) * kept[box]
     return field
+
+
+def may_fold(
+    coarse: Grid, step: int, ratio: int, drawn: tuple[topology.IndexArray, topology.IndexArray]
+) -> tuple[slice, slice]:
+    """Where a field may fold: rows and columns of its cells.
+
+    It was made of a coarse one [H,W,2] px, whose cells are `step` px wide, by making `ratio` cells
+    of each, and drawn into from a first to a last cell (x, y).
+    """
+    low, high = drawn[0] - 1, drawn[1] + 1
+    for axis in (0, 1):
+        steep = np.abs(np.diff(coarse, axis=axis)) > GENTLE * step
+        for way in (0, 1):
+            if (at := np.flatnonzero(steep.any((way, 2)))).size:
+                low[way] = min(low[way], ratio * (at[0] - 1))
+                high[way] = max(high[way], ratio * (at[-1] + 3))
+    (left, top), (right, bottom) = np.maximum(low, 0), high
+    return slice(top, bottom), slice(left, right)
 
 
 def _smoothed(field: Grid, folding: Grid, kept: Grid, width: float) -> Grid:
@@ -74,9 +105,10 @@ def _folding(area: Grid) -> Grid:
 
 def _area(field: Grid, cell: int) -> Grid:
     """What each cell shows of the portrait, cells [H,W]: the area its neighbours span."""
-    ways = cv2.split(field)
-    (xx, xy), (yx, yy) = ([np.diff(way, axis=axis) for way in ways] for axis in (1, 0))
-    spanned = (cell + xx[:-1]) * (cell + yy[:, :-1]) - xy[:-1] * yx[:, :-1]
+    x, y = cv2.split(field)
     area = np.ones(field.shape[:2], np.float32)
-    np.divide(spanned, np.float32(cell**2), out=area[:-1, :-1])
+    here, right, below = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1]
+    spanned = (cell + (x[right] - x[here])) * (cell + (y[below] - y[here]))
+    spanned -= (x[below] - x[here]) * (y[right] - y[here])
+    np.divide(spanned, np.float32(cell**2), out=area[here])
     return area

@@ -16,7 +16,7 @@ from mdth.embedded.render.motion import Grid, Rigid, box, sample
 from mdth.embedded.render.person import Layers, lay
 from mdth.embedded.render.surround import Surround
 from mdth.embedded.render.triangles import FaceTriangles
-from mdth.embedded.render.unfold import lips_rest, unfold
+from mdth.embedded.render.unfold import lips_rest, may_fold, unfold
 from mdth.face import geometry, topology
 
 # Cells of the face field: about this many across the face, never finer than a pixel.
@@ -86,10 +86,11 @@ class Warp:
         origin = (np.array(self._surround.region[:2]) + first * step).astype(float)
         width, height = ((last - first) * step).tolist()
         cell = self._cell
-        shift = _resize(coarse, (width // cell, height // cell))
-        self._triangles.draw(shift, driving, rigid, origin=origin, cell=cell)
+        shift = _resize(coarse.copy(), (width // cell, height // cell))
+        drawn = self._triangles.draw(shift, driving, rigid, origin=origin, cell=cell)
+        where = may_fold(coarse, step, step // cell, drawn)
         resting = lips_rest(self._mesh, driving)
-        shift = unfold(shift, driving, origin=origin, cell=cell, lips_too=resting)
+        shift = unfold(shift, driving, origin=origin, cell=cell, where=where, lips_too=resting)
         fine = _resize(shift, (width, height))
         if cell > 1:
             for pairs in EDGES:
@@ -129,7 +130,7 @@ class Warp:
     ) -> tuple[topology.IndexArray, topology.IndexArray]:
         """First and last coarse cell (x, y) of what moves: the face, and where the field does."""
         rows, columns = coarse.shape[:2]
-        moves = (np.abs(coarse).max(-1) > STILL_PX) & self._surround.near
+        moves = (np.abs(coarse) > STILL_PX).any(-1) & self._surround.near
         corners = (driving[:, :2] - self._surround.region[:2]) / self._surround.step
         x = [*np.flatnonzero(moves.any(0)), *corners[:, 0]]
         y = [*np.flatnonzero(moves.any(1)), *corners[:, 1]]
@@ -164,5 +165,5 @@ class Warp:
 def _resize(field: Grid, size: tuple[int, int]) -> Grid:
     """A field on other cells, linearly between their centres; size is (width, height)."""
     if (field.shape[1], field.shape[0]) == size:
-        return field.copy()
+        return field
     return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), np.float32)

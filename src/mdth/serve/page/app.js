@@ -69,6 +69,8 @@ async function start() {
   startLive(options);
   startHistory();
   takeDrops();
+  show($("leave"), options.owner !== "local");
+  $("leave").onclick = () => call("session", { method: "DELETE" }).then(() => location.reload());
   $("version").textContent = `MDTH ${options.version}`;
   addEventListener("hashchange", route);
   route();

@@ -4,7 +4,6 @@ import { BASE, call, ended, pathOf } from "./api.js";
 import { $, clock, complain, make, show } from "./dom.js";
 import { language, percent, t } from "./text.js";
 
-export const PREVIEW = "preview"; // where the id of the latest preview is kept
 const KINDS = ["talks", "dubs"];
 const PAGE = 12;
 const AGAIN_MS = 2000;
@@ -12,7 +11,7 @@ let shown = PAGE;
 let timer = 0;
 let jobs = [];
 
-const listed = (job) => job.status !== "cancelled" && job.id !== localStorage.getItem(PREVIEW);
+const listed = (job) => job.status !== "cancelled" && !job.preview;
 
 async function list(kind) {
   const { data, has_more } = await call(`${kind}?limit=${Math.min(shown, 100)}`);

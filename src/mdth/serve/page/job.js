@@ -5,7 +5,7 @@ import { BASE, call, ended, pathOf, send, watch } from "./api.js";
 import { closeCompare, offerCompare, shape } from "./compare.js";
 import { $, complain, Plain, show } from "./dom.js";
 import { addFace, isDub, still } from "./face.js";
-import { PREVIEW, refresh } from "./history.js";
+import { refresh } from "./history.js";
 import { language, t } from "./text.js";
 import { addVoice } from "./voice.js";
 
@@ -49,8 +49,8 @@ export async function makeVideo(preview) {
   if (sending) return;
   const form = await filled(preview);
   if (!form) return;
+  if (current?.job?.preview) call(pathOf(current.id), { method: "DELETE" }).catch(() => {});
   leave();
-  if (preview) forgetPreview();
   sending = new AbortController();
   renderProgress({ status: "uploading", progress: 0 });
   bring();
@@ -58,7 +58,6 @@ export async function makeVideo(preview) {
     const progress = (percent) => ($("progress").value = percent);
     const job = await send(isDub() ? "dubs" : "talks", form, { progress, signal: sending.signal });
     sending = null;
-    if (preview) localStorage.setItem(PREVIEW, job.id);
     location.hash = job.id;
     refresh();
   } catch (problem) {
@@ -73,12 +72,6 @@ export async function makeVideo(preview) {
 /** On a phone the stage is below the form. */
 function bring() {
   if ($("stage").getBoundingClientRect().top > innerHeight / 2) $("stage").scrollIntoView();
-}
-
-/** One preview is kept, and not listed among the videos. */
-function forgetPreview() {
-  const last = localStorage.getItem(PREVIEW);
-  if (last) call(pathOf(last), { method: "DELETE" }).catch(() => {});
 }
 
 function parts(...shown) {
@@ -132,11 +125,11 @@ function say(words) {
   if ($("stage-told").textContent !== words) $("stage-told").textContent = words;
 }
 
-function renderProgress({ id, status, progress, seconds_left }) {
+function renderProgress({ preview, status, progress, seconds_left }) {
   const picture = still();
   parts("progress-box", picture ? "stage-still" : "stage-empty");
   if (picture) $("stage-still").src = picture;
-  const words = t(`status.${status === "in_progress" && id === localStorage.getItem(PREVIEW) ? "preview" : status}`);
+  const words = t(`status.${status === "in_progress" && preview ? "preview" : status}`);
   $("progress-words").textContent = words;
   $("progress-left").textContent = left(seconds_left);
   if (progress != null) $("progress").value = progress;
@@ -165,7 +158,7 @@ function renderDone(job, watched) {
   }
   const until = job.expires_at && new Date(job.expires_at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
   $("done-name").textContent = job.name || t("untitled");
-  $("done-hint").textContent = job.id === localStorage.getItem(PREVIEW) ? t("preview.hint") : until ? t("expires", { time: until }) : "";
+  $("done-hint").textContent = job.preview ? t("preview.hint") : until ? t("expires", { time: until }) : "";
   $("download").href = `${url(job.id, "content")}?download=1`;
   $("share-told").textContent = "";
   offerCompare(job.object === "dub" && url(job.id, "source"));

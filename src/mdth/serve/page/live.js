@@ -1,5 +1,6 @@
 /** The live tab: the microphone or a text goes out, the avatar comes back, near the live edge. */
 
+import { amounts } from "./amounts.js";
 import { BASE } from "./api.js";
 import { $, complain, Plain, show } from "./dom.js";
 import { avatar } from "./face.js";
@@ -8,11 +9,13 @@ import { level, meter, openMicrophone, pcm16 } from "./sound.js";
 import { number, t } from "./text.js";
 
 const RATE_HZ = 16000;
-// Speech begins when this many blocks of 20 ms in a row are loud, and is sent with those before it;
-// it ends after QUIET quiet ones.
+// Speech begins when so many blocks in a row are loud, and is sent with a few before them, which
+// all come as much later; it ends after so many quiet ones.
+const BLOCK_S = 0.02;
 const LOUD = 3;
-const BEFORE = 12;
+const BEFORE = 2;
 const QUIET = 30;
+const SOON_MS = 2000;
 let talk = null; // {socket, player, microphone, state, typed}
 
 function send(message) {
@@ -38,7 +41,7 @@ class Speech {
       this.begin();
       this.before.forEach(this.sound);
     }
-    if (this.before.length > BEFORE) this.before.shift();
+    if (this.before.length >= BEFORE + LOUD) this.before.shift();
     if (this.on && this.quiet >= QUIET) {
       this.on = false;
       this.before = [];
@@ -53,27 +56,39 @@ function interrupt() {
   if (talk) talk.typed = false;
 }
 
-async function openMic() {
-  const speech = new Speech(
-    () => {
-      if (talk.typed) interrupt();
-      talk.began_ms ??= performance.now();
-    },
-    (block) => send(pcm16(block)),
-    () => send({ type: "end_of_speech" }),
-  );
-  const mic = await openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
-  if (talk) talk.microphone = mic;
-  else mic.close();
+/** What is spoken is sent; it interrupts a text, which otherwise would be said to its end first. */
+function listen() {
+  const began = () => {
+    if (talk.typed) interrupt();
+    talk.began_ms = performance.now() - 1000 * LOUD * BLOCK_S;
+  };
+  const sound = (block) => {
+    talk.sent_ms = performance.now();
+    send(pcm16(block));
+  };
+  const speech = new Speech(began, sound, () => send({ type: "end_of_speech" }));
+  return openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
 }
 
 async function toggleMic() {
   complain("live", null);
-  if (talk.microphone) {
-    talk.microphone.close();
-    talk.microphone = null;
+  const mine = talk;
+  if (mine.microphone) {
+    mine.microphone.close();
+    mine.microphone = null;
     send({ type: "end_of_speech" });
-  } else await openMic().catch((problem) => complain("live", problem));
+    return render();
+  }
+  const opening = (mine.microphone = { close: () => {} });
+  render();
+  try {
+    const microphone = await listen();
+    if (mine.microphone === opening && mine === talk) mine.microphone = microphone;
+    else microphone.close();
+  } catch (problem) {
+    mine.microphone = null;
+    complain("live", problem);
+  }
   render();
 }
 
@@ -106,12 +121,12 @@ function enter(state) {
   render();
 }
 
-/** When the frame at which speech began is on the screen, the page says how late that was. */
+/** How long after its first sound the frame is on the screen at which speech begins. */
 function measure(time_s) {
   const began_ms = talk.began_ms;
   if (began_ms == null) return;
   talk.began_ms = null;
-  talk.player.at(time_s, () => {
+  talk.player.at(time_s + BEFORE * BLOCK_S, () => {
     const behind_s = (performance.now() - began_ms) / 1000;
     $("live-behind").dataset.s = behind_s;
     $("live-behind").textContent = t("live.behind", { n: number(behind_s, 1) });
@@ -119,12 +134,16 @@ function measure(time_s) {
 }
 
 function hear(message) {
-  if (message.type === "ready") talk.player = new Player($("live-video"), message.mime);
-  else if (message.type === "state") {
+  if (message.type === "ready") {
+    $("live-screen").style.aspectRatio = message.size.join("/");
+    talk.player = new Player($("live-video"), message.mime);
+  } else if (message.type === "state") {
     if (message.state === "speaking") measure(message.time_s);
-    if (message.state === "idle") talk.typed = false;
+    // An end that comes so soon is that of what was spoken before.
+    if (message.state === "idle" && performance.now() - talk.sent_ms > SOON_MS) talk.typed = false;
+    talk.player.quiet = message.state === "idle";
     enter(message.state);
-  } else if (message.type === "error") complain("live", new Error(message.detail ?? message.title));
+  } else if (message.type === "error") complain("live", new Error(message.problem.detail));
 }
 
 function connect(id) {
@@ -133,7 +152,7 @@ function connect(id) {
   const socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
   talk.socket = socket;
-  socket.onopen = () => send({ type: "start", rate_hz: RATE_HZ });
+  socket.onopen = () => send({ type: "start", rate_hz: RATE_HZ, options: amounts() });
   socket.onmessage = ({ data }) => {
     if (talk?.socket !== socket) return;
     try {

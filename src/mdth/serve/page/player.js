@@ -2,11 +2,12 @@
 
 import { Plain } from "./dom.js";
 
-// Behind the newest frame: what is usual, what is caught up by playing faster, and by a jump; s.
-const NEAR_S = 0.15;
-const SLOW_S = 0.3;
-const FAR_S = 1.0;
-const FASTER = 1.1;
+// Behind the newest frame, s: where a jump ends; what is caught up by playing up to so much faster;
+// what takes a jump, while there is something to hear and while there is nothing.
+const NEAR_S = 0.1;
+const SLOW_S = 0.18;
+const FASTER = 0.2;
+const FAR_S = { heard: 1, quiet: 0.3 };
 const KEPT_S = 10;
 const CHECK_MS = 100;
 
@@ -15,7 +16,7 @@ export class Player {
   constructor(video, mime) {
     const Source = window.MediaSource ?? window.ManagedMediaSource; // an iPhone has the second alone
     if (!Source?.isTypeSupported(mime)) throw new Plain("live.unplayable");
-    Object.assign(this, { video, waiting: [], awaited: [], buffer: null });
+    Object.assign(this, { video, waiting: [], awaited: [], buffer: null, quiet: true });
     this.source = new Source();
     this.source.addEventListener("sourceopen", () => {
       this.buffer ??= this.source.addSourceBuffer(mime);
@@ -59,8 +60,8 @@ export class Player {
     if (!buffered.length) return;
     const edge = buffered.end(buffered.length - 1);
     const behind = edge - video.currentTime;
-    if (behind > FAR_S || video.currentTime < buffered.start(buffered.length - 1)) video.currentTime = edge - NEAR_S;
-    video.playbackRate = behind > SLOW_S ? FASTER : 1;
+    if (behind > FAR_S[this.quiet ? "quiet" : "heard"] || video.currentTime < buffered.start(buffered.length - 1)) video.currentTime = edge - NEAR_S;
+    video.playbackRate = 1 + Math.max(0, Math.min(FASTER, behind - SLOW_S));
     if (video.paused) video.play().catch(() => {});
   }
 

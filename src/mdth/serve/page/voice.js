@@ -75,15 +75,15 @@ function stop() {
   render();
 }
 
-function showVoices({ voices = [], text_unavailable, talk }) {
-  unavailable = voices.length ? null : text_unavailable ?? "";
+function showVoices({ voices, text_unavailable, talk, limits }) {
+  unavailable = text_unavailable ?? "";
   show($("text-unavailable"), !voices.length);
   for (const select of document.querySelectorAll("select.voices")) {
     select.replaceChildren(...voices.map(({ id, name }) => make("option", { value: id, textContent: name ?? id })));
     select.disabled = !voices.length;
     select.value = talk.properties.voice.default;
   }
-  $("text").disabled = !voices.length;
+  Object.assign($("text"), { disabled: !voices.length, maxLength: limits.text_letters });
 }
 
 export function startVoice(options) {
