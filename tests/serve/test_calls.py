@@ -1,9 +1,12 @@
 """`WS /v1/live`: what comes is a video of who was asked for, saying what was sent."""
 
+import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -14,6 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from mdth.media.audio import decode_blocks, probe_sound
+from mdth.serve import live
+from mdth.serve.problems import Refused
 
 SPEECH = EXAMPLES / "short.wav"
 
@@ -132,6 +137,7 @@ def line(served: Served, avatar: str) -> Any:
     [
         ('{"type": "text"}', 422, "begin with"),
         ("7", 422, "begin with"),
+        (b"7", 422, "begin with"),
         ('{"type": "start", "rate_hz": 0}', 422, "rate_hz"),
         ('{"type": "start", "rate_hz": 1e9}', 422, "rate_hz"),
         ('{"type": "start", "options": {"crf": 1}}', 422, "options"),
@@ -139,7 +145,7 @@ def line(served: Served, avatar: str) -> Any:
     ],
 )
 def test_a_bad_beginning_is_refused(
-    served: Served, avatar: str, first: str, status: int, words: str
+    served: Served, avatar: str, first: str | bytes, status: int, words: str
 ) -> None:
     with call(served, avatar) as socket:
         socket.send(first)
@@ -168,3 +174,51 @@ def test_nobody_gets_another_ones_avatar(
     with call(served, avatar_id or avatar, owner, **headers) as socket:
         told, _ = said(socket, lambda about: False)
     assert told[-1]["problem"]["status"] == status
+
+
+class Silent:
+    """A client that begins at once, and takes nothing."""
+
+    query_params: dict[str, str] = {}
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    async def receive(self) -> dict[str, str]:
+        if self._begun:
+            await asyncio.sleep(60)
+        self._begun = True
+        return {"type": "websocket.receive", "text": '{"type": "start"}'}
+
+    async def send_bytes(self, _: bytes) -> None:
+        await asyncio.sleep(60)
+
+
+def test_calls_that_nobody_takes_end_and_are_no_more_than_may_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begin, flood = asyncio.create_subprocess_exec, "import sys; put = sys.stdout.buffer.write\n"
+    flood += "while True: put(b'm\\0\\1\\0\\0' + bytes(65536))"
+    monkeypatch.setattr(live, "TAKING_S", 1)
+    monkeypatch.setattr(live, "most_calls", lambda: 2)
+    monkeypatch.setattr(live.engines, "is_saved", lambda folder: True)
+    monkeypatch.setattr(
+        *(live.asyncio, "create_subprocess_exec"),
+        lambda *_, **pipes: begin(sys.executable, "-c", flood, **pipes),
+    )
+    queue = SimpleNamespace(get=lambda *_: {"id": "av_1"})
+    server: Any = SimpleNamespace(
+        stopping=False, owner=lambda _: "anna", queue=queue, folder=tmp_path
+    )
+
+    async def calls() -> list[Any]:
+        own, socket = (set[Any](), set[Any]()), Silent
+        many = [live._call(server, socket(), *own) for _ in range(5)]  # type: ignore[arg-type]
+        return await asyncio.gather(
+            *(asyncio.wait_for(one, 20) for one in many), return_exceptions=True
+        )
+
+    begun = time.monotonic()
+    ended = asyncio.run(calls())
+    assert [type(each) for each in ended] == [TimeoutError] * 2 + [Refused] * 3
+    assert time.monotonic() - begun < 15

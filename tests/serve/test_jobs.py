@@ -60,6 +60,7 @@ def test_a_talk_is_a_film_with_its_sound(
     assert (talk["status"], talk["progress"], talk["error"]) == ("completed", 100, None)
     whole = anna.get(talk["content_url"])
     assert whole.headers["content-type"] == "video/mp4" and whole.headers["etag"]
+    assert whole.headers["cache-control"] == "private"
     film = tmp_path / "film.mp4"
     film.write_bytes(whole.content)
     assert (probe_video(film).fps, probe_video(film).width) == (10, 200)

@@ -12,9 +12,11 @@ import pytest
 from serving import KEYS, OPTIONS, Served, ended
 
 from mdth.errors import InputError
+from mdth.serve import jobs
 from mdth.serve.crew import swept
-from mdth.serve.queue import Queue
+from mdth.serve.queue import Queue, TooMuch
 from mdth.serve.run import opened
+from mdth.serve.server import Server
 from mdth.serve.settings import Settings, read_keys
 
 
@@ -81,8 +83,11 @@ def test_others_jobs_are_not_there(bert: httpx.Client, talk: dict[str, Any], spe
 def test_pages_of_other_sites_may_do_nothing(
     anna: httpx.Client, serve: Callable[..., Served]
 ) -> None:
-    foreign = {"Origin": "https://evil.example"}
-    assert anna.post("/v1/faces", headers=foreign, files={"source": b"x"}).status_code == 403
+    for origin in ("https://evil.example", "null", "http://["):
+        foreign = {"Origin": origin}
+        assert anna.post("/v1/faces", headers=foreign, files={"source": b"x"}).status_code == 403
+        key = {"key": KEYS["anna"]}  # nor may they leave a key of theirs here
+        assert anna.post("/v1/session", headers=foreign, json=key).status_code == 403
     own = {"Origin": str(anna.base_url).rstrip("/")}
     assert anna.post("/v1/faces", headers=own, files={"source": b"x"}).status_code == 422
     with serve("--workers", "1", keys=False).client(None) as client:
@@ -114,11 +119,11 @@ def test_keys_are_read_from_a_file_where_only_hashes_are(tmp_path: Path) -> None
 
 def test_more_than_a_key_may_have(anna: httpx.Client, bert: httpx.Client, portrait: bytes) -> None:
     """Jobs, bytes of a request, seconds: each says so, and nothing of it stays."""
-    jobs = [anna.post("/v1/avatars", files={"source": portrait}) for _ in range(4)]
-    assert [job.status_code for job in jobs] == [202, 202, 202, 429]
-    assert jobs[-1].json()["type"] == "urn:mdth:TooMuch" and jobs[-1].headers["retry-after"]
+    sent = [anna.post("/v1/avatars", files={"source": portrait}) for _ in range(4)]
+    assert [job.status_code for job in sent] == [202, 202, 202, 429]
+    assert sent[-1].json()["type"] == "urn:mdth:TooMuch" and sent[-1].headers["retry-after"]
     assert bert.post("/v1/avatars", files={"source": portrait}).status_code == 202
-    for job in jobs[:-1]:
+    for job in sent[:-1]:
         anna.delete(f"/v1/avatars/{job.json()['id']}")
     large = b"x" * 1_100_000
     assert anna.post("/v1/avatars", files={"source": large}).status_code == 413
@@ -151,7 +156,7 @@ def test_pages_have_every_job_once(anna: httpx.Client, bert: httpx.Client, portr
             break
         after = {"after": page["last_id"]}
     assert seen[:2] == made[::-1] and len(set(seen)) == len(seen)
-    for limit in ("0", "101", "x", "-1", "²", "9" * 5000):
+    for limit in ("0", "101", "x", "-1", "²", "9" * 5000, "0000000011", "000000001" + "9" * 5000):
         assert bert.get("/v1/avatars", params={"limit": limit}).status_code == 422
 
 
@@ -182,7 +187,19 @@ def test_a_job_whose_worker_always_dies_fails_in_the_end(tmp_path: Path) -> None
         assert claimed
         queue.hand_back(claimed["id"], claimed["claim"])
     assert queue.claim() is None
-    assert queue.get("talk_1")["status"] == "failed"
+    failed, folder = queue.get("talk_1"), tmp_path / "jobs/talk_1"
+    assert failed["status"] == "failed" and failed["expires"] > time.time()
+    folder.mkdir(parents=True)
+    swept(queue, folder.parent)  # what was sent stays no longer: it counts no more either
+    assert not folder.exists() and queue.get("talk_1")
+
+
+def test_requests_that_arrive_are_counted(tmp_path: Path) -> None:
+    server = Server(Settings(tmp_path, jobs=1))
+    for _ in range(2):
+        with jobs._folder(server, "anna", "talk_"), jobs._folder(server, "bert", "talk_"):
+            with pytest.raises(TooMuch), jobs._folder(server, "anna", "talk_"):
+                pass
 
 
 def test_results_expire_and_nothing_else(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Messages about jobs: signed, sent again, through a restart, to nobody else."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -8,9 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from serving import OPTIONS, Served, ended
+
+from mdth.serve import webhooks
+from mdth.serve.queue import Queue
+from mdth.serve.settings import Settings
 
 
 class Heard(ThreadingHTTPServer):
@@ -95,3 +101,31 @@ def test_nobody_else_is_told(strict: Served, url: str, portrait: bytes, speech: 
         files = {"source": portrait, "speech": speech}
         answer = anna.post("/v1/talks", data={"webhook_url": url}, files=files)
     assert (answer.status_code, answer.json()["field"]) == (403, "webhook_url")
+
+
+@pytest.mark.parametrize(("first", "left"), [(b"", 0), (b"x: ", 1)], ids=["body", "headers"])
+def test_who_answers_without_end_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes, left: int
+) -> None:
+    monkeypatch.setattr(webhooks, "ANSWER_S", 0.5)
+    queue = Queue(tmp_path)
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + (first or b"\r\n"))
+        while not writer.is_closing():
+            writer.write(b"a")
+            await asyncio.sleep(0.05)
+
+    async def told() -> None:
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+            host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            settings = Settings(tmp_path, webhook_hosts=frozenset({host}))
+            request = json.dumps({"webhook_url": f"http://{host}/"})
+            job = {"id": "talk_1", "object": "talk", "owner": "anna", "created": time.time()}
+            more = {"name": "n", "bytes": 0, "speech_s": 1.0, "request": request}
+            queue.add(job | more, settings)
+            queue.cancel("talk_1", 60)
+            await asyncio.wait_for(webhooks.send_due(settings, queue), 10)
+
+    asyncio.run(told())
+    assert [hook["tries"] for hook in queue.read("SELECT tries FROM hooks")] == [1] * left

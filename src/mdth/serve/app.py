@@ -23,7 +23,7 @@ from mdth.serve import jobs, live, offers
 from mdth.serve.crew import Crew, repeated, swept
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
 from mdth.serve.queue import PREFIXES
-from mdth.serve.server import COOKIE, Server
+from mdth.serve.server import COOKIE, Server, check_site
 from mdth.serve.webhooks import send_due
 
 log = logging.getLogger("mdth")
@@ -123,6 +123,7 @@ def routes(server: Server) -> list[BaseRoute]:
 
 async def _session(server: Server, request: Request) -> Response:
     """Keep a key as a cookie, for what a page's elements ask for by themselves."""
+    check_site(request)
     body = b""
     async for block in request.stream():
         body += block
@@ -181,6 +182,7 @@ class _Headers:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "private")  # no proxy gives it to another key
                 if scope["path"].startswith("/page/") or scope["path"] == "/":
                     headers["Cache-Control"] = "no-cache"  # a new version meets no old modules
             await send(message)

@@ -11,6 +11,7 @@ import queue
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +32,7 @@ SOUND, WORDS, MEDIA = b"s", b"j", b"m"
 # AAC comes in blocks of 1,024 samples, two of them late: 43 ms; at 16 kHz it is 128.
 SOUND_HZ = 48_000
 # Of what was pushed and not said yet; what comes on top of it is refused.
-MOST_WAITING_S = 120.0
+MOST_WAITING_S, MOST_TEXTS, AGAIN_S = 120.0, 20, 0.5
 
 
 def packed(kind: bytes, payload: bytes) -> bytes:
@@ -114,7 +115,7 @@ class _Hearing:
 
     def __init__(self, session: LiveSession, out: _Out, rate_hz: int) -> None:
         self._session, self._out, self._rate_hz = session, out, rate_hz
-        self._texts = queue.Queue[tuple[int, str, str]]()
+        self._texts = queue.Queue[tuple[int, str, str]](MOST_TEXTS)
         # Texts of before an interruption are not said.
         self._turn = 0
         self._speaker: threading.Thread | None = None
@@ -153,7 +154,10 @@ class _Hearing:
     def _add(self, text: str, voice: str) -> None:
         if not text.strip() or len(text) > LONGEST_TEXT:
             raise InputError(f"text: give 1 to {LONGEST_TEXT} letters")
-        self._texts.put((self._turn, text, voice))
+        try:
+            self._texts.put_nowait((self._turn, text, voice))
+        except queue.Full as error:
+            raise InputError(f"more than {MOST_TEXTS} texts wait to be said") from error
         if self._speaker is None:
             self._speaker = threading.Thread(target=self._speak, daemon=True)
             self._speaker.start()
@@ -166,9 +170,12 @@ class _Hearing:
         while True:
             turn, text, name = self._texts.get()
             try:
-                if name not in voices:
+                if name not in voices:  # one at a time is in memory
+                    voices.clear()
                     voices[name] = Voice(name, threads=1) if name else Voice(threads=1)
                 for sentence in voices[name].say(text):
+                    while turn == self._turn and self._session.waiting_s > MOST_WAITING_S:
+                        time.sleep(AGAIN_S)
                     if turn != self._turn:
                         break
                     self._push(sentence.sound, rate_hz=RATE_HZ)

@@ -13,7 +13,7 @@ from mdth.batch.job import Job as Task
 from mdth.batch.job import Outcome
 from mdth.errors import LimitExceeded
 from mdth.files.json import Json, read_json
-from mdth.serve.queue import Job, Queue
+from mdth.serve.queue import FAILED, Job, Queue
 from mdth.serve.settings import Settings
 
 log = logging.getLogger("mdth")
@@ -110,14 +110,15 @@ async def repeated(step: Callable[[], Awaitable[None]], *, pause_s: float) -> No
 
 
 def swept(queue: Queue, folder: Path) -> None:
-    """Delete what has expired, and folders of no job."""
+    """Delete what has expired, folders of no job, and files of jobs that failed."""
     now = time.time()
     for job in queue.read("SELECT id FROM jobs WHERE expires < ?", now):
         queue.remove(job["id"])
         shutil.rmtree(folder / job["id"], ignore_errors=True)
-    known = {job["id"] for job in queue.read("SELECT id FROM jobs")}
+    known = {job["id"]: job["status"] for job in queue.read("SELECT id, status FROM jobs")}
     for left in folder.iterdir():
-        if left.name not in known and now - left.stat().st_mtime > ORPHAN_S:
+        status = known.get(left.name)
+        if status == FAILED or (not status and now - left.stat().st_mtime > ORPHAN_S):
             shutil.rmtree(left, ignore_errors=True)
 
 

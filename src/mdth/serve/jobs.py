@@ -17,7 +17,7 @@ from mdth.errors import InputError
 from mdth.files.json import Json
 from mdth.serve.answers import shown
 from mdth.serve.problems import Refused, about_field, in_user_words, status_of
-from mdth.serve.queue import DONE, FAILED, PREFIXES, QUEUED, RUNNING, Job, NotFound
+from mdth.serve.queue import DONE, FAILED, PREFIXES, QUEUED, RUNNING, Job, NotFound, TooMuch
 from mdth.serve.requests import FIELDS, wanted
 from mdth.serve.server import Server
 from mdth.serve.uploads import Form, receive, shown_name
@@ -57,7 +57,7 @@ async def _made(
     own, key = server.settings, request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise Refused(422, f"Idempotency-Key: give 1 to {LONGEST_KEY} letters")
-    with _folder(server, PREFIXES[kind]) as folder:
+    with _folder(server, owner, PREFIXES[kind]) as folder:
         form = await receive(request, folder, known=FIELDS[kind], most_bytes=own.upload_bytes)
         if key and (before := server.queue.same(owner, key, form.fingerprint)):
             return JSONResponse(shown(before), 202)
@@ -78,13 +78,19 @@ async def _made(
 
 
 @contextmanager
-def _folder(server: Server, prefix: str) -> Iterator[Path]:
-    """A job's folder, which stays if there is such a job then."""
+def _folder(server: Server, owner: str, prefix: str) -> Iterator[Path]:
+    """A job's folder, for `receive` to make; it stays if there is such a job then.
+
+    Raises TooMuch where as many requests of this owner arrive as there may be jobs.
+    """
+    if server.arriving[owner] >= server.settings.jobs:
+        raise TooMuch(f"{server.arriving[owner]} requests arrive at once; wait for one")
     folder = server.folder / f"{prefix}{token_hex(12)}"
-    folder.mkdir()
+    server.arriving[owner] += 1
     try:
         yield folder
     finally:
+        server.arriving[owner] -= 1
         if not server.queue.read("SELECT 1 FROM jobs WHERE id = ?", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -133,7 +139,7 @@ def _speech_s(seen: Json, about: Json, most_s: float) -> float:
 
 async def faces(server: Server, request: Request, owner: str) -> Response:
     """The faces in a picture, or in the first frames of a clip, from the left."""
-    with _folder(server, "look_") as folder:
+    with _folder(server, owner, "look_") as folder:
         most = server.settings.upload_bytes
         form = await receive(request, folder, known={"source"}, most_bytes=most)
         if not form.names:
@@ -146,7 +152,8 @@ async def faces(server: Server, request: Request, owner: str) -> Response:
 async def page(server: Server, request: Request, owner: str, kind: str) -> Response:
     """The newest jobs, or those after one."""
     limit = request.query_params.get("limit", "20")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_LISTED):
+    digits = len(limit) < 4 and limit.isascii() and limit.isdigit()
+    if not (digits and 1 <= int(limit) <= MOST_LISTED):
         raise Refused(422, f"limit: give 1 to {MOST_LISTED}", field="limit")
     after = request.query_params.get("after")
     found, more = server.queue.page(kind, owner, int(limit), after)

@@ -11,8 +11,9 @@ binary messages (PCM, s16le, mono) and {"type": "end_of_speech" | "interrupt"} o
 import asyncio
 import json
 import sys
-from asyncio.subprocess import PIPE, Process
-from contextlib import suppress
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -21,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mdth import devices, engines
 from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.errors import InputError, MdthError
+from mdth.errors import InputError, MdthError, in_words
 from mdth.options import Options
 from mdth.serve.call import HEAD, MEDIA, SOUND, WORDS, packed
 from mdth.serve.problems import Refused, in_user_words, problem, status_of
@@ -31,55 +32,77 @@ OPTIONS = "mouth lip_width motion manner blink random_seed".split()
 RATES_HZ = 8_000, 48_000
 # A client that says nothing has gone; so has one that takes nothing.
 SILENCE_S, TAKING_S = 600.0, 10.0
-STARTING_S = 60.0
+STARTING_S, MOST_STARTING = 20.0, 16
 # Codes of WebSocket (RFC 6455, 7.4.1).
 POLICY, FAULT, LATER = 1008, 1011, 1013
 
 
 def route(server: Server) -> WebSocketRoute:
     """The way there."""
-    calls = set[Process]()
+    calls, starting = set[WebSocket](), set[WebSocket]()
 
     async def live(socket: WebSocket) -> None:
         await socket.accept()
         try:
-            await _call(server, socket, calls)
+            await _call(server, socket, calls, starting)
         except WebSocketDisconnect:
             pass
-        except (TimeoutError, HTTPException, MdthError) as error:
+        except (OSError, HTTPException, MdthError) as error:  # a timeout is an OSError
             await _end(socket, error)
 
     return WebSocketRoute("/v1/live", live)
 
 
-async def _call(server: Server, socket: WebSocket, calls: set[Process]) -> None:
+async def _call(
+    server: Server, socket: WebSocket, calls: set[WebSocket], starting: set[WebSocket]
+) -> None:
     owner = server.owner(socket)
     job = server.queue.get(socket.query_params.get("avatar", ""), owner)
     folder = server.folder / job["id"] / "avatar"
     if not engines.is_saved(folder):
         raise InputError("avatar: is not prepared; wait until it is completed")
-    start = _first(await asyncio.wait_for(socket.receive_text(), STARTING_S))
-    if len(calls) >= most_calls():
+    with _one_of(starting, socket, MOST_STARTING):
+        message = await asyncio.wait_for(socket.receive(), STARTING_S)
+        if message["type"] == "websocket.disconnect":
+            return
+        start = _first(message.get("text") or "")
+    with _one_of(calls, socket, most_calls()):
+        await _live(server, socket, calls, str(folder), json.dumps(start))
+    await socket.close()
+
+
+@contextmanager
+def _one_of(calls: set[WebSocket], socket: WebSocket, most: int) -> Iterator[None]:
+    """Count a call before its process is there. Raises Refused where there are so many."""
+    if len(calls) >= most:
         raise Refused(503, "as many live calls as this server can carry; try again later")
-    command = (sys.executable, "-m", "mdth.serve.call", str(folder), json.dumps(start))
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
-    calls.add(process)
+    calls.add(socket)
     try:
-        assert process.stdin and process.stdout
-        ways = _shown(process.stdout, socket), _said(socket, process.stdin), _stopped(server)
-        tasks = [asyncio.ensure_future(way) for way in ways]
+        yield
+    finally:
+        calls.discard(socket)
+
+
+async def _live(server: Server, socket: WebSocket, calls: set[WebSocket], *about: str) -> None:
+    """A process for a call, from its start to its end."""
+    command = (sys.executable, "-m", "mdth.serve.call", *about)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    assert process.stdin and process.stdout
+    ways = _shown(process.stdout, socket), _said(socket, process.stdin), _stopped(server)
+    tasks = [asyncio.ensure_future(way) for way in ways]
+    try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         for task in tasks:
             task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
-    finally:
-        calls.discard(process)
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
-    await socket.close()
+        calls.discard(socket)  # another may come while this one is cleared away
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        await process.communicate()  # `wait` alone would wait for ever for what nobody reads
+    for ended in done:
+        if isinstance(ended, Exception):
+            raise ended
 
 
 async def _shown(stdout: asyncio.StreamReader, socket: WebSocket) -> None:
@@ -112,7 +135,8 @@ async def _said(socket: WebSocket, stdin: asyncio.StreamWriter) -> None:
             stdin.write(packed(SOUND, sound))
         elif text := message.get("text"):
             stdin.write(packed(WORDS, text.encode()))
-        await stdin.drain()
+        with suppress(ConnectionError):  # it has ended, and `_shown` has its last words
+            await stdin.drain()
 
 
 async def _stopped(server: Server) -> None:
@@ -155,8 +179,10 @@ async def _end(socket: WebSocket, error: Exception) -> None:
     elif isinstance(error, TimeoutError):
         about = problem(408, "nothing came, or nothing was taken, for too long")
     else:
-        about = _problem(type(error).__name__, str(error))
+        words = in_words(error)
+        about = _problem(type(words).__name__, str(words))
     code = LATER if about["status"] == 503 else FAULT if about["status"] >= 500 else POLICY
-    with suppress(RuntimeError, WebSocketDisconnect):
-        await socket.send_text(json.dumps({"type": "error", "problem": about}))
-        await socket.close(code)
+    with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(TAKING_S):
+            await socket.send_text(json.dumps({"type": "error", "problem": about}))
+            await socket.close(code)

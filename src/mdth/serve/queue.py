@@ -67,7 +67,9 @@ class TooMuch(InputError):
 class Queue:
     """The jobs of a folder; any number of processes of a machine may open it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, keep_s: float = Settings.keep_s) -> None:
+        """keep_s: how long jobs are listed whose workers always end."""
+        self._keep_s = keep_s
         data.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._db = sqlite3.connect(
@@ -206,7 +208,8 @@ class Queue:
         tried = self.read("SELECT attempts FROM jobs WHERE id = ? AND claim = ?", job_id, claim)
         if counted and tried and tried[0]["attempts"] >= MOST_ATTEMPTS:
             words = f"{why}, {MOST_ATTEMPTS} times; use smaller files"
-            return self.finish(job_id, claim, error={"type": "MdthError", "detail": words})
+            error = {"type": "MdthError", "detail": words}
+            return self.finish(job_id, claim, error=error, keep_s=self._keep_s)
         less = "" if counted else ", attempts = attempts - 1"
         return self._mine(job_id, claim, f"status = 'queued', claim = NULL{less}")
 

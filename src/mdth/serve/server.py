@@ -1,5 +1,6 @@
 """What all requests of a server share, and whose a request is."""
 
+from collections import Counter
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -18,19 +19,17 @@ class Server:
     crew: Crew  # while it runs
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.queue = settings, Queue(settings.data)
+        self.settings, self.queue = settings, Queue(settings.data, settings.keep_s)
         self.stopping = False
+        self.arriving = Counter[str]()  # requests with files, by owner
         self.folder, self.incoming = settings.data / "jobs", settings.data / "incoming"
         for folder in (self.folder, self.incoming):
             folder.mkdir(parents=True, exist_ok=True)
 
     def owner(self, connection: HTTPConnection) -> str:
         """Whose a request is. Raises Refused: 401 without a key, 403 from another site's page."""
-        headers = connection.headers
-        origin, host = headers.get("origin"), headers.get("host", "")
-        harmless = connection.scope.get("method") in ("GET", "HEAD")
-        if origin and not harmless and urlsplit(origin).netloc != host:
-            raise Refused(403, "pages of other sites may not use this server")
+        check_site(connection)
+        headers, host = connection.headers, connection.headers.get("host", "")
         if not self.settings.keys:
             if not (self.settings.insecure or is_loopback(_name(host))):
                 raise Refused(403, "without keys only localhost is served; see MDTH_API_KEYS")
@@ -41,6 +40,14 @@ class Server:
         if owner := self.settings.owner(key.strip()):
             return owner
         raise Refused(401, "give a key: Authorization: Bearer KEY", www_authenticate="Bearer")
+
+
+def check_site(connection: HTTPConnection) -> None:
+    """Raises Refused where another site's page asks for more than to read."""
+    origin, host = connection.headers.get("origin"), connection.headers.get("host", "")
+    harmless = connection.scope.get("method") in ("GET", "HEAD")
+    if origin and not harmless and origin.partition("://")[2] != host:
+        raise Refused(403, "pages of other sites may not use this server")
 
 
 def _name(host: str) -> str:

@@ -34,7 +34,7 @@ class Form:
 
 
 async def receive(request: Request, folder: Path, *, known: set[str], most_bytes: int) -> Form:
-    """Write the files of a multipart form into `folder`, as `source` and `speech`.
+    """Write the files of a multipart form into `folder`, a new one, as `source` and `speech`.
 
     known: the fields it may have. Raises Refused.
     """
@@ -55,6 +55,7 @@ async def receive(request: Request, folder: Path, *, known: set[str], most_bytes
         sent = await parser.parse()
     except MultiPartException as error:
         raise Refused(400, error.message) from error
+    folder.mkdir(exist_ok=True)  # not before: who sends for hours would find it swept away
     form, digest = Form(), hashlib.sha256(request.url.path.encode())
     for name, value in sorted(sent.multi_items(), key=lambda item: item[0]):
         if name not in known or name in {**form.fields, **form.names}:

@@ -56,12 +56,15 @@ async def _send(client: httpx.AsyncClient, settings: Settings, queue: Queue, hoo
     if is_allowed(hook["url"], settings.webhook_hosts):
         try:
             headers = signed(hook["id"], int(time.time()), body, secret)
-            status = (await client.post(hook["url"], content=body, headers=headers)).status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            told = client.stream("POST", hook["url"], content=body, headers=headers)
+            # Nobody is listened to for longer, however slow or much the answer is.
+            async with asyncio.timeout(ANSWER_S), told as answer:
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             status = type(error).__name__
-    told = isinstance(status, int) and 200 <= status < 300
-    over = told or status == GONE or hook["tries"] >= len(AGAIN_S)
-    if not told:
+    heard = isinstance(status, int) and 200 <= status < 300
+    over = heard or status == GONE or hook["tries"] >= len(AGAIN_S)
+    if not heard:
         log.warning("%s: its webhook said %s%s", hook["job"], status, "" if over else "; again")
     again_at = None if over else time.time() + AGAIN_S[hook["tries"]]
     queue.hook_tried(hook["id"], again_at=again_at)
