@@ -9,8 +9,9 @@ ENV MDTH_MODELS=/opt/mdth/models
 RUN /opt/mdth/bin/mdth assets fetch && case ",$EXTRAS," in *,speak,*) /opt/mdth/bin/mdth assets fetch speak;; esac
 RUN find /opt/mdth -name __pycache__ -prune -exec rm -r {} +
 
+# The drivers that MediaPipe's libraries bring draw nothing here: 165 MB.
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 libegl1 libgles2 libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/* && useradd --create-home mdth && install -d -o mdth /data
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 libegl1 libgles2 libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/* /usr/lib/*/libLLVM-* /usr/lib/*/libz3.* /usr/lib/*/dri && useradd --create-home mdth && install -d -o mdth /data
 COPY --from=build /opt/mdth /opt/mdth
 ENV MDTH_MODELS=/opt/mdth/models MDTH_DATA=/data
 USER mdth
