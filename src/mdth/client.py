@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from mdth import errors
@@ -20,10 +20,8 @@ except ModuleNotFoundError as error:
 Job = dict[str, Any]
 Progress = Callable[[int, int | None], None]
 
-LOOK_S, LONGEST_LOOK_S = 0.2, 2.0
-TRIES, TRY_AGAIN_S = 6, 1.0
-# Those of a server that is busy or being started again.
-_LATER = frozenset({429, 502, 503, 504})
+LOOK_S, LONGEST_LOOK_S, TRIES, TRY_AGAIN_S = 0.2, 2.0, 6, 1.0
+_LATER = frozenset({429, 502, 503, 504})  # of a server that is busy or being started again
 # The fields of a form that are no options.
 _FIELDS = frozenset({"avatar", "text", "seconds", "webhook_url", "name", "person"})
 
@@ -40,13 +38,10 @@ class Client(AbstractContextManager["Client"]):
         if not server.startswith(("http://", "https://")):
             raise InputError(f"{server}: no address of a server; give http://its.name:8000")
         self._http = httpx.Client(base_url=server, headers=headers, timeout=timeout_s)
+        self.close = self._http.close
 
     def __exit__(self, *raised: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._http.close()
 
     def prepare(self, source: Path | str, progress: Progress | None = None, **choices: Any) -> Job:
         """The avatar of a picture or a clip, ready; its `id` is for `talk` and `dub`."""
@@ -74,14 +69,14 @@ class Client(AbstractContextManager["Client"]):
         fields = {name: str(given.pop(name)) for name in _FIELDS & set(given)}
         # Also without files it is a form of several parts.
         parts: dict[str, Any] = {"options": (None, json.dumps(given))}
-        headers = {"Idempotency-Key": uuid4().hex}
         with ExitStack() as opened:
             try:
                 for name, path in paths.items():
                     parts[name] = opened.enter_context(path.open("rb"))
             except OSError as error:
                 raise InputError(f"{error.filename}: {error.strerror}") from error
-            return self._ask("POST", f"/v1/{kind}s", data=fields, files=parts, headers=headers)
+            sent = {"data": fields, "files": parts, "headers": {"Idempotency-Key": uuid4().hex}}
+            return self._ask("POST", f"/v1/{kind}s", **sent)
 
     def jobs(self, kind: str = "talk") -> Iterator[Job]:
         """Your jobs of a kind, the newest first."""
@@ -111,7 +106,7 @@ class Client(AbstractContextManager["Client"]):
     def download(self, job: Job, output: Path | str) -> None:
         """Write the video of a job that is done; it appears whole or not at all."""
         with replacing(Path(output)) as part:
-            part.write_bytes(self._answer("GET", job["content_url"]).content)
+            self._answer("GET", job["content_url"], into=part)
 
     def _film(self, kind: str, who: Path | str, output: Path | str, **given: Any) -> Job:
         progress = given.pop("progress", None)
@@ -122,13 +117,18 @@ class Client(AbstractContextManager["Client"]):
         return job
 
     def _ask(self, method: str, path: str, **more: Any) -> Job:
-        found: Job = self._answer(method, path, **more).json()
-        return found
+        return cast(Job, self._answer(method, path, **more).json())
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
+        into: Path | None = more.pop("into", None)
         for left in reversed(range(TRIES)):
             try:
-                answer = self._http.request(method, path, **more)
+                with self._http.stream(method, path, **more) as answer:
+                    if into and answer.is_success:
+                        with into.open("wb") as file:
+                            file.writelines(answer.iter_bytes())
+                    else:
+                        answer.read()
                 if answer.is_success:
                     return answer
                 if not left or answer.status_code not in _LATER:

@@ -60,6 +60,19 @@ def test_half_precision_files_are_read_as_float32(reference: Reference, tmp_path
     assert all(w.dtype == torch.float32 for w in network.parameters())
 
 
+def test_numbers_that_no_network_has_are_refused(reference: Reference, tmp_path: Path) -> None:
+    _, config = reference.write(tmp_path)
+    counter = next(n for n, w in reference.weights.items() if not w.is_floating_point())
+    weight = next(n for n, w in reference.weights.items() if w.numel() > 1)
+    odd = reference.weights[weight].clone()
+    for number in (float("nan"), float("-inf")):
+        odd.view(-1)[-1] = number
+        changes = {weight: odd}, {weight: odd.double()}
+        for change in (*changes, {counter: torch.tensor(1j)}, {weight: odd.cfloat()}):
+            path = saved(tmp_path, {"generator": reference.weights | change})
+            raises(CheckpointError, "numbers that no network has", load_generator, path, config)
+
+
 def test_partial_foreign_and_misshapen_weights(reference: Reference, tmp_path: Path) -> None:
     _, config = reference.write(tmp_path)
     names = list(reference.weights)

@@ -135,19 +135,21 @@ def filled(
         raise CheckpointError(f"{source}: {wrong}; use the published file that belongs to it")
     if extra:
         log.warning("%s: tensors left out: %d (%s)", path, len(extra), _first(extra))
+    plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
     if not all(
         w.is_floating_point() == own[name].is_floating_point() and _is_finite(w)
-        for name, w in weights.items()
+        for name, w in plain.items()
     ):
         raise CheckpointError(f"{source}: holds numbers that no network has; fetch it again")
-    plain = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
     network.load_state_dict(plain, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are: what is not shows in the extremes, in an eighth of the time."""
-    return not tensor.numel() or all(bool(torch.isfinite(end)) for end in tensor.aminmax())
+    """Whether all are numbers: what is none shows in the extremes, in an eighth of the time."""
+    if not tensor.numel():
+        return True
+    return not tensor.is_complex() and all(bool(torch.isfinite(end)) for end in tensor.aminmax())
 
 
 def differences(expected: dict[str, Shape], found: dict[str, Shape]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import shutil
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -82,11 +81,13 @@ def shown_name(name: str) -> str:
 
 
 def _write(sent: UploadFile, path: Path, digest: "hashlib._Hash") -> int:
+    own = hashlib.sha256()
     with path.open("xb") as file:
-        shutil.copyfileobj(sent.file, file, 1 << 20)
-    with path.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
-    return path.stat().st_size
+        while block := sent.file.read(1 << 20):
+            file.write(block)
+            own.update(block)
+        digest.update(own.digest())
+        return file.tell()
 
 
 async def _bounded(request: Request, most_bytes: int) -> AsyncGenerator[bytes, None]:
