@@ -116,13 +116,15 @@ class MouthPainter:
         seen = look(cavity, bones, driving, self._size)
         planes = conditions(cavity, bones, seen, cut_out(frame, seen.view))
         painted = self._network.paint(planes, self._tone)
-        inside = redrawn(painted, seen.view, onto=view)
+        inside = redrawn(cv2.merge(tuple(painted)), seen.view, onto=view)
         # Lips that are as in the portrait stay as they are there.
         moved = abs(
             float(geometry.lip_opening(driving)) / self._cavity.eye_distance - self._cavity.gap
         )
-        change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
-        cv2.add(part, redrawn(change, seen.view, onto=view), part, dtype=cv2.CV_8U)
+        change = rim_change(planes, painted, self._tone)
+        change *= np.float32(smoothstep(moved / NARROW))
+        change = redrawn(cv2.merge(tuple(change)), seen.view, onto=view)
+        cv2.add(part, change, part, dtype=cv2.CV_8U)
         cavity.keep_own(inside, bones, filled.inside, view)
         return inside
 
