@@ -16,6 +16,7 @@ from mdth.embedded.render import teeth
 from mdth.embedded.render.light import Light, brightest_third, measure_light
 from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import Rigid
+from mdth.embedded.render.tone import Tone
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -104,6 +105,11 @@ class Cavity:
             self.own_teeth = pixels > TOOTHLIKE * len(shown) and area > TOOTH_AREA
         if self.own_teeth:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
+
+    @cached_property
+    def tone(self) -> Tone:
+        """Of the portrait's skin."""
+        return Tone.of(self.light.skin)
 
     @cached_property
     def _upper(self) -> Layer:

@@ -58,18 +58,18 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> 
     over the view, RGB 0..255 [h,w,3].
     """
     width, height = seen.view.size
-    light = cavity.light
-    tone = Tone.of(light.skin)
+    light, tone = cavity.light, cavity.tone
     planes = np.empty((CHANNELS, height, width), np.float32)
     face = np.array(cv2.split(around))
     face += seen.inside * (light.flesh.astype(np.float32)[:, None, None] - face)
     planes[0:3] = tone.relative(face)
     planes[3] = seen.inside
     planes[4:7] = tone.relative(seen.drawn)
-    for plane, motion, axis in ((7, bones.skull, 0), (8, bones.skull, 1), (9, bones.jaw, 1)):
-        zero = seen.view.of(motion) @ np.append(cavity.stomion[:2], 1)
-        steps = (np.arange((width, height)[axis]) - zero[axis]) * (3 * WIDTH / width)
-        planes[plane] = steps[None] if axis == 0 else steps[:, None]
+    stomion = np.append(cavity.stomion[:2], 1)
+    (x, y), (_, below) = (seen.view.of(bone) @ stomion for bone in bones)
+    step = 3 * WIDTH / width
+    planes[7] = (np.arange(width) - x) * step
+    planes[8], planes[9] = ((np.arange(height)[:, None] - zero) * step for zero in (y, below))
     planes[10] = np.clip(-np.log2(seen.view.scale) / 2, -1.5, 1.5)
     planes[11:14] = tone.relative(light.tooth)[:, None, None]
     return planes

@@ -82,7 +82,8 @@ def _source(columns: FloatArray, rows: FloatArray, lids: Pair, motion: Pair) -> 
     moved, resting = lids
     back, gaze = motion
     # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
-    widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
+    heights = [float(lid[:, 1].max() - lid[:, 1].min()) for lid in lids]
+    widened = heights[0] / max(heights[1], 1e-3)
     if widened > 1:
         rows = resting[:, 1].mean() + (rows - moved[:, 1].mean()) / widened
     # The gaze moves the middle of the eye; its corners rest.

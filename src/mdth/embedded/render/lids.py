@@ -68,7 +68,7 @@ def driving_vertices(
     """
     up, lid = ((ends - mesh[EDGE, :2]) @ turn.T for ends in (new, mesh[RING, :2]))
     was, now = (
-        np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
+        np.maximum(np.hypot(way[:, :1], way[:, 1:]), 1e-6)
         for way in (lid, driving[RING, :2] - driving[EDGE, :2])
     )
     return np.asarray(driving[EDGE, :2] + up * np.minimum(now / was, was / now))

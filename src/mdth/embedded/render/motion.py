@@ -35,8 +35,9 @@ def box(
     points: FloatArray, size: tuple[int, int], *, room: tuple[float, float] = (0, 0)
 ) -> tuple[topology.IndexArray, topology.IndexArray]:
     """First and last corner [2] px around points [N,2], `room` before and after, in (w, h)."""
-    first = np.floor(points.min(0) - room[0]).tolist()
-    last = np.ceil(points.max(0) + room[1]).tolist()
+    columns = points.T.copy()
+    first = np.floor(columns.min(1) - room[0]).tolist()
+    last = np.ceil(columns.max(1) + room[1]).tolist()
     low = [min(max(int(v), 0), most) for v, most in zip(first, size, strict=True)]
     high = [min(max(int(v), v0), most) for v, v0, most in zip(last, low, size, strict=True)]
     return np.array(low, np.intp), np.array(high, np.intp)

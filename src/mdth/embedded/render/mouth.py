@@ -22,7 +22,6 @@ from mdth.embedded.render.conditions import (
 from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
 from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.mouth_network import MouthNetwork
-from mdth.embedded.render.tone import Tone
 from mdth.face import geometry
 from mdth.face.smoothing import smoothstep
 
@@ -65,7 +64,7 @@ class MouthPainter:
     ) -> None:
         self._cavity = cavity or Cavity(portrait)
         self._network = network or mouth_network.shipped()
-        self._tone = Tone.of(self._cavity.light.skin)
+        self._tone = self._cavity.tone
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
 

@@ -88,10 +88,12 @@ class Seen(NamedTuple):
     """What a network sees: planes [5,h,w] over a view, ways [K] of the vertices.
 
     Planes 0-2 are the warped skin relative to the portrait's, 3 says where it may change, 4 how
-    many picture px make a px here (log2, halved). amount 0..1: how much of the change shows.
+    many picture px make a px here (log2, halved). skin: RGB 0..255 [3,h,w]. amount 0..1: how much
+    of the change shows.
     """
 
     planes: Layer
+    skin: Layer
     ways: Layer
     view: View
     amount: float
@@ -105,7 +107,9 @@ class Skin:
         self._mesh = mesh
         width, height = area.size
         x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in (width, height))
-        self._window = smoothstep(np.minimum.outer(y, x) / (FADE * height))
+        self._window = smoothstep(np.minimum.outer(y, x) / (FADE * height)).astype(np.float32)
+        hue = tone.absolute(np.full((3, 1, 1), 2 * SKIN - 1, np.float32))
+        self.hue = hue / hue.mean()
 
     def moved(self, driving: FloatArray, rigid: Rigid) -> float:
         """How much of a change shows under a driving mesh [478,3] px, 0..1."""
@@ -120,7 +124,7 @@ class Skin:
         return rigid.matrix[:2, :2] @ (right - left)
 
     def look(self, driving: FloatArray, rigid: Rigid) -> Seen:
-        """The area under a driving mesh [478,3] px, its skin (planes 0-2) still to be filled in."""
+        """The area under a driving mesh [478,3] px, its skin still to be filled in."""
         area = self.area
         width, height = area.size
         along = self._along(rigid)
@@ -142,7 +146,7 @@ class Skin:
         planes[3] = self._window * (1 - self._hole(driving, view))
         planes[4] = np.clip(-np.log2(view.scale) / 2, -1.5, 1.5)
         ways = np.concatenate([went / WENT, place / PLACE]).astype(np.float32).ravel()
-        return Seen(planes, ways, view, self.moved(driving, rigid))
+        return Seen(planes, np.empty_like(planes[:3]), ways, view, self.moved(driving, rigid))
 
     def _hole(self, driving: FloatArray, view: View) -> Layer:
         """What others paint: the mouth with its rim, the eyeball, 0..1 [h,w]."""
@@ -152,8 +156,9 @@ class Skin:
         return np.asarray(inside if eye is not None else np.minimum(inside + rim(inside), 1))
 
     def fill(self, seen: Seen, frame: Frame) -> None:
-        """The warped frame's skin, RGB uint8 [H,W,3], into the planes."""
-        seen.planes[:3] = self.tone.relative(np.array(cv2.split(cut_out(frame, seen.view))))
+        """The warped frame's skin, RGB uint8 [H,W,3], into what is seen."""
+        seen.skin[:] = cv2.split(cut_out(frame, seen.view))
+        seen.planes[:3] = self.tone.relative(seen.skin)
 
 
 class SkinPainter:
@@ -193,19 +198,17 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     """What a network changes over the view, RGB levels [h,w,3]."""
     given = {"planes": seen.planes[None], "ways": seen.ways[None]}
     (painted,) = network.run(None, given)
-    tone = skin.tone
-    before, after = (tone.absolute(x) for x in (seen.planes[:3], painted[0]))
+    before = seen.skin
     # Much of it is shade, in the hue of what is there, and light, in the skin's: neither red nor
     # blue lashes, no grey lids.
-    hue = tone.absolute(np.full((3, 1, 1), 2 * SKIN - 1, np.float32))
-    change = after - before
+    change = skin.tone.absolute(painted[0]) - before
     level, was = brightness(change), brightness(before)
     if skin.area.eye is not None:
         less = _shining(was, level)
         change *= less
         level *= less
-    shade, light = before / (was + 4), hue / hue.mean()
-    change += SHADE * (level * np.where(level < 0, shade, light) - change)
+    shade = before / (was + 4)
+    change += SHADE * (level * np.where(level < 0, shade, skin.hue) - change)
     if skin.area.eye is None:
         change = _detailed(change, was, seen.planes[3])
     return cv2.merge(tuple(np.float32(seen.amount) * change))

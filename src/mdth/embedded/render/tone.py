@@ -16,8 +16,8 @@ BEND = (0.15, 2.5)
 class Tone:
     """A curve for each channel, c / (c + bend (1 - c)) over 0..1: black and white stay.
 
-    bend: [3]. Colours are [3] or planes [3,h,w]. It takes the light's level and cast, and most of the skin's colour, out of a picture,
-    and its inverse (1 / bend) brings them back.
+    bend: [3]. Colours are [3] or planes [3,h,w]. It takes the light's level and cast, and most of
+    the skin's colour, out of a picture, and its inverse (1 / bend) brings them back.
     """
 
     bend: FloatArray

@@ -105,7 +105,7 @@ def _folding(area: Grid) -> Grid:
 
 def _area(field: Grid, cell: int) -> Grid:
     """What each cell shows of the portrait, cells [H,W]: the area its neighbours span."""
-    x, y = cv2.split(field)
+    x, y = field[..., 0].copy(), field[..., 1].copy()
     area = np.ones(field.shape[:2], np.float32)
     here, right, below = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1]
     spanned = (cell + (x[right] - x[here])) * (cell + (y[below] - y[here]))

@@ -167,13 +167,13 @@ class Warp:
         far = np.abs(coarse) > STILL_PX
         moves = (far[..., 0] | far[..., 1]) & self._surround.near
         corners = (driving[:, :2] - self._surround.region[:2]) / self._surround.step
-        low, high = corners.min(0), corners.max(0)
-        left, top, wide, high_ = cv2.boundingRect(moves.view(np.uint8))
+        low, high = box(corners, (columns, rows))
+        x, y, wide, deep = cv2.boundingRect(moves.view(np.uint8))
         if wide:
-            low = np.minimum(low, [left, top])
-            high = np.maximum(high, [left + wide - 1, top + high_ - 1])
-        first = np.clip(np.floor(low).astype(int) - 1, 0, [columns - 1, rows - 1])
-        last = np.clip(np.ceil(high).astype(int) + 2, first + 1, [columns, rows])
+            low = np.minimum(low, [x, y])
+            high = np.maximum(high, [x + wide - 1, y + deep - 1])
+        first = np.clip(low - 1, 0, [columns - 1, rows - 1])
+        last = np.clip(high + 2, first + 1, [columns, rows])
         return first, last
 
     def apply(self, field: Field, driving: FloatArray) -> Frame:
@@ -198,9 +198,7 @@ class Warp:
         face = np.s_[low[1] : high[1], low[0] : high[0]]
         if shift[face].size:
             warped[face] = self._face.sample(self._places[part][face], shift[face])
-        if layers is not None:
-            warped = lay(warped, layers.behind[part])
-        frame[y0:y1, x0:x1] = warped
+        frame[y0:y1, x0:x1] = warped if layers is None else lay(warped, layers.behind[part])
         return frame
 
 
