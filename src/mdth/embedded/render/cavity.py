@@ -4,6 +4,7 @@ The upper teeth belong to the skull and the lower ones with the tongue to the ja
 with the lips. A portrait that shows its own upper teeth keeps them, over whatever paints the rest.
 """
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -56,7 +57,7 @@ class View(NamedTuple):
     def scale(self) -> float:
         """View px per picture px."""
         (a, b, _), (c, d, _) = self.matrix.tolist()
-        return float(abs(a * d - b * c)) ** 0.5
+        return math.sqrt(abs(a * d - b * c))
 
 
 class Bones(NamedTuple):

@@ -60,7 +60,7 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> 
     width, height = seen.view.size
     light, tone = cavity.light, cavity.tone
     planes = np.empty((CHANNELS, height, width), np.float32)
-    face = np.array(cv2.split(around))
+    face = np.array(cv2.split(around), np.float32)
     face += seen.inside * (light.flesh.astype(np.float32)[:, None, None] - face)
     planes[0:3] = tone.relative(face)
     planes[3] = seen.inside

@@ -66,8 +66,8 @@ def filled(
     mask = np.zeros((size[1], size[0]), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     if more_px:
-        mask = cv2.dilate(mask, np.ones((2 * more_px + 1, 1), np.uint8))
-    return cv2.GaussianBlur(mask, (0, 0), soft_px) * np.float32(1 / 255)
+        cv2.dilate(mask, np.ones((2 * more_px + 1, 1), np.uint8), mask)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), soft_px) * np.float32(1 / 255))
 
 
 def cover(

@@ -211,7 +211,7 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     change += SHADE * (level * np.where(level < 0, shade, skin.hue) - change)
     if skin.area.eye is None:
         change = _detailed(change, was, seen.planes[3])
-    return cv2.merge(tuple(np.float32(seen.amount) * change))
+    return np.asarray(cv2.merge(tuple(np.float32(seen.amount) * change)), np.float32)
 
 
 def _shining(was: Layer, level: Layer) -> Layer:

@@ -85,12 +85,13 @@ class Enlarged(NamedTuple):
     def places(self, places: FloatArray) -> Grid:
         """Places [h,w,2] px of the portrait in this picture."""
         here = (places - np.array(self.origin)) * self.times + (self.times - 1) / 2
-        return here.astype(np.float32)
+        return np.asarray(here, np.float32)
 
     def sample(self, places: Grid, shift: Grid) -> AnyArray:
         """What is at `places` of this picture, moved by a shift in px of the portrait."""
         kind = cv2.INTER_LINEAR if self.times > 1 else cv2.INTER_CUBIC
-        return sample(self.picture, cv2.scaleAdd(shift, self.times, places), kind)
+        places = np.asarray(cv2.scaleAdd(shift, self.times, places), np.float32)
+        return sample(self.picture, places, kind)
 
 
 class Warp:
@@ -189,7 +190,7 @@ class Warp:
         if layers is None:
             warped = moved(self._image[y0:y1, x0:x1], shift)
         elif layers.above:
-            higher = cv2.add(shift, (0.0, float(layers.above), 0.0, 0.0))
+            higher = shift + np.array([0, layers.above], np.float32)
             warped = moved(layers.person[top : top + layers.above + y1 - y0, part[1]], higher)
         else:
             warped = moved(layers.person[part], shift)
