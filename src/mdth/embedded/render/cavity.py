@@ -17,7 +17,7 @@ from mdth.embedded.render import teeth
 from mdth.embedded.render.light import Light, brightest_third, measure_light
 from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import Rigid
-from mdth.embedded.render.tone import Tone
+from mdth.embedded.render.tone import Tone, split
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -199,7 +199,7 @@ class Cavity:
             (self._lower, -LOWER_EDGE, bones.jaw),
             (self._upper, UPPER_EDGE - teeth.HEIGHT, bones.skull),
         ):
-            *laid, alpha = cv2.split(self._lay(texture, top, view.of(bone), view.size))
+            *laid, alpha = split(self._lay(texture, top, view.of(bone), view.size))
             for under, over in zip(colours, laid, strict=True):
                 under += alpha * (over - under)
         return colours

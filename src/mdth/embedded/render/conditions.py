@@ -9,7 +9,7 @@ from mdth.artefacts import FloatArray
 from mdth.embedded.render.cavity import Bones, Cavity, View
 from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import AnyArray
-from mdth.embedded.render.tone import Tone
+from mdth.embedded.render.tone import Tone, split
 from mdth.face import topology
 
 # The cut-out, eye distances, and its size for small and large portraits, px.
@@ -60,7 +60,7 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> 
     width, height = seen.view.size
     light, tone = cavity.light, cavity.tone
     planes = np.empty((CHANNELS, height, width), np.float32)
-    face = np.array(cv2.split(around), np.float32)
+    face = split(around)
     face += seen.inside * (light.flesh.astype(np.float32)[:, None, None] - face)
     planes[0:3] = tone.relative(face)
     planes[3] = seen.inside

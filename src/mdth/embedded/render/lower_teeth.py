@@ -13,7 +13,7 @@ import numpy as np
 from mdth.embedded.render import teeth
 from mdth.embedded.render.conditions import WIDTH
 from mdth.embedded.render.lips import Layer
-from mdth.embedded.render.tone import brightness
+from mdth.embedded.render.tone import brightness, split
 from mdth.face.smoothing import smoothstep
 
 # The row's picture, px an eye distance; how much darker gaps are; how much the row's ends lie above
@@ -46,7 +46,7 @@ def shape(colours: Layer, painted: Layer, planes: Layer) -> None:
     down = (np.arange(first, first + height, dtype=np.float32) - edge)[:, None] * (WIDTH / width)
     down = down + RISE / teeth.HALF_WIDTH**2 * x * x
     place = [v * np.float32(PER_EYE) - np.float32(0.5) for v in (x + teeth.HALF_WIDTH, down)]
-    bright, cover = cv2.split(cv2.remap(_row(), place[0], place[1], cv2.INTER_LINEAR))
+    bright, cover = split(cv2.remap(_row(), place[0], place[1], cv2.INTER_LINEAR))
     shade = 1 - SHADE * smoothstep(1 + down / REACH)
     darker = shade + cover * (LEVEL * bright - shade) - 1
     darker *= amount * inside * smoothstep((y - BELOW) / 0.02)

@@ -157,7 +157,7 @@ class Skin:
 
     def fill(self, seen: Seen, frame: Frame) -> None:
         """The warped frame's skin, RGB uint8 [H,W,3], into what is seen."""
-        seen.skin[:] = cv2.split(cut_out(frame, seen.view))
+        seen.skin[:] = cut_out(frame, seen.view).transpose(2, 0, 1)
         seen.planes[:3] = self.tone.relative(seen.skin)
 
 

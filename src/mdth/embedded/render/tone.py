@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from mdth.artefacts import FloatArray
 
@@ -30,11 +31,16 @@ class Tone:
 
     def relative(self, colours: FloatArray) -> FloatArray:
         """RGB 0..255 [3,...] -> relative to the skin, -1..1."""
-        return _bent(np.clip(colours / 255, 0, 1), self.bend) * 2 - 1
+        return 2 * _bent(np.clip(colours, 0, 255), self.bend, 255) - 1
 
     def absolute(self, values: FloatArray) -> FloatArray:
         """The inverse: -1..1 [3,...] -> RGB 0..255."""
-        return _bent(np.clip((values + 1) / 2, 0, 1), 1 / self.bend) * 255
+        return 255 * _bent(np.clip(values, -1, 1) + 1, 1 / self.bend, 2)
+
+
+def split(picture: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """A picture [h,w,C] as planes [C,h,w]; `cv2.split` takes four times as long."""
+    return np.array(np.transpose(picture, (2, 0, 1)), np.float32, order="C")
 
 
 def brightness(colours: FloatArray) -> FloatArray:
@@ -42,6 +48,9 @@ def brightness(colours: FloatArray) -> FloatArray:
     return np.asarray((colours[0] + colours[1] + colours[2]) * np.float32(1 / 3))
 
 
-def _bent(share: FloatArray, bend: FloatArray) -> FloatArray:
-    k = bend.astype(share.dtype).reshape(3, *[1] * (share.ndim - 1))
-    return np.asarray(share / (k + share * (1 - k)))
+def _bent(values: FloatArray, bend: FloatArray, most: float) -> FloatArray:
+    """The curve at values of 0 to `most`, [3,...], which are overwritten."""
+    k = bend.astype(values.dtype).reshape(3, *[1] * (values.ndim - 1))
+    under = values * (1 - k)
+    under += most * k
+    return np.divide(values, under, out=values)
