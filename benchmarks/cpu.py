@@ -87,14 +87,14 @@ def of_stages(side: int, face: tuple[int, int], large: bool) -> dict[str, tuple[
     """Multiply-adds and bytes a frame of each stage.
 
     A pixel's place is 2 numbers of 4 bytes. It is sampled in 4 channels at 4 points, in the face
-    at 16; the place is read, the portrait (4 bytes) and the background (3) too, 3 are written.
+    twice; the place is read, the portrait (4 bytes) and the background (3) too, 3 are written.
     """
     pixels, of_face = side**2, face[0] * face[1]
     width, height = SIZES[int(large)]
     planes = np.zeros((1, CHANNELS, height, width), np.float32)
     return {
         "warp: field": (4 * 2 * pixels, 8 * pixels),
-        "warp: picture": (16 * (pixels + 3 * of_face), 18 * pixels),
+        "warp: picture": (16 * (pixels + of_face), 18 * pixels),
         "lids": tuple(2 * np.array(of_area(LIDS[0]))),
         "lower face": of_area(LOWER),
         "mouth": counted(WEIGHTS / "mouth.onnx", {"conditions": planes}),

@@ -185,7 +185,7 @@ class Warp:
         shift = field.shift[: y1 - y0, : x1 - x0]
         left, top = x0 - self._surround.region[0], y0 - self._surround.region[1]
         part = np.s_[top : top + y1 - y0, left : left + x1 - x0]
-        frame, layers = self._image.copy(), self.layers
+        layers = self.layers
         # Nothing comes from outside the part but what is above the picture.
         if layers is None:
             warped = moved(self._image[y0:y1, x0:x1], shift)
@@ -199,7 +199,12 @@ class Warp:
         face = np.s_[low[1] : high[1], low[0] : high[0]]
         if shift[face].size:
             warped[face] = self._face.sample(self._places[part][face], shift[face])
-        frame[y0:y1, x0:x1] = warped if layers is None else lay(warped, layers.behind[part])
+        if layers is not None:
+            warped = lay(warped, layers.behind[part])
+        if warped.shape == self._image.shape:
+            return warped
+        frame = self._image.copy()
+        frame[y0:y1, x0:x1] = warped
         return frame
 
 
