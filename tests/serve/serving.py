@@ -88,6 +88,10 @@ class Served:
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(child) for thread in threads for child in thread.read_text().split()]
 
+    def files(self) -> int:
+        """How many it has open, connections too."""
+        return len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()

@@ -30,6 +30,8 @@ def add_arguments(
     add("--max-jobs", type=positive, default=50, metavar="N", help=words)
     words = f"of speech of one key under way {NOW}"
     add("--max-seconds", type=seconds, default=3600, metavar="S", help=words)
+    words = "live calls of one key at once (default: half of all, of which one takes two cores)"
+    add("--max-live", type=positive, metavar="N", help=words)
     words = f"of files of one key {NOW}"
     add("--max-stored-gb", type=positive, default=20, metavar="GB", help=words)
     add("--keep-hours", type=positive, default=72, metavar="H", help=f"results are kept {NOW}")
@@ -72,6 +74,7 @@ def _settings(parsed: argparse.Namespace) -> Any:
         upload_bytes=parsed.max_upload_mb * 1_000_000,
         bytes=parsed.max_stored_gb * 1_000_000_000,
         jobs=parsed.max_jobs,
+        calls=parsed.max_live,
         seconds=parsed.max_seconds,
         keep_s=parsed.keep_hours * 3600.0,
         grace_s=parsed.grace,

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from mdth import errors
 from mdth.errors import InputError, MdthError
@@ -70,3 +71,10 @@ def problem(
     where = f"urn:mdth:{kind}" if kind else "about:blank"
     found = {"type": where, "title": kind or HTTPStatus(status).phrase, "status": status}
     return {**found, "detail": detail, **({"field": field} if field else {})}
+
+
+def answer(error: HTTPException) -> JSONResponse:
+    """What is answered in its place."""
+    kind, field = getattr(error, "kind", ""), getattr(error, "field", None)
+    about = problem(error.status_code, in_user_words(error.detail), kind=kind, field=field)
+    return JSONResponse(about, error.status_code, error.headers, "application/problem+json")
