@@ -20,8 +20,10 @@ def add_arguments(
     add("--port", type=int, default=8000, metavar="N", help=f"0 for any that is free {NOW}")
     words = "jobs and their files (default: MDTH_DATA, else `serve` among the user's data)"
     add("--data", type=Path, metavar="FOLDER", help=words)
-    words = "processes that do jobs, 0.6 GB each (default: one for two cores)"
+    words = "processes that do jobs, 0.6 GB each (default: one for two cores; all of a cluster)"
     add("--workers", type=positive, metavar="N", help=words)
+    words = "do jobs on a Ray cluster that sees the data folder: auto, local, or its host:port"
+    add("--cluster", metavar="ADDRESS", help=words)
     add("--insecure", action="store_true", help="others may come without a key")
     add("--twins", action="store_true", help="keys may work on the store's twins, on any of them")
     words = f"of one request {NOW}"
@@ -63,13 +65,15 @@ def _settings(parsed: argparse.Namespace) -> Any:
     from mdth import devices
     from mdth.serve.settings import Settings, read_keys
 
+    here = max(1, len(devices.usable_cores()) // 2)
     own = parsed.data or os.environ.get("MDTH_DATA")
     hosts = parsed.webhook_hosts or os.environ.get("MDTH_WEBHOOK_HOSTS", "")
     return Settings(
         data=Path(own or platformdirs.user_data_path("mdth", False) / "serve").absolute(),
         host=parsed.host,
         port=parsed.port,
-        workers=parsed.workers or max(1, len(devices.usable_cores()) // 2),
+        workers=parsed.workers or (None if parsed.cluster else here),
+        cluster=parsed.cluster,
         keys=read_keys(os.environ.get("MDTH_API_KEYS", "")),
         upload_bytes=parsed.max_upload_mb * 1_000_000,
         bytes=parsed.max_stored_gb * 1_000_000_000,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mdth.errors import MdthError, in_words
 from mdth.serve import jobs, live, offers
 from mdth.serve.connections import ASKING_S
-from mdth.serve.crew import Crew, repeated, swept
+from mdth.serve.crew import repeated, swept
 from mdth.serve.problems import Refused, answer, status_of
 from mdth.serve.queue import PREFIXES
 from mdth.serve.server import COOKIE, Server, check_site
@@ -49,7 +49,6 @@ def app(server: Server) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        server.crew = Crew(server.settings, server.queue)
         server.crew.start()
         beside = [
             asyncio.create_task(repeated(step, pause_s=pause_s))

@@ -5,7 +5,7 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# From so many connections on, the one that waited longest for its request is given up for a new one.
+# From so many on, the one that waited longest for its request is given up for a new one.
 MOST = 400
 # For a request to be whole but for its body, and for who has no key to take an answer.
 ASKING_S, TAKING_S = 5.0, 15.0

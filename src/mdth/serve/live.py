@@ -14,6 +14,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -51,7 +52,7 @@ def route(server: Server) -> WebSocketRoute:
         except WebSocketDisconnect:
             pass
         except (OSError, HTTPException, MdthError) as error:  # a timeout is an OSError
-            await _end(socket, error)
+            await _end(socket, error, server.settings.data)
 
     return WebSocketRoute("/v1/live", live)
 
@@ -94,7 +95,11 @@ async def _live(server: Server, socket: WebSocket, *about: str) -> int:
     command = (sys.executable, "-m", "mdth.serve.call", *about)
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert process.stdin and process.stdout
-    ways = _shown(process.stdout, socket), _said(socket, process.stdin), _stopped(server)
+    ways = (
+        _shown(process.stdout, socket, server.settings.data),
+        _said(socket, process.stdin),
+        _stopped(server),
+    )
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +127,7 @@ async def _live(server: Server, socket: WebSocket, *about: str) -> int:
     return _code(done[0])
 
 
-async def _shown(stdout: asyncio.StreamReader, socket: WebSocket) -> int | None:
+async def _shown(stdout: asyncio.StreamReader, socket: WebSocket, data: Path) -> int | None:
     """What the process makes goes to the client, until it ends; the status of its last problem."""
     status = None
     with suppress(asyncio.IncompleteReadError):
@@ -134,7 +139,7 @@ async def _shown(stdout: asyncio.StreamReader, socket: WebSocket) -> int | None:
             else:
                 about = json.loads(payload)
                 if about["type"] == "error":
-                    about = {"type": "error", "problem": _problem(*about["error"])}
+                    about = {"type": "error", "problem": _problem(data, *about["error"])}
                     status = about["problem"]["status"]
                 sent = socket.send_text(json.dumps(about))
             await asyncio.wait_for(sent, TAKING_S)
@@ -182,11 +187,11 @@ def _first(text: str) -> dict[str, Any]:
     return {"rate_hz": rate_hz, "options": options}
 
 
-def _problem(kind: str, detail: str) -> dict[str, Any]:
-    return problem(status_of(kind), in_user_words(detail), kind=kind)
+def _problem(data: Path, kind: str, detail: str) -> dict[str, Any]:
+    return problem(status_of(kind), in_user_words(detail, data=data), kind=kind)
 
 
-async def _end(socket: WebSocket, error: Exception) -> None:
+async def _end(socket: WebSocket, error: Exception, data: Path) -> None:
     """Tell what is wrong, and hang up."""
     if socket.client_state is not WebSocketState.CONNECTED:
         return
@@ -196,7 +201,7 @@ async def _end(socket: WebSocket, error: Exception) -> None:
         about = problem(408, "nothing came, or nothing was taken, for too long")
     else:
         words = in_words(error)
-        about = _problem(type(words).__name__, str(words))
+        about = _problem(data, type(words).__name__, str(words))
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(TAKING_S):
             await socket.send_text(json.dumps({"type": "error", "problem": about}))

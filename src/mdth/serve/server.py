@@ -16,10 +16,10 @@ COOKIE = "mdth_key"
 class Server:
     """Settings, queue, worker processes, and the folder that has each job's own."""
 
-    crew: Crew  # while it runs
-
     def __init__(self, settings: Settings) -> None:
+        """Raises InputError where there is no such cluster."""
         self.settings, self.queue = settings, Queue(settings.data, settings.keep_s)
+        self.crew = Crew(settings, self.queue)
         self.stopping = False
         self.arriving = Counter[str]()  # requests with files, by owner
         # Live calls, and those whose first message is awaited, each with its owner.
