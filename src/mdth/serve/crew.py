@@ -132,8 +132,9 @@ class Crew:
     def _beat(self, job: Job, order: Path) -> bool:
         """Say that a job is alive and how far it is; without its order it ends."""
         told = order.with_name(PROGRESS)
-        progress = read_json(told) if told.exists() else {"progress": 0, "left_s": None}
-        wanted = self._queue.beat(job["id"], job["claim"], progress["progress"], progress["left_s"])
+        far = read_json(told) if told.exists() else {}
+        own = job["id"], job["claim"]
+        wanted = self._queue.beat(*own, far.get("progress", 0), far.get("left_s"))
         if not wanted:
             order.unlink(missing_ok=True)
         return wanted
