@@ -8,8 +8,8 @@ import pytest
 
 from mdth.errors import CheckpointError
 from mdth.flame import files
+from mdth.flame.files import read_vertices
 from mdth.flame.model import Embedding, Flame, chain
-from mdth.flame.ply import read_vertices
 from tests.support.flame_made_up import TRIANGLES, VERTICES, arrays
 from tests.support.flame_made_up import embedding as made_embedding
 from tests.support.raising import raises

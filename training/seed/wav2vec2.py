@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mdth.errors import CheckpointError, MissingDependency
-from mdth.faceformer.checkpoint import published_name, read_weights
 from mdth.faceformer.encoder import Wav2Vec2
+from mdth.faceformer.network import published_name, read_weights
 from mdth.files.state_dict import differences
 
 log = logging.getLogger("mdth")
