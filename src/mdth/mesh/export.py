@@ -35,7 +35,8 @@ def export(
     them. Weights are those beyond the neutral face's own: 0 at rest.
     """
     animation = surface.of_face(sequence, neutral, heads=heads, portrait=portrait)
-    extras = {"fps": animation.fps, "sound": sound.name, "rate_hz": rate_hz, "unit": "metre"}
+    extras: dict[str, Any] = {"fps": animation.fps, "sound": sound.name}
+    extras |= {"rate_hz": rate_hz, "unit": "metre"}
     suffix = path.suffix.lower()
     with replacing(path) as part, part.open("wb") as file:
         if suffix == ".glb":
