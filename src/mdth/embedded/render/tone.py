@@ -31,11 +31,11 @@ class Tone:
 
     def relative(self, colours: FloatArray) -> FloatArray:
         """RGB 0..255 [3,...] -> relative to the skin, -1..1."""
-        return 2 * _bent(np.clip(colours, 0, 255), self.bend, 255) - 1
+        return 2 * _bent(np.clip(colours, 0, 255) / 255, self.bend) - 1
 
     def absolute(self, values: FloatArray) -> FloatArray:
         """The inverse: -1..1 [3,...] -> RGB 0..255."""
-        return 255 * _bent(np.clip(values, -1, 1) + 1, 1 / self.bend, 2)
+        return 255 * _bent((np.clip(values, -1, 1) + 1) / 2, 1 / self.bend)
 
 
 def split(picture: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -48,9 +48,9 @@ def brightness(colours: FloatArray) -> FloatArray:
     return np.asarray((colours[0] + colours[1] + colours[2]) * np.float32(1 / 3))
 
 
-def _bent(values: FloatArray, bend: FloatArray, most: float) -> FloatArray:
-    """The curve at values of 0 to `most`, [3,...], which are overwritten."""
-    k = bend.astype(values.dtype).reshape(3, *[1] * (values.ndim - 1))
-    under = values * (1 - k)
-    under += most * k
-    return np.divide(values, under, out=values)
+def _bent(share: FloatArray, bend: FloatArray) -> FloatArray:
+    """The curve at shares 0..1 [3,...], which are overwritten."""
+    k = bend.astype(share.dtype).reshape(3, *[1] * (share.ndim - 1))
+    under = share * (1 - k)
+    under += k
+    return np.divide(share, under, out=share)
