@@ -140,7 +140,7 @@ def test_the_same_on_s3(
     stored = {f"{top}/{path}" for top in tops for path in store.below(top)}
     assert {re.sub(r"-[0-9a-f]{12}\.", "-HASH.", name) for name in stored} >= SEED_STORE
     assert len(stored) == len(SEED_STORE) + sum(len(names) for names in DECOYS.values())
-    check_manifest(store.read_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
+    check_manifest(store.find_json(f"processed/{TWIN}/preprocessed/th/manifest.json"))
 
 
 def test_a_twin_of_one_clip(filled: Path, mdth: Command) -> None:
