@@ -26,6 +26,7 @@ EXAMPLES = Path(sample.__file__).parents[1] / "examples"
 KEYS = {"anna": "anna-0123456789abcdef", "bert": "bert-0123456789abcdef"}
 OPTIONS = '{"fps": 10, "preset": "ultrafast"}'
 LONGEST_S = 120.0
+FOLDER = "its data"  # of which no answer tells anything
 
 
 def as_promised(answer: httpx.Response) -> None:
@@ -48,6 +49,7 @@ def as_promised(answer: httpx.Response) -> None:
     if kind.endswith("json") and whole:
         schema = {**kinds[kind]["schema"], "components": API["components"]}
         jsonschema.validate(json.loads(answer.read()), schema)
+        assert FOLDER not in answer.text and "data/" not in answer.text
 
 
 def _pattern(template: str) -> str:
@@ -60,7 +62,9 @@ class Served:
     def __init__(self, data: Path, *flags: str, keys: bool = True, **environment: str) -> None:
         self.data, self._flags = data, flags
         given = ",".join(f"{name}:{key}" for name, key in KEYS.items()) if keys else ""
-        self._environment = {**os.environ, "MDTH_API_KEYS": given, **environment}
+        self.mark = os.urandom(8).hex().encode()  # in the environment of all its processes
+        mark = {"MDTH_MARK": self.mark.decode()}
+        self._environment = {**os.environ, **mark, "MDTH_API_KEYS": given, **environment}
         self.start()
 
     def start(self) -> None:
@@ -88,6 +92,10 @@ class Served:
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(child) for thread in threads for child in thread.read_text().split()]
 
+    def files(self) -> int:
+        """How many it has open, connections too."""
+        return len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
@@ -103,7 +111,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     with contextlib.ExitStack() as opened:
 
         def start(*flags: str, **more: Any) -> Served:
-            served = Served(tmp_path_factory.mktemp("served") / "data", *flags, **more)
+            served = Served(tmp_path_factory.mktemp("served") / FOLDER, *flags, **more)
             opened.callback(served.stop)
             return served
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -14,14 +16,15 @@ import av
 import numpy as np
 import pytest
 from serving import EXAMPLES, KEYS, LONGEST_S, Served, ended
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from mdth.errors import InputError
 from mdth.media.audio import decode_blocks, probe_sound
 from mdth.serve import call as calls
 from mdth.serve import live
-from mdth.serve.problems import Refused
+from mdth.serve.server import Server
+from mdth.serve.settings import Settings
 from mdth.speak import voice
 
 SPEECH = EXAMPLES / "short.wav"
@@ -158,26 +161,34 @@ def test_a_bad_beginning_is_refused(
     assert not media
 
 
-@pytest.mark.parametrize(
-    ("owner", "avatar_id", "status", "headers"),
-    [
-        ("bert", None, 404, {}),
-        ("", None, 401, {}),
-        ("anna", "av_../../x", 404, {}),
-        ("anna", None, 403, {"Origin": "https://elsewhere.example"}),
-    ],
-)
+@pytest.mark.parametrize(("owner", "avatar_id"), [("bert", None), ("anna", "av_../../x")])
 def test_nobody_gets_another_ones_avatar(
-    served: Served,
-    avatar: str,
-    owner: str,
-    avatar_id: str | None,
-    status: int,
-    headers: dict[str, str],
+    served: Served, avatar: str, owner: str, avatar_id: str | None
 ) -> None:
-    with call(served, avatar_id or avatar, owner, **headers) as socket:
+    with call(served, avatar_id or avatar, owner) as socket:
         told, _ = said(socket, lambda about: False)
-    assert told[-1]["problem"]["status"] == status
+    assert told[-1]["problem"]["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("owner", "status", "headers"),
+    [("", 401, {}), ("anna", 403, {"Origin": "https://elsewhere.example"})],
+)
+def test_without_a_key_no_connection_stays_open(
+    served: Served, avatar: str, owner: str, status: int, headers: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidStatus) as refused, call(served, avatar, owner, **headers):
+        pass
+    response = refused.value.response
+    assert (response.status_code, json.loads(response.body)["status"]) == (status, status)
+
+
+def test_a_call_whose_process_dies_says_so(served: Served, line: ClientConnection) -> None:
+    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in served.children()}
+    (process,) = (child for child, command in commands.items() if b"serve.call" in command)
+    os.kill(process, signal.SIGKILL)
+    told, _ = said(line, lambda about: False)
+    assert "SIGKILL" in told[-1]["problem"]["detail"] and line.close_code == 1011
 
 
 class Silent:
@@ -204,27 +215,27 @@ def test_calls_that_nobody_takes_end_and_are_no_more_than_may_be(
     begin, flood = asyncio.create_subprocess_exec, "import sys; put = sys.stdout.buffer.write\n"
     flood += "while True: put(b'm\\0\\1\\0\\0' + bytes(65536))"
     monkeypatch.setattr(live, "TAKING_S", 1)
-    monkeypatch.setattr(live, "most_calls", lambda: 2)
+    monkeypatch.setattr(live, "most_calls", lambda: 3)
     monkeypatch.setattr(live.engines, "is_saved", lambda folder: True)
     monkeypatch.setattr(
         *(live.asyncio, "create_subprocess_exec"),
         lambda *_, **pipes: begin(sys.executable, "-c", flood, **pipes),
     )
-    queue = SimpleNamespace(get=lambda *_: {"id": "av_1"})
-    server: Any = SimpleNamespace(
-        stopping=False, owner=lambda _: "anna", queue=queue, folder=tmp_path
-    )
+    server = Server(Settings(tmp_path, calls=2))
+    server.queue.get = lambda *_: {"id": "av_1"}  # type: ignore[method-assign]
 
     async def calls() -> list[Any]:
-        own, socket = (set[Any](), set[Any]()), Silent
-        many = [live._call(server, socket(), *own) for _ in range(5)]  # type: ignore[arg-type]
+        owners = ["anna"] * 5 + ["bert"] * 2
+        many = [live._call(server, Silent(), owner) for owner in owners]  # type: ignore[arg-type]
         return await asyncio.gather(
             *(asyncio.wait_for(one, 20) for one in many), return_exceptions=True
         )
 
     begun = time.monotonic()
     ended = asyncio.run(calls())
-    assert [type(each) for each in ended] == [TimeoutError] * 2 + [Refused] * 3
+    # Two of one key, and one of three places is left for another key.
+    told = [getattr(each, "status_code", type(each)) for each in ended]
+    assert told == [TimeoutError] * 2 + [429] * 3 + [TimeoutError, 503]
     assert time.monotonic() - begun < 15
 
 

@@ -1,5 +1,7 @@
 """Workers and servers are killed in mid-job: each job ends once."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -10,7 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import EXAMPLES, Served, ended
+from serving import EXAMPLES, LONGEST_S, Served, ended
+
+from mdth.batch.job import Job as Task
+from mdth.serve import crew
+from mdth.serve.queue import Queue
+from mdth.serve.settings import Settings
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,12 +50,13 @@ def tries(server: Served) -> dict[str, Any]:
 
 
 def working(server: Served) -> list[int]:
-    """The processes of a server that do jobs: those with many files in their memory."""
-    found = []
-    for process in server.children():
-        maps = Path(f"/proc/{process}/maps").read_text()
-        found += [process] if "onnxruntime" in maps else []
-    return found
+    """The processes of a server that do jobs: those with onnxruntime in their memory."""
+    found = server.children()
+    for name in Path("/proc").glob("[0-9]*"):  # Ray's are not its children
+        with contextlib.suppress(OSError):
+            ray = b"ray::" in (name / "cmdline").read_bytes()
+            found += [int(name.name)] * (ray and server.mark in (name / "environ").read_bytes())
+    return [one for one in found if "onnxruntime" in Path(f"/proc/{one}/maps").read_text()]
 
 
 @pytest.fixture
@@ -56,15 +64,22 @@ def server(serve: Callable[..., Served]) -> Served:
     return serve("--workers", "1", "--grace", "0.5")
 
 
-def test_a_killed_worker_costs_a_try(server: Served, portrait: bytes) -> None:
+@pytest.mark.parametrize("cluster", [[], ["--cluster", "local"]], ids=["here", "ray"])
+def test_a_killed_worker_costs_a_try(
+    serve: Callable[..., Served], portrait: bytes, cluster: list[str]
+) -> None:
+    if cluster:
+        pytest.importorskip("ray", reason="ray, the extra `cluster`, is not installed")
+    server = serve("--workers", "1", "--grace", "0.5", *cluster)
     with server.client() as anna:
         url = sent(anna, portrait)
         begun(anna, url)
-        for worker in working(server):
-            os.kill(worker, signal.SIGKILL)
+        (worker,) = working(server)
+        os.kill(worker, signal.SIGKILL)
         assert ended(anna, url)["status"] == "completed"
         assert tries(server) == {"attempts": 2, "completed": 1}
-        for _ in range(2):  # also those that do nothing, and the one that looks at files
+        # Also those that do nothing, and the one that looks at files; not what Ray itself runs.
+        for _ in range(0 if cluster else 2):
             for child in server.children():
                 os.kill(child, signal.SIGKILL)
             assert ended(anna, sent(anna, portrait, fps=10))["status"] == "completed"
@@ -114,3 +129,36 @@ def test_a_cancelled_job_stops(server: Served, portrait: bytes) -> None:
         assert anna.delete(url).status_code == 204
         assert anna.get(url).status_code == 404
     assert not (server.data / "jobs" / url.rpartition("/")[2]).exists()
+
+
+def hangs(ticket: str, **_: Any) -> bool:
+    """A job that waits for ever, without any CPU time."""
+    time.sleep(600)
+    return True
+
+
+def test_a_job_that_hangs_fails_and_the_next_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock, in a time that grows with its speech."""
+    monkeypatch.setattr(crew, "WAITS", 1 / 300)
+    monkeypatch.setattr(crew, "Task", lambda *_: Task(f"{__name__}:hangs"))
+    queue, settings = Queue(tmp_path), Settings(tmp_path)
+    for number, speech_s in enumerate((0.5, 10)):
+        (tmp_path / f"jobs/talk_{number}").mkdir(parents=True)
+        about = {"id": f"talk_{number}", "object": "talk", "owner": "anna", "created": time.time()}
+        more = {"name": "n", "bytes": 0, "speech_s": speech_s, "request": "{}"}
+        queue.add(about | more, settings)
+
+    async def run() -> None:
+        workers = crew.Crew(settings, queue)
+        workers.start()
+        while queue.read("SELECT 1 FROM jobs WHERE completed IS NULL"):
+            await asyncio.sleep(0.1)
+        await workers.stop()
+
+    asyncio.run(asyncio.wait_for(run(), LONGEST_S))
+    for job, limit in zip(queue.read("SELECT * FROM jobs ORDER BY n"), ("1.1", "3"), strict=True):
+        assert (job["status"], job["error"]["type"]) == ("failed", "LimitExceeded")
+        assert f"took more than {limit} s" in job["error"]["detail"]
+        assert float(limit) <= job["completed"] - job["started"] < float(limit) + 10

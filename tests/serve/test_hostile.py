@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mdth.serve import uploads
 from mdth.serve.problems import Refused
 from mdth.serve.requests import FIELDS
 
+CONNECTIONS = 900  # fewer than files that a process may have open as a rule
 REQUESTS = int(os.environ.get("MDTH_REQUESTS", "120"))
 PICTURE = (EXAMPLES / "grace_hopper.jpg").read_bytes()
 SOUND = (EXAMPLES / "short.wav").read_bytes()
@@ -135,6 +137,45 @@ def test_odd_bytes(server: Served, anna: httpx.Client, sent: bytes) -> None:
             heard = connection.recv(4096)
     assert not heard.startswith(b"HTTP/1.1 5") and b"root:" not in heard
     assert anna.get("/healthz").json() == {"status": "ok"}
+
+
+UPGRADE = (
+    "GET /v1/live?avatar=x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    "sec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n"
+)
+SESSION = "POST /v1/session HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
+
+
+@pytest.mark.parametrize(
+    ("sent", "again"),
+    [
+        *((b"", b""), (b"GET / HTTP/1.1\r\nx: ", b"a"), (UPGRADE.encode(), b"")),
+        (SESSION.encode(), b" "),
+        # Answers that nobody takes.
+        (b"GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 99, b""),
+    ],
+    ids=["silent", "slow", "sockets", "bodies", "deaf"],
+)
+def test_who_has_no_key_holds_nobody_up(server: Served, sent: bytes, again: bytes) -> None:
+    """Of many connections none keeps an owner out, and after a while none is left."""
+    place, held, before = urlsplit(server.url), list[socket.socket](), server.files()
+    with contextlib.ExitStack() as opened, server.client() as anna:
+        for _ in range(CONNECTIONS):
+            one = socket.create_connection((place.hostname, place.port))
+            held.append(opened.enter_context(one))
+            one.setblocking(False)
+            with contextlib.suppress(OSError):
+                one.sendall(sent)
+        begun, until = time.monotonic(), time.monotonic() + 60
+        assert anna.get("/v1/options").status_code == 200
+        print(f"{CONNECTIONS} connections: answered after {time.monotonic() - begun:.2f} s")
+        while server.files() > before + 5:
+            assert time.monotonic() < until, server.files()
+            for one in held:
+                with contextlib.suppress(OSError):
+                    one.sendall(again)
+            time.sleep(0.5)
+        print(f"none left after {time.monotonic() - begun:.0f} s")
 
 
 @pytest.mark.parametrize(

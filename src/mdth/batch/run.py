@@ -50,13 +50,23 @@ def run(
     wrong with a twin is in its result.
     """
     most = max(1, len(twins))
-    crew: AbstractContextManager[Sequence[Worker]] = (
-        local.crew(job, min(workers or 1, most), gpus=gpus, timeout_s=timeout_s)
-        if where is None
-        else cluster.crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s)
-    )
-    with crew as found:
+    with crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s) as found:
         yield from _Batch(twins, found, retries).results()
+
+
+def crew(
+    job: Job,
+    where: str | None,
+    workers: int | None,
+    *,
+    most: int,
+    gpus: int = 1,
+    timeout_s: float | None = None,
+) -> AbstractContextManager[Sequence[Worker]]:
+    """The workers of `run`, at most `most`."""
+    if where is None:
+        return local.crew(job, min(workers or 1, most), gpus=gpus, timeout_s=timeout_s)
+    return cluster.crew(job, where, workers, most=most, gpus=gpus, timeout_s=timeout_s)
 
 
 class _Batch:

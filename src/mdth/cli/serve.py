@@ -20,8 +20,10 @@ def add_arguments(
     add("--port", type=int, default=8000, metavar="N", help=f"0 for any that is free {NOW}")
     words = "jobs and their files (default: MDTH_DATA, else `serve` among the user's data)"
     add("--data", type=Path, metavar="FOLDER", help=words)
-    words = "processes that do jobs, 0.6 GB each (default: one for two cores)"
+    words = "processes that do jobs, 0.6 GB each (default: one for two cores; all of a cluster)"
     add("--workers", type=positive, metavar="N", help=words)
+    words = "do jobs on a Ray cluster that sees the data folder: auto, local, or its host:port"
+    add("--cluster", metavar="ADDRESS", help=words)
     add("--insecure", action="store_true", help="others may come without a key")
     add("--twins", action="store_true", help="keys may work on the store's twins, on any of them")
     words = f"of one request {NOW}"
@@ -30,6 +32,8 @@ def add_arguments(
     add("--max-jobs", type=positive, default=50, metavar="N", help=words)
     words = f"of speech of one key under way {NOW}"
     add("--max-seconds", type=seconds, default=3600, metavar="S", help=words)
+    words = "live calls of one key at once (default: half of all, of which one takes two cores)"
+    add("--max-live", type=positive, metavar="N", help=words)
     words = f"of files of one key {NOW}"
     add("--max-stored-gb", type=positive, default=20, metavar="GB", help=words)
     add("--keep-hours", type=positive, default=72, metavar="H", help=f"results are kept {NOW}")
@@ -61,17 +65,20 @@ def _settings(parsed: argparse.Namespace) -> Any:
     from mdth import devices
     from mdth.serve.settings import Settings, read_keys
 
+    here = max(1, len(devices.usable_cores()) // 2)
     own = parsed.data or os.environ.get("MDTH_DATA")
     hosts = parsed.webhook_hosts or os.environ.get("MDTH_WEBHOOK_HOSTS", "")
     return Settings(
         data=Path(own or platformdirs.user_data_path("mdth", False) / "serve").absolute(),
         host=parsed.host,
         port=parsed.port,
-        workers=parsed.workers or max(1, len(devices.usable_cores()) // 2),
+        workers=parsed.workers or (None if parsed.cluster else here),
+        cluster=parsed.cluster,
         keys=read_keys(os.environ.get("MDTH_API_KEYS", "")),
         upload_bytes=parsed.max_upload_mb * 1_000_000,
         bytes=parsed.max_stored_gb * 1_000_000_000,
         jobs=parsed.max_jobs,
+        calls=parsed.max_live,
         seconds=parsed.max_seconds,
         keep_s=parsed.keep_hours * 3600.0,
         grace_s=parsed.grace,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from mdth.serve.problems import in_user_words, problem, status_of
+from mdth.serve.problems import problem, status_of
 from mdth.serve.queue import DONE, Job
 
 
@@ -16,7 +16,7 @@ def shown(job: Job) -> Job:
         "created_at": time_of(job["created"]),
         "completed_at": time_of(job["completed"]),
         "expires_at": time_of(job["expires"]),
-        "error": error and _problem(job),
+        "error": error and problem(status_of(error["type"]), error["detail"], kind=error["type"]),
     }
     if job["object"] == "avatar":
         kind = result.get("kind") or job["request"]["kind"]
@@ -31,11 +31,6 @@ def shown(job: Job) -> Job:
         "content_url": f"{where}/content" if video else None,
         "thumbnail_url": f"{where}/thumbnail" if video else None,
     }
-
-
-def _problem(job: Job) -> Job:
-    kind, detail = job["error"]["type"], job["error"]["detail"]
-    return problem(status_of(kind), in_user_words(detail, job), kind=kind)
 
 
 def time_of(seconds: float | None) -> str | None:

@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdth.errors import MdthError, in_words
 from mdth.serve import jobs, live, offers
-from mdth.serve.crew import Crew, repeated, swept
-from mdth.serve.problems import Refused, in_user_words, problem, status_of
+from mdth.serve.connections import ASKING_S
+from mdth.serve.crew import repeated, swept
+from mdth.serve.problems import Refused, answer, status_of
 from mdth.serve.queue import PREFIXES
 from mdth.serve.server import COOKIE, Server, check_site
 from mdth.serve.webhooks import send_due
@@ -48,7 +49,6 @@ def app(server: Server) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        server.crew = Crew(server.settings, server.queue)
         server.crew.start()
         beside = [
             asyncio.create_task(repeated(step, pause_s=pause_s))
@@ -124,11 +124,15 @@ def routes(server: Server) -> list[BaseRoute]:
 async def _session(server: Server, request: Request) -> Response:
     """Keep a key as a cookie, for what a page's elements ask for by themselves."""
     check_site(request)
-    body = b""
-    async for block in request.stream():
-        body += block
-        if len(body) > LONGEST_JSON:
-            raise Refused(413, "send a key alone")
+    try:
+        async with asyncio.timeout(ASKING_S):
+            body = b""
+            async for block in request.stream():
+                body += block
+                if len(body) > LONGEST_JSON:
+                    raise Refused(413, "send a key alone")
+    except TimeoutError as error:
+        raise Refused(408, f"nothing whole came within {ASKING_S:g} s") from error
     try:
         key = json.loads(body)["key"].encode("ascii").decode()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -150,9 +154,7 @@ def _file(path: Path, kind: str) -> Endpoint:
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    kind, field = getattr(error, "kind", ""), getattr(error, "field", None)
-    about = problem(error.status_code, in_user_words(error.detail), kind=kind, field=field)
-    return JSONResponse(about, error.status_code, error.headers, "application/problem+json")
+    return answer(error)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

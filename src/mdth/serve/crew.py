@@ -1,24 +1,37 @@
-"""The worker processes of a server: each does job after job, and is replaced when it dies."""
+"""A server's workers, processes of this machine or of a Ray cluster: each does job after job.
+
+What one has to do, how far it is and what it made lie in files of the job's folder, which all of
+them see; the queue is the server's alone. A worker that dies is replaced.
+"""
 
 import asyncio
 import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from mdth import devices
-from mdth.batch import local
+from mdth import devices, guard
+from mdth.batch import local, run
 from mdth.batch.job import Job as Task
-from mdth.batch.job import Outcome
+from mdth.batch.job import Outcome, failed
 from mdth.errors import LimitExceeded
-from mdth.files.json import Json, read_json
+from mdth.files.json import Json, read_json, write_json
+from mdth.log.stages import size_below
+from mdth.serve.problems import in_user_words
 from mdth.serve.queue import FAILED, Job, Queue
 from mdth.serve.settings import Settings
+from mdth.serve.work import JOB, PROGRESS, RESULT
 
 log = logging.getLogger("mdth")
 
-IDLE_S, LOOK_S = 0.25, 60.0
+IDLE_S, BEAT_S, LOOK_S = 0.25, 1.0, 60.0
+# A cancelled job that has not noticed by then loses its process.
+NOTICE_S = 5.0
+# By the clock a job may take so many times what it may take of a CPU.
+WAITS = 2.0
+MOST_WORKERS = 10_000
 # A folder without a job may be one that is being received.
 ORPHAN_S = 3600.0
 
@@ -27,34 +40,36 @@ class Crew:
     """Takes jobs from the queue for its workers until it is told to stop."""
 
     def __init__(self, settings: Settings, queue: Queue) -> None:
+        """Raises InputError where there is no such cluster."""
         self._settings, self._queue = settings, queue
+        self._folder = settings.data / "jobs"
         self._stopping = asyncio.Event()
-        about = {"data": str(settings.data), "keep_s": settings.keep_s}
+        where, most = settings.cluster, settings.workers or MOST_WORKERS
+        about = {"data": str(settings.data), "here": where is None}
         task = Task("mdth.serve.work:run", about, log.getEffectiveLevel())
-        cores = local.shares(devices.usable_cores(), settings.workers)
-        gpus = local.gpu_shares(settings.workers, 1)
-        self._workers = [
-            local.LocalWorker(task, own, seen, timeout_s=None)
-            for own, seen in zip(cores, gpus, strict=True)
-        ]
+        self._opened = ExitStack()
+        self.workers = self._opened.enter_context(
+            run.crew(task, where, settings.workers, most=most)
+        )
         look = Task("mdth.serve.work:look")
-        self._looker = local.LocalWorker(look, {*devices.usable_cores()}, [], timeout_s=LOOK_S)
+        self._looker = local.LocalWorker(look, {*devices.usable_cores()}, [], timeout_s=None)
+        self._opened.callback(self._looker.close)
         self._turn = asyncio.Lock()
         self._running: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin, in the event loop that runs."""
-        self._tasks = [asyncio.create_task(self._work(worker)) for worker in self._workers]
+        self._tasks = [asyncio.create_task(self._work(worker)) for worker in self.workers]
 
     async def look(self, folder: Path) -> Json:
         """What `work.look` finds in a folder. Raises LimitExceeded where that took too much."""
         async with self._turn:
-            outcome = await _outcome(self._looker, str(folder))
+            outcome = await _outcome(self._looker, str(folder), LOOK_S)
             if outcome.again:  # it may have been killed before
-                outcome = await _outcome(self._looker, str(folder))
+                outcome = await _outcome(self._looker, str(folder), LOOK_S)
         if outcome.state == "failed":
-            raise LimitExceeded(outcome.error)
+            raise LimitExceeded(self._cleaned(outcome.error))
         return read_json(folder / "look.json")
 
     async def stop(self) -> None:
@@ -68,13 +83,14 @@ class Crew:
             self._queue.hand_back(job["id"], job["claim"], counted=False)
         for task in self._tasks:
             task.cancel()
-        closing = (*self._workers, self._looker)
-        await asyncio.gather(*(asyncio.to_thread(worker.close) for worker in closing))
+        await asyncio.to_thread(self._opened.close)
 
-    async def _work(self, worker: local.LocalWorker) -> None:
+    async def _work(self, worker: run.Worker) -> None:
+        up = False
         while not self._stopping.is_set():
             try:
-                job = self._queue.claim()
+                up = up or await _is_up(worker)
+                job = self._queue.claim() if up else None
                 if job is None:
                     await asyncio.sleep(IDLE_S)
                 else:
@@ -83,20 +99,108 @@ class Crew:
                 log.exception("a job could not be given out; trying again")
                 await asyncio.sleep(1)
 
-    async def _do(self, worker: local.LocalWorker, job: Job) -> None:
-        own, begun = (job["id"], job["claim"]), time.monotonic()
+    async def _do(self, worker: run.Worker, job: Job) -> None:
+        begun = time.monotonic()
         self._running[job["id"]] = job
         try:
-            outcome = await _outcome(worker, f"{own[0]}/{own[1]}")
-            if outcome.state == "failed" and not self._stopping.is_set():
-                if outcome.again:
-                    self._queue.hand_back(*own, why=outcome.error)
-                else:
-                    error = {"type": LimitExceeded.__name__, "detail": outcome.error}
-                    self._queue.finish(*own, error=error, keep_s=self._settings.keep_s)
+            order = await asyncio.to_thread(self._order, job)
+            ticket = f"{job['id']}/{job['claim']}"
+            outcome = await _outcome(
+                worker, ticket, self._limit_s(job), lambda: self._beat(job, order)
+            )
+            if not self._stopping.is_set() or outcome.state != "failed":
+                await asyncio.to_thread(self._end, job, outcome)
         finally:
             del self._running[job["id"]]
-        log.info("%s: %s after %.1f s", own[0], outcome.state, time.monotonic() - begun)
+        log.info("%s: %s after %.1f s", job["id"], outcome.state, time.monotonic() - begun)
+
+    def _order(self, job: Job) -> Path:
+        """Write what is to be done."""
+        avatar = self._queue.get(job["avatar"]) if job["avatar"] else {}
+        place = self._folder / job["id"] / job["claim"]
+        place.mkdir(exist_ok=True)
+        return write_json(place / JOB, {**job, "avatar_error": avatar.get("error")})
+
+    def _limit_s(self, job: Job) -> float:
+        """How long a job may take by the clock."""
+        avatar = self._queue.get(job["avatar"])["request"] if job["avatar"] else {}
+        clip_s = job["request"].get("clip_s", 0.0) + avatar.get("clip_s", 0.0)
+        media_s = self._settings.seconds if job["object"] == "twin" else job["speech_s"] + clip_s
+        most_s = WAITS * guard.setting(guard.TIME_S) * (1 + guard.SHARE * media_s)
+        return most_s or float("inf")
+
+    def _beat(self, job: Job, order: Path) -> bool:
+        """Say that a job is alive and how far it is; without its order it ends."""
+        told = order.with_name(PROGRESS)
+        far = read_json(told) if told.exists() else {}
+        own = job["id"], job["claim"]
+        wanted = self._queue.beat(*own, far.get("progress", 0), far.get("left_s"))
+        if not wanted:
+            order.unlink(missing_ok=True)
+        return wanted
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        """Note what became of a job, and delete what nobody needs any more."""
+        own, folder, keep_s = (
+            (job["id"], job["claim"]),
+            self._folder / job["id"],
+            self._settings.keep_s,
+        )
+        if outcome.again:
+            self._queue.hand_back(*own, why=self._cleaned(outcome.error))
+            return
+        found = {"error": {"type": LimitExceeded.__name__, "detail": outcome.error}}
+        if outcome.state != "failed":
+            if not (told := folder / job["claim"] / RESULT).exists():
+                return  # it was not ours any more
+            found = read_json(told)
+        if error := found.get("error"):
+            error["detail"] = self._cleaned(error["detail"], job)
+            if self._queue.finish(*own, error=error, keep_s=keep_s):
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+        # Who dubs compares with the clip.
+        names = ("speech",) if job["object"] == "dub" else ("speech", "source")
+        sent = [folder / name for name in names if (folder / name).exists()]
+        size = size_below(folder) - sum(path.stat().st_size for path in sent)
+        stays_s = None if job["object"] == "avatar" else keep_s
+        ours = self._queue.finish(*own, result=found["result"], keep_s=stays_s, size=size)
+        for path in sent if ours else ():
+            path.unlink(missing_ok=True)
+
+    def _cleaned(self, words: str, job: Job | None = None) -> str:
+        return in_user_words(words, job, data=self._settings.data)
+
+
+async def _is_up(worker: run.Worker) -> bool:
+    """Start a worker; whether it can take part."""
+    if problem := await asyncio.wrap_future(await asyncio.to_thread(worker.start)):
+        log.error("a worker does not start: %s", problem)
+        await asyncio.sleep(NOTICE_S)
+    return not problem
+
+
+async def _outcome(
+    worker: run.Worker, ticket: str, limit_s: float, beat: Callable[[], bool] = lambda: True
+) -> Outcome:
+    """What a worker makes of a ticket; it ends where that takes too long, or is not wanted."""
+    begun, unwanted_s, seconds = time.monotonic(), 0.0, 0.0
+    future = asyncio.wrap_future(await asyncio.to_thread(worker.begin, ticket))
+    while unwanted_s < NOTICE_S and seconds < limit_s:
+        if (await asyncio.wait([future], timeout=min(BEAT_S, limit_s)))[0]:
+            break
+        seconds = time.monotonic() - begun
+        unwanted_s = 0.0 if await asyncio.to_thread(beat) else unwanted_s + BEAT_S
+    try:
+        if future.done():
+            return future.result()
+        words = f"took more than {limit_s:g} s; use less speech or a smaller file"
+        outcome = failed(words, seconds=seconds)
+        future.cancel()
+    except Exception as error:  # noqa: BLE001 (what pebble or Ray raise, `lost` knows)
+        outcome = worker.lost(error, time.monotonic() - begun)
+    await _is_up(worker)  # whatever its process says, it is broken
+    return outcome
 
 
 async def repeated(step: Callable[[], Awaitable[None]], *, pause_s: float) -> None:
@@ -120,14 +224,3 @@ def swept(queue: Queue, folder: Path) -> None:
         status = known.get(left.name)
         if status == FAILED or (not status and now - left.stat().st_mtime > ORPHAN_S):
             shutil.rmtree(left, ignore_errors=True)
-
-
-async def _outcome(worker: local.LocalWorker, ticket: str) -> Outcome:
-    begun = time.monotonic()
-    future = await asyncio.to_thread(worker.begin, ticket)
-    try:
-        return await asyncio.wrap_future(future)
-    except Exception as error:  # noqa: BLE001 (which of them pebble raises, `lost` knows)
-        outcome = worker.lost(error, time.monotonic() - begun)
-        await asyncio.to_thread(worker.start)  # its pool is broken, whatever its process says
-        return outcome

@@ -66,7 +66,7 @@ async def _made(
         if kind == "dub" and seen.get("kind") == "portrait":
             with about_field("source"):
                 raise InputError("a dub needs a clip of a person; a picture can talk")
-        about["kind"] = seen.get("kind")
+        about |= {name: seen[name] for name in ("kind", "clip_s") if name in seen}
         job = {
             **{"id": folder.name, "object": kind, "owner": owner, "created": time.time()},
             **{"avatar": avatar, "bytes": form.size, "request": json.dumps(about)},
@@ -101,7 +101,8 @@ async def _look(server: Server, folder: Path, form: Form) -> Json:
         return {}
     seen = await server.crew.look(folder)
     if error := seen.get("error"):
-        words = in_user_words(error["detail"], {"request": {"names": form.names}})
+        named = {"request": {"names": form.names}}
+        words = in_user_words(error["detail"], named, data=server.settings.data)
         kind = error["type"]
         raise Refused(status_of(kind), words, kind=kind, field=seen.get("field"))
     return seen

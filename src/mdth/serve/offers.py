@@ -55,7 +55,7 @@ async def metrics(server: Server, request: Request, owner: str) -> Response:
     lines = ["# TYPE mdth_jobs gauge"]
     lines += [f'mdth_jobs{{object="{j["object"]}",status="{j["status"]}"}} {j["n"]}' for j in jobs]
     lines += ["# TYPE mdth_queue_oldest_seconds gauge", f"mdth_queue_oldest_seconds {waited_s:.1f}"]
-    lines += ["# TYPE mdth_workers gauge", f"mdth_workers {server.settings.workers}"]
+    lines += ["# TYPE mdth_workers gauge", f"mdth_workers {len(server.crew.workers)}"]
     for name, label in COUNTERS.items():
         lines.append(f"# TYPE mdth_{name}_total counter")
         own = [row for row in counted if row["name"] == name]

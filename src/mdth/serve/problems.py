@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from mdth import errors
 from mdth.errors import InputError, MdthError
@@ -16,14 +18,13 @@ LONGEST = 1000
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:;,()'\"]+)+/(?=[^\s/])")
 
 
-def described(error: MdthError, job: dict[str, Any]) -> dict[str, Any]:
-    """The type and the words of an error about a job, whose files have the names they came with."""
-    return {"type": type(error).__name__, "detail": in_user_words(str(error), job)}
+def in_user_words(text: str, job: dict[str, Any] | None = None, *, data: Path | None = None) -> str:
+    """The words without folders of this machine, files by the names that their owner knows.
 
-
-def in_user_words(text: str, job: dict[str, Any] | None = None) -> str:
-    """The words without folders of this machine, files by the names that their owner knows."""
-    words = shortened(_FOLDERS.sub("", text[: 4 * LONGEST]), LONGEST)
+    data: a folder that may have spaces in its name.
+    """
+    known = text.replace(f"{data}/", "/") if data else text
+    words = shortened(_FOLDERS.sub("", known[: 4 * LONGEST]), LONGEST)
     names = (job or {}).get("request", {}).get("names", {})
     for name, own in names.items():  # which the files have here
         words = words.replace(f"{name}: ", f"{own}: ")
@@ -70,3 +71,10 @@ def problem(
     where = f"urn:mdth:{kind}" if kind else "about:blank"
     found = {"type": where, "title": kind or HTTPStatus(status).phrase, "status": status}
     return {**found, "detail": detail, **({"field": field} if field else {})}
+
+
+def answer(error: HTTPException) -> JSONResponse:
+    """What is answered in its place."""
+    kind, field = getattr(error, "kind", ""), getattr(error, "field", None)
+    about = problem(error.status_code, in_user_words(error.detail), kind=kind, field=field)
+    return JSONResponse(about, error.status_code, error.headers, "application/problem+json")

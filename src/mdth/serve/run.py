@@ -13,10 +13,11 @@ import uvicorn
 from mdth.errors import InputError
 from mdth.serve import credentials
 from mdth.serve.app import app
+from mdth.serve.connections import Connection
 from mdth.serve.server import Server
 from mdth.serve.settings import LOCAL, Settings, is_loopback
 
-CONNECTIONS, BACKLOG = 1000, 256
+CONNECTIONS, BACKLOG = 500, 256
 STREAMS_S = 5
 
 
@@ -43,6 +44,7 @@ def run(settings: Settings, listening: socket.socket) -> None:
     tempfile.tempdir = str(served.incoming)
     config = uvicorn.Config(
         app(served),
+        http=Connection,
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -16,12 +16,14 @@ COOKIE = "mdth_key"
 class Server:
     """Settings, queue, worker processes, and the folder that has each job's own."""
 
-    crew: Crew  # while it runs
-
     def __init__(self, settings: Settings) -> None:
+        """Raises InputError where there is no such cluster."""
         self.settings, self.queue = settings, Queue(settings.data, settings.keep_s)
+        self.crew = Crew(settings, self.queue)
         self.stopping = False
         self.arriving = Counter[str]()  # requests with files, by owner
+        # Live calls, and those whose first message is awaited, each with its owner.
+        self.calls, self.starting = dict[object, str](), dict[object, str]()
         self.folder, self.incoming = settings.data / "jobs", settings.data / "incoming"
         for folder in (self.folder, self.incoming):
             folder.mkdir(parents=True, exist_ok=True)
@@ -29,17 +31,17 @@ class Server:
     def owner(self, connection: HTTPConnection) -> str:
         """Whose a request is. Raises Refused: 401 without a key, 403 from another site's page."""
         check_site(connection)
-        headers, host = connection.headers, connection.headers.get("host", "")
-        if not self.settings.keys:
-            if not (self.settings.insecure or is_loopback(_name(host))):
-                raise Refused(403, "without keys only localhost is served; see MDTH_API_KEYS")
-            return LOCAL
-        scheme, _, key = headers.get("authorization", "").partition(" ")
+        own, host = self.settings, connection.headers.get("host", "")
+        scheme, _, key = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             key = connection.cookies.get(COOKIE, "")
-        if owner := self.settings.owner(key.strip()):
-            return owner
-        raise Refused(401, "give a key: Authorization: Bearer KEY", www_authenticate="Bearer")
+        if not (own.keys or own.insecure or is_loopback(_name(host))):
+            raise Refused(403, "without keys only localhost is served; see MDTH_API_KEYS")
+        owner = own.owner(key.strip()) if own.keys else LOCAL
+        if not owner:
+            raise Refused(401, "give a key: Authorization: Bearer KEY", www_authenticate="Bearer")
+        connection.scope["owner"] = owner  # whose connection need not hurry
+        return owner
 
 
 def check_site(connection: HTTPConnection) -> None:

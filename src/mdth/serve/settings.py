@@ -21,19 +21,24 @@ _HASHED = "sha256:"
 class Settings:
     """What the flags of `mdth serve` say.
 
+    workers: None for as many as the cluster has CPUs or GPUs. cluster: of Ray, as `mdth batch`
+    has it; None for processes of this machine.
     keys: SHA-256 of each key by its owner's name. upload_bytes: of one request. bytes, jobs,
-    seconds: what an owner may have stored, under way, and of speech under way. keep_s: how long a
-    result stays. grace_s: what running jobs get when the server stops. insecure: anybody may come.
+    seconds, calls: what an owner may have stored, under way, of speech under way, and of live calls
+    (None: half of them). keep_s: how long a result stays. grace_s: what running jobs get when the
+    server stops. insecure: anybody may come.
     """
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8000
-    workers: int = 1
+    workers: int | None = 1
+    cluster: str | None = None
     keys: Mapping[str, bytes] = field(default_factory=dict)
     upload_bytes: int = 200_000_000
     bytes: int = 20_000_000_000
     jobs: int = 50
+    calls: int | None = None
     seconds: float = 3600.0
     keep_s: float = 72 * 3600.0
     grace_s: float = 30.0

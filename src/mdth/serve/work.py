@@ -6,19 +6,19 @@ import shutil
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mdth import engines, errors, pipeline
 from mdth.artefacts import SPEECH_RATE_HZ, Frame
 from mdth.batch.worker import leave
 from mdth.engine import Avatar
 from mdth.errors import InputError, MdthError, StorageError, in_words
-from mdth.files.json import write_json
-from mdth.log.stages import size_below
+from mdth.files.json import read_json, write_json
 from mdth.media.audio import read_blocks
 from mdth.media.image import is_picture, read_image
 from mdth.media.meant import is_clip
@@ -26,71 +26,67 @@ from mdth.media.speech import Said, check_length
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
 from mdth.serve import credentials
-from mdth.serve.problems import described
 from mdth.serve.queue import Job, Queue
 from mdth.speak.voice import spoken, write
 
 log = logging.getLogger("mdth")
 
+# In a claim's folder: what is to be done, how far it is, what became of it.
+JOB, PROGRESS, RESULT = "job.json", "progress.json", "result.json"
 VIDEO = "video.mp4"
 BEAT_S = 1.0
-# A cancelled job that has not noticed by then loses its process.
-NOTICE_S = 5.0
 THUMBNAIL_PX, FACES_PX, PREVIEW_PX = 320, 640, 960
 # Of the progress, where a clip is followed before it speaks.
 PREPARING = 0.3
+# What a clip may take that does not say how long it is.
+UNTOLD_S = 3600.0
 # Of a clip, what is looked at for faces.
 FIRST_FRAMES = 10
 
 
-def run(ticket: str, *, data: str, keep_s: float) -> bool:
-    """Do the job of a ticket, its id and its claim; whether it was still ours to do.
+def run(ticket: str, *, data: str, here: bool) -> bool:
+    """Do what the order of a ticket says, its id and its claim; whether it was still wanted.
 
-    Raises StorageError, after which it may be tried again; all else ends in the job's problem.
+    The result, or what is wrong, is written beside the order. here: on the server's machine, by a
+    process of its own. Raises StorageError, after which it may be tried again.
     """
     job_id, _, claim = ticket.partition("/")
-    queue, folder = Queue(Path(data)), Path(data) / "jobs" / job_id
-    job = queue.get(job_id)
-    heart = _Heart(queue, job_id, claim)
+    folder, place = Path(data) / "jobs" / job_id, Path(data) / "jobs" / ticket
+    orphaned = partial(_orphaned, Path(data), job_id, claim) if here else None
+    heart = _Heart(place, orphaned)
     try:
         with heart.beating():
-            (folder / claim).mkdir(exist_ok=True)
-            result = _DO[job["object"]](job, folder, heart)
+            job = read_json(place / JOB)
+            found = {"result": _DO[job["object"]](job, folder, heart)}
     except _Gone:
-        shutil.rmtree(folder / claim, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         return False
     except Exception as error:
         words = in_words(error)
         if isinstance(words, StorageError):
             raise words from error
         log.info("%s: %s", job_id, words)
-        if queue.finish(job_id, claim, error=described(words, job), keep_s=keep_s):
-            shutil.rmtree(folder, ignore_errors=True)
-        return True
-    sent = [folder / name for name in _not_kept(job) if (folder / name).exists()]
-    size = size_below(folder) - sum(path.stat().st_size for path in sent)
-    stays_s = None if job["object"] == "avatar" else keep_s
-    ours = queue.finish(job_id, claim, result=result, keep_s=stays_s, size=size)
-    for path in sent if ours else ():
-        path.unlink(missing_ok=True)
-    queue.close()
-    return ours
+        found = {"error": {"type": type(words).__name__, "detail": str(words)}}
+    write_json(place / RESULT, found)
+    return True
 
 
-def _not_kept(job: Job) -> set[str]:
-    """What was sent and nobody needs once the job is done; a dub keeps its clip to compare."""
-    return {"speech"} if job["object"] == "dub" else {"speech", "source"}
+def _orphaned(data: Path, job_id: str, claim: str) -> NoReturn:
+    """The server was killed: whoever comes next does the job."""
+    Queue(data).hand_back(job_id, claim, counted=False)
+    leave()
 
 
 class _Gone(BaseException):
-    """The job is no longer ours: cancelled, or given to another. No Exception: nobody wraps it."""
+    """The job is not wanted any more, or another's now. No Exception: nobody wraps it."""
 
 
 class _Heart:
-    """Says that a job is alive and how far it is, and ends it when it is not wanted any more."""
+    """Says how far a job is, and ends it when its order is no longer there."""
 
-    def __init__(self, queue: Queue, job_id: str, claim: str) -> None:
-        self.queue, self._claim = queue, (job_id, claim)
+    def __init__(self, place: Path, orphaned: Callable[[], NoReturn] | None) -> None:
+        """orphaned: what is done when this process has lost its parent."""
+        self._place, self._orphaned, self._parent = place, orphaned, os.getppid()
         self._gone, self._over = threading.Event(), threading.Event()
         self._share = 0.0
         self._left_s: float | None = None
@@ -122,17 +118,15 @@ class _Heart:
             thread.join()
 
     def _beat(self) -> None:
-        parent, gone_at = os.getppid(), None
         while not self._over.wait(BEAT_S):
-            if os.getppid() != parent:  # the server was killed: whoever comes next does it
-                self.queue.hand_back(*self._claim, counted=False)
-                leave()
+            if self._orphaned and os.getppid() != self._parent:
+                self._orphaned()
             left_s = None if self._left_s is None else round(self._left_s, 1)
-            if not self.queue.beat(*self._claim, min(99, int(100 * self._share)), left_s):
-                gone_at = gone_at or time.monotonic()
+            if (self._place / JOB).exists():
+                told = {"progress": min(99, int(100 * self._share)), "left_s": left_s}
+                write_json(self._place / PROGRESS, told)
+            else:
                 self._gone.set()
-                if time.monotonic() - gone_at > NOTICE_S:
-                    leave()
 
 
 def _avatar(job: Job, folder: Path, heart: _Heart) -> Job:
@@ -162,7 +156,7 @@ def _who(job: Job, folder: Path, heart: _Heart, options: Job) -> Avatar:
         prepared = folder.with_name(job["avatar"]) / "avatar"
         if engines.is_saved(prepared):
             return engines.load(prepared)
-        why = heart.queue.get(job["avatar"])["error"] or {"type": "", "detail": "it was cancelled"}
+        why = job["avatar_error"] or {"type": "", "detail": "it was cancelled"}
         raise getattr(errors, why["type"], InputError)(f"the avatar: {why['detail']}")
     source = folder / "source"
     clip = not is_picture(source)
@@ -238,7 +232,8 @@ def look(folder: str) -> bool:
         try:
             found |= see(place / name) if (place / name).exists() else {}
         except MdthError as error:
-            found = {"error": described(error, {}), "field": name}
+            error_of = {"type": type(error).__name__, "detail": str(error)}
+            found = {"error": error_of, "field": name}
             break
     write_json(place / "look.json", found)
     return True
@@ -254,6 +249,8 @@ def _source(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": "portrait" if is_picture(path) else "clip"}
     if found["kind"] == "clip" and not is_clip(path):
         read_image(path)  # which says what is wrong with it as a picture
+    if found["kind"] == "clip":
+        found["clip_s"] = probe_video(path).duration_s or UNTOLD_S
     if path.with_name("faces").exists():
         found |= _faces(path, clip=found["kind"] == "clip")
     return found
