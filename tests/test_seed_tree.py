@@ -79,6 +79,8 @@ def sample_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MDTH_STORE", str(store))
         assert cli.main(["sample", TWIN]) == 0
+    audio = store / f"raw/{TWIN}/audio"
+    shutil.copyfile(audio / "10_short.wav", audio / "2_speech.wav")  # a third of the frames
     return store / "raw"
 
 
@@ -116,7 +118,7 @@ def test_the_seeds_commands_leave_the_seeds_trees(filled: Path) -> None:
     prepared = filled / f"store/processed/{TWIN}/preprocessed/th/manifest.json"
     check_manifest(json.loads(prepared.read_text()))
     made = json.loads((filled / f"store/inference/{TWIN}/th/output.json").read_text())
-    assert made["synthetic"] is True and made["frames"] == 312
+    assert made["synthetic"] is True and made["frames"] == 99
     assert made["inputs"]["audio"]["chosen"]["name"] == "2_speech.wav"
     times = json.loads((filled / f"store/inference/{TWIN}/th/times.json").read_text())
     assert times["seconds"]["total"] > 0
