@@ -18,7 +18,7 @@ from mdth.face.follow import follow
 from mdth.files import assets
 from mdth.media.film import Film, open_film
 from mdth.media.film_writer import FilmWriter
-from mdth.media.quality import source_crf
+from mdth.media.planes import source_crf
 from training import command
 
 

@@ -96,7 +96,8 @@ make_environment() {
     local packages=(-e .)
     [ "$1" = core ] || packages=(-e ".[$1]")
     [ "$1" != test ] || packages+=(onnx scipy scikit-image)
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    # Python compiles on first use what is used; all of it would take a minute.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
         -c constraints.txt "${packages[@]}"
     [ "$1" != test ] || install_torch
     stamp >".venv/mdth-$1"
@@ -105,8 +106,8 @@ make_environment() {
 # Only a build that lies ready in a local folder (PIP_FIND_LINKS) is taken: the registry's own is
 # several GB. Without it the tests of the training code and of the seed's engine are skipped.
 install_torch() {
-    if .venv/bin/python -m pip install --quiet --no-index --no-deps "$TORCH" 2>/dev/null; then
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    if .venv/bin/python -m pip install --quiet --no-compile --no-index --no-deps "$TORCH" 2>/dev/null; then
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
             -c constraints.txt "$TORCH" -e ".[seed]" $COMPARED
     else
         echo "no local build of $TORCH: tests of training and of the seed's engine will be skipped"
@@ -117,8 +118,9 @@ fetch_assets() {
     .venv/bin/mdth assets fetch >/dev/null
 }
 
-# run_tests ARGUMENTS...: pytest in up to four processes, each file in one of them, one thread each.
+# run_tests ARGUMENTS...: pytest in up to four processes, each file in one of them, one thread each;
+# in the order of tests/conftest.py.
 run_tests() {
     export OMP_NUM_THREADS=1
-    .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+    .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
 }

@@ -66,7 +66,7 @@ def _animation(document: dict[str, Any], binary: bytes) -> Animation:
         turns, moves = (numbers(sampler["output"]) for sampler in samplers[1:])
         neck = np.array(document["nodes"][1]["translation"])
         head = Head(_rotations(turns), moves - neck, neck)
-    return Animation(neutral, triangles, offsets, fps, head=head)
+    return Animation(neutral, triangles, offsets, fps, (), np.zeros((len(offsets), 0)), head)
 
 
 def _rotations(quaternions: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -23,11 +23,22 @@ ROOT = Path(__file__).parents[1]
 # mdth switches off and tests that import it themselves do not.
 OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
 
+# Files that take longest begin first, so that no process is left with one of them at the end.
+LONG = (
+    *("serve/test_page.py", "serve/test_crew.py", "twins/test_kills.py", "storage/test_faults.py"),
+    *("batch/test_local_pool.py", "batch/test_ray_pool.py", "serve/test_jobs.py"),
+    *("training/test_seed_training.py", "test_scripts.py", "batch/test_batch_end_to_end.py"),
+)
+
 
 class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from options_table import rows
 
 import mdth
 from mdth.cli.arguments import parser
 from mdth.files import assets
-from mdth.options import rows
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

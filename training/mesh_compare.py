@@ -3,7 +3,6 @@
     python -m training.mesh_compare PREDICTED TRUE --regions face --phones phones.tsv
     python -m training.mesh_compare PREDICTED TRUE --lips FLAME_masks.pkl:lips \
         --upper FLAME_masks.pkl:forehead+eye_region --unit-mm 1000
-    python -m training.mesh_compare PREDICTED TRUE --flame FOLDER_OF_FLAME --unit-mm 1000
 
 PREDICTED and TRUE are two `.npz` files or two folders of them (`vertices` [T,V,3], `fps`, and
 `neutral` [V,3] where known), as `mdth mesh` and `training.seed.predict` write them.
@@ -190,20 +189,12 @@ def read_sounds(folder: Path, names: list[str]) -> dict[str, FloatArray]:
     }
 
 
-def choose_regions(given: argparse.Namespace, truth: Sequence) -> Regions:
+def choose_regions(given: argparse.Namespace) -> Regions:
     """The regions that the arguments name. Raises InputError."""
     if given.regions == "face":
         return mesh_regions.of_face()
-    if given.flame is not None:
-        from mdth.flame.files import read_embedding, read_model
-
-        flame = read_model(given.flame / "generic_model.pkl")
-        embedding = read_embedding(given.flame / "flame_static_embedding.pkl")
-        template = truth.neutral if truth.neutral is not None else flame.template
-        marks = embedding.points(template[None], flame.triangles)[0]
-        return mesh_regions.by_landmarks(template, marks)
     if given.lips is None or given.upper is None:
-        raise InputError("say which vertices: --regions face, --flame, or --lips and --upper")
+        raise InputError("say which vertices: --regions face, or --lips and --upper")
     pairs = mesh_regions.NO_PAIRS
     if given.pairs is not None:
         if given.shut is None:
@@ -249,7 +240,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lips", help="file of vertices, or FILE.pkl:MASK+MASK")
     parser.add_argument("--upper", help="the same for the upper face")
     parser.add_argument("--pairs", type=Path, help="csv of facing vertices: upper,lower")
-    parser.add_argument("--flame", type=Path, help="folder of generic_model.pkl and the embedding")
     parser.add_argument("--phones", type=Path)
     parser.add_argument("--sounds", type=Path)
     parser.add_argument("--unit-mm", type=float, help="millimetres of one unit of the meshes")
@@ -257,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     predicted, true = read_pair(given.predicted, given.true)
     names = list(true)
-    regions = choose_regions(given, true[names[0]])
+    regions = choose_regions(given)
     heard = Heard()
     if given.phones is not None:
         heard.closures = read_closures(given.phones, names)

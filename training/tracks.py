@@ -39,9 +39,9 @@ def read_pictures(clip: Path) -> tuple[float, Iterator[Frame]]:
 
 def tracked(clip: Path, most: int | None = None) -> list[Shot]:
     """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
-    fps, pictures = read_pictures(clip)
+    pictures = read_pictures(clip)[1]
     found: list[Shot] = []
-    with FaceTracker(models.tracker(), video=True, fps=fps) as tracker:
+    with FaceTracker(models.tracker()) as tracker:
         for picture in pictures:
             faces = tracker.faces(picture)
             if faces:

@@ -4,7 +4,7 @@ The fields' metadata is the one table that the command line, Python's keywords, 
 the page of options are made from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Self, TypedDict, get_type_hints
@@ -245,17 +245,3 @@ def _described(entry: Field[Any]) -> dict[str, Any]:
     if entry.metadata["among"]:
         about["enum"] = list(entry.metadata["among"])
     return about
-
-
-def rows() -> Iterator[str]:
-    """The table for a page, as lines of Markdown."""
-    yield "| option | default | values | for | what |"
-    yield "|---|---|---|---|---|"
-    for name, entry in TABLE.items():
-        about = entry.metadata
-        values = " to ".join(f"{bound:g}" for bound in about["within"] or ())
-        values = values or ", ".join(about["among"] or ()) or TYPES[name].__name__
-        default = "" if entry.default is None else entry.default
-        only = f"engine {about['only']}" if about["only"] else ""
-        flag = f"`--{name.replace('_', '-')}`"
-        yield f"| {flag} | {default} | {values} | {only} | {about['words']} |"

@@ -44,26 +44,11 @@ def source() -> devices.Source:
     return devices.Source(made_up.picture(32), walk(1, seed=5)[0])
 
 
-@pytest.fixture(scope="module")
-def one(files: devices.Files, source: devices.Source) -> list[np.ndarray]:
-    return list(render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
-
-
-def test_same_on_three(files: devices.Files, source: devices.Source, one: list[np.ndarray]) -> None:
-    assert len(one) == COUNT
-    assert len({frame.tobytes() for frame in one}) == COUNT, "every frame is its own"
-    with devices.Renderers(files, ["cpu"] * 3, batch=BATCH) as renderers:
-        for count in (COUNT, 1, 0):
-            found = list(renderers.frames(source, walk(COUNT)[:count]))
-            assert len(found) == count
-            np.testing.assert_array_equal(found, one[:count])
-    assert not multiprocessing.active_children()
-
-
 def test_the_same_frames_on_two_few_under_way_and_a_lost_worker_told(
-    files: devices.Files, source: devices.Source, one: list[np.ndarray]
+    files: devices.Files, source: devices.Source
 ) -> None:
-    """An endless clip: the workers get no more than they may hold."""
+    one = list(render(files, source, walk(COUNT), devices=["cpu"], batch=BATCH))
+    assert len({frame.tobytes() for frame in one}) == COUNT, "every frame is its own"
     taken = 0
 
     def endless() -> Iterator[Landmarks]:
@@ -72,13 +57,19 @@ def test_the_same_frames_on_two_few_under_way_and_a_lost_worker_told(
             taken += 1
             yield landmarks
 
-    frames = render(files, source, endless(), devices=["cpu", "cpu"], batch=BATCH)
-    for given in range(1, 10):
-        np.testing.assert_array_equal(next(frames), one[given - 1])
-        assert taken <= given + (2 * AHEAD + 1) * BATCH
-    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
-    with pytest.raises(DeviceError, match="ended .code -9"):
-        list(itertools.islice(frames, 100))
+    with devices.Renderers(files, ["cpu"] * 2, batch=BATCH) as renderers:
+        for count in (COUNT, 1, 0):
+            found = list(renderers.frames(source, walk(COUNT)[:count]))
+            assert len(found) == count
+            np.testing.assert_array_equal(found, one[:count])
+        # An endless clip: the workers get no more than they may hold.
+        frames = renderers.frames(source, endless())
+        for given in range(1, 10):
+            np.testing.assert_array_equal(next(frames), one[given - 1])
+            assert taken <= given + (2 * AHEAD + 1) * BATCH
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        with pytest.raises(DeviceError, match="ended .code -9"):
+            list(itertools.islice(frames, 100))
     assert not multiprocessing.active_children()
 
 

@@ -111,21 +111,21 @@ def test_convolution_of_pixels_shown_many_times(times: int) -> None:
 def test_a_batch_holds_its_landmarks_frames(small_files: list[Path], picture: np.ndarray) -> None:
     """Plain and fast, one by one and together, another source in between: the same pictures."""
     network = load_generator(small_files[0], small_files[2])
-    source, driving = walk(1, seed=5)[0], walk(5)
+    source, driving = walk(1, seed=5)[0], walk(3)
     plain = PlainPredictor(network)
     plain.source(picture, source)
     expected = np.stack(list(plain.frames(driving)))
-    assert expected.shape == (5, 256, 256, 3) and expected.dtype == np.uint8
+    assert expected.shape == (3, 256, 256, 3) and expected.dtype == np.uint8
     assert np.abs(np.diff(expected.astype(int), axis=0)).max() > 3, "the face moves"
     fast = Predictor(network)
     fast.source(255 - picture, source)
-    other = np.stack(list(fast.frames(driving)))
+    other = next(fast.frames(driving))
     fast.source(picture, source)
-    for batch in (1, 2, 7):
+    for batch in (1, 2, 4):
         found = np.stack(list(fast.frames(iter(driving), batch=batch)))
         assert np.abs(found.astype(int) - expected).max() <= 1
         assert np.mean(found != expected) < 1e-3
-    assert np.abs(other.astype(int) - expected).max() > 20
+    assert np.abs(other.astype(int) - expected[0]).max() > 20
 
 
 def test_no_frame_is_held_back_or_early(small_files: list[Path], picture: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from mdth.face.find import find_portrait
 from mdth.face.follow import Followed, Why, follow
 from mdth.face.people import Person, Sighting
 from mdth.face.shots import cuts, jumps, thumb
-from mdth.face.tracker import FaceTracker
+from mdth.face.tracker import FaceTracker, each
 from mdth.media.writer import VideoWriter
 from mdth.options import PortraitOptions
 from tests.support.raising import raises
@@ -190,3 +190,26 @@ def test_a_head_that_jumps_is_a_cut_and_one_that_hurries_is_not(portrait) -> Non
         meshes[..., 0] += places[:, None]
         meshes[5:7] = np.nan
         assert np.flatnonzero(jumps(meshes)).tolist() == expected
+
+
+def test_threads_find_in_each_frame_what_one_does(people, model) -> None:
+    frames = [show((people[k % 2], 15 + 40 * k)) for k in range(12)]
+    with FaceTracker(model) as tracker:
+        alone = [tracker.faces(frame) for frame in frames]
+    together = list(each((one for frame in frames for one in (frame,) * 3), model, patience=1))
+    assert [seen.same_for for seen in together] == [0, 1, 2] * 12
+    assert not any(seen.faces for seen in together[2::3])
+    for frame, faces, again in zip(frames, alone, together[1::3], strict=True):
+        assert again.frame is frame
+        np.testing.assert_array_equal(again.faces, faces)
+
+
+def test_a_clip_that_breaks_off_is_told_where_it_is_read(people, model) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield from [show((people[0], 15))] * 9
+        raise OSError("no more")
+
+    seen = each(broken(), model, patience=9)
+    with pytest.raises(OSError, match="no more"):
+        for _ in seen:
+            pass

@@ -13,9 +13,8 @@ torch = pytest.importorskip("torch", reason="the seed's network needs torch (ext
 
 from mdth.errors import CheckpointError, InputError, MissingDependency  # noqa: E402
 from mdth.faceformer import export  # noqa: E402
-from mdth.faceformer.checkpoint import RECOMPUTED, load_network  # noqa: E402
 from mdth.faceformer.config import BIWI, DATASETS, VOCASET, Config  # noqa: E402
-from mdth.faceformer.network import Network, positions  # noqa: E402
+from mdth.faceformer.network import RECOMPUTED, Network, load_network, positions  # noqa: E402  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402

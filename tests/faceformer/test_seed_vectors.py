@@ -146,7 +146,6 @@ def test_wrong_input_is_named(vocaset_reference, tmp_path) -> None:
     with pytest.raises(InputError, match="no subject 'Nobody'; use 0 to 2 or one of FaceTalk_"):
         model.vertices(clip.samples, clip.template, "Nobody")
     raises(InputError, "no subject 3", model.vertices, clip.samples, clip.template, 3)
-    raises(InputError, "mono", model.vertices, clip.samples[None], clip.template, 0)
     raises(SpeechTooShort, None, model.vertices, clip.samples[:4000], clip.template, 0)
 
 

@@ -14,9 +14,10 @@ from flame_spoken import spoken  # noqa: E402
 from mdth.embedded.motion.landmarks import LANDMARKS  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
 from mdth.face import topology  # noqa: E402
-from mdth.faceformer import biwi_speech, flame_speech  # noqa: E402
+from mdth.faceformer import flame_speech  # noqa: E402
 from mdth.faceformer.config import BIWI  # noqa: E402
 from mdth.faceformer.files import biwi_files  # noqa: E402
+from mdth.faceformer.flame_speech import load_biwi_speech  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 
@@ -56,8 +57,8 @@ def test_the_lips_follow_the_landmarks(common: Path) -> None:
     from mdth.embedded.motion.landmarks import flame_to_face
 
     head = flame_speech.MarkedHead(
-        biwi_speech.read_template(biwi_files(common)[1]),
-        biwi_speech.read_marks(biwi_files(common)[2], 468),
+        flame_speech.read_template(biwi_files(common)[1]),
+        flame_speech.read_marks(biwi_files(common)[2], 468),
     )
     neutral = head.landmarks(head.template[None])
     meshes = np.repeat(head.template[None], 2, axis=0)
@@ -76,14 +77,14 @@ def test_missing_and_wrong_landmarks(common: Path) -> None:
         ("468 " * 51, "from 0 to 467"),
     ):
         marks.write_text(text)
-        raises(CheckpointError, message, biwi_speech.load, common)
+        raises(CheckpointError, message, load_biwi_speech, common)
     marks.unlink()
-    raises(CheckpointError, "landmarks 17 to 67", biwi_speech.load, common)
+    raises(CheckpointError, "landmarks 17 to 67", load_biwi_speech, common)
 
 
 def test_wrong_templates(common: Path) -> None:
     templates = biwi_files(common)[1]
     templates.write_bytes(pickle.dumps({"F2": np.zeros(9)}, 2))
-    raises(CheckpointError, "no template of M3", biwi_speech.load, common)
+    raises(CheckpointError, "no template of M3", load_biwi_speech, common)
     templates.write_bytes(pickle.dumps({"M3": np.zeros((900, 3))}, 2))
-    raises(CheckpointError, "900 vertices for a network of 468", biwi_speech.load, common)
+    raises(CheckpointError, "900 vertices for a network of 468", load_biwi_speech, common)

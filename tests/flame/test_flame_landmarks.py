@@ -63,7 +63,7 @@ def test_from_the_model_to_the_face(flame: Flame, embedding: Embedding) -> None:
     """The jaw joint of a FLAME-shaped head opens the mouth of the 478-vertex face."""
     pose = np.zeros((5, 15))
     pose[:, 6] = np.linspace(0, 0.3, 5)
-    marks = embedding.points(flame.vertices(pose=pose), flame.triangles)
+    marks = np.concatenate([flame.landmarks(embedding, pose=each) for each in pose])
     moved = flame_to_face(marks - marks[0], marks[0])
     assert moved.shape == (5, 478, 3) and np.isfinite(moved).all()
     assert not moved[0].any()

@@ -141,12 +141,12 @@ def _json(tree: object) -> bytes:
 def _state_dict(content: bytes, folder: Path) -> None:
     import torch
 
-    from mdth.faceformer import checkpoint, config
+    from mdth.faceformer import config, network
     from mdth.files import state_dict
 
     path = _written(content, folder, "a.pth")
     with _may_refuse():
-        checkpoint.load_network(path, config.VOCASET)
+        network.load_network(path, config.VOCASET)
     with _may_refuse():
         state_dict.read(path, "generator")
     for tensor in state_dict.read(path).values():
@@ -194,7 +194,6 @@ def _pickle(content: bytes, folder: Path) -> None:
 
 def _model(content: bytes, folder: Path) -> None:
     from mdth.flame import files
-    from mdth.flame.ply import read_vertices
 
     case = from_zip(content)
     for name, part in case.items():
@@ -209,7 +208,7 @@ def _model(content: bytes, folder: Path) -> None:
         files.read_placement(folder / "params.npy")
     for name in ("text.ply", "binary.ply"):
         with _may_refuse():
-            promise(read_vertices(folder / name).shape[1:] == (3,), name)
+            promise(files.read_vertices(folder / name).shape[1:] == (3,), name)
 
 
 def _settings(content: bytes, folder: Path) -> None:

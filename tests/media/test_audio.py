@@ -13,8 +13,7 @@ from made_media import click_offsets_s, clicks, make_clip, make_sound, make_wav
 
 from mdth.errors import InputError, UnreadableMedia
 from mdth.media import audio
-from mdth.media.audio import decode_blocks, probe_sound, read_blocks
-from mdth.media.mixdown import Mixdown
+from mdth.media.audio import Mixdown, decode_blocks, probe_sound, read_blocks
 from tests.support.raising import raises
 
 TIMES_S = [0.0, 0.5, 1.5, 2.5]

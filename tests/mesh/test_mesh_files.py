@@ -3,6 +3,7 @@ import io
 import json
 import re
 import struct
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from mesh_preview import draw, read_glb, strip
 from PIL import Image
 
 from mdth.artefacts import MeshSequence, Portrait
-from mdth.errors import InputError, UnreadableMedia
+from mdth.errors import UnreadableMedia
 from mdth.face import geometry
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.mesh import arkit, surface
-from mdth.mesh.export import export, export_animation
+from mdth.mesh.export import export as export_any
 from tests.support.raising import raises
 
 MILLIMETRE = 1e-3
 SOUND = Path("somewhere/speech.wav")
+export = partial(export_any, sound=SOUND, rate_hz=16_000)
 
 
 def document(path: Path) -> dict:
@@ -29,7 +31,7 @@ def document(path: Path) -> dict:
 
 def test_glb_moves_as_the_mesh(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.glb"
-    export(opening, path, neutral=rest, sound=SOUND, rate_hz=44_100)
+    export(opening, path, neutral=rest, rate_hz=44_100)
     found = read_glb(path)
     expected = surface.of_face(opening, rest)
     np.testing.assert_allclose(found.neutral, expected.neutral, atol=1e-6)
@@ -156,7 +158,7 @@ def test_a_mesh_that_never_moves(tmp_path: Path, rest: np.ndarray) -> None:
 
 def test_npz(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     path = tmp_path / "anim.npz"
-    export(opening, path, neutral=rest, sound=SOUND, rate_hz=16_000)
+    export(opening, path, neutral=rest)
     with np.load(path, allow_pickle=False) as file:
         assert file["vertices"].shape == (51, 478, 3) and file["vertices"].dtype == np.float32
         assert file["faces"].max() < 478 and float(file["fps"]) == 25
@@ -177,28 +179,6 @@ def test_usda(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
     expected = surface.of_face(opening, rest)
     wanted = expected.neutral + expected.offsets[25]
     np.testing.assert_allclose(points.reshape(-1, 3), wanted, atol=1e-5)
-
-
-def test_any_other_mesh(tmp_path: Path) -> None:
-    """A mesh of other triangles, such as FLAME's; ARKit weights are not for it."""
-    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
-    moved = np.zeros((4, 4, 3))
-    moved[:, 2, 1] = [0, 0.5, 1, 0.5]
-    animation = surface.Animation(corners, np.array([[0, 1, 2], [0, 2, 3]]), moved, 30.0)
-    export_animation(animation, tmp_path / "any.glb")
-    np.testing.assert_allclose(read_glb(tmp_path / "any.glb").offsets, moved, atol=1e-6)
-    raises(InputError, "478", export_animation, animation, tmp_path / "any.csv")
-
-
-def test_refused(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:
-    raises(InputError, "ends in .glb", export, opening, tmp_path / "anim.fbx", neutral=rest)
-    raises(InputError, "folder", export, opening, tmp_path / "none/anim.glb", neutral=rest)
-    with pytest.raises(InputError, match="no frames"):
-        export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.npz", neutral=rest)
-    raises(InputError, "478", export, opening, tmp_path / "a.npz", neutral=rest[:468])
-    with pytest.raises(InputError, match="no frames"):
-        export(MeshSequence(np.zeros((0, 478, 3)), 30.0), tmp_path / "a.csv", neutral=rest)
-    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_glb(tmp_path: Path, rest: np.ndarray, opening: MeshSequence) -> None:

@@ -13,6 +13,7 @@ from mdth.errors import ArtefactError, StorageError
 from mdth.files.json import read_json, write_json
 from mdth.storage import publish
 from mdth.storage.manifest import Sealed
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 
 FOLDER = "processed/t/preprocessed/th"
@@ -223,8 +224,9 @@ class Machine:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting: neither between tries nor for the disk."""
+    """No waiting: neither between tries nor for the store or the disk."""
     monkeypatch.setattr(publish, "_pause", lambda number: None)
+    monkeypatch.setattr(S3Settings, "pause_s", lambda settings, failures: 0.0)
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from fault_proxy import CUT, RESET, FaultProxy, Proxied, Refusal
 
+from mdth.storage.settings import S3Settings
 from mdth.storage.store import Store
 from s3_servers import KEY, SECRET
 from tests.support.commands import Command
@@ -27,7 +28,10 @@ def s3_twin(
     return proxy
 
 
-def test_a_twin_over_a_bad_line(s3_twin: FaultProxy, twin_home: Path, mdth: Command) -> None:
+def test_a_twin_over_a_bad_line(
+    s3_twin: FaultProxy, twin_home: Path, mdth: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(S3Settings, "pause_s", lambda settings, failures: 0.0)
     for passed in range(2, 20, 3):
         s3_twin.break_next(BUSY, times=1, passed=passed)
     s3_twin.break_next(RESET, method="PUT", times=1, passed=1)

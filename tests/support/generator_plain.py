@@ -12,9 +12,8 @@ from torch.nn import functional
 from mdth.bfv2v.blocks import VolumeBlock
 from mdth.bfv2v.fast import FastRenderer
 from mdth.bfv2v.motion import DenseMotion, Face, Hourglass, grid, heatmap
-from mdth.bfv2v.network import Generator
+from mdth.bfv2v.network import MIDDLE, SLOPE, Generator, Spade, SpadeBlock, SpadeDecoder
 from mdth.bfv2v.predictor import Predictor
-from mdth.bfv2v.spade import MIDDLE, SLOPE, Spade, SpadeBlock, SpadeDecoder
 
 
 class Flow(NamedTuple):

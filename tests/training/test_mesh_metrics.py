@@ -102,18 +102,6 @@ def test_regions_of_the_face() -> None:
     assert not set(face.lips) & set(face.upper)
 
 
-def test_regions_by_landmarks_on_our_own_face() -> None:
-    """The lips found are around the lips, and none of them above the nose."""
-    from mdth.embedded.motion.landmarks import LANDMARKS
-
-    found = mesh_regions.by_landmarks(topology.CANONICAL, topology.CANONICAL[LANDMARKS])
-    assert set(mesh_regions.of_face().lips) <= set(found.lips)
-    assert not set(found.lips) & set(found.upper)
-    assert set(LANDMARKS[:10]) <= set(found.upper)
-    assert {13, 14} in [set(pair) for pair in found.pairs.tolist()]
-    assert found.shut == pytest.approx(0.02)
-
-
 @pytest.mark.parametrize("kind", ["npy", "txt", "csv", "pkl"])
 def test_regions_from_files(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"lips.{kind}"

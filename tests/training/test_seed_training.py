@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the seed's network needs torch (extra train)")
 pytest.importorskip("scipy", reason="sounds are resampled by scipy (extra train)")
 
-from mdth.errors import CheckpointError, InputError, MissingDependency  # noqa: E402
+from mdth.errors import CheckpointError, InputError  # noqa: E402
 from mdth.faceformer.config import BIWI, VOCASET, Config, EncoderConfig  # noqa: E402
 from mdth.faceformer.encoder import Wav2Vec2  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
@@ -229,19 +229,6 @@ def test_encoder_of_another_size(tmp_path: Path) -> None:
     raises(CheckpointError, "not this size", wav2vec2.load_encoder, other, str(tmp_path))
     raises(CheckpointError, "none of", wav2vec2.weights_path, str(tmp_path.parent))
     raises(CheckpointError, "no such", wav2vec2.weights_path, str(tmp_path / "nothing.bin"))
-
-
-def test_a_hubs_name_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wav2vec2, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match="huggingface_hub"):
-        wav2vec2.weights_path("facebook/wav2vec2-base-960h")
-
-
-def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    pytest.importorskip("huggingface_hub")
-    raises(CheckpointError, "could not be fetched", wav2vec2.weights_path, "nobody/nothing")
 
 
 def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:

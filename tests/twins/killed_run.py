@@ -221,9 +221,9 @@ def run(order: dict[str, Any], moments: Path) -> None:
     os.environ.update(order.get("environment", {}))
     if order.get("sabotage"):
         SABOTAGE[order["sabotage"]]()
-    if order.get("part_bytes"):
-        settings = S3Settings(part_bytes=order["part_bytes"])
-        store_module.s3_settings = lambda: settings
+    parts = {name: order[name] for name in ("part_bytes",) if name in order}
+    settings = S3Settings(first_wait_s=0.01, longest_wait_s=0.05, **parts)
+    store_module.s3_settings = lambda: settings
     watch = Watch(order.get("stop"), moments)
     watch.watch()
     with watched_server(watch):

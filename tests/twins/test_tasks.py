@@ -46,6 +46,7 @@ def light(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(embedded, "_motion", killed_run.small_motion)
     monkeypatch.setattr(pipeline, "frames", frames)
     monkeypatch.setattr(assets.Asset, "problem", "")
+    monkeypatch.setattr(S3Settings, "pause_s", lambda settings, failures: 0.0)
     monkeypatch.setenv("MDTH_STORE", str(place / "store"))
     monkeypatch.setenv("MDTH_HOME", str(place / "home"))
     return done

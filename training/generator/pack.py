@@ -19,7 +19,7 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, landmarks68
 from mdth.face.crop import Crop, around
-from mdth.face.tracker import track
+from mdth.face.follow import follow
 from training import command, models
 from training.generator.packed import Packed
 from training.tracks import CLIP_SUFFIXES, read_pictures
@@ -54,14 +54,11 @@ def read_clip(path: Path) -> Iterator[Sample]:
     Raises NoFaceFound.
     """
     fps, pictures = read_pictures(path)
-    meshes = list(track(pictures, models.tracker(), fps=fps))
-    found = np.array([mesh for mesh in meshes if mesh is not None])
-    if not len(found):
-        raise NoFaceFound(f"{path}: no face in {len(meshes)} frames")
-    flat = found[..., :2].reshape(-1, 2)
+    person = follow(pictures, models.tracker(), fps=fps)
+    flat = person.mesh[person.found, :, :2].reshape(-1, 2)
     crop = around(flat.min(axis=0), flat.max(axis=0))
-    for mesh, picture in zip(meshes, read_pictures(path)[1], strict=True):
-        if mesh is not None:
+    for mesh, found, picture in zip(person.mesh, person.found, read_pictures(path)[1], strict=True):
+        if found:
             yield Sample(crop.cut(picture), landmarks(mesh, crop))
 
 

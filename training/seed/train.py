@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--precision", choices=["off", "bf16", "fp16"], default="off")
     parser.add_argument("--train-cnn", action="store_true", help="also wav2vec2's convolutions")
     parser.add_argument("--encoder", choices=list(sets.ENCODERS), default="base")
-    parser.add_argument("--wav2vec2", help="folder, file or hub name of wav2vec2-base's weights")
+    parser.add_argument("--wav2vec2", help="folder or file of wav2vec2-base's weights")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--random-seed", "--seed", type=int, default=0)
     parser.add_argument("--score-every", type=int, default=1000, help="steps")

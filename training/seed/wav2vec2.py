@@ -1,9 +1,8 @@
 """wav2vec2-base's published weights -> the encoder that training starts from.
 
-Reads a folder of the Hugging Face form (`model.safetensors` or `pytorch_model.bin`), one such file,
-or fetches a hub's model by its name as `facebook/wav2vec2-base-960h` (needs huggingface_hub, and
-the model's licence is its owner's). Heads for other tasks in the file are left out; the encoder's
-own names and shapes have to be complete.
+Reads a folder of the Hugging Face form (`model.safetensors` or `pytorch_model.bin`) or one such
+file. Heads for other tasks in the file are left out; the encoder's own names and shapes have to be
+complete.
 """
 
 import logging
@@ -13,8 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mdth.errors import CheckpointError, MissingDependency
-from mdth.faceformer.checkpoint import published_name, read_weights
 from mdth.faceformer.encoder import Wav2Vec2
+from mdth.faceformer.network import published_name, read_weights
 from mdth.files.state_dict import differences
 
 log = logging.getLogger("mdth")
@@ -24,7 +23,7 @@ PREFIX = "wav2vec2."
 
 
 def load_encoder(encoder: Wav2Vec2, source: str) -> None:
-    """Fill the encoder with published weights: a folder, a file, or a hub's name.
+    """Fill the encoder with published weights: a folder or a file.
 
     Raises CheckpointError: missing, damaged, or another model's; MissingDependency.
     """
@@ -47,7 +46,7 @@ def load_encoder(encoder: Wav2Vec2, source: str) -> None:
 
 
 def weights_path(source: str) -> Path:
-    """The file of weights that a folder, a file or a hub's name stands for."""
+    """The file of weights that a folder or a file stands for."""
     path = Path(source)
     if path.is_file():
         return path
@@ -56,9 +55,7 @@ def weights_path(source: str) -> Path:
             if (path / name).is_file():
                 return path / name
         raise CheckpointError(f"{path}: none of {', '.join(FILES)} in it")
-    if source.count("/") != 1 or path.is_absolute() or path.suffix:
-        raise CheckpointError(f"{source}: no such folder or file")
-    return _fetched(source)
+    raise CheckpointError(f"{source}: no such folder or file")
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -73,24 +70,3 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); fetch it again") from error
     return {published_name(name): tensor.float() for name, tensor in found.items()}
-
-
-def _fetched(name: str) -> Path:
-    if find_spec("huggingface_hub") is None:
-        raise MissingDependency(
-            f"{name} is no folder here, and fetching it needs huggingface_hub; pip install it, or "
-            "give a folder with the model"
-        )
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for file in FILES:
-        try:
-            return Path(hf_hub_download(name, file))
-        except EntryNotFoundError as error:
-            # Out of reach is a kind of not found there.
-            if isinstance(error, LocalEntryNotFoundError):
-                raise CheckpointError(f"{name}: could not be fetched ({error})") from error
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{name}: could not be fetched ({error})") from error
-    raise CheckpointError(f"{name}: the hub has none of {', '.join(FILES)} for it")

@@ -17,8 +17,7 @@ from mdth.bfv2v import fold
 from mdth.bfv2v.blocks import VolumeBlock
 from mdth.bfv2v.fold import Conv, Place
 from mdth.bfv2v.motion import DenseMotion, Face, grid, heatmap
-from mdth.bfv2v.network import Generator
-from mdth.bfv2v.spade import MIDDLE, SLOPE, Spade, SpadeBlock, SpadeDecoder
+from mdth.bfv2v.network import MIDDLE, SLOPE, Generator, Spade, SpadeBlock, SpadeDecoder
 
 Parts = tuple[Tensor, ...]
 Function = TypeVar("Function", bound=Callable[..., object])

@@ -17,7 +17,7 @@ from mdth.face.people import Person, Sighting, sighting, told_apart
 from mdth.face.portrait import MIN_FACE_PX, find_faces, is_face, is_new
 from mdth.face.shots import LEAST_CHANGE, cuts, jumps, thumb
 from mdth.face.track import as_found
-from mdth.face.tracker import FaceTracker, Mesh
+from mdth.face.tracker import FaceTracker, Mesh, each
 
 # Turned further, the mesh's far half is a guess.
 PROFILE_DEG = 40.0
@@ -78,7 +78,6 @@ def follow(
 ) -> Followed:
     """Follow one person through RGB frames uint8 [H,W,3], which are read once and not kept.
 
-    Each frame is searched as a picture of its own: MediaPipe's video mode is half a frame late.
     face: who, 1 the leftmost in the first of the frames that show the most people. point: x, y px,
     who is nearest to it when first seen. Else it is who moves the lips most, and if nobody does,
     who is largest. Meshes lie in a temporary file. Raises NoFaceFound.
@@ -87,18 +86,17 @@ def follow(
         changes: list[float] = []
         seen: list[list[Sighting]] = []
         before: FloatArray | None = None
-        held, since = None, 0
         search = _Search(tracker, fps=fps, all_of_them=face is not None)
-        for number, frame in enumerate(frames):
-            since, held = since if frame is held else number, frame
-            if number - since > 2 * search.patience:  # a still: the search finds the same for ever
+        still = 2 * search.patience
+        for number, (frame, found, same_for) in enumerate(each(frames, model, patience=still)):
+            if same_for > still:  # the search would find the same for ever
                 changes.append(0.0)
                 seen.append([one._replace(frame=number) for one in seen[-1]])
                 continue
             now = thumb(frame)
             changes.append(0.0 if before is None else float(np.abs(now - before).mean()))
             before = now
-            meshes = search.faces(frame, again=changes[-1] > LEAST_CHANGE)
+            meshes = search.faces(frame, found, again=changes[-1] > LEAST_CHANGE)
             seen.append(_noted(frame, meshes, number, rows))
         as_found([bool(some) for some in seen])
         shot = np.cumsum(cuts(np.array(changes))).astype(np.int32)
@@ -121,13 +119,16 @@ class _Search:
         self.last: list[tuple[Mesh, int]] = []  # with how long it was not found
         self.waited = self.patience
 
-    def faces(self, frame: Frame, *, again: bool) -> list[Mesh]:
-        """Meshes [478,3] px from left to right; again: nothing of the frame before counts."""
+    def faces(self, frame: Frame, faces: list[Mesh], *, again: bool) -> list[Mesh]:
+        """Meshes [478,3] px from left to right, of which some are given.
+
+        again: nothing of the frame before counts.
+        """
         if again or (not self.last and self.waited >= self.patience):
             self.waited = 0
             searched = find_faces(frame, self.tracker, all_of_them=self.all_of_them)
             self.last = [(mesh, 0) for mesh in searched]
-        found = [mesh for mesh in self.tracker.faces(frame) if is_face(mesh)]
+        found = [mesh for mesh in faces if is_face(mesh)]
         self.waited += 1
         lost = [(mesh, age + 1) for mesh, age in self.last if is_new(mesh, found)]
         for mesh, _ in lost:

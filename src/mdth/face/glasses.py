@@ -72,14 +72,16 @@ def features(eyes: Frame, *, rows: slice = ROWS) -> FloatArray:
     x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     strength = np.hypot(x, y)
     direction = (np.arctan2(y, x) % np.pi) / np.pi * DIRECTIONS
-    first = np.floor(direction)
-    share = direction - first
-    cells = []
-    for k in range(DIRECTIONS):
-        here = (first % DIRECTIONS == k) * (1 - share) + ((first + 1) % DIRECTIONS == k) * share
-        size = (SIZE[0] // CELL, SIZE[1] // CELL)
-        cells.append(cv2.resize(strength * here, size, interpolation=cv2.INTER_AREA))
-    counts = np.stack(cells)
+    first = direction.astype(int) % DIRECTIONS
+    share = direction % 1
+    columns, rows_of_cells = SIZE[0] // CELL, SIZE[1] // CELL
+    down, along = np.indices(grey.shape) // CELL
+    cell, cells = down * columns + along, columns * rows_of_cells
+    counts = np.zeros(DIRECTIONS * cells)
+    for number, part in ((first, 1 - share), ((first + 1) % DIRECTIONS, share)):
+        places = (number * cells + cell).ravel()
+        counts += np.bincount(places, (strength * part).ravel(), len(counts))
+    counts = counts.reshape(DIRECTIONS, rows_of_cells, columns) / CELL**2
     block = cv2.boxFilter(np.square(counts).sum(0), -1, (3, 3))
     weighed: FloatArray = np.minimum(counts / np.sqrt(block + FLAT), MOST)
     return weighed[:, rows].ravel()

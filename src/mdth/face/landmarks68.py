@@ -11,8 +11,7 @@ from mdth.artefacts import FloatArray
 
 COUNT = 68
 # The vertex that is nearest to each point of a 68-point predictor, mirrored alike on both sides, on
-# average over 180 stills: every second of 362, less one in which not both see a single face
-# (`python -m training.landmarks68`).
+# average over 180 stills.
 VERTICES = np.array(
     "127 234 93 215 138 136 149 176 152 400 378 365 367 435 323 454 356 "
     "70 63 105 66 107 336 296 334 293 300 168 197 195 4 240 97 2 326 460 "
@@ -25,7 +24,6 @@ BROWS = np.arange(17, 27)
 NOSE = np.arange(27, 36)
 EYES = np.arange(36, 48)
 MOUTH = np.arange(48, 68)
-REGIONS = {"jaw": JAW, "brows": BROWS, "nose": NOSE, "eyes": EYES, "mouth": MOUTH}
 # Outer corners, the viewer's left and right: their distance is the unit of landmark errors.
 OUTER_EYE_CORNERS = (36, 45)
 # The centres of the irises on the mesh, the viewer's left and right.

@@ -21,7 +21,7 @@ _NOISE = re.compile(
 )
 
 
-def create(task: str, model: Path, *, video: bool = False, **options: Any) -> Any:
+def create(task: str, model: Path, **options: Any) -> Any:
     """A task such as "FaceLandmarker" of a model's file; close it in the end.
 
     Raises MissingDependency where a library of the system is missing.
@@ -31,10 +31,9 @@ def create(task: str, model: Path, *, video: bool = False, **options: Any) -> An
     try:
         from mediapipe.tasks.python import BaseOptions, vision
 
-        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         chosen = getattr(vision, f"{task}Options")(
             base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
-            running_mode=mode,
+            running_mode=vision.RunningMode.IMAGE,
             **options,
         )
         with _lock, _plain_letters(), _unheard():

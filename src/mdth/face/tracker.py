@@ -1,35 +1,36 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import Frame
+from mdth.devices import usable_cores
 from mdth.face.mediapipe import create
 from mdth.face.mediapipe import image as image_of
+from mdth.parallel import InOrder
 
 Mesh = npt.NDArray[np.float32]
 
 MAX_FACES = 16
+# Threads that seek; as many frames wait as `InOrder` has on their way.
+MAX_THREADS = 4
 
 
 class FaceTracker:
-    """Face meshes [478,3] px of RGB pictures; use it in a `with`.
+    """Face meshes [478,3] px of RGB pictures, each looked at for itself; use it in a `with`.
 
-    video=True follows one face from frame to frame (temporal smoothing, give frames in order and
-    one tracker per clip); otherwise each picture is searched for up to 16 faces.
+    MediaPipe's video mode, which smooths, is half a frame late.
     """
 
-    def __init__(self, model: Path, *, video: bool = False, fps: float = 30.0) -> None:
-        self._video = video
-        self._step_ms = 1000.0 / fps
-        self._frames = 0
-        self._landmarker = create(
-            "FaceLandmarker", model, video=video, num_faces=1 if video else MAX_FACES
-        )
+    def __init__(self, model: Path) -> None:
+        self._landmarker = create("FaceLandmarker", model, num_faces=MAX_FACES)
 
     def __enter__(self) -> Self:
         return self
@@ -44,12 +45,7 @@ class FaceTracker:
     def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
         # Rows padded by a decoder hide every face without an error, hence the copy.
-        image = image_of(np.ascontiguousarray(picture))
-        if self._video:
-            result = self._landmarker.detect_for_video(image, round(self._frames * self._step_ms))
-            self._frames += 1
-        else:
-            result = self._landmarker.detect(image)
+        result = self._landmarker.detect(image_of(np.ascontiguousarray(picture)))
         height, width = picture.shape[:2]
         scale = np.array([width, height, width], np.float32)
         meshes = [
@@ -59,9 +55,34 @@ class FaceTracker:
         return sorted(meshes, key=lambda mesh: float(mesh[:, 0].mean()))
 
 
-def track(frames: Iterator[Frame], model: Path, *, fps: float) -> Iterator[Mesh | None]:
-    """One mesh [478,3] px for each frame, None where no face is found: the length is kept."""
-    with FaceTracker(model, video=True, fps=fps) as tracker:
+class Seen(NamedTuple):
+    """A frame, the faces in it, and how many frames it has been the same object; see `each`."""
+
+    frame: Frame
+    faces: list[Mesh]
+    same_for: int
+
+
+def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[Seen]:
+    """The faces of each frame, in order, sought by a few threads: it takes all the time there is.
+
+    A frame that is the same object as the `patience` ones before it shows no faces any more.
+    """
+    threads, own = min(MAX_THREADS, len(usable_cores())), threading.local()
+
+    def begin() -> None:
+        own.tracker = trackers.enter_context(FaceTracker(model))
+
+    def seen(item: tuple[Frame, int]) -> Seen:
+        frame, same_for = item
+        return Seen(frame, own.tracker.faces(frame) if same_for <= patience else [], same_for)
+
+    def counted() -> Iterator[tuple[Frame, int]]:
+        before, same_for = None, 0
         for frame in frames:
-            found = tracker.faces(frame)
-            yield found[0] if found else None
+            same_for = same_for + 1 if frame is before else 0
+            before = frame
+            yield frame, same_for
+
+    with ExitStack() as trackers, ThreadPoolExecutor(threads, initializer=begin) as pool:
+        yield from InOrder(seen, pool).map(counted())

@@ -19,6 +19,6 @@ def flame_files(common: Path) -> list[Path]:
 
 
 def biwi_files(common: Path) -> list[Path]:
-    """What `biwi_speech` reads: network, templates, landmarks."""
+    """What `load_biwi_speech` reads: network, templates, landmarks."""
     names = ("biwi.pth", "biwi_templates.pkl", "biwi_landmarks.txt")
     return [common / "checkpoints/faceformer" / name for name in names]

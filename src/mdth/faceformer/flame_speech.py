@@ -1,4 +1,4 @@
-"""Speech -> the 51 landmarks of FLAME's face, by FaceFormer, for each frame of a video."""
+"""Speech -> the 51 landmarks of FLAME's or BIWI's face, by FaceFormer, for each video frame."""
 
 import itertools
 import os
@@ -13,16 +13,19 @@ import numpy.typing as npt
 from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.errors import CheckpointError
 from mdth.face.track import resampled
-from mdth.faceformer.files import SUBJECT, flame_files
+from mdth.faceformer.files import SUBJECT, biwi_files, flame_files
 from mdth.faceformer.predictor import WHOLE_CLIP_S, FaceFormer
-from mdth.flame.files import read_embedding, read_model, read_placement
+from mdth.files import pickle as model_pickle
+from mdth.flame.files import read_embedding, read_model, read_placement, read_vertices
 from mdth.flame.model import Embedding, Flame
-from mdth.flame.ply import read_vertices
 
 FloatArray = npt.NDArray[np.floating]
 CHUNK = 32
 """Meshes whose landmarks are found at once."""
 PIECE_BYTES = 4 * 100 * SPEECH_RATE_HZ
+LANDMARKS = 51
+# Who speaks, of BIWI's training subjects F2 F3 F4 M3 M4 M5, and on whose template.
+BIWI_SUBJECT, BIWI_NAME = 3, "M3"
 
 
 class Head(NamedTuple):
@@ -150,3 +153,52 @@ class _Sound:
         self.file.seek(0)
         while piece := self.file.read(PIECE_BYTES):
             yield np.frombuffer(bytearray(piece), np.float32)
+
+
+def load_biwi_speech(common: Path, *, device: str = "cpu") -> FlameSpeech:
+    """A FaceFormer of BIWI, whose 23,370 vertices have no FLAME.
+
+    Which vertices are landmarks is not published with the network, so the owner says it: 51 numbers
+    from 0 in `biwi_landmarks.txt`, see `docs/seed_engine.md`. Raises CheckpointError.
+    """
+    network, templates, marks = biwi_files(common)
+    template = read_template(templates)
+    head = MarkedHead(template, read_marks(marks, len(template)))
+    sizes = network.with_suffix(".json")
+    faceformer = FaceFormer.load(network, None if sizes.is_file() else "biwi", device=device)
+    if faceformer.config.vertices != len(template):
+        raise CheckpointError(
+            f"{templates}: a template of {len(template)} vertices for a network of "
+            f"{faceformer.config.vertices}"
+        )
+    return FlameSpeech(faceformer, head, subject=BIWI_SUBJECT)
+
+
+def read_template(path: Path) -> FloatArray:
+    """The speaking subject's neutral face [V,3]. Raises CheckpointError."""
+    found = model_pickle.arrays(path)
+    if BIWI_NAME not in found:
+        raise CheckpointError(f"{path}: no template of {BIWI_NAME} in it")
+    try:
+        template: FloatArray = np.asarray(found[BIWI_NAME], np.float64).reshape(-1, 3)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: no template of {BIWI_NAME} ({error})") from error
+    return template
+
+
+def read_marks(path: Path, vertices: int) -> npt.NDArray[np.intp]:
+    """The 51 landmarks' vertices. Raises CheckpointError: missing, or not 51 of the mesh's."""
+    try:
+        marks = np.array(path.read_text("utf-8").replace(",", " ").split(), np.intp)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror or error}); write the {LANDMARKS} vertex "
+            "numbers of the landmarks 17 to 67 there, BIWI's are not published with its network"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a list of vertex numbers ({error})") from error
+    if marks.shape != (LANDMARKS,) or marks.min() < 0 or marks.max() >= vertices:
+        raise CheckpointError(
+            f"{path}: {len(marks)} numbers; it needs {LANDMARKS} from 0 to {vertices - 1}"
+        )
+    return marks

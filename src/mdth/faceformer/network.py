@@ -1,6 +1,8 @@
 """FaceFormer's parts under the names of its published checkpoints, and what is not learnt."""
 
+import dataclasses
 import math
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -9,6 +11,12 @@ from torch.nn import functional
 
 from mdth.faceformer.config import Config
 from mdth.faceformer.encoder import Wav2Vec2
+from mdth.files import state_dict
+
+RECOMPUTED = "PPE.pe"
+"""A table of positions that the published files carry; it is computed here."""
+TODAYS_NAMES = {"parametrizations.weight.original0": "weight_g",
+                "parametrizations.weight.original1": "weight_v"}  # fmt: skip
 
 HEADS = 4
 
@@ -70,3 +78,33 @@ def positions(period: int, width: int) -> Tensor:
     table[:, 0::2] = torch.sin(place * rate)
     table[:, 1::2] = torch.cos(place * rate)
     return table
+
+
+def load_network(path: Path, config: Config) -> Network:
+    """The network of a state dict file, on the CPU, ready to infer.
+
+    Numbers of vertices and subjects are the file's own. Raises CheckpointError if the file is
+    missing, damaged, no plain state dict, or lacks a tensor of this network.
+    """
+    weights = read_weights(path)
+    config = dataclasses.replace(
+        config,
+        vertices=state_dict.size(weights, "vertice_map_r.bias", 3 * config.vertices) // 3,
+        subjects=state_dict.size(weights, "obj_vector.weight", config.subjects, axis=1),
+    )
+    kind = f"a FaceFormer checkpoint for {config.dataset}"
+    return state_dict.filled(lambda: Network(config), weights, path=path, kind=kind)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Names and float32 tensors of a state dict; nothing in the file is executed."""
+    weights = {published_name(name): w.float() for name, w in state_dict.read(path).items()}
+    weights.pop(RECOMPUTED, None)
+    return weights
+
+
+def published_name(name: str) -> str:
+    """The name a tensor has in the published files; today's torch calls two of them otherwise."""
+    for today, published in TODAYS_NAMES.items():
+        name = name.replace(today, published)
+    return name

@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.errors import InputError, SpeechTooShort
-from mdth.faceformer.checkpoint import load_network
+from mdth.errors import InputError
 from mdth.faceformer.config import DATASETS, Config
 from mdth.faceformer.decoder import Decoder
 from mdth.faceformer.encoder import feature_count
-from mdth.faceformer.network import Network
+from mdth.faceformer.network import Network, load_network
 from mdth.faceformer.static import StaticDecoder, room_for
 from mdth.faceformer.statistics import SoundStatistics
 from mdth.faceformer.windows import LONG, WindowedEncoder
+from mdth.media.speech import check_length
 
 WHOLE_CLIP_S = 120.0
 """Up to this length the encoder sees the clip at once, as in training; above, in windows."""
-SHORTEST_S = 0.3
 LEAST_ROOM, RECORDED = 1024, 4
 """On a GPU: frames that every recorded step has room for, and steps kept for the next sounds."""
 
@@ -118,9 +117,7 @@ class FaceFormer:
         statistics = SoundStatistics(normalised=normalised)
         for samples in sound:
             statistics.hear(self._sound(samples))
-        if statistics.samples < SHORTEST_S * SPEECH_RATE_HZ:
-            heard_s = statistics.samples / SPEECH_RATE_HZ
-            raise SpeechTooShort(f"{heard_s:.2f} s of sound; give {SHORTEST_S} s")
+        check_length(statistics.samples)
         decoder = self._decoder(speaker, self.config.frames(feature_count(statistics.samples)))
         out = self.network.vertice_map_r
         limit_s = WHOLE_CLIP_S if whole_clip_s is None else whole_clip_s
@@ -164,8 +161,6 @@ class FaceFormer:
             yield from encoder.hear(samples)
 
     def _sound(self, samples: FloatArray) -> Tensor:
-        if samples.ndim != 1:
-            raise InputError(f"sound of shape {samples.shape}; give mono samples [N] at 16 kHz")
         device = self.network.vertice_map_r.bias.device
         return torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(device)
 

@@ -1,20 +1,23 @@
 """Writing a clip again with parts of its frames changed, and nothing else."""
 
+import itertools
 import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
+import av
 import numpy as np
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from mdth.errors import UnreadableMedia
 from mdth.media.audio import probe_sound
 from mdth.media.container import Track, open_track
-from mdth.media.copied import SOUND_CODECS as COPIED_SOUNDS
-from mdth.media.copied import CopiedTracks, can_copy
 from mdth.media.film import Film, FilmFrame, described, others_of
 from mdth.media.kinds import SOUND_CODECS
 from mdth.media.planes import Added, Patch, PlanesTrack
@@ -26,8 +29,65 @@ __all__ = ["FilmWriter", "Patch"]
 
 log = logging.getLogger("mdth")
 
+# What mp4 holds and players of it play; "float" names decoders, not formats.
+COPIED_SOUNDS = frozenset({"aac", "mp3", "mp3float", "alac", "ac3", "eac3"})
+OTHER_CODECS = frozenset({"mov_text", "h264", "hevc"})
 # The muxer writes its own.
 FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+
+
+def can_copy(stream: Stream) -> bool:
+    """Whether mp4 holds a stream as it is."""
+    context = stream.codec_context
+    return context is not None and context.name in COPIED_SOUNDS | OTHER_CODECS
+
+
+class CopiedTracks:
+    """Streams of an open file, packet by packet, in step with the pictures.
+
+    start_s: where presentation starts in the file; it becomes 0.
+    """
+
+    def __init__(
+        self, out: OutputContainer, streams: Sequence[Stream], *, start_s: Fraction
+    ) -> None:
+        self.out, self.start_s = out, start_s
+        self.copies: dict[int, Stream] = {}
+        for stream in streams:
+            copy = out.add_stream_from_template(stream, opaque=True)
+            copy.metadata.update(stream.metadata)
+            copy.disposition = stream.disposition
+            self.copies[stream.index] = copy
+        self.packets = _packets(streams)
+
+    def add_until(self, time_s: Fraction) -> None:
+        """Write the packets that begin before `time_s`."""
+        for packet in self.packets:
+            place = packet.pts if packet.dts is None else packet.dts
+            if place is None or packet.time_base is None:
+                continue
+            shift = round(self.start_s / packet.time_base)
+            if (place - shift) * packet.time_base >= time_s:
+                self.packets = itertools.chain([packet], self.packets)
+                return
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.stream = self.copies[packet.stream_index]
+            self.out.mux(packet)
+
+    def finish(self, length_s: Fraction, *, slack: Fraction) -> None:
+        """Write what begins before the pictures end; what is shorter stays so."""
+        self.add_until(length_s)
+
+
+def _packets(streams: Sequence[Stream]) -> "Iterator[Packet[Stream]]":
+    """Packets up to the end, or to what is damaged: reading the sound has told of it."""
+    packets = cast(InputContainer, streams[0].container).demux(*streams)
+    while True:
+        try:
+            yield next(packets)
+        except (StopIteration, av.FFmpegError, OSError):
+            return
 
 
 class FilmWriter(Mp4Writer):

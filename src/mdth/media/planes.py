@@ -1,6 +1,8 @@
 """A clip's pictures encoded again: the decoder's own planes, changed under patches alone."""
 
+import gc
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import av
@@ -9,12 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 from av.container import OutputContainer
-from av.video.frame import VideoFrame
+from av.sidedata.encparams import VideoEncParams
+from av.video.frame import PictureType, VideoFrame
 
 from mdth.artefacts import FloatArray, Frame
+from mdth.media.container import open_track
 from mdth.media.film import Film
-from mdth.media.quality import source_crf
+from mdth.media.kinds import CLIP_CODECS
 from mdth.media.tracks import ENCODER_THREADS
+
+# Frames that are looked at: so many at so many places.
+PLACES, FRAMES_EACH = 8, 4
+USUAL_CRF, BEST_CRF, WORST_CRF = 18, 14, 21
+# x264 is asked for this much finer than the clip's quantiser is where a picture has detail; see
+# docs/quality.md. Flat walls are quantised finer in any clip, and B-frames coarser.
+FINER, DETAIL = 4, 0.75
 
 # What x264 and x265 write as it is; the rest becomes the nearest of these.
 H264_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
@@ -200,3 +211,28 @@ def _to_yuv(frame: VideoFrame) -> FloatArray:
     ]
     scale = (1, 1, 1) if reach == _FULL else (219 / 255, 224 / 255, 224 / 255)
     return np.asarray(np.array(rows) * np.array(scale)[:, None], np.float32)
+
+
+def source_crf(path: Path) -> int:
+    """The x264 quality that keeps a clip about as good and as large as it is.
+
+    From the quantisers of its H.264 pictures at several places; other codecs do not tell them, and
+    get the usual one. Raises MissingInput, UnreadableMedia.
+    """
+    found: list[float] = []
+    with open_track(path, "video", CLIP_CODECS) as track:
+        if track.stream.codec_context.name != "h264":
+            return USUAL_CRF
+        track.stream.codec_context.options = {"export_side_data": "venc_params"}
+        for place in range(PLACES):
+            if place and track.declared_s:
+                at_s = float(track.start_s) + track.declared_s * place / PLACES
+                track.stream.container.seek(int(at_s * 1_000_000))
+            for _, frame in zip(range(FRAMES_EACH), track.decode(), strict=False):
+                for data in frame.side_data:
+                    if isinstance(data, VideoEncParams) and frame.pict_type != PictureType.B:
+                        found.append(float(np.quantile(data.qp_map(), DETAIL)))
+            gc.collect()  # PyAV's frames and their side data hold each other, 50 MB each in 8K
+    if not found:
+        return USUAL_CRF
+    return int(np.clip(round(np.mean(found) - FINER), BEST_CRF, WORST_CRF))

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from mdth.artefacts import FloatArray, MeshSequence, Portrait
-from mdth.errors import InputError
-from mdth.face import geometry, topology
-from mdth.files.output import check_output
+from mdth.face import geometry
 from mdth.files.write import replacing
 from mdth.mesh import arkit, surface
 from mdth.mesh.gltf import glb
@@ -26,45 +24,28 @@ def export(
     neutral: FloatArray,
     heads: Sequence[tuple[FloatArray, FloatArray]] = (),
     portrait: Portrait | None = None,
-    sound: Path | None = None,
-    rate_hz: int | None = None,
+    sound: Path,
+    rate_hz: int,
 ) -> None:
     """Write the 478-vertex face as `.glb`, `.npz`, `.csv` (ARKit weights) or `.usda`.
 
     neutral: [478,3], face frame, eye distances; offsets start from it. heads: each frame's rotation
     [3,3] and translation [3] about the neck. portrait: texture (of `.glb`, `.npz`) and its places.
     sound, rate_hz: the speech and its sampling rate, named in the file; a CSV has no place for
-    them. Weights are those beyond the neutral face's own: 0 at rest. Raises InputError for another
-    suffix or no frames.
+    them. Weights are those beyond the neutral face's own: 0 at rest.
     """
-    if len(neutral) != topology.VERTEX_COUNT:
-        raise InputError(f"{len(neutral)} vertices, not the {topology.VERTEX_COUNT} of the face")
-    _check(path, len(sequence.offsets))
     animation = surface.of_face(sequence, neutral, heads=heads, portrait=portrait)
-    export_animation(animation, path, sound=sound, rate_hz=rate_hz)
-
-
-def export_animation(
-    animation: Animation, path: Path, *, sound: Path | None = None, rate_hz: int | None = None
-) -> None:
-    """Write any moving mesh as `.glb`, `.npz` or `.usda`, one with weights as `.csv` too.
-
-    Raises InputError.
-    """
-    _check(path, len(animation.offsets))
-    extras = {**_extras(animation.fps, sound, rate_hz), "unit": "metre"}
+    extras: dict[str, Any] = {"fps": animation.fps, "sound": sound.name}
+    extras |= {"rate_hz": rate_hz, "unit": "metre"}
     suffix = path.suffix.lower()
-    if suffix == ".csv" and animation.weights is None:
-        raise InputError(f"{path}: ARKit weights are those of the 478-vertex face only")
     with replacing(path) as part, part.open("wb") as file:
         if suffix == ".glb":
             file.write(glb(animation, extras))
         elif suffix == ".npz":
             np.savez_compressed(file, **_arrays(animation), **extras)
-        elif suffix == ".usda" or animation.weights is None:
-            file.writelines(line.encode() for line in usda_lines(animation, extras))
         else:
-            file.writelines(line.encode() for line in _csv_lines(animation, animation.weights))
+            lines = usda_lines(animation, extras) if suffix == ".usda" else _csv_lines(animation)
+            file.writelines(line.encode() for line in lines)
 
 
 def _arrays(animation: Animation) -> dict[str, Any]:
@@ -83,24 +64,9 @@ def _arrays(animation: Animation) -> dict[str, Any]:
     return found | {name: a.astype(np.float32) for name, a in arrays.items() if a is not None}
 
 
-def _csv_lines(animation: Animation, weights: FloatArray) -> Iterator[str]:
-    angles = np.zeros((len(weights), 3))
+def _csv_lines(animation: Animation) -> Iterator[str]:
+    angles = np.zeros((len(animation.weights), 3))
     if animation.head is not None:
         turned = surface.UPRIGHT[:, None] * animation.head.rotation * surface.UPRIGHT
         angles = np.deg2rad(geometry.euler_deg(turned)) * [1, 1, -1]
-    return arkit.csv_lines(weights, animation.fps, angles)
-
-
-def _extras(fps: float, sound: Path | None, rate_hz: int | None) -> dict[str, Any]:
-    extras: dict[str, Any] = {"fps": fps}
-    if sound:
-        extras["sound"] = sound.name
-    if rate_hz:
-        extras["rate_hz"] = rate_hz
-    return extras
-
-
-def _check(path: Path, frames: int) -> None:
-    check_output(path, SUFFIXES, ())
-    if not frames:
-        raise InputError(f"{path}: a mesh of no frames")
+    return arkit.csv_lines(animation.weights, animation.fps, angles)

@@ -60,11 +60,11 @@ class Animation:
     triangles: IndexArray
     offsets: FloatArray
     fps: float
+    names: tuple[str, ...]
+    weights: FloatArray
     head: Head | None = None
     uv: FloatArray | None = None
     texture: Frame | None = None
-    names: tuple[str, ...] = ()
-    weights: FloatArray | None = None
 
 
 def of_face(
@@ -96,11 +96,9 @@ def of_face(
         skin,
         sequence.offsets * to_metres,
         sequence.fps,
-        head=head,
-        uv=uv,
-        texture=texture,
-        names=tuple(name[0].lower() + name[1:] for name in arkit.SHAPES),
-        weights=arkit.beyond_rest(found[1:], found[0]),
+        tuple(name[0].lower() + name[1:] for name in arkit.SHAPES),
+        arkit.beyond_rest(found[1:], found[0]),
+        *(head, uv, texture),
     )
 
 
@@ -110,17 +108,13 @@ def named_shapes(animation: Animation) -> tuple[list[str], FloatArray, FloatArra
     Those of the animation's names that move, each with the offsets that go along with it (ridge
     regression over the frames), then principal shapes of what they leave over.
     """
-    offsets = animation.offsets
-    names, weights = list(animation.names), np.zeros((len(offsets), 0))
-    shapes: FloatArray = np.zeros((0, *offsets.shape[1:]))
-    if animation.weights is not None:
-        moving = np.flatnonzero(animation.weights.max(axis=0) > LEAST_WEIGHT)
-        names = [names[place] for place in moving]
-        weights = np.asarray(animation.weights[:, moving], np.float64)
-        held = weights.T @ weights + RIDGE * len(weights) * np.eye(len(names))
-        flat = np.linalg.solve(held, weights.T @ offsets.reshape(len(offsets), -1))
-        shapes = flat.reshape(-1, *offsets.shape[1:])
-        offsets = offsets - np.tensordot(weights, shapes, axes=1)
+    moving = np.flatnonzero(animation.weights.max(axis=0) > LEAST_WEIGHT)
+    names = [animation.names[place] for place in moving]
+    weights = np.asarray(animation.weights[:, moving], np.float64)
+    flat = animation.offsets.reshape(len(weights), -1)
+    held = weights.T @ weights + RIDGE * len(weights) * np.eye(len(names))
+    shapes = np.linalg.solve(held, weights.T @ flat).reshape(-1, *animation.offsets.shape[1:])
+    offsets = animation.offsets - np.tensordot(weights, shapes, axes=1)
     more, amounts = principal_shapes(offsets, most=MOST_SHAPES, tolerance=TOLERANCE_M)
     names += [f"shape{place:02d}" for place in range(len(more))]
     return names, np.concatenate([shapes, more]), np.concatenate([weights, amounts], axis=1)

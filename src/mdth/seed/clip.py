@@ -7,7 +7,6 @@ for that in memory as far as `HELD_BYTES` go; a longer clip is read again.
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,8 @@ import numpy.typing as npt
 from mdth import devices
 from mdth.artefacts import FloatArray, Frame
 from mdth.face.crop import Crop, around
-from mdth.face.track import as_found, filled, filled_rotations, nearest_rotations
-from mdth.face.tracker import track
+from mdth.face.follow import Followed, follow
+from mdth.face.track import filled, filled_rotations, nearest_rotations
 from mdth.seed.artefacts import FPS, Faces, SeedClip, joined
 from mdth.seed.fit import FaceReader
 from mdth.seed.fits import Fits
@@ -30,32 +29,26 @@ Reader = Callable[[], Iterator[Frame]]
 Face = tuple[Frame, FloatArray]
 
 
-class Track(NamedTuple):
-    """meshes: float32 [T,478,3] px, the last found one where found [T] is not; crop of them all."""
-
-    meshes: npt.NDArray[np.float32]
-    found: npt.NDArray[np.bool_]
-    crop: Crop
-
-
 def prepare_clip(
     read: Reader, fps: float, reader: Callable[[], FaceReader], *, model: Path
 ) -> SeedClip:
     """read: opens the clip, called once or twice. fps: its rate. reader: asked for after tracking.
 
-    model: of the face tracker. Frames without a face are filled in between the found ones. Raises
-    NoFaceFound.
+    model: of the face tracker. Of several people it is who speaks (`face.follow`). Frames without
+    the face are filled in between the found ones. Raises NoFaceFound.
     """
     held = Held(read)
-    tracked = follow(at_rate(held.first(), fps, FPS), model)
+    person = follow(at_rate(held.first(), fps, FPS), model, fps=FPS)
+    points = person.mesh[person.found, :, :2]
+    crop = around(points.min(axis=(0, 1)), points.max(axis=(0, 1)))
     faces, parts = reader(), []
     with Fits(faces.fitter.folder, len(devices.usable_cores())) as fits:
-        for some in _batches(_cut(at_rate(held.again(), fps, FPS), tracked), BATCH):
+        for some in _batches(_cut(at_rate(held.again(), fps, FPS), person, crop), BATCH):
             pictures, meshes = zip(*some, strict=True)
             fitted = fits.begin(*faces.seen(pictures, meshes))
             parts.append((fitted, faces.poses(np.stack(pictures))))
         found = [Faces(*fitted.result(), *posed) for fitted, posed in parts]
-    return SeedClip(filled_faces(joined(found), tracked.found), tracked.found)
+    return SeedClip(filled_faces(joined(found), person.found), person.found)
 
 
 class Held:
@@ -85,24 +78,11 @@ def _batches(faces: Iterator[Face], size: int) -> Iterator[list[Face]]:
         yield some
 
 
-def _cut(frames: Iterator[Frame], tracked: Track) -> Iterator[Face]:
-    """Of each frame with a face the crop and the mesh in it."""
-    for frame, mesh, found in zip(frames, tracked.meshes, tracked.found, strict=True):
+def _cut(frames: Iterator[Frame], person: Followed, crop: Crop) -> Iterator[Face]:
+    """Of each frame with the face the crop and the mesh in it."""
+    for frame, mesh, found in zip(frames, person.mesh, person.found, strict=True):
         if found:
-            yield tracked.crop.cut(frame), tracked.crop.points(mesh.astype(np.float64))
-
-
-def follow(frames: Iterator[Frame], model: Path) -> Track:
-    """The face in each frame, and the square around all of it. Raises NoFaceFound."""
-    meshes: list[npt.NDArray[np.float32]] = []
-    found: list[bool] = []
-    nothing = np.zeros((478, 3), np.float32)
-    for mesh in track(frames, model, fps=FPS):
-        found.append(mesh is not None)
-        meshes.append(nothing if mesh is None else mesh)
-    stacked, is_found = np.stack(meshes), as_found(found)
-    faces = stacked[is_found, :, :2]
-    return Track(stacked, is_found, around(faces.min(axis=(0, 1)), faces.max(axis=(0, 1))))
+            yield crop.cut(frame), crop.points(mesh.astype(np.float64))
 
 
 def at_rate(frames: Iterable[Frame], fps: float, rate: float) -> Iterator[Frame]:

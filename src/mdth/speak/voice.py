@@ -17,7 +17,7 @@ import numpy as np
 from mdth import guard
 from mdth.artefacts import FloatArray
 from mdth.errors import CheckpointError, InputError
-from mdth.files import assets
+from mdth.files import assets, networks
 from mdth.log.stages import spent
 from mdth.options import Options
 from mdth.speak import english
@@ -138,8 +138,6 @@ class Kokoro:
     """The model, its dictionaries and voices, loaded. Raises CheckpointError."""
 
     def __init__(self, *, threads: int = 2) -> None:
-        import onnxruntime
-
         names = assets.of_extra("speak")
         files = dict(zip(names, assets.fetch(names), strict=True))
         self._voices, self._cmu = files["kokoro_voices.tgz"], files["cmudict.dict"]
@@ -149,11 +147,8 @@ class Kokoro:
         self._tokens: dict[str, int] = json.loads(files["kokoro_symbols.json"].read_bytes())[
             "vocab"
         ]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         model = files["kokoro.onnx"].read_bytes() + _MORE
-        providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(model, options, providers=providers)
+        self._session = networks.session(model, threads=threads)
 
     def dictionary(self, voice: str) -> english.Dictionary:
         """What fits a voice: British for `b*`, else American."""
