@@ -1,5 +1,6 @@
 """What all requests of a server share, and whose a request is."""
 
+import asyncio
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -24,6 +25,9 @@ class Server:
         self.arriving = Counter[str]()  # requests with files, by owner
         # Live calls, and those whose first message is awaited, each with its owner.
         self.calls, self.starting = dict[object, str](), dict[object, str]()
+        # Calls by WebRTC, and those to whose answer nobody came yet.
+        self.peers = set[asyncio.Task[None]]()
+        self.unconnected = dict[object, tuple[str, asyncio.Task[None]]]()
         self.folder, self.incoming = settings.data / "jobs", settings.data / "incoming"
         for folder in (self.folder, self.incoming):
             folder.mkdir(parents=True, exist_ok=True)
