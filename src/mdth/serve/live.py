@@ -165,7 +165,7 @@ async def _live(
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=FIRST_COMPLETED)
-        if tasks[0].done():  # it ended by itself
+        if tasks[0].done() and not tasks[0].exception():  # it ended by itself
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), TAKING_S)
     finally:
