@@ -10,7 +10,6 @@ binary messages (PCM, s16le, mono) and {"type": "end_of_speech" | "interrupt"} o
 
 import asyncio
 import json
-import logging
 import sys
 from asyncio import FIRST_COMPLETED
 from asyncio.subprocess import PIPE
@@ -33,10 +32,8 @@ from mdth.files.json import Json
 from mdth.options import Options
 from mdth.serve.call import HEAD, MEDIA, SOUND, WORDS, packed
 from mdth.serve.problems import Refused, answer, of_error
-from mdth.serve.server import Server
+from mdth.serve.server import Place, Server
 from mdth.serve.uploads import short_json
-
-log = logging.getLogger("mdth")
 
 OPTIONS = "mouth lip_width motion manner blink random_seed".split()
 RATES_HZ = 8_000, 48_000
@@ -71,7 +68,7 @@ def route(server: Server) -> WebSocketRoute:
 
 async def _call(server: Server, socket: WebSocket, owner: str) -> None:
     folder = _avatar(server, socket.query_params.get("avatar", ""), owner)
-    with _one_of(server.starting, socket, owner, MOST_STARTING, MOST_STARTING // 2):
+    with _one_of(server.starting, socket, Place(owner), MOST_STARTING, MOST_STARTING // 2):
         message = await asyncio.wait_for(socket.receive(), STARTING_S)
         if message["type"] == "websocket.disconnect":
             return
@@ -80,7 +77,7 @@ async def _call(server: Server, socket: WebSocket, owner: str) -> None:
     async def show(kind: bytes, payload: bytes) -> None:
         await (socket.send_bytes(payload) if kind == MEDIA else socket.send_text(payload.decode()))
 
-    with _place(server, socket, owner):
+    with _place(server, socket, Place(owner)):
         code = await _live(server, socket, folder, start, show, partial(_said, socket))
     await socket.close(code)
 
@@ -100,18 +97,16 @@ async def offered(server: Server, request: Request, owner: str) -> Response:
 
     async def show(kind: bytes, payload: bytes) -> None:
         if answered.done():
-            server.unconnected.pop(answered, None)  # it says that it is connected
+            place.unreached = False  # it says that it is connected
         else:
             answered.set_result(json.loads(payload))
 
     async def going() -> None:
-        with _place(server, answered, owner):
+        with _place(server, answered, place):
             await _live(server, answered, folder, {"offer": offer, "options": options}, show)
 
     call = asyncio.create_task(going())
-    server.peers.add(call)
-    server.unconnected[answered] = owner, call
-    call.add_done_callback(partial(_forget, server, answered))
+    place = Place(owner, call, unreached=True)
     await asyncio.wait([answered, call], timeout=STARTING_S, return_when=FIRST_COMPLETED)
     if not answered.done():
         call.cancel()
@@ -124,13 +119,6 @@ async def offered(server: Server, request: Request, owner: str) -> Response:
     return JSONResponse({"type": "answer", "sdp": found["sdp"]})
 
 
-def _forget(server: Server, answered: object, call: asyncio.Task[None]) -> None:
-    server.peers.discard(call)
-    server.unconnected.pop(answered, None)
-    if not call.cancelled() and (error := call.exception()):
-        log.warning("live: %s", error)
-
-
 def _avatar(server: Server, avatar: str, owner: str) -> str:
     folder = server.folder / server.queue.get(avatar, owner)["id"] / "avatar"
     if not engines.is_saved(folder):
@@ -138,28 +126,26 @@ def _avatar(server: Server, avatar: str, owner: str) -> str:
     return str(folder)
 
 
-def _place(server: Server, call: object, owner: str) -> AbstractContextManager[None]:
+def _place(server: Server, call: object, place: Place) -> AbstractContextManager[None]:
+    """One of the places that an owner may have; who calls again was not reached by WebRTC."""
+    for before, other in list(server.calls.items()):
+        if other.owner == place.owner and other.task and other.unreached:
+            other.task.cancel()
+            del server.calls[before]
     most = most_calls()
-    own = server.settings.calls or max(1, most // 2)
-    if [*server.calls.values()].count(owner) >= own:
-        # Who calls again was not reached by WebRTC.
-        for before, (whose, task) in list(server.unconnected.items()):
-            if whose == owner and before is not call:
-                task.cancel()
-                server.calls.pop(before, None)
-    return _one_of(server.calls, call, owner, most, own)
+    return _one_of(server.calls, call, place, most, server.settings.calls or max(1, most // 2))
 
 
 @contextmanager
 def _one_of(
-    calls: dict[object, str], call: object, owner: str, most: int, own: int
+    calls: dict[object, Place], call: object, place: Place, most: int, own: int
 ) -> Iterator[None]:
     """Count a call before its process is there. Raises Refused where there are so many."""
-    if [*calls.values()].count(owner) >= own:
+    if sum(other.owner == place.owner for other in calls.values()) >= own:
         raise Refused(429, "as many live calls as a key may have; end one", kind="TooMuch")
     if len(calls) >= most:
         raise Refused(503, "as many live calls as this server can carry; try again later")
-    calls[call] = owner
+    calls[call] = place
     try:
         yield
     finally:
@@ -179,7 +165,7 @@ async def _live(
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=FIRST_COMPLETED)
-        if tasks[0].done():  # it ended by itself
+        if tasks[0].done() and not tasks[0].exception():  # it ended by itself
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), TAKING_S)
     finally:
