@@ -182,6 +182,7 @@ def test_without_a_key_no_connection_stays_open(
         pass
     response = refused.value.response
     assert (response.status_code, json.loads(response.body)["status"]) == (status, status)
+    assert "handshake" not in Path(served.log.name).read_text()  # nor is the log filled
 
 
 def test_a_call_whose_process_dies_says_so(served: Served, line: ClientConnection) -> None:
