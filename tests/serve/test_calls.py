@@ -137,6 +137,7 @@ def test_a_bad_message_is_told_and_the_call_goes_on(
 def line(served: Served, avatar: str) -> Any:
     with call(served, avatar) as socket:
         socket.send('{"type": "start"}')
+        said(socket, lambda about: about.get("type") == "ready")
         yield socket
 
 
