@@ -38,10 +38,10 @@ def run(config: Config, seconds: list[float]) -> None:
     sound = normalised(made_up.sound(COMPARED_S))
     template = np.zeros((config.vertices, 3), np.float32)
     start = time.perf_counter()
-    expected = FaceFormer(network).vertices(sound.numpy(), template, 0, normalised=True)
+    expected = FaceFormer(network).vertices(sound.numpy(), template, 0)
     log.info("CPU, %.0f s of sound: %.2f s", COMPARED_S, time.perf_counter() - start)
     network = network.to(DEVICE)
-    found = FaceFormer(network).vertices(sound.numpy(), template, 0, normalised=True)
+    found = FaceFormer(network).vertices(sound.numpy(), template, 0)
     off = largest(found, expected)
     log.info("GPU against CPU: off by %.1e of the largest offset", off)
     check_recorded(network)
@@ -77,7 +77,7 @@ def times(network: Network, duration_s: float) -> None:
     sound = normalised(made_up.sound(duration_s))
     template = np.zeros((network.config.vertices, 3), np.float32)
     model, samples = FaceFormer(network), sound.numpy()
-    kept = [clock(lambda: model.vertices(samples, template, 0, normalised=True)) for _ in range(4)]
+    kept = [clock(lambda: model.vertices(samples, template, 0)) for _ in range(4)]
     parts = part_times(network, sound.to(DEVICE))
     flat = torch.zeros(3 * network.config.vertices, device=DEVICE)
     plain.vertices(network, sound[:16_000].to(DEVICE), flat, 0)
@@ -94,7 +94,7 @@ def part_times(network: Network, sound: Tensor) -> tuple[float, float]:
     """Seconds of the encoder and of the recorded decoder, the second time each."""
 
     def encode() -> Tensor:
-        statistics = SoundStatistics.of(sound, normalised=True)
+        statistics = SoundStatistics.of(sound)
         extractor = network.audio_encoder.feature_extractor
         return network.speech(network.aligned(extractor(sound, statistics)))
 

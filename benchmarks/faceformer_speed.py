@@ -80,8 +80,8 @@ def kept_cost(network: Network, sound: Tensor) -> Cost:
     model = FaceFormer(network)
     samples, device = sound.cpu().numpy(), str(network.vertice_map_r.bias.device)
     template = np.zeros((network.config.vertices, 3), np.float32)
-    model.vertices(samples[: len(samples) // 4], template, 0, normalised=True)
-    return middle(lambda: model.vertices(samples, template, 0, normalised=True), device)
+    model.vertices(samples[: len(samples) // 4], template, 0)
+    return middle(lambda: model.vertices(samples, template, 0), device)
 
 
 def steps(config: Config, at: tuple[int, ...] = (10, 1_000, 10_000)) -> list[float]:

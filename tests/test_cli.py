@@ -132,9 +132,10 @@ def test_nobodys_file_is_replaced(
     """Neither by a record nor by a video that was given no name, nor is a pipe written into."""
     monkeypatch.chdir(tmp_path)
     given, name, own = {
-        "talk": ((portrait_path, short_path, "--preview"), "film.mp4", "film.mdth.json"),
+        "talk": ((portrait_path, short_path, "--max-size", 256), "film.mp4", "film.mdth.json"),
         "mesh": ((short_path,), "face.glb", "face.glb.mdth.json"),
     }[command]
+    given += ("--fps", 10, *(["--preview"] if command == "talk" else []))
     for content in ('{"title": "my film"}', "[]", "my notes"):
         Path(own).write_text(content)
         refused(mdth(command, *given, "-o", name), own, "not ours")
@@ -147,7 +148,7 @@ def test_nobodys_file_is_replaced(
     os.mkfifo(f"pipe{Path(name).suffix}")
     refused(mdth(command, *given, "-o", f"pipe{Path(name).suffix}"), "pipe or a device")
     for _ in range(2):  # the second replaces what is ours
-        assert mdth(command, *given, "-o", name, "--fps", 10).code == 0
+        assert mdth(command, *given, "-o", name).code == 0
     assert json.loads(Path(own).read_text())["inputs"]["speech"]["name"] == "short.wav"
     assert Path("film.json").read_text() == "mine"
     if command == "talk":
@@ -171,7 +172,7 @@ def test_without_its_record_no_video_is_left(
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "2>&- >&- <&-"])
 def test_a_closed_stream_is_no_fault(tmp_path, short_path, checkpoints, closed) -> None:
-    line = f"{sys.executable} -m mdth mesh {short_path} -o {tmp_path}/a.csv {closed}"
+    line = f"{sys.executable} -m mdth mesh {short_path} -o {tmp_path}/a.csv --fps 10 {closed}"
     ended = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0 and b"Traceback" not in ended.stderr
     assert (tmp_path / "a.csv").read_text("utf-8").startswith("Timecode")
@@ -369,13 +370,13 @@ def test_a_full_disk_leaves_nothing(
 
 @pytest.mark.slow
 def test_raw_pipe(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_path: Path) -> None:
-    arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256]
+    arguments = ["talk", portrait_path, short_path, "--preview", "--max-size", 256, "--fps", 10]
     to_stdout = subprocess.run(
         [sys.executable, "-m", "mdth", *map(str, arguments), "-o", "-"], cwd=ROOT,
         capture_output=True, check=True,
     )  # fmt: skip
-    assert b"rgb24, 218x256, 30 frames/s" in to_stdout.stderr
-    assert len(np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)) == 30
+    assert b"rgb24, 218x256, 10 frames/s" in to_stdout.stderr
+    assert len(np.frombuffer(to_stdout.stdout, np.uint8).reshape(-1, 256, 218, 3)) == 10
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = start(*arguments, "--raw", "-o", pipe)
@@ -399,7 +400,7 @@ def test_a_raw_file_is_complete_or_as_it_was(
 
 @pytest.mark.slow
 def test_a_pipes_reader_may_leave(portrait_path: Path, short_path: Path, checkpoints: Path) -> None:
-    process = start("talk", portrait_path, short_path, "-o", "-")
+    process = start("talk", portrait_path, short_path, "-o", "-", "--max-size", 256)
     process.stdout.buffer.read(1000)
     process.stdout.close()
     err = process.stderr.read()

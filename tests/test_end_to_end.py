@@ -68,23 +68,17 @@ def test_the_record_beside_it(made: tuple[Path, dict[str, Any]], short_path: Pat
     assert {"prepare", "speech to mesh", "retarget", "paint", "total"} <= set(record["seconds"])
 
 
-@pytest.mark.parametrize("still", [True, False])
 def test_the_mouth_does_what_it_was_told(
-    still: bool, portrait_path: Path, short_path: Path, made: tuple[Path, Any], tmp_path: Path
+    portrait_path: Path, short_path: Path, made: tuple[Path, Any]
 ) -> None:
-    speech = short_path.with_name("speech.wav") if still else short_path
-    options, engine = Options.of(fps=FPS, random_seed=3, still=still), Embedded()
+    options, engine = Options.of(fps=FPS, random_seed=3), Embedded()
     drive = engine.drive(engine.prepare(Source(portrait_path), options), options)
-    meshes = [mesh for block in read_blocks(speech) for mesh in drive.feed(block)]
-    driven, film = np.stack([*meshes, *drive.finish()]), made[0]
-    if still:
-        film = tmp_path / "still.mp4"
-        package.talk(portrait_path, speech, film, fps=FPS, random_seed=3, still=True)
-    tracked, found = closed_loop.tracked_meshes(film)
+    meshes = [mesh for block in read_blocks(short_path) for mesh in drive.feed(block)]
+    driven = np.stack([*meshes, *drive.finish()])
+    tracked, found = closed_loop.tracked_meshes(made[0])
     assert found.all()
     told, seen = closed_loop.opening(driven), closed_loop.opening(tracked)
-    # The tracker sees the lips of a turning head a little worse.
-    assert closed_loop.correlation(told, seen) > (0.95 if still else 0.93)
+    assert closed_loop.correlation(told, seen) > 0.93
     assert closed_loop.best_lag(seen, told)[0] == 0
     assert told.max() > 0.06
 
@@ -119,6 +113,6 @@ def test_in_a_language_with_other_letters_and_decimal_commas(
     run(["localedef", "-c", "-i", TURKISH, "-f", "UTF-8", made], capture_output=True, check=False)
     code = "import locale, mdth, sys; locale.setlocale(locale.LC_ALL, 'tr_TR.UTF-8')\n"
     code += "assert locale.str(0.5) == '0,5'\n"
-    code += "mdth.talk(*sys.argv[1:], preview=True)"
+    code += "mdth.talk(*sys.argv[1:], preview=True, max_size=256, fps=10)"
     command = [sys.executable, "-c", code, portrait_path, short_path, tmp_path / "a.mp4"]
     run(command, env={**os.environ, "LOCPATH": str(tmp_path)}, check=True)

@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 
 
 def deviation(model, clip, **options) -> float:
-    found = model.vertices(clip.samples, clip.template, clip.subject, normalised=True, **options)
+    found = model.vertices(clip.samples, clip.template, clip.subject, **options)
     assert found.shape == clip.vertices.shape
     assert found.dtype == np.float32
     return float(np.abs(found - clip.vertices).max())
@@ -59,7 +59,7 @@ def test_two_clips_do_not_meet(reference, model) -> None:
 
 def test_template_is_added_once_and_never_fed_back(reference, model) -> None:
     clip = reference.clips["short"]
-    moved = model.vertices(clip.samples, clip.template + 1, clip.subject, normalised=True)
+    moved = model.vertices(clip.samples, clip.template + 1, clip.subject)
     assert np.abs(moved - 1 - clip.vertices).max() < TOLERANCE
 
 
@@ -107,7 +107,7 @@ def test_a_changed_size_is_seen(changed: dict, vocaset_reference, tmp_path) -> N
     config = dataclasses.replace(vocaset_reference.config, **changed)
     model = FaceFormer.load(vocaset_reference.save(tmp_path / "a.pth"), config)
     clip = vocaset_reference.clips["short"]
-    found = model.vertices(clip.samples, clip.template, clip.subject, normalised=True)
+    found = model.vertices(clip.samples, clip.template, clip.subject)
     count = min(len(found), len(clip.vertices))
     assert np.abs(found[:count] - clip.vertices[:count]).max() > TOLERANCE
 
@@ -175,7 +175,7 @@ def test_transformers_gives_the_same_encoder() -> None:
     theirs.load_state_dict(today)
     sound = made_up.sound(2.0)
     sound = (sound - sound.mean()) / sound.std(correction=0)
-    heard = statistics.SoundStatistics.of(sound, normalised=True)
+    heard = statistics.SoundStatistics.of(sound)
     with torch.inference_mode():
         features = ours.audio_encoder.feature_extractor(sound, heard)
         expected = theirs(sound[None]).last_hidden_state[0]

@@ -37,9 +37,7 @@ def test_windows_hold_no_more_the_longer_the_sound(reference, model) -> None:
 def test_windows_of_a_long_file_use_the_whole_clips_statistics(reference, model) -> None:
     """With them only the transformer's sight is shorter, here not even that."""
     clip = reference.clips["long"]
-    found = model.vertices(
-        clip.samples, clip.template, clip.subject, normalised=True, whole_clip_s=0.0
-    )
+    found = model.vertices(clip.samples, clip.template, clip.subject, whole_clip_s=0.0)
     assert np.abs(found - clip.vertices).max() < 1e-4
 
 
@@ -68,7 +66,7 @@ def test_cutting_changes_nothing(size: int, reference, model) -> None:
 
 def test_several_windows_stay_near_the_whole_clip(reference, model) -> None:
     sound = torch.from_numpy(reference.clips["long"].samples)
-    statistics = SoundStatistics.of(sound, normalised=True)
+    statistics = SoundStatistics.of(sound)
     with torch.inference_mode():
         features = model.network.audio_encoder.feature_extractor(sound, statistics)
         whole = model.network.speech(model.network.aligned(features))

@@ -82,7 +82,7 @@ def test_a_path_that_leaves_the_store(tmp_path: Path, path: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: store.download(path, tmp_path / "into"),
         lambda: store.upload(tmp_path / "secret", path), lambda: store.remove(path),
-        lambda: store.read_json(path), lambda: store.below(path), lambda: store.files(path),
+        lambda: store.find_json(path), lambda: store.below(path), lambda: store.files(path),
     ]  # fmt: skip
     for call in calls:
         raises(StorageError, None, call)

@@ -42,13 +42,13 @@ def test_the_shortest_speech(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
-    path = _wav(tmp_path / "a.wav", 300.0)
+    path = _wav(tmp_path / "a.wav", 60.0)
     prepare_speech(_wav(tmp_path / "b.wav", 1.0), tmp_path / "warm")
     tracemalloc.start()
     speech = prepare_speech(path, tmp_path / "audio")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(speech.samples) == 300 * 16_000  # 19 MB
+    assert len(speech.samples) == 60 * 16_000  # 3.8 MB
     assert peak < 2_000_000
 
 

@@ -37,8 +37,8 @@ def _write(path: Path, frames: Iterator[np.ndarray], *, fps: Fraction | float = 
     return path
 
 
-@pytest.mark.parametrize("fps", [Fraction(30), Fraction(30_000, 1001)])
-def test_sixty_seconds_stay_in_step(tmp_path: Path, fps: Fraction) -> None:
+def test_sixty_seconds_stay_in_step(tmp_path: Path) -> None:
+    fps = Fraction(30_000, 1001)
     times_s = [0.0, 1.0, 30.0, 59.5]
     wav = make_wav(tmp_path / "a.wav", clicks(times_s, rate_hz=44_100, length_s=60), rate_hz=44_100)
     flashes = {round(time * fps) for time in times_s}

@@ -65,7 +65,7 @@ def test_a_missing_file_is_a_storage_error(store: Store, tmp_path: Path) -> None
 def test_json_that_is_none(tmp_path: Path, content: str) -> None:
     store = Store(str(tmp_path / "store"))
     store.upload(_folder(tmp_path / "in", {"m.json": content}) / "m.json", "m.json")
-    raises(ArtefactError, "JSON", store.read_json, "m.json")
+    raises(ArtefactError, "JSON", store.find_json, "m.json")
 
 
 def test_a_local_store_that_is_not_there(tmp_path: Path) -> None:
@@ -155,4 +155,4 @@ def test_an_unknown_protocol() -> None:
 def test_numbers_survive(store: Store, tmp_path: Path) -> None:
     value = {"seconds": 1.5, "text": "ä"}
     store.upload(_folder(tmp_path / "in", {"m.json": json.dumps(value)}) / "m.json", "m.json")
-    assert store.read_json("m.json") == value
+    assert store.find_json("m.json") == value

@@ -120,7 +120,7 @@ def test_held_out_sentences_beat_the_mean_face(corpus: vocaset.Vocaset, tmp_path
     assert served.config == corpus.config
     clip = of_split(corpus, "test")[0]
     template = corpus.templates[clip.subject]
-    meshes = served.vertices(normalised(corpus.sound(clip)), template, 0, normalised=True)
+    meshes = served.vertices(normalised(corpus.sound(clip)), template, 0)
     predicted, truth = made.predict(clip)
     moved = (meshes - template).reshape(len(meshes), -1)
     np.testing.assert_allclose(moved[: len(truth)], predicted.numpy(), atol=1e-5)

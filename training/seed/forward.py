@@ -22,7 +22,7 @@ MASK_TOKENS = 10
 
 def features(network: Network, sound: Tensor) -> Tensor:
     """The encoder's CNN features [T,C], 50 a second, of a normalised sound [N]."""
-    statistics = SoundStatistics.of(sound, normalised=True)
+    statistics = SoundStatistics.of(sound)
     return cast(Tensor, network.audio_encoder.feature_extractor(sound, statistics))
 
 

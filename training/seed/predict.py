@@ -20,7 +20,7 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.speak import voice
 from training import command
 from training.seed import sets
-from training.seed.corpus import SPLITS, Clip, Corpus, normalised, of_split
+from training.seed.corpus import SPLITS, Clip, Corpus, of_split
 
 if TYPE_CHECKING:
     from mdth.faceformer.predictor import FaceFormer
@@ -41,7 +41,7 @@ def styles(model: "FaceFormer", subject: str, asked: str) -> list[int]:
 def predict(model: "FaceFormer", corpus: Corpus, clip: Clip, style: int) -> FloatArray:
     """The meshes [T,V,3] of a clip on its subject's template."""
     template = corpus.templates[clip.subject]
-    return model.vertices(normalised(corpus.sound(clip)), template, style, normalised=True)
+    return model.vertices(corpus.sound(clip), template, style)
 
 
 def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, style: str) -> None:

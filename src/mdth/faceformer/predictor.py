@@ -86,13 +86,10 @@ class FaceFormer:
         template: FloatArray,
         subject: int | str,
         *,
-        normalised: bool = False,
         whole_clip_s: float | None = None,
     ) -> Vertices:
         """A mesh per frame, [T,V,3], for speech [N], as `meshes`."""
-        blocks = self.meshes(
-            [samples], template, subject, normalised=normalised, whole_clip_s=whole_clip_s
-        )
+        blocks = self.meshes([samples], template, subject, whole_clip_s=whole_clip_s)
         return np.concatenate(list(blocks))
 
     @torch.inference_mode()
@@ -102,19 +99,17 @@ class FaceFormer:
         template: FloatArray,
         subject: int | str,
         *,
-        normalised: bool = False,
         whole_clip_s: float | None = None,
     ) -> Iterator[Vertices]:
         """A mesh per frame, some at a time [n,V,3], for speech in blocks [n], mono, 16 kHz.
 
         sound: gone through twice, as the encoder needs the statistics and length of all of it.
         template: [V,3], the person's neutral face. subject: whose way of speaking.
-        normalised: the samples have zero mean and unit variance already.
         Above `whole_clip_s` (`WHOLE_CLIP_S`) the encoder works in windows (`windows.LONG`), and
         memory stays bounded. Raises InputError for wrong shapes, SpeechTooShort under 0.3 s.
         """
         speaker, start = self.subject(subject), self._template(template)
-        statistics = SoundStatistics(normalised=normalised)
+        statistics = SoundStatistics()
         for samples in sound:
             statistics.hear(self._sound(samples))
         check_length(statistics.samples)

@@ -21,12 +21,11 @@ BLOCK = 1_600_000
 class SoundStatistics:
     """Sums over all sound heard so far, float64, on the sound's device.
 
-    normalised: the sound has zero mean and unit variance already. Otherwise its own mean and
-    variance so far take their place: a group norm cancels both, up to its epsilon.
+    wav2vec2 wants a sound of zero mean and unit variance. Any will do: the group norm cancels both,
+    up to its epsilon.
     """
 
-    def __init__(self, *, normalised: bool = False) -> None:
-        self.normalised = normalised
+    def __init__(self) -> None:
         self.tail: Tensor | None = None
         self.pieces = self.samples = 0
         self.piece_sum: Tensor | float = 0.0
@@ -35,9 +34,9 @@ class SoundStatistics:
         self.squares: Tensor | float = 0.0
 
     @classmethod
-    def of(cls, samples: Tensor, *, normalised: bool = False) -> Self:
+    def of(cls, samples: Tensor) -> Self:
         """The statistics of a whole clip [N]."""
-        statistics = cls(normalised=normalised)
+        statistics = cls()
         statistics.hear(samples)
         return statistics
 
@@ -74,9 +73,7 @@ class SoundStatistics:
         bias = norm.bias.double() - (kernel @ mean) * gain
         return (kernel * gain[:, None])[:, None].to(kernels.dtype), bias.to(kernels.dtype)
 
-    def _loudness(self) -> Tensor | float:
+    def _loudness(self) -> Tensor:
         """The variance that normalising the sound would divide by."""
-        if self.normalised:
-            return 1.0
         mean = self.sum / self.samples
         return torch.as_tensor(self.squares / self.samples - mean**2).clamp_min(0) + LOUDNESS_EPS

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdth.errors import InvalidTwinId
-from mdth.files import assets
 
 MODEL = "th"
 AUDIO, IMAGE, VIDEO = "audio", "image", "video"
@@ -66,16 +65,6 @@ class LocalTree:
     """The folders under `home`."""
 
     home: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Models: the embedded engine's assets and the seed's own."""
-        return self.home / assets.FOLDER
-
-    @property
-    def flame(self) -> Path:
-        """The seed's FLAME model."""
-        return self.checkpoints.parent / "flame"
 
     def raw(self, twin_id: str, kind: str) -> Path:
         """Downloaded input files of one kind."""

@@ -64,18 +64,14 @@ class Store:
         found = self._entries(folder)
         return sorted(each.name for each in found if each.is_folder and not each.is_link)
 
-    def read_json(self, path: str) -> Json:
-        """The object in a JSON file. Raises ArtefactError when it is not one."""
-        content = io.BytesIO()
-        self._ask(path, lambda inside: self._files.fetch(inside, content))
-        return parse(content.getvalue(), f"{self.url}/{path}")
-
     def find_json(self, path: str) -> Json | None:
         """The object in a JSON file, None where there is no such file. Raises ArtefactError."""
+        content = io.BytesIO()
         try:
-            return self.read_json(path)
+            self._ask(path, lambda inside: self._files.fetch(inside, content))
         except NotThere:
             return None
+        return parse(content.getvalue(), f"{self.url}/{path}")
 
     def below(self, folder: str) -> dict[str, Entry]:
         """All files below a folder by their path relative to it; none if there is no folder.

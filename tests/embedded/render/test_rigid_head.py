@@ -72,8 +72,9 @@ def test_only_this_person_moves(hopper: Portrait, checkpoints: Path, where: str)
     )
     assert talker.mesh[:, 0].mean() == pytest.approx(hopper.mesh[:, 0].mean(), abs=4)
     assert talker.person[240, 256] == 1 and talker.person[theirs].mean() < 0.01
+    renderer = Renderer(talker)
     for pose in ((8, 0, 0), (-8, 0, 0), (0, 0, -6)):
-        frame = Renderer(talker).frame(turned(talker, pose))
+        frame = renderer.frame(turned(talker, pose))
         reached = cv2.dilate((talker.person > 0).astype(np.uint8), np.ones((61, 61), np.uint8)) > 0
         change = np.abs(frame.astype(int) - picture).max(-1)[theirs & ~reached]
         assert change.size > 5000 and change.max() <= 2
@@ -136,15 +137,14 @@ def test_the_background_is_the_portraits(anyone: Portrait) -> None:
     assert sweep.figures.beside < 0.015 * unit**2
 
 
-@pytest.mark.parametrize("pose", [(12, 0, 0), (-12, 0, 0), (0, 12, 0), (0, -12, 0), (0, 0, 12)])
-def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait, pose) -> None:
+def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait) -> None:
     sweep = Sweep("hopper", hopper)
-    frame = sweep.turn(pose)
-    figures = sweep.figures
-    assert figures.known
-    assert figures.folded == 0 and figures.background == figures.border == 0
-    assert figures.glasses_px < 1 and figures.collar_px < 1
-    assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
+    for pose in ((12, 0, 0), (-12, 0, 0), (0, 12, 0), (0, -12, 0), (0, 0, 12)):
+        frame, figures = sweep.turn(pose), sweep.figures
+        assert figures.known
+        assert figures.folded == 0 and figures.background == figures.border == 0, pose
+        assert figures.glasses_px < 1 and figures.collar_px < 1, pose
+        assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
 
 
 def test_shoulders_follow_the_neck_a_little(hopper: Portrait) -> None:
@@ -182,11 +182,12 @@ def test_lines_behind_the_head_go_on_under_it() -> None:
     seen = np.hypot(x - 100, y - 100) > 60
     behind = background.plate(np.where(seen[..., None], wall, 120).astype(np.float32), seen, 100.0)
     assert np.array_equal(behind[seen], wall[seen])
-    beside = np.s_[85:115, 154:159]
-    assert np.abs(behind[beside] - wall[beside]).mean() < 30
+    beside, smooth = np.s_[85:115, 130:159], background.guess(behind, seen, 100.0)
+    assert np.abs(behind[beside] - wall[beside]).mean() < 25
+    assert np.abs(smooth[beside] - wall[beside]).mean() > 50
 
 
-def test_what_is_beyond_a_narrow_gap_is_not_mirrored_into_it() -> None:
+def test_what_is_beyond_a_narrow_gap_is_not_carried_into_it() -> None:
     """Sky between a shoulder and a white bar goes on under the shoulder, the bar does not."""
     picture = np.full((200, 200, 3), (90, 130, 200), np.float32)
     seen = np.zeros((200, 200), bool)
