@@ -137,6 +137,7 @@ def test_a_bad_message_is_told_and_the_call_goes_on(
 def line(served: Served, avatar: str) -> Any:
     with call(served, avatar) as socket:
         socket.send('{"type": "start"}')
+        said(socket, lambda about: about.get("type") == "ready")
         yield socket
 
 
@@ -182,6 +183,7 @@ def test_without_a_key_no_connection_stays_open(
         pass
     response = refused.value.response
     assert (response.status_code, json.loads(response.body)["status"]) == (status, status)
+    assert "handshake" not in Path(served.log.name).read_text()  # nor is the log filled
 
 
 def test_a_call_whose_process_dies_says_so(served: Served, line: ClientConnection) -> None:

@@ -133,7 +133,7 @@ class _Line:
                     self._speaks, self._heard, self._onset_s = True, False, 0.0
                     self._push()
                 case other:
-                    self._speaks = False
+                    self._speaks = self._speaks and other != {"type": "end_of_speech"}
                     self._hearing.tell(other)
         except Exception as error:  # noqa: BLE001 (one bad message ends no call)
             self._fail(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import logging
 import signal
 import socket
 import tempfile
@@ -58,6 +59,8 @@ def run(settings: Settings, listening: socket.socket) -> None:
         h11_max_incomplete_event_size=32 << 10,
     )
     server = _Server(config)
+    # It takes the refusal of a WebSocket for a fault; who has no key would fill the log.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "handshake" not in record.msg)
 
     def stop(number: int, frame: FrameType | None) -> None:
         served.stopping = True
