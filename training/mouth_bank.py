@@ -166,7 +166,7 @@ class Seen(NamedTuple):
 
     def sample(self, aim: FloatArray) -> FloatArray:
         """Conditions, then what to paint [h,w,3] RGB 0..255: float16 [17,h,w], -1..1."""
-        colours = self.tone.relative(aim).transpose(2, 0, 1)
+        colours = self.tone.relative(aim.transpose(2, 0, 1))
         return np.concatenate([self.planes, colours]).astype(np.float16)
 
 
@@ -201,8 +201,8 @@ def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool
     aim = conditions.cut_out(true.image, View(seen.view.view.of(matrix), size))
     if crossed:
         theirs = Tone.of(measure_light(true.image, true.mesh).skin)
-        inside = seen.view.filled.inside[..., None]
-        lent = seen.tone.absolute(theirs.relative(aim))
+        inside = seen.view.inside[..., None]
+        lent = seen.tone.absolute(theirs.relative(aim.transpose(2, 0, 1))).transpose(1, 2, 0)
         return seen.sample(seen.around + inside * (lent - seen.around))
     return seen.sample(aim)
 

@@ -85,11 +85,11 @@ class Source:
         seen = self._source.under(mesh, SIZE)
         laid = self._laid(mesh, seen)
         real = conditions.cut_out(true.image, View(seen.view.view.of(matrix), SIZE))
-        inside = seen.view.filled.inside
+        inside = seen.view.inside
         painted, rim = seen.view.drawn, seen.around
         if self._network:
             painted = self._network.paint(seen.planes, seen.tone)
-            rim = rim + conditions.rim_change(seen.planes, painted, seen.tone)
+            rim = rim + conditions.rim_change(seen.planes, painted, seen.tone).transpose(1, 2, 0)
         ways = {"painted": laid(painted), "drawn": laid(seen.view.drawn), "copied": seen.around}
         mixed = {
             name: np.clip(real + inside[..., None] * (way - real), 0, 255)
@@ -117,7 +117,7 @@ class Source:
 
         def laid(colours: FloatArray) -> FloatArray:
             part = np.clip(seen.around, 0, 255).astype(np.uint8)
-            lay(part, colours, filled, line, self._cavity.seam)
+            lay(part, colours.transpose(1, 2, 0), filled, line, self._cavity.seam)
             return part.astype(float)
 
         return laid

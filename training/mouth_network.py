@@ -58,7 +58,9 @@ class UNet(nn.Module):
     def forward(self, planes: Tensor, code: Tensor) -> Tensor:
         """See the class."""
         ways = [layer(code)[:, :, None, None].chunk(2, 1) for layer in self.by_code]
-        a = self.enter(functional.pixel_unshuffle(planes, 2))
+        # A 3x3 convolution of all four pixels of a place is one of 6x6 in steps of 2.
+        kernel = functional.pixel_shuffle(self.enter.weight, 2)
+        a = functional.conv2d(planes, kernel, self.enter.bias, stride=2, padding=2)
         b = self.at_b(self.down_b(functional.silu(a)))
         c = _styled(self.down_c(functional.silu(b)), ways[2])
         b = self.merge_b(_styled(b + _twice(self.up_b(self.at_c(c))), ways[1]))
@@ -90,9 +92,8 @@ class MouthNetwork(UNet):
 
     @torch.no_grad()
     def paint(self, planes: npt.NDArray[np.float32], tone: Tone) -> npt.NDArray[np.float32]:
-        """Conditions [14,h,w] -> colours RGB float32 0..255 [h,w,3], as `render.mouth_network`."""
-        inside = self(torch.from_numpy(planes)[None])[0].permute(1, 2, 0).numpy()
-        return finished(inside, planes, tone)
+        """Conditions [14,h,w] -> colours RGB float32 0..255 [3,h,w], as `render.mouth_network`."""
+        return finished(self(torch.from_numpy(planes)[None])[0].numpy(), planes, tone)
 
 
 def _styled(x: Tensor, way: tuple[Tensor, ...]) -> Tensor:

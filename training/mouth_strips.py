@@ -25,7 +25,7 @@ from training import command
 from training.mouth_bank import MIN_OPENING, Pictures, Seen, Source
 from training.sheet_shapes import Shape
 
-# Conditions [14,h,w] and the portrait's tone -> colours RGB 0..255 [h,w,3].
+# Conditions [14,h,w] and the portrait's tone -> colours RGB 0..255 [3,h,w].
 Paint = Callable[[npt.NDArray[np.float32], Tone], npt.NDArray[np.float32]]
 
 GAPS = (0.03, 0.05, 0.07, 0.09, 0.12, 0.16, 0.2)
@@ -76,8 +76,8 @@ def opened(portrait: Portrait, gaps: tuple[float, ...]) -> list[Seen]:
 
 
 def _laid(seen: Seen, colours: FloatArray) -> FloatArray:
-    inside = seen.view.filled.inside[..., None]
-    return np.clip(seen.around + inside * (colours - seen.around), 0, 255)
+    inside = seen.view.inside[..., None]
+    return np.clip(seen.around + inside * (colours.transpose(1, 2, 0) - seen.around), 0, 255)
 
 
 def main() -> None:

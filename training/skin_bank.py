@@ -108,8 +108,8 @@ def worker(job: tuple[Path, FloatArray, str, int, bool]) -> tuple[FloatArray, Fl
             seen = skin.look(mesh, rigid)
             skin.fill(seen, frame)
             aim = cut_out(true.image, View(seen.view.of(matrix), area.size))
-            aim = tone.relative(relit(aim, cut_out(frame, seen.view)))
-            planes.append(np.concatenate([seen.planes, aim.transpose(2, 0, 1)]))
+            aim = relit(aim, cut_out(frame, seen.view)).transpose(2, 0, 1)
+            planes.append(np.concatenate([seen.planes, tone.relative(aim)]))
             ways.append(seen.ways)
     return np.stack(planes).astype(np.float16), np.stack(ways)
 

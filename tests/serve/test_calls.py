@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
+import httpx
 import numpy as np
 import pytest
 from serving import EXAMPLES, KEYS, LONGEST_S, Served, ended
@@ -32,7 +33,7 @@ SPEECH = EXAMPLES / "short.wav"
 
 @pytest.fixture(scope="module")
 def served(serve: Callable[..., Served]) -> Served:
-    return serve()
+    return serve("--webrtc")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,79 @@ def test_a_call_whose_process_dies_says_so(served: Served, line: ClientConnectio
     assert "SIGKILL" in told[-1]["problem"]["detail"] and line.close_code == 1011
 
 
+def test_what_is_no_offer_is_refused(served: Served, avatar: str, serve: Any) -> None:
+    offer = {"avatar": avatar, "type": "offer", "sdp": "v=0"}
+    wrong = [{"avatar": "av_1"}, {"type": "answer"}, {"sdp": 5}, {"sdp": "x" * 99_000}]
+    wrong += [{"options": {"crf": 1}}, {"options": 5}, {}]
+    with served.client() as anna:
+        found = [anna.post("/v1/live/webrtc", json=offer | one) for one in wrong]
+    assert [answer.status_code for answer in found] == [404, 422, 422, 413, 422, 422, 422]
+    assert "no offer" in found[-1].json()["detail"]
+    with serve("--workers", "1").client() as anna:
+        assert anna.post("/v1/live/webrtc", json=offer).status_code == 501
+
+
+def test_a_speech_goes_and_comes_by_webrtc(served: Served, avatar: str) -> None:
+    """Of the second call: the first is given up, as nobody came."""
+    aiortc: Any = pytest.importorskip("aiortc", reason="the extra webrtc is not installed")
+    from aiortc.contrib.media import MediaPlayer
+
+    async def run() -> None:
+        got, told = dict[str, list[Any]](), list[dict[str, Any]]()
+        async with httpx.AsyncClient(base_url=served.url, headers=served.client().headers) as anna:
+            for _ in range(2):
+                peer = aiortc.RTCPeerConnection()
+                channel = peer.createDataChannel("events")
+                channel.on("message", lambda words: told.append(json.loads(words)))
+                peer.on("track", lambda track: asyncio.ensure_future(view(track, got)))
+                peer.addTrack(MediaPlayer(str(SPEECH)).audio)
+                peer.addTransceiver("video", direction="recvonly")
+                await peer.setLocalDescription(await peer.createOffer())
+                offer = {"avatar": avatar, "type": "offer", "sdp": peer.localDescription.sdp}
+                answer = await anna.post("/v1/live/webrtc", json=offer, timeout=60)
+        assert answer.status_code == 200, answer.text
+        await peer.setRemoteDescription(aiortc.RTCSessionDescription(**answer.json()))
+        while channel.readyState != "open":
+            await asyncio.sleep(0.01)
+        channel.send('{"type": "sing"}')
+        channel.send('{"type": "speech"}')
+        while "idle" not in [one.get("state") for one in told[-1:]] or len(told) < 5:
+            await asyncio.sleep(0.1)
+            if told and told[-1].get("state") == "starved":
+                channel.send('{"type": "end_of_speech"}')
+        await peer.close()
+        states = [one["state"] for one in told if one["type"] == "state"]
+        assert told[0] == {"type": "ready", "fps": 25, "size": [200, 200]}
+        assert states[:2] == ["idle", "speaking"] and states[-1] == "idle"
+        assert (
+            "messages are"
+            in next(one for one in told if one["type"] == "error")["problem"]["detail"]
+        )
+        assert (got["video"][-1].width, got["video"][-1].height) == (200, 200)
+        # It takes as long as what was sent, and is that.
+        times = {one["state"]: one["time_s"] for one in reversed(told) if one["type"] == "state"}
+        length_s = probe_sound(SPEECH).duration_s
+        assert times["starved"] - times["speaking"] == pytest.approx(length_s, abs=0.3), told
+        heard = np.concatenate([frame.to_ndarray()[0, ::2] for frame in got["audio"]]) / 32768.0
+        sound = np.concatenate([*decode_blocks(SPEECH, rate_hz=48_000, layout="mono")], 1)[0]
+        found = []
+        for start in range(
+            48_000 // 2, len(sound) - 24_000, 24_000
+        ):  # half seconds: one may be lost
+            piece = sound[start : start + 24_000]
+            spectrum = np.fft.rfft(heard, 1 << 20) * np.conj(np.fft.rfft(piece, 1 << 20))
+            at = int(np.argmax(np.fft.irfft(spectrum)))
+            part = heard[at : at + len(piece)]
+            found.append(np.corrcoef(part, piece[: len(part)])[0, 1])
+        assert np.median(found) > 0.6, found  # aiortc's Opus alone, twice: 0.57 to 0.68, mean 0.63
+
+    async def view(track: Any, got: dict[str, list[Any]]) -> None:
+        while True:
+            got.setdefault(track.kind, []).append(await track.recv())
+
+    asyncio.run(asyncio.wait_for(run(), LONGEST_S))
+
+
 class Silent:
     """A client that begins at once, and takes nothing."""
 
@@ -255,14 +329,13 @@ def test_a_long_text_is_said_to_its_end_and_many_are_refused(
     said = [SimpleNamespace(sound=number) for number in range(3)]
     monkeypatch.setattr(voice, "Voice", lambda *_, **more: SimpleNamespace(say=lambda text: said))
     monkeypatch.setattr(calls, "AGAIN_S", 0.01)
-    out: Any = SimpleNamespace(fail=failed.append)
-    hearing = calls._Hearing(Session(), out, 16_000)  # type: ignore[arg-type]
+    hearing = calls.Hearing(Session(), failed.append, 16_000)  # type: ignore[arg-type]
     hearing._add("A long one.", "")
     until = time.monotonic() + 10
     while len(pushed) < 3 and time.monotonic() < until:
         time.sleep(0.01)
     assert (pushed, failed) == ([0, 1, 2], [])
-    full = calls._Hearing(Session(), out, 16_000)  # type: ignore[arg-type]
+    full = calls.Hearing(Session(), failed.append, 16_000)  # type: ignore[arg-type]
     full._speaker = threading.current_thread()  # which takes none
     with pytest.raises(InputError, match="texts wait"):
         for _ in range(calls.MOST_TEXTS + 1):

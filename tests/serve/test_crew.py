@@ -137,18 +137,13 @@ def hangs(ticket: str, **_: Any) -> bool:
     return True
 
 
-def test_a_job_that_hangs_fails_and_the_next_one_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the clock, in a time that grows with its speech."""
-    monkeypatch.setattr(crew, "WAITS", 1 / 300)
-    monkeypatch.setattr(crew, "Task", lambda *_: Task(f"{__name__}:hangs"))
-    queue, settings = Queue(tmp_path), Settings(tmp_path)
-    for number, speech_s in enumerate((0.5, 10)):
-        (tmp_path / f"jobs/talk_{number}").mkdir(parents=True)
+def done(data: Path, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a crew of its own makes of talks."""
+    queue, settings = Queue(data), Settings(data)
+    for number, more in enumerate(jobs):
+        (data / f"jobs/talk_{number}").mkdir(parents=True)
         about = {"id": f"talk_{number}", "object": "talk", "owner": "anna", "created": time.time()}
-        more = {"name": "n", "bytes": 0, "speech_s": speech_s, "request": "{}"}
-        queue.add(about | more, settings)
+        queue.add(about | {"name": "n", "bytes": 0, "request": "{}", **more}, settings)
 
     async def run() -> None:
         workers = crew.Crew(settings, queue)
@@ -158,7 +153,23 @@ def test_a_job_that_hangs_fails_and_the_next_one_is_done(
         await workers.stop()
 
     asyncio.run(asyncio.wait_for(run(), LONGEST_S))
-    for job, limit in zip(queue.read("SELECT * FROM jobs ORDER BY n"), ("1.1", "3"), strict=True):
+    return queue.read("SELECT * FROM jobs ORDER BY n")
+
+
+def test_a_job_that_hangs_fails_and_the_next_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock, in a time that grows with its speech."""
+    monkeypatch.setattr(crew, "WAITS", 1 / 300)
+    monkeypatch.setattr(crew, "Task", lambda *_: Task(f"{__name__}:hangs"))
+    jobs = done(tmp_path, {"speech_s": 0.5}, {"speech_s": 10})
+    for job, limit in zip(jobs, ("1.1", "3"), strict=True):
         assert (job["status"], job["error"]["type"]) == ("failed", "LimitExceeded")
         assert f"took more than {limit} s" in job["error"]["detail"]
         assert float(limit) <= job["completed"] - job["started"] < float(limit) + 10
+
+
+def test_a_job_whose_avatar_was_deleted_says_so(tmp_path: Path) -> None:
+    (job,) = done(tmp_path, {"speech_s": 1, "avatar": "av_1", "request": '{"options": {}}'})
+    assert job["error"] == {"type": "MissingInput", "detail": "the avatar: it was deleted"}
+    assert job["attempts"] == 1

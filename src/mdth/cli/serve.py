@@ -26,6 +26,8 @@ def add_arguments(
     add("--cluster", metavar="ADDRESS", help=words)
     add("--insecure", action="store_true", help="others may come without a key")
     add("--twins", action="store_true", help="keys may work on the store's twins, on any of them")
+    words = "live calls by WebRTC too, over UDP; needs the extra webrtc"
+    add("--webrtc", action="store_true", help=words)
     words = f"of one request {NOW}"
     add("--max-upload-mb", type=positive, default=200, metavar="MB", help=words)
     words = f"of one key under way, waiting ones too {NOW}"
@@ -84,5 +86,6 @@ def _settings(parsed: argparse.Namespace) -> Any:
         grace_s=parsed.grace,
         insecure=parsed.insecure,
         twins=parsed.twins,
+        webrtc=parsed.webrtc,
         webhook_hosts=frozenset(filter(None, hosts.replace(" ", "").split(","))),
     )

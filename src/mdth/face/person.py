@@ -50,7 +50,8 @@ def person_mask(
     with create("ImageSegmenter", model, **masks) as segmenter:
 
         def look(part: Frame) -> Mask:
-            result = segmenter.segment(image(np.ascontiguousarray(part)))
+            pixels = np.ascontiguousarray(part)  # MediaPipe reads them where they are
+            result = segmenter.segment(image(pixels))
             return np.array(result.confidence_masks[0].numpy_view(), np.float32).squeeze()
 
         def look_twice(whole: Frame) -> Mask:

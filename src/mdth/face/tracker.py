@@ -44,8 +44,10 @@ class FaceTracker:
 
     def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""
-        # Rows padded by a decoder hide every face without an error, hence the copy.
-        result = self._landmarker.detect(image_of(np.ascontiguousarray(picture)))
+        # Rows padded by a decoder hide every face without an error, hence the copy, which has a
+        # name because MediaPipe reads its memory and keeps no hold of it.
+        pixels = np.ascontiguousarray(picture)
+        result = self._landmarker.detect(image_of(pixels))
         height, width = picture.shape[:2]
         scale = np.array([width, height, width], np.float32)
         meshes = [

@@ -11,6 +11,7 @@ aiortc encodes, and makes a key frame whenever the other side asks for one.
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -65,9 +66,14 @@ class _Track(MediaStreamTrack):
 class Call:
     """One live session's `video` and `audio` tracks; both begin when the first is taken."""
 
-    def __init__(self, session: LiveSession) -> None:
-        """Takes over a session, which should have been opened with `pace`; in a running loop."""
-        self._session, self._loop = session, asyncio.get_running_loop()
+    def __init__(
+        self, session: LiveSession, *, shown: Callable[[LiveFrame], None] = lambda frame: None
+    ) -> None:
+        """Takes over a session, which should have been opened with `pace`; in a running loop.
+
+        shown: called for each frame, by the thread that takes them.
+        """
+        self._session, self._shown, self._loop = session, shown, asyncio.get_running_loop()
         self.video = _Track(self, "video", max(1, round(KEPT_S * session.fps)))
         self.audio = _Track(self, "audio", round(KEPT_S / PACKET_S))
         self._thread = threading.Thread(target=self._run, name="mdth-live", daemon=True)
@@ -99,6 +105,7 @@ class Call:
         try:
             for frame in self._session:
                 self._give([_picture(frame)], self._packets(frame.sound))
+                self._shown(frame)
         finally:
             self._give(None, None)
 

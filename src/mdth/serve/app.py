@@ -1,7 +1,6 @@
 """Which way leads where, and what is answered when something is wrong."""
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mdth.errors import MdthError, in_words
 from mdth.serve import jobs, live, offers
-from mdth.serve.connections import ASKING_S
 from mdth.serve.crew import repeated, swept
 from mdth.serve.problems import Refused, answer, status_of
 from mdth.serve.queue import PREFIXES
 from mdth.serve.server import COOKIE, Server, check_site
+from mdth.serve.uploads import short_json
 from mdth.serve.webhooks import send_due
 
 log = logging.getLogger("mdth")
@@ -32,7 +31,7 @@ log = logging.getLogger("mdth")
 PAGE = Path(__file__).with_name("page")
 OPENAPI = Path(__file__).with_name("openapi.json")
 COOKIE_S = 30 * 24 * 3600
-LONGEST_JSON = 4096
+LONGEST_KEY = 4096
 MESSAGES_S, SWEEP_S = 1.0, 60.0
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -75,12 +74,13 @@ def app(server: Server) -> ASGIApp:
 
 def routes(server: Server) -> list[BaseRoute]:
     """All of them; openapi.json says the same."""
+    ways = dict[str, dict[str, Endpoint]]()
 
-    def route(path: str, method: str, endpoint: Endpoint, *given: str) -> Route:
+    def route(path: str, method: str, endpoint: Endpoint, *given: str) -> None:
         async def answer(request: Request) -> Response:
             return await endpoint(server, request, server.owner(request), *given)
 
-        return Route(path, answer, methods=[method])
+        ways.setdefault(path, {})[method] = answer
 
     async def session(request: Request) -> Response:
         return await _session(server, request)
@@ -98,44 +98,45 @@ def routes(server: Server) -> list[BaseRoute]:
         Route("/", _file(PAGE / "index.html", "text/html")),
         Route("/healthz", health),
         Route("/v1/openapi.json", _file(OPENAPI, "application/json")),
-        Route("/v1/session", session, methods=["POST"]),
-        Route("/v1/session", session_end, methods=["DELETE"]),
-        route("/metrics", "GET", offers.metrics),
-        route("/v1/options", "GET", offers.options),
-        route("/v1/faces", "POST", jobs.faces),
-        route("/v1/twins/{twin}/{task}", "POST", jobs.twin),
     ]
+    ways["/v1/session"] = {"POST": session, "DELETE": session_end}
+    route("/metrics", "GET", offers.metrics)
+    route("/v1/options", "GET", offers.options)
+    route("/v1/faces", "POST", jobs.faces)
+    route("/v1/live/webrtc", "POST", live.offered)
     for kind in PREFIXES:
         one = f"/v1/{kind}s/{{id}}"
-        made.append(route(f"/v1/{kind}s", "GET", jobs.page, kind))
+        route(f"/v1/{kind}s", "GET", jobs.page, kind)
         if kind != "twin":
-            made.append(route(f"/v1/{kind}s", "POST", jobs.create, kind))
-        made.append(route(one, "GET", jobs.one, kind))
-        made.append(route(one, "DELETE", jobs.delete, kind))
-        made.append(route(f"{one}/events", "GET", jobs.events, kind))
+            route(f"/v1/{kind}s", "POST", jobs.create, kind)
+        route(one, "GET", jobs.one, kind)
+        route(one, "DELETE", jobs.delete, kind)
+        route(f"{one}/events", "GET", jobs.events, kind)
         for name in jobs.FILES[kind]:
-            made.append(route(f"{one}/{name}", "GET", jobs.file, kind, name))
+            route(f"{one}/{name}", "GET", jobs.file, kind, name)
+    route("/v1/twins/{twin}/{task}", "POST", jobs.twin)
+    made += [Route(path, _by_method(own), methods=[*own]) for path, own in ways.items()]
     made.append(live.route(server))
     if PAGE.is_dir():
         made.append(Mount("/page", StaticFiles(directory=PAGE)))
     return made
 
 
+def _by_method(ways: dict[str, Endpoint]) -> Endpoint:
+    """One route of a path, so that a wrong method is told of all the others."""
+
+    async def answer(request: Request) -> Response:
+        return await ways[request.method.replace("HEAD", "GET")](request)
+
+    return answer
+
+
 async def _session(server: Server, request: Request) -> Response:
     """Keep a key as a cookie, for what a page's elements ask for by themselves."""
     check_site(request)
     try:
-        async with asyncio.timeout(ASKING_S):
-            body = b""
-            async for block in request.stream():
-                body += block
-                if len(body) > LONGEST_JSON:
-                    raise Refused(413, "send a key alone")
-    except TimeoutError as error:
-        raise Refused(408, f"nothing whole came within {ASKING_S:g} s") from error
-    try:
-        key = json.loads(body)["key"].encode("ascii").decode()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        key = (await short_json(request, LONGEST_KEY))["key"].encode("ascii").decode()
+    except (ValueError, KeyError, AttributeError) as error:
         raise Refused(422, 'send {"key": "..."}', field="key") from error
     if not server.settings.owner(key):
         raise Refused(401, "nobody's key", www_authenticate="Bearer")

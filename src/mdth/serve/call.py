@@ -6,13 +6,12 @@ s16le mono, `j` a JSON object as `WS /v1/live` has them, `m` a piece of an mp4 i
 
 import contextlib
 import json
-import logging
 import queue
 import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,12 +19,11 @@ import numpy as np
 
 import mdth
 from mdth import engines, guard, record
-from mdth.errors import InputError, in_words
+from mdth.errors import InputError
 from mdth.live_session import LiveSession
 from mdth.media.transport import TransportWriter
+from mdth.serve.problems import of_error
 from mdth.serve.requests import LONGEST_TEXT
-
-log = logging.getLogger("mdth")
 
 HEAD = struct.Struct(">cI")
 SOUND, WORDS, MEDIA = b"s", b"j", b"m"
@@ -40,24 +38,28 @@ def packed(kind: bytes, payload: bytes) -> bytes:
     return HEAD.pack(kind, len(payload)) + payload
 
 
-def main(folder: str, start: str) -> int:
-    """Live until stdin ends. folder: a saved avatar. start: `rate_hz` and `options`, as JSON."""
-    out = _Out(sys.stdout.buffer)
+def main(live: Callable[..., None], folder: str, start: str) -> int:
+    """Be live until stdin ends. folder: a saved avatar, in the folder of its job.
+
+    live: is called with the folder, `out`, and what is in start, a JSON object.
+    """
+    out = Out(sys.stdout.buffer, Path(folder).parents[2])
     sys.stdout = sys.stderr
     try:
         with guard.limits():
-            _live(Path(folder), **json.loads(start), out=out)
+            live(Path(folder), out, **json.loads(start))
     except Exception as error:  # noqa: BLE001 (it is told, in the user's words)
         out.fail(error)
         return 1
     return 0
 
 
-class _Out:
+class Out:
     """stdout as messages, from several threads; a file for who writes media."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._lock = file, threading.Lock()
+    def __init__(self, file: BinaryIO, data: Path) -> None:
+        """data: whose name nobody is told."""
+        self._file, self._data, self._lock = file, data, threading.Lock()
 
     def write(self, media: bytes) -> int:
         """A piece of the mp4."""
@@ -70,9 +72,7 @@ class _Out:
 
     def fail(self, error: Exception) -> None:
         """What went wrong."""
-        words = in_words(error)
-        log.info("%s", words)
-        self.say(type="error", error=(type(words).__name__, str(words)))
+        self.say(type="error", problem=of_error(error, self._data))
 
     def _send(self, kind: bytes, payload: bytes) -> None:
         with self._lock:
@@ -80,7 +80,7 @@ class _Out:
             self._file.flush()
 
 
-def _live(folder: Path, rate_hz: int, options: dict[str, Any], out: _Out) -> None:
+def _live(folder: Path, out: Out, *, rate_hz: int, options: dict[str, Any]) -> None:
     avatar = engines.load(folder)
     opened = mdth.live(avatar, pace=True, sound_hz=SOUND_HZ, **options)
     with contextlib.closing(opened) as session:
@@ -93,7 +93,7 @@ def _live(folder: Path, rate_hz: int, options: dict[str, Any], out: _Out) -> Non
             sound_hz=SOUND_HZ,
             fragments=True,
         )
-        hearing = _Hearing(session, out, rate_hz)
+        hearing = Hearing(session, out.fail, rate_hz)
         threading.Thread(target=hearing.run, args=(sys.stdin.buffer,), daemon=True).start()
         with stream:
             out.say(type="ready", mime=stream.mime, fps=fps, size=size)
@@ -108,13 +108,16 @@ def _live(folder: Path, rate_hz: int, options: dict[str, Any], out: _Out) -> Non
                 guard.grow(1 / fps)
 
 
-class _Hearing:
+class Hearing:
     """What comes from stdin goes to the session; over: nothing more comes."""
 
     over = False
 
-    def __init__(self, session: LiveSession, out: _Out, rate_hz: int) -> None:
-        self._session, self._out, self._rate_hz = session, out, rate_hz
+    def __init__(
+        self, session: LiveSession, fail: Callable[[Exception], None], rate_hz: int
+    ) -> None:
+        """fail: is told what is wrong with one message, which ends no call."""
+        self._session, self._fail, self._rate_hz = session, fail, rate_hz
         self._texts = queue.Queue[tuple[int, str, str]](MOST_TEXTS)
         # Texts of before an interruption are not said.
         self._turn = 0
@@ -125,20 +128,22 @@ class _Hearing:
         for kind, payload in messages(stdin):
             try:
                 if kind == SOUND:
-                    self._push(np.frombuffer(payload[: len(payload) // 2 * 2], "<i2"))
+                    self.push(np.frombuffer(payload[: len(payload) // 2 * 2], "<i2"))
                 else:
-                    self._told(payload)
-            except Exception as error:  # noqa: BLE001 (one bad message ends no call)
-                self._out.fail(error)
+                    self.tell(parsed(payload))
+            except Exception as error:  # noqa: BLE001 (it is told)
+                self._fail(error)
         self.over = True
 
-    def _push(self, sound: Any, *, rate_hz: int | None = None) -> None:
+    def push(self, sound: Any, *, rate_hz: int | None = None) -> None:
+        """Sound as `LiveSession.push` has it. Raises InputError."""
         if self._session.waiting_s > MOST_WAITING_S:
             raise InputError(f"more than {MOST_WAITING_S:g} s wait to be said; send more later")
         self._session.push(sound, rate_hz=rate_hz or self._rate_hz)
 
-    def _told(self, words: bytes) -> None:
-        match _object(words):
+    def tell(self, message: Any) -> None:
+        """A message that is no sound. Raises InputError."""
+        match message:
             case {"type": "end_of_speech"}:
                 self._session.end_of_speech()
             case {"type": "interrupt"}:
@@ -178,13 +183,14 @@ class _Hearing:
                         time.sleep(AGAIN_S)
                     if turn != self._turn:
                         break
-                    self._push(sentence.sound, rate_hz=RATE_HZ)
+                    self.push(sentence.sound, rate_hz=RATE_HZ)
                     self._session.end_of_speech()
-            except Exception as error:  # noqa: BLE001 (one bad text ends no call)
-                self._out.fail(error)
+            except Exception as error:  # noqa: BLE001 (it is told)
+                self._fail(error)
 
 
-def _object(words: bytes) -> Any:
+def parsed(words: str | bytes) -> Any:
+    """A message of JSON. Raises InputError."""
     try:
         return json.loads(words)
     except (ValueError, RecursionError) as error:
@@ -202,4 +208,4 @@ def messages(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(_live, *sys.argv[1:]))

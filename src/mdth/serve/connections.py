@@ -20,9 +20,11 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, in the place of another where there are many."""
         super().connection_made(transport)
-        others = (one for one in self.connections if isinstance(one, Connection) and one._asks)
-        if len(self.connections) > MOST and (first := min(others, key=_due, default=None)):
-            first._hang_up()
+        if len(self.connections) > MOST:
+            others = (one for one in self.connections if isinstance(one, Connection))
+            waiting = [(one._asks.when(), id(one), one) for one in others if one._asks]
+            for *_, first in sorted(waiting)[:1]:
+                first._hang_up()
         self._wait()
 
     def handle_events(self) -> None:
@@ -54,11 +56,6 @@ class Connection(H11Protocol):
         if self._takes:
             self._takes.cancel()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for."""
-        self._heard()
-        super().connection_lost(exc)
-
     def _has_owner(self) -> bool:
         return bool(self.scope and "owner" in self.scope)
 
@@ -76,7 +73,3 @@ class Connection(H11Protocol):
         self._heard()
         self.transport.close()
         self.loop.call_later(TAKING_S, self.transport.abort)  # where its last answer is not taken
-
-
-def _due(connection: Connection) -> float:
-    return connection._asks.when() if connection._asks else 0.0

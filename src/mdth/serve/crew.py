@@ -32,6 +32,8 @@ NOTICE_S = 5.0
 # By the clock a job may take so many times what it may take of a CPU.
 WAITS = 2.0
 MOST_WORKERS = 10_000
+# What is known of an avatar that is no more.
+DELETED: Job = {"request": {}, "error": {"type": "MissingInput", "detail": "it was deleted"}}
 # A folder without a job may be one that is being received.
 ORPHAN_S = 3600.0
 
@@ -103,31 +105,26 @@ class Crew:
         begun = time.monotonic()
         self._running[job["id"]] = job
         try:
-            order = await asyncio.to_thread(self._order, job)
+            order, limit_s = await asyncio.to_thread(self._order, job)
             ticket = f"{job['id']}/{job['claim']}"
-            outcome = await _outcome(
-                worker, ticket, self._limit_s(job), lambda: self._beat(job, order)
-            )
+            outcome = await _outcome(worker, ticket, limit_s, lambda: self._beat(job, order))
             if not self._stopping.is_set() or outcome.state != "failed":
                 await asyncio.to_thread(self._end, job, outcome)
         finally:
             del self._running[job["id"]]
         log.info("%s: %s after %.1f s", job["id"], outcome.state, time.monotonic() - begun)
 
-    def _order(self, job: Job) -> Path:
-        """Write what is to be done."""
-        avatar = self._queue.get(job["avatar"]) if job["avatar"] else {}
+    def _order(self, job: Job) -> tuple[Path, float]:
+        """Write what is to be done; and how long it may take by the clock."""
+        known = self._queue.read("SELECT request, error FROM jobs WHERE id = ?", job["avatar"])
+        avatar = known[0] if known else DELETED
         place = self._folder / job["id"] / job["claim"]
         place.mkdir(exist_ok=True)
-        return write_json(place / JOB, {**job, "avatar_error": avatar.get("error")})
-
-    def _limit_s(self, job: Job) -> float:
-        """How long a job may take by the clock."""
-        avatar = self._queue.get(job["avatar"])["request"] if job["avatar"] else {}
-        clip_s = job["request"].get("clip_s", 0.0) + avatar.get("clip_s", 0.0)
+        order = write_json(place / JOB, {**job, "avatar_error": avatar["error"]})
+        clip_s = sum(about["request"].get("clip_s", 0.0) for about in (job, avatar))
         media_s = self._settings.seconds if job["object"] == "twin" else job["speech_s"] + clip_s
         most_s = WAITS * guard.setting(guard.TIME_S) * (1 + guard.SHARE * media_s)
-        return most_s or float("inf")
+        return order, most_s or float("inf")
 
     def _beat(self, job: Job, order: Path) -> bool:
         """Say that a job is alive and how far it is; without its order it ends."""

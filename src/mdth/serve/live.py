@@ -11,29 +11,38 @@ binary messages (PCM, s16le, mono) and {"type": "end_of_speech" | "interrupt"} o
 import asyncio
 import json
 import sys
+from asyncio import FIRST_COMPLETED
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mdth import devices, engines, guard
 from mdth.artefacts import SPEECH_RATE_HZ
-from mdth.errors import InputError, MdthError, in_words
+from mdth.errors import InputError, MdthError
+from mdth.files.json import Json
 from mdth.options import Options
 from mdth.serve.call import HEAD, MEDIA, SOUND, WORDS, packed
-from mdth.serve.problems import Refused, answer, in_user_words, problem, status_of
-from mdth.serve.server import Server
+from mdth.serve.problems import Refused, answer, of_error
+from mdth.serve.server import Place, Server
+from mdth.serve.uploads import short_json
 
 OPTIONS = "mouth lip_width motion manner blink random_seed".split()
 RATES_HZ = 8_000, 48_000
 # A client that says nothing has gone; so has one that takes nothing.
 SILENCE_S, TAKING_S = 600.0, 10.0
 STARTING_S, MOST_STARTING = 20.0, 16
+LONGEST_OFFER = 64 << 10
+Show = Callable[[bytes, bytes], Awaitable[None]]
+Say = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
 # Codes of WebSocket (RFC 6455, 7.4.1).
 DONE, POLICY, FAULT, LATER = 1000, 1008, 1011, 1013
 
@@ -58,52 +67,105 @@ def route(server: Server) -> WebSocketRoute:
 
 
 async def _call(server: Server, socket: WebSocket, owner: str) -> None:
-    job = server.queue.get(socket.query_params.get("avatar", ""), owner)
-    folder = server.folder / job["id"] / "avatar"
-    if not engines.is_saved(folder):
-        raise InputError("avatar: is not prepared; wait until it is completed")
-    with _one_of(server.starting, socket, owner, MOST_STARTING, MOST_STARTING // 2):
+    folder = _avatar(server, socket.query_params.get("avatar", ""), owner)
+    with _one_of(server.starting, socket, Place(owner), MOST_STARTING, MOST_STARTING // 2):
         message = await asyncio.wait_for(socket.receive(), STARTING_S)
         if message["type"] == "websocket.disconnect":
             return
         start = _first(message.get("text") or "")
-    most = most_calls()
-    own = server.settings.calls or max(1, most // 2)
-    with _one_of(server.calls, socket, owner, most, own):
-        code = await _live(server, socket, str(folder), json.dumps(start))
+
+    async def show(kind: bytes, payload: bytes) -> None:
+        await (socket.send_bytes(payload) if kind == MEDIA else socket.send_text(payload.decode()))
+
+    with _place(server, socket, Place(owner)):
+        code = await _live(server, socket, folder, start, show, partial(_said, socket))
     await socket.close(code)
+
+
+async def offered(server: Server, request: Request, owner: str) -> Response:
+    """`POST /v1/live/webrtc`: an offer in, an answer out; the call itself goes by UDP."""
+    if not server.settings.webrtc:
+        raise Refused(501, "this server has no WebRTC; see: mdth serve --webrtc")
+    about = await short_json(request, LONGEST_OFFER)
+    offer, options = about.get("sdp"), _options(about.get("options") or {})
+    folder = _avatar(server, str(about.get("avatar")), owner)
+    if not isinstance(offer, str) or about.get("type") != "offer":
+        raise Refused(
+            422, 'give an offer: {"avatar": ..., "type": "offer", "sdp": ...}', field="sdp"
+        )
+    answered = asyncio.get_running_loop().create_future()
+
+    async def show(kind: bytes, payload: bytes) -> None:
+        if answered.done():
+            place.unreached = False  # it says that it is connected
+        else:
+            answered.set_result(json.loads(payload))
+
+    async def going() -> None:
+        with _place(server, answered, place):
+            await _live(server, answered, folder, {"offer": offer, "options": options}, show)
+
+    call = asyncio.create_task(going())
+    place = Place(owner, call, unreached=True)
+    await asyncio.wait([answered, call], timeout=STARTING_S, return_when=FIRST_COMPLETED)
+    if not answered.done():
+        call.cancel()
+        await asyncio.wait([call])
+        if not call.cancelled():
+            call.result()  # which raises what is wrong
+        raise Refused(503, "the call does not start; try again later")
+    if problem := (found := answered.result()).get("problem"):
+        raise Refused(problem["status"], problem["detail"], kind=problem["title"])
+    return JSONResponse({"type": "answer", "sdp": found["sdp"]})
+
+
+def _avatar(server: Server, avatar: str, owner: str) -> str:
+    folder = server.folder / server.queue.get(avatar, owner)["id"] / "avatar"
+    if not engines.is_saved(folder):
+        raise InputError("avatar: is not prepared; wait until it is completed")
+    return str(folder)
+
+
+def _place(server: Server, call: object, place: Place) -> AbstractContextManager[None]:
+    """One of the places that an owner may have; who calls again was not reached by WebRTC."""
+    for before, other in list(server.calls.items()):
+        if other.owner == place.owner and other.task and other.unreached:
+            other.task.cancel()
+            del server.calls[before]
+    most = most_calls()
+    return _one_of(server.calls, call, place, most, server.settings.calls or max(1, most // 2))
 
 
 @contextmanager
 def _one_of(
-    calls: dict[object, str], call: object, owner: str, most: int, own: int
+    calls: dict[object, Place], call: object, place: Place, most: int, own: int
 ) -> Iterator[None]:
     """Count a call before its process is there. Raises Refused where there are so many."""
-    if [*calls.values()].count(owner) >= own:
+    if sum(other.owner == place.owner for other in calls.values()) >= own:
         raise Refused(429, "as many live calls as a key may have; end one", kind="TooMuch")
     if len(calls) >= most:
         raise Refused(503, "as many live calls as this server can carry; try again later")
-    calls[call] = owner
+    calls[call] = place
     try:
         yield
     finally:
         calls.pop(call, None)
 
 
-async def _live(server: Server, socket: WebSocket, *about: str) -> int:
+async def _live(
+    server: Server, call: object, folder: str, start: Json, show: Show, say: Say | None = None
+) -> int:
     """A process for a call, from its start to its end; the code to hang up with."""
-    command = (sys.executable, "-m", "mdth.serve.call", *about)
+    way = "peer" if "offer" in start else "call"
+    command = (sys.executable, "-m", f"mdth.serve.{way}", folder, json.dumps(start))
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert process.stdin and process.stdout
-    ways = (
-        _shown(process.stdout, socket, server.settings.data),
-        _said(socket, process.stdin),
-        _stopped(server),
-    )
+    ways = [_shown(process.stdout, show), _stopped(server)]
+    ways += [say(process.stdin)] if say else []
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[0].done():  # it ended by itself
+        await asyncio.wait(tasks, return_when=FIRST_COMPLETED)
+        if tasks[0].done() and not tasks[0].exception():  # it ended by itself
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), TAKING_S)
     finally:
@@ -112,7 +174,7 @@ async def _live(server: Server, socket: WebSocket, *about: str) -> int:
             task.cancel()
         with suppress(ProcessLookupError):
             process.kill()
-        server.calls.pop(socket, None)  # another may come while this one is cleared away
+        server.calls.pop(call, None)  # another may come while this one is cleared away
         done = await asyncio.gather(*tasks, return_exceptions=True)
         await process.communicate()  # `wait` alone would wait for ever for what nobody reads
     for ended in done:
@@ -127,22 +189,16 @@ async def _live(server: Server, socket: WebSocket, *about: str) -> int:
     return _code(done[0])
 
 
-async def _shown(stdout: asyncio.StreamReader, socket: WebSocket, data: Path) -> int | None:
-    """What the process makes goes to the client, until it ends; the status of its last problem."""
+async def _shown(stdout: asyncio.StreamReader, show: Show) -> int | None:
+    """What the process makes is shown, until it ends; the status of its last problem."""
     status = None
     with suppress(asyncio.IncompleteReadError):
         while True:
             kind, length = HEAD.unpack(await stdout.readexactly(HEAD.size))
             payload = await stdout.readexactly(length)
-            if kind == MEDIA:
-                sent = socket.send_bytes(payload)
-            else:
-                about = json.loads(payload)
-                if about["type"] == "error":
-                    about = {"type": "error", "problem": _problem(data, *about["error"])}
-                    status = about["problem"]["status"]
-                sent = socket.send_text(json.dumps(about))
-            await asyncio.wait_for(sent, TAKING_S)
+            if kind == WORDS:
+                status = json.loads(payload).get("problem", {"status": status})["status"]
+            await asyncio.wait_for(show(kind, payload), TAKING_S)
     return status
 
 
@@ -181,27 +237,22 @@ def _first(text: str) -> dict[str, Any]:
     rate_hz, options = start.get("rate_hz", SPEECH_RATE_HZ), start.get("options") or {}
     if type(rate_hz) is not int or not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
         raise InputError(f"rate_hz: give a whole number from {RATES_HZ[0]} to {RATES_HZ[1]}")
+    return {"rate_hz": rate_hz, "options": _options(options)}
+
+
+def _options(options: Any) -> Json:
+    """Those that a call may have. Raises InputError."""
     if not isinstance(options, dict) or not set(options) <= set(OPTIONS):
         raise InputError(f"options: there are {', '.join(OPTIONS)}")
     Options.of(**options)
-    return {"rate_hz": rate_hz, "options": options}
-
-
-def _problem(data: Path, kind: str, detail: str) -> dict[str, Any]:
-    return problem(status_of(kind), in_user_words(detail, data=data), kind=kind)
+    return options
 
 
 async def _end(socket: WebSocket, error: Exception, data: Path) -> None:
     """Tell what is wrong, and hang up."""
     if socket.client_state is not WebSocketState.CONNECTED:
         return
-    if isinstance(error, HTTPException):
-        about = problem(error.status_code, error.detail, kind=getattr(error, "kind", ""))
-    elif isinstance(error, TimeoutError):
-        about = problem(408, "nothing came, or nothing was taken, for too long")
-    else:
-        words = in_words(error)
-        about = _problem(data, type(words).__name__, str(words))
+    about = of_error(error, data)
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(TAKING_S):
             await socket.send_text(json.dumps({"type": "error", "problem": about}))

@@ -37,6 +37,7 @@ async def options(server: Server, request: Request, owner: str) -> Response:
         "voices": [{"id": v, "name": who, "language": LANGUAGES[v[0]]} for v, who in said],
         "text_unavailable": why_not,
         "live": True,
+        "webrtc": own.webrtc,
         "limits": limits,
         "version": __version__,
         "owner": owner,

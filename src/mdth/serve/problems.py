@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, in the words of MdthError and without the server's paths."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from mdth import errors
-from mdth.errors import InputError, MdthError
+from mdth.errors import InputError, MdthError, in_words
 from mdth.log.redact import shortened
+
+log = logging.getLogger("mdth")
 
 LONGEST = 1000
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:/[^\s/:;,()'\"]+)+/(?=[^\s/])")
@@ -71,6 +74,18 @@ def problem(
     where = f"urn:mdth:{kind}" if kind else "about:blank"
     found = {"type": where, "title": kind or HTTPStatus(status).phrase, "status": status}
     return {**found, "detail": detail, **({"field": field} if field else {})}
+
+
+def of_error(error: Exception, data: Path) -> dict[str, Any]:
+    """The problem that an error of a live call is; data: whose name nobody is told."""
+    if isinstance(error, HTTPException):
+        return problem(error.status_code, error.detail, kind=getattr(error, "kind", ""))
+    if isinstance(error, TimeoutError):
+        return problem(408, "nothing came, or nothing was taken, for too long")
+    words = in_words(error)
+    kind, told = type(words).__name__, in_user_words(str(words), data=data)
+    log.info("live: %s", words)
+    return problem(status_of(kind), told, kind=kind)
 
 
 def answer(error: HTTPException) -> JSONResponse:

@@ -1,6 +1,7 @@
 """A server from its start to its end."""
 
 import asyncio
+import importlib
 import signal
 import socket
 import tempfile
@@ -29,6 +30,8 @@ def opened(settings: Settings) -> socket.socket:
             "say --insecure where something before it asks who they are"
         )
     credentials.signer()
+    if settings.webrtc:
+        importlib.import_module("mdth.integrations.webrtc")  # or what it lacks is told
     try:
         return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:

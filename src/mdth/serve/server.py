@@ -1,6 +1,8 @@
 """What all requests of a server share, and whose a request is."""
 
+import asyncio
 from collections import Counter
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -13,6 +15,15 @@ from mdth.serve.settings import LOCAL, Settings, is_loopback
 COOKIE = "mdth_key"
 
 
+@dataclass
+class Place:
+    """Whose a live call is; of one by WebRTC its task, and whether nobody came to its answer."""
+
+    owner: str
+    task: asyncio.Task[None] | None = None
+    unreached: bool = False
+
+
 class Server:
     """Settings, queue, worker processes, and the folder that has each job's own."""
 
@@ -22,8 +33,8 @@ class Server:
         self.crew = Crew(settings, self.queue)
         self.stopping = False
         self.arriving = Counter[str]()  # requests with files, by owner
-        # Live calls, and those whose first message is awaited, each with its owner.
-        self.calls, self.starting = dict[object, str](), dict[object, str]()
+        # Live calls, and those whose first message is awaited.
+        self.calls, self.starting = dict[object, Place](), dict[object, Place]()
         self.folder, self.incoming = settings.data / "jobs", settings.data / "incoming"
         for folder in (self.folder, self.incoming):
             folder.mkdir(parents=True, exist_ok=True)

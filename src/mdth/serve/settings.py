@@ -44,6 +44,7 @@ class Settings:
     grace_s: float = 30.0
     insecure: bool = False
     twins: bool = False
+    webrtc: bool = False
     webhook_hosts: frozenset[str] = frozenset()
 
     def owner(self, key: str) -> str | None:

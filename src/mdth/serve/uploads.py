@@ -13,6 +13,9 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from mdth.errors import ArtefactError
+from mdth.files.json import Json, parse
+from mdth.serve.connections import ASKING_S
 from mdth.serve.problems import Refused
 
 FILES = ("source", "speech")
@@ -72,6 +75,18 @@ async def receive(request: Request, folder: Path, *, known: set[str], most_bytes
             digest.update(value.encode())
     form.fingerprint = digest.hexdigest()
     return form
+
+
+async def short_json(request: Request, most_bytes: int) -> Json:
+    """The object of a short body. Raises Refused."""
+    try:
+        async with asyncio.timeout(ASKING_S):
+            blocks = [block async for block in _bounded(request, most_bytes)]
+        return parse(b"".join(blocks), "the request")
+    except TimeoutError as error:
+        raise Refused(408, f"not all of it came within {ASKING_S:g} s") from error
+    except ArtefactError as error:
+        raise Refused(422, str(error)) from error
 
 
 def shown_name(name: str) -> str:

@@ -59,11 +59,11 @@ def drawing(channels: int = conditions.CHANNELS, gain: float = 1.0) -> bytes:
 @pytest.mark.parametrize("skin", [(200, 150, 120), (90, 70, 55), (250, 251, 252), (2, 3, 1)])
 def test_tone_takes_skin_to_one_place_and_back(skin) -> None:
     tone = Tone.of(np.array(skin, float))
-    colours = np.random.default_rng(0).uniform(0, 255, (5, 7, 3))
+    colours = np.random.default_rng(0).uniform(0, 255, (3, 5, 7))
     relative = tone.relative(colours)
     assert np.abs(relative).max() <= 1
     assert np.allclose(tone.absolute(relative), colours, atol=1e-6)
-    assert np.array_equal(tone.relative(np.array([[0.0] * 3, [255.0] * 3])), [[-1] * 3, [1] * 3])
+    assert np.array_equal(tone.relative(np.array([[0.0, 255.0]] * 3)), [[-1, 1]] * 3)
     if 30 < min(skin) and max(skin) < 230:
         assert tone.relative(np.array(skin, float)) == pytest.approx(2 * SKIN - 1)
 
@@ -78,10 +78,10 @@ def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> No
     planes[3] = (np.abs(x) < 0.25) & (y > -0.05) & (y < open_to)
     planes[7], planes[8] = 3 * x, 3 * y
     begins = 0.12
-    painted = np.repeat((-0.6 + band * np.clip((y - begins) / 0.03, 0, 1))[..., None], 3, 2)
-    factor = np.ones((height, width, 3), np.float32)
+    painted = np.repeat((-0.6 + band * np.clip((y - begins) / 0.03, 0, 1))[None], 3, 0)
+    factor = np.ones((3, height, width), np.float32)
     lower_teeth.shape(factor, np.asarray(painted, np.float32), planes)
-    level = factor.mean(-1)
+    level = factor.mean(0)
     if open_to < begins or band < 0.1:
         assert (level == 1).all()
         return
@@ -103,9 +103,9 @@ def test_teeth_are_lighter_where_it_is_the_skin_that_is_dark(skin, tooth, lighte
     planes = np.zeros((conditions.CHANNELS, 8, 8), np.float32)
     planes[11:14] = tone.relative(np.array(tooth, np.float32))[:, None, None]
     planes[3, 4:] = 1
-    painted = np.full((8, 8, 3), (-0.05, 0.1, 0.15), np.float32)
-    plain = tone.absolute(painted).mean(-1)
-    level = mouth_network.finished(painted, planes, tone).mean(-1)
+    painted = np.full((8, 8, 3), (-0.05, 0.1, 0.15), np.float32).transpose(2, 0, 1)
+    plain = tone.absolute(painted).mean(0)
+    level = mouth_network.finished(painted, planes, tone).mean(0)
     assert np.allclose(level[:4], plain[:4], atol=0.01)
     assert (level[4:] > 1.25 * plain[4:]).all() if lighter else np.allclose(level, plain, atol=9)
 
@@ -159,16 +159,16 @@ def test_finish_raises_light_detail_inside_the_lips_alone() -> None:
     planes[3, 20:60, 30:100] = 1
     planes[11:14] = 0.8
     inside = planes[3] == 1
-    flat = mouth_network.finished(np.full((80, 128, 3), 0.4, np.float32), planes, tone)
-    assert np.abs(flat[22:58, 32:98] - 255 * 0.7).max() < 1
-    painted = random.normal(0, 0.1, (80, 128, 1)).astype(np.float32).repeat(3, -1)
+    flat = mouth_network.finished(np.full((3, 80, 128), 0.4, np.float32), planes, tone)
+    assert np.abs(flat[:, 22:58, 32:98] - 255 * 0.7).max() < 1
+    painted = random.normal(0, 0.1, (1, 80, 128)).astype(np.float32).repeat(3, 0)
     made, plain = mouth_network.finished(painted, planes, tone), tone.absolute(painted)
-    light = inside & (painted[..., 0] > 0.1)
-    assert (made - plain)[light].mean() > 5
-    assert made[~inside] == pytest.approx(plain[~inside], abs=1e-3)
+    light = inside & (painted[0] > 0.1)
+    assert (made - plain)[:, light].mean() > 5
+    assert made[:, ~inside] == pytest.approx(plain[:, ~inside], abs=1e-3)
     # What the network says outside the lips does not reach inside.
-    painted[~inside] += 5
-    assert np.abs(mouth_network.finished(painted, planes, tone) - made)[inside].max() < 1e-2
+    painted[:, ~inside] += 5
+    assert np.abs(mouth_network.finished(painted, planes, tone) - made)[:, inside].max() < 1e-2
 
 
 def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
@@ -177,8 +177,9 @@ def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
     planes[3] = 1
     planes[11:14] = tone.relative(np.array([220.0, 210, 190]))[:, None, None]
     for colour, kept in (([170.0, 190, 140], 0.3), ([150.0, 70, 75], 1.0)):
-        painted = np.full((80, 128, 3), tone.relative(np.array(colour)), np.float32)
-        made = mouth_network.finished(painted, planes, tone)[40, 60]
+        painted = np.empty((3, 80, 128), np.float32)
+        painted[:] = tone.relative(np.array(colour))[:, None, None]
+        made = mouth_network.finished(painted, planes, tone)[:, 40, 60]
         before, after = (
             c - c.mean() * np.array([220, 210, 190]) / 206.67 for c in (np.array(colour), made)
         )
@@ -189,9 +190,9 @@ def test_the_lips_rim_changes_softly_and_not_where_the_lips_close(portrait: Port
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3, 30:50, 40:90] = 1
     tone = Tone.of(np.array([180.0, 140, 120]))
-    change = conditions.rim_change(planes, np.full((80, 128, 3), 200, np.float32), tone)
-    assert change[40, 60].max() == 0 and change[28, 60].min() > change[25, 60].min() > 0
-    assert change[15].max() == 0 == change[:, 20].max()
+    change = conditions.rim_change(planes, np.full((3, 80, 128), 200, np.float32), tone)
+    assert change[:, 40, 60].max() == 0 and change[:, 28, 60].min() > change[:, 25, 60].min() > 0
+    assert change[:, 15].max() == 0 == change[..., 20].max()
     network = MouthNetwork(networks.session(drawing(gain=0.0)))
     mesh = opened(portrait, 0.0)
     frame = portrait.image.copy()

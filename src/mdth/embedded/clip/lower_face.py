@@ -17,8 +17,8 @@ from mdth.embedded.render.background import fill
 from mdth.embedded.render.hinge import outside
 from mdth.embedded.render.light import Light
 from mdth.embedded.render.lips import cover, lip_outline
-from mdth.embedded.render.motion import Grid, Rigid, box, sample
-from mdth.embedded.render.surround import FIXED_POINT_STEPS
+from mdth.embedded.render.motion import Grid, Rigid, box
+from mdth.embedded.render.surround import inverted
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
@@ -47,25 +47,20 @@ class JawField:
         cells = [-(-length // step) for length in portrait.image.shape[1::-1]]
         self.step, self.region = step, (0, 0, cells[0] * step, cells[1] * step)
         axes = [(step - 1) / 2 + step * np.arange(n, dtype=float) for n in cells]
-        self._nodes = np.stack(np.meshgrid(*axes), -1)
-        self.near = np.ones(self._nodes.shape[:2], bool)
+        nodes = np.stack(np.meshgrid(*axes), -1)
+        self.near = np.ones(nodes.shape[:2], bool)
         self._oval = mesh[topology.FACE_OVAL]
         unit = float(geometry.eye_distance(mesh))
-        x, y = (self._nodes[..., None, k] - self._oval[:, k] for k in (0, 1))
+        x, y = (nodes[..., None, k] - self._oval[:, k] for k in (0, 1))
         nearness = (np.asarray(x * x + y * y, np.float32) + np.float32(1e-3)) ** -1.5
-        away = np.maximum(outside(mesh, self._nodes), 0) / (REACH * unit)
+        away = np.maximum(outside(mesh, nodes), 0) / (REACH * unit)
         reach = np.exp(-np.square(away)) / nearness.sum(-1)
         self._skin = nearness * reach[..., None]
 
     def field(self, driving: FloatArray, rigid: Rigid) -> Grid:
         """What to add to a cell's place to get its source, [H,W,2] px."""
         own = driving[topology.FACE_OVAL, :2] - self._oval[:, :2]
-        forward = (self._skin @ own).astype(np.float32)
-        target = source = self._nodes.astype(np.float32)
-        first = np.float32((self.step - 1) / 2)
-        for _ in range(FIXED_POINT_STEPS):
-            source = target - sample(forward, (source - first) / self.step, cv2.INTER_LINEAR)
-        return np.asarray(source - target)
+        return inverted((self._skin @ own).astype(np.float32), self.step)
 
 
 class Work(NamedTuple):

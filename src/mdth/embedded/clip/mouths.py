@@ -15,7 +15,7 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.cavity import View
 from mdth.embedded.render.conditions import HEIGHT, WIDTH, shown
 from mdth.embedded.render.light import Light, brightest_third, cheeks
-from mdth.embedded.render.lips import Layer, cover, heights
+from mdth.embedded.render.lips import Layer, filled, heights
 from mdth.embedded.render.motion import AnyArray, Grid, sample
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
@@ -79,7 +79,7 @@ class Mouths(NamedTuple):
     def tooth(self, light: Light) -> FloatArray:
         """The colour of this person's teeth, RGB [3], in a light; its own where none show."""
         seen = [
-            inside[cover(lips, inside.shape[1::-1], 1.0).inside > 0.9] * (light.skin / skin)
+            inside[filled(lips, inside.shape[1::-1], 1.0) > 0.9] * (light.skin / skin)
             for inside, lips, skin in zip(self.inside, self.lips, self.skin, strict=True)
         ]
         bright = np.concatenate(seen)

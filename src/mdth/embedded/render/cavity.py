@@ -4,6 +4,7 @@ The upper teeth belong to the skull and the lower ones with the tongue to the ja
 with the lips. A portrait that shows its own upper teeth keeps them, over whatever paints the rest.
 """
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -14,8 +15,9 @@ import numpy as np
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render import teeth
 from mdth.embedded.render.light import Light, brightest_third, measure_light
-from mdth.embedded.render.lips import Layer, cover, lip_outline
+from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import Rigid
+from mdth.embedded.render.tone import Tone
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -54,7 +56,8 @@ class View(NamedTuple):
     @property
     def scale(self) -> float:
         """View px per picture px."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        (a, b, _), (c, d, _) = self.matrix.tolist()
+        return math.sqrt(abs(a * d - b * c))
 
 
 class Bones(NamedTuple):
@@ -105,6 +108,11 @@ class Cavity:
             self.light = replace(self.light, tooth=self._own_tooth_colour(shown))
 
     @cached_property
+    def tone(self) -> Tone:
+        """Of the portrait's skin."""
+        return Tone.of(self.light.skin)
+
+    @cached_property
     def _upper(self) -> Layer:
         row = teeth.tooth_row(teeth.UPPER_TEETH, self._scale, bend=0.02)[::-1]
         return np.dstack([self._tooth_colours(row), row[..., 3]])
@@ -126,7 +134,7 @@ class Cavity:
         """Where the portrait looks into its own mouth, 0..1 [H,W]."""
         height, width = self._image.shape[:2]
         soft = max(1.2, 0.012 * self.eye_distance)
-        inside = cover(lip_outline(self._mesh), (width, height), soft).inside
+        inside = filled(lip_outline(self._mesh), (width, height), soft)
         seen = np.asarray(smoothstep((inside - 0.35) / 0.5), np.float32)
         # The tracked line runs into the wet of the lower lip, which stays with the jaw.
         wet = max(1, round(WET * self.eye_distance))
@@ -154,7 +162,7 @@ class Cavity:
         return Bones(skull, jaw)
 
     def draw(self, bones: Bones, mask: Layer, view: View) -> Layer:
-        """Colours behind the lips, RGB float32 0..255 [h,w,3]; mask [h,w]: inside the lips.
+        """Colours behind the lips, RGB float32 0..255 [3,h,w]; mask [h,w]: inside the lips.
 
         Without teeth of its own, see `keep_own`.
         """
@@ -162,12 +170,13 @@ class Cavity:
         colours = self._behind(bones, view)
         soft = SOFT_PX * view.scale
         if soft > 0.4:
-            colours = np.asarray(cv2.GaussianBlur(colours, _kernel(soft), soft))
+            for plane in colours:
+                cv2.GaussianBlur(plane, _kernel(soft), soft, dst=plane)
         unit = self.eye_distance * view.scale
         middle = skull @ np.append(self.stomion[:2], 1)
         x = (np.arange(view.size[0]) - middle[0]) / unit
-        colours *= np.clip(1 + self.light.slope * x, 0.6, 1.3)[None, :, None]
-        colours *= _shadow(mask, unit)[..., None]
+        light = np.clip(1 + self.light.slope * x, 0.6, 1.3).astype(np.float32)
+        colours *= light * _shadow(mask, unit)
         return colours
 
     def keep_own(self, colours: Layer, bones: Bones, mask: Layer, view: View) -> None:
@@ -178,19 +187,21 @@ class Cavity:
             own = cv2.warpAffine(self._image, skull, view.size, flags=cv2.INTER_CUBIC).astype(float)
             # Its own light is in the picture; only lips that come nearer than there shade more.
             shadow = _shadow(mask, self.eye_distance * view.scale)[..., None]
-            _blend(colours, own * (1 - OWN_SHADE + OWN_SHADE * shadow), shown)
+            own = (own * (1 - OWN_SHADE + OWN_SHADE * shadow)).astype(np.float32)
+            colours += shown[..., None] * (own - colours)
 
     def _behind(self, bones: Bones, view: View) -> Layer:
-        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [h,w,3]."""
-        colours = np.empty((view.size[1], view.size[0], 3), np.float32)
-        colours[:] = self.light.dark
+        """Dark, tongue and drawn teeth under even light, RGB float32 0..255 [3,h,w]."""
+        colours = np.empty((3, view.size[1], view.size[0]), np.float32)
+        colours[:] = self.light.dark[:, None, None]
         for texture, top, bone in (
             (self._tongue, -TONGUE_TIP, bones.jaw),
             (self._lower, -LOWER_EDGE, bones.jaw),
             (self._upper, UPPER_EDGE - teeth.HEIGHT, bones.skull),
         ):
-            laid = self._lay(texture, top, view.of(bone), view.size)
-            _blend(colours, laid[..., :3], laid[..., 3])
+            *laid, alpha = cv2.split(self._lay(texture, top, view.of(bone), view.size))
+            for under, over in zip(colours, laid, strict=True):
+                under += alpha * (over - under)
         return colours
 
     def _tooth_colours(self, row: Layer) -> Layer:
@@ -227,7 +238,3 @@ def _shadow(mask: Layer, unit: float) -> Layer:
 def _kernel(sigma: float) -> tuple[int, int]:
     side = 2 * int(np.ceil(2.2 * sigma)) + 1
     return side, side
-
-
-def _blend(under: Layer, over: FloatArray, alpha: FloatArray) -> None:
-    under += np.asarray(alpha, np.float32)[..., None] * (over.astype(np.float32) - under)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.render.cavity import Bones, Cavity, View
-from mdth.embedded.render.lips import Cover, Layer, cover, lip_outline
+from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import AnyArray
 from mdth.embedded.render.tone import Tone
 from mdth.face import topology
@@ -23,10 +23,10 @@ _CENTRE = [*topology.MOUTH_CORNERS, 0, 17]
 
 
 class MouthView(NamedTuple):
-    """The cut-out of one frame: view, filled lips in it, drawn inside RGB float32 [h,w,3]."""
+    """The cut-out of one frame: view, inside of the lips [h,w], drawn colours RGB [3,h,w]."""
 
     view: View
-    filled: Cover
+    inside: Layer
     drawn: Layer
 
 
@@ -45,8 +45,8 @@ def look(cavity: Cavity, bones: Bones, driving: FloatArray, size: tuple[int, int
     """Cut out and draw the mouth of one driving mesh [478,3] px."""
     view = mouth_view(cavity, bones, driving, size)
     outline = lip_outline(driving) @ view.matrix[:, :2].T + view.matrix[:, 2]
-    filled = cover(outline, size, max(0.7, 0.008 * size[0] / WIDTH))
-    return MouthView(view, filled, cavity.draw(bones, filled.inside, view))
+    inside = filled(outline, size, max(0.7, 0.008 * size[0] / WIDTH))
+    return MouthView(view, inside, cavity.draw(bones, inside, view))
 
 
 def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> Layer:
@@ -58,18 +58,18 @@ def conditions(cavity: Cavity, bones: Bones, seen: MouthView, around: Layer) -> 
     over the view, RGB 0..255 [h,w,3].
     """
     width, height = seen.view.size
-    light = cavity.light
-    tone = Tone.of(light.skin)
-    inside = seen.filled.inside[..., None]
+    light, tone = cavity.light, cavity.tone
     planes = np.empty((CHANNELS, height, width), np.float32)
-    face = around + inside * (light.flesh.astype(np.float32) - around)
-    planes[0:3] = tone.relative(face).transpose(2, 0, 1)
-    planes[3] = inside[..., 0]
-    planes[4:7] = tone.relative(seen.drawn).transpose(2, 0, 1)
-    for plane, motion, axis in ((7, bones.skull, 0), (8, bones.skull, 1), (9, bones.jaw, 1)):
-        zero = seen.view.of(motion) @ np.append(cavity.stomion[:2], 1)
-        steps = (np.arange((width, height)[axis]) - zero[axis]) * (3 * WIDTH / width)
-        planes[plane] = steps[None] if axis == 0 else steps[:, None]
+    face = np.array(cv2.split(around), np.float32)
+    face += seen.inside * (light.flesh.astype(np.float32)[:, None, None] - face)
+    planes[0:3] = tone.relative(face)
+    planes[3] = seen.inside
+    planes[4:7] = tone.relative(seen.drawn)
+    stomion = np.append(cavity.stomion[:2], 1)
+    (x, y), (_, below) = (seen.view.of(bone) @ stomion for bone in bones)
+    step = 3 * WIDTH / width
+    planes[7] = (np.arange(width) - x) * step
+    planes[8], planes[9] = ((np.arange(height)[:, None] - zero) * step for zero in (y, below))
     planes[10] = np.clip(-np.log2(seen.view.scale) / 2, -1.5, 1.5)
     planes[11:14] = tone.relative(light.tooth)[:, None, None]
     return planes
@@ -83,9 +83,8 @@ def rim(inside: Layer) -> Layer:
 
 
 def rim_change(planes: Layer, painted: Layer, tone: Tone) -> Layer:
-    """What colours [h,w,3] painted from conditions [14,h,w] change around the lips, RGB [h,w,3]."""
-    face = tone.absolute(planes[:3].transpose(1, 2, 0))
-    return np.asarray(rim(planes[3])[..., None] * (painted - face), np.float32)
+    """What colours [3,h,w] painted from conditions [14,h,w] change around the lips, RGB [3,h,w]."""
+    return np.asarray(rim(planes[3]) * (painted - tone.absolute(planes[:3])), np.float32)
 
 
 def cut_out(frame: AnyArray, view: View) -> Layer:

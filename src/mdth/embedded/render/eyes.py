@@ -5,8 +5,8 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.lids import clear
-from mdth.embedded.render.lips import cover, lay
-from mdth.embedded.render.motion import Rigid, box, sample
+from mdth.embedded.render.lips import cover, filled, lay
+from mdth.embedded.render.motion import Grid, Rigid, box, sample
 from mdth.face import geometry, topology
 
 Pair = tuple[FloatArray, FloatArray]
@@ -63,30 +63,32 @@ class EyePainter:
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         if min(size) < 3:
             return
-        x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        source = _source(np.stack([x, y], -1).astype(float), lids, motion)
-        eyeball = sample(self._image, source, cv2.INTER_CUBIC).astype(np.float32)
-        columns = np.arange(low[0], high[0], dtype=float)
+        columns, rows = (np.arange(*ends, dtype=float) for ends in zip(low, high, strict=True))
+        eyeball = sample(self._image, _source(columns, rows, lids, motion), cv2.INTER_CUBIC)
         line = np.stack([np.interp(columns, moved[:TOP, 0], colour) for colour in lashes.T], -1)
         part = frame[low[1] : high[1], low[0] : high[0]]
-        lay(part, eyeball, cover(moved - low, size, self._soft), line, 1.0)
+        seen = cover(moved - low, size, self._soft)
+        lay(part, eyeball, seen, line, 1.0)
         # Lids that meet do so without steps: each pixel of the seam is one lid's or the other's.
-        seam = cover(moved - low, size, self._soft, line_px=max(1, round(self._soft)))
-        shut = (seam.inside * (1 - seam.open))[..., None]
+        wider = filled(moved - low, size, self._soft, more_px=max(1, round(self._soft)))
+        closed = 1 - seen.open
+        shut = np.maximum(seen.inside, wider * closed) * closed
         smooth = cv2.GaussianBlur(part, (0, 0), max(0.7, STEPS * self._soft))
-        part[:] = np.clip(part + shut * (smooth.astype(np.float32) - part) + 0.5, 0, 255)
+        cv2.blendLinear(smooth, part, shut, 1 - shut, part)
 
 
-def _source(place: FloatArray, lids: Pair, motion: Pair) -> FloatArray:
-    """Where in the portrait the eyeball at places [h,w,2] px of the frame is seen."""
+def _source(columns: FloatArray, rows: FloatArray, lids: Pair, motion: Pair) -> Grid:
+    """Where in the portrait the eyeball at columns [w] and rows [h] is seen, [h,w,2] px."""
     moved, resting = lids
     back, gaze = motion
     # Eyes opened wider than the portrait's are stretched: there is nothing behind its lids.
-    widened = float(np.ptp(moved[:, 1])) / max(float(np.ptp(resting[:, 1])), 1e-3)
+    heights = [float(lid[:, 1].max() - lid[:, 1].min()) for lid in lids]
+    widened = heights[0] / max(heights[1], 1e-3)
     if widened > 1:
-        place[..., 1] = resting[:, 1].mean() + (place[..., 1] - moved[:, 1].mean()) / widened
+        rows = resting[:, 1].mean() + (rows - moved[:, 1].mean()) / widened
     # The gaze moves the middle of the eye; its corners rest.
     half = max(float(np.ptp(resting[:, 0])) / 2, 1e-3)
-    aside = (place[..., 0] - resting[:, 0].mean()) / half
-    place = place - np.clip(1 - np.square(aside), 0, 1)[..., None] * gaze
-    return np.asarray((place - back[:, 2]) @ np.linalg.inv(back[:, :2]).T)
+    turned = np.maximum(1 - np.square((columns - resting[:, 0].mean()) / half), 0)
+    inverse = np.linalg.inv(back[:, :2])
+    top = np.stack([columns, np.zeros(len(columns))], 1) - turned[:, None] * gaze - back[:, 2]
+    return np.asarray(top @ inverse.T + np.outer(rows, inverse[:, 1])[:, None], np.float32)

@@ -13,7 +13,6 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.motion import box
-from mdth.embedded.render.tone import brightness
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -59,16 +58,17 @@ def portrait_vertices(mesh: FloatArray) -> FloatArray:
     return np.asarray(mesh[EDGE, :2] + np.where(_INNER, reach * lid, 0))
 
 
-def driving_vertices(mesh: FloatArray, driving: FloatArray, turn: FloatArray) -> FloatArray:
+def driving_vertices(
+    mesh: FloatArray, new: FloatArray, driving: FloatArray, turn: FloatArray
+) -> FloatArray:
     """Where they are in a frame, [18,2] px: as near to the lid's edge as its skin is stretched.
 
-    turn [2,2]: what the head's motion does to directions in the picture.
+    new: `portrait_vertices` of the portrait's mesh. turn [2,2]: what the head's motion does to
+    directions in the picture.
     """
-    up, lid = (
-        (ends - mesh[EDGE, :2]) @ turn.T for ends in (portrait_vertices(mesh), mesh[RING, :2])
-    )
+    up, lid = ((ends - mesh[EDGE, :2]) @ turn.T for ends in (new, mesh[RING, :2]))
     was, now = (
-        np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-6)
+        np.maximum(np.hypot(way[:, :1], way[:, 1:]), 1e-6)
         for way in (lid, driving[RING, :2] - driving[EDGE, :2])
     )
     return np.asarray(driving[EDGE, :2] + up * np.minimum(now / was, was / now))
@@ -104,7 +104,7 @@ def clear(frame: Frame, driving: FloatArray, *, shut: float, eye: int) -> None:
     across = np.ones((1, 2 * reach + 1), np.uint8)
     filled = cv2.morphologyEx(part, cv2.MORPH_CLOSE, across).astype(np.float32)
     filled = np.asarray(cv2.GaussianBlur(filled, (0, 0), max(0.5, 0.004 * unit)))
-    darker = brightness(filled - part)
+    darker = cv2.transform(filled - part, np.full((1, 3), 1 / 3))
     share = smoothstep((darker - DARKER[0]) / (DARKER[1] - DARKER[0]))
     alpha = (amount * inside * share)[..., None]
     bare = np.asarray(part + alpha * (filled - part), np.float32)

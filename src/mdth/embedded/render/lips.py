@@ -1,5 +1,6 @@
 """Outlines of lips and lids, and how what lies between them is laid into a frame."""
 
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -18,14 +19,20 @@ CLOSED_PX = 1.5
 
 def lip_outline(mesh: FloatArray) -> FloatArray:
     """The inner lips as a smooth closed line [N,2] px, from the mesh's 20 points."""
-    ring = mesh[topology.LIPS_INNER, :2]
+    return np.asarray(_rounding() @ mesh[topology.LIPS_INNER, :2])
+
+
+@cache
+def _rounding() -> FloatArray:
+    """[N,20] from the inner lips' points to their outline."""
+    ring = np.eye(len(topology.LIPS_INNER))
     upper = _smooth(ring[:11])
     lower = _smooth(np.concatenate([ring[10:], ring[:1]]))
     return np.concatenate([upper, lower[1:-1]])
 
 
 def _smooth(points: FloatArray, steps: int = 4) -> FloatArray:
-    """Catmull-Rom through open points [N,2]."""
+    """Catmull-Rom through open points [N,K]."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     p0, p1, p2, p3 = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     u = (np.arange(steps) / steps)[:, None, None]
@@ -35,7 +42,8 @@ def _smooth(points: FloatArray, steps: int = 4) -> FloatArray:
         + (2 * p0 - 5 * p1 + 4 * p2 - p3) * u**2
         + (3 * p1 - p0 - 3 * p2 + p3) * u**3
     )
-    return np.concatenate([line.transpose(1, 0, 2).reshape(-1, 2), points[-1:]])
+    line = line.transpose(1, 0, 2).reshape(-1, points.shape[1])
+    return np.concatenate([line, points[-1:]])
 
 
 class Cover(NamedTuple):
@@ -46,6 +54,20 @@ class Cover(NamedTuple):
 
     inside: Layer
     open: Layer
+
+
+def filled(
+    outline: FloatArray, size: tuple[int, int], soft_px: float, *, more_px: int = 0
+) -> Layer:
+    """How much of each pixel lies inside a closed line [N,2] px, 0..1 [h,w]; size (width, height).
+
+    more_px: how far above and below the line, too.
+    """
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    if more_px:
+        cv2.dilate(mask, np.ones((2 * more_px + 1, 1), np.uint8), mask)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), soft_px) * np.float32(1 / 255))
 
 
 def cover(
@@ -61,19 +83,16 @@ def cover(
     Columns begin to close where top and bottom are nearer than `closed_px`; what is closed reaches
     `line_px` over the outline, above and below.
     """
-    mask = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    blurred = cv2.GaussianBlur(mask, (0, 0), soft_px).astype(np.float32) / 255
+    inside = filled(outline, size, soft_px)
     turn = int(np.argmax(outline[:, 0]))
     top, bottom = outline[: turn + 1], np.concatenate([outline[turn:], outline[:1]])[::-1]
     columns = np.arange(size[0], dtype=float)
     gap: FloatArray = heights(columns, bottom) - heights(columns, top)
     opened = smoothstep(gap / max(closed_px, CLOSED_PX)).astype(np.float32)
     if line_px:
-        thick = cv2.dilate(mask, np.ones((2 * line_px + 1, 1), np.uint8))
-        line = cv2.GaussianBlur(thick, (0, 0), soft_px).astype(np.float32) / 255
-        blurred = np.maximum(blurred, line * (1 - opened))
-    return Cover(np.asarray(blurred, np.float32), opened)
+        line = filled(outline, size, soft_px, more_px=line_px)
+        inside = np.maximum(inside, line * (1 - opened))
+    return Cover(inside, opened)
 
 
 def lay(part: Frame, layer: FloatArray, filled: Cover, line: FloatArray, seam: float) -> None:

@@ -33,9 +33,9 @@ BELOW, ASIDE = 0.035, 0.12
 
 
 def shape(colours: Layer, painted: Layer, planes: Layer) -> None:
-    """Make a row of teeth of the band in `colours` [h,w,3], changed in place.
+    """Make a row of teeth of the band in `colours` [3,h,w], changed in place.
 
-    painted: the same [h,w,3] as the network said, -1..1, from conditions [14,h,w].
+    painted: the same [3,h,w] as the network said, -1..1, from conditions [14,h,w].
     """
     edge, amount = _band(brightness(painted), planes)
     if not amount:
@@ -50,7 +50,7 @@ def shape(colours: Layer, painted: Layer, planes: Layer) -> None:
     shade = 1 - SHADE * smoothstep(1 + down / REACH)
     darker = shade + cover * (LEVEL * bright - shade) - 1
     darker *= amount * inside * smoothstep((y - BELOW) / 0.02)
-    colours[first:] *= 1 + darker[..., None] * HUE
+    colours[:, first:] *= 1 + darker * HUE[:, None, None]
 
 
 @cache

@@ -23,12 +23,24 @@ def sample(picture: AnyArray, places: FloatArray, kind: int) -> AnyArray:
     )
 
 
+def moved(picture: AnyArray, shift: Grid) -> AnyArray:
+    """The picture [h,w,...], linearly, each pixel from where `shift` [h,w,2] px from it is."""
+    kind = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
+    return np.asarray(
+        cv2.remap(picture, shift, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
+    )
+
+
 def box(
     points: FloatArray, size: tuple[int, int], *, room: tuple[float, float] = (0, 0)
 ) -> tuple[topology.IndexArray, topology.IndexArray]:
     """First and last corner [2] px around points [N,2], `room` before and after, in (w, h)."""
-    low = np.clip(np.floor(points.min(0) - room[0]).astype(np.intp), 0, size)
-    return low, np.clip(np.ceil(points.max(0) + room[1]).astype(np.intp), low, size)
+    columns = points.T.copy()
+    first = np.floor(columns.min(1) - room[0]).tolist()
+    last = np.ceil(columns.max(1) + room[1]).tolist()
+    low = [min(max(int(v), 0), most) for v, most in zip(first, size, strict=True)]
+    high = [min(max(int(v), v0), most) for v, v0, most in zip(last, low, size, strict=True)]
+    return np.array(low, np.intp), np.array(high, np.intp)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from mdth.embedded.render.conditions import (
 from mdth.embedded.render.lips import Cover, Layer, cover, lay, lip_outline
 from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.mouth_network import MouthNetwork
-from mdth.embedded.render.tone import Tone
 from mdth.face import geometry
 from mdth.face.smoothing import smoothstep
 
@@ -65,7 +64,7 @@ class MouthPainter:
     ) -> None:
         self._cavity = cavity or Cavity(portrait)
         self._network = network or mouth_network.shipped()
-        self._tone = Tone.of(self._cavity.light.skin)
+        self._tone = self._cavity.tone
         large = SIZES[0][0] < LARGE * WIDTH * self._cavity.eye_distance
         self._size = SIZES[int(large)]
 
@@ -116,13 +115,15 @@ class MouthPainter:
         seen = look(cavity, bones, driving, self._size)
         planes = conditions(cavity, bones, seen, cut_out(frame, seen.view))
         painted = self._network.paint(planes, self._tone)
-        inside = redrawn(painted, seen.view, onto=view)
+        inside = redrawn(cv2.merge(tuple(painted)), seen.view, onto=view)
         # Lips that are as in the portrait stay as they are there.
         moved = abs(
             float(geometry.lip_opening(driving)) / self._cavity.eye_distance - self._cavity.gap
         )
-        change = smoothstep(np.array(moved / NARROW)) * rim_change(planes, painted, self._tone)
-        cv2.add(part, redrawn(change, seen.view, onto=view), part, dtype=cv2.CV_8U)
+        change = rim_change(planes, painted, self._tone)
+        change *= np.float32(smoothstep(moved / NARROW))
+        change = redrawn(cv2.merge(tuple(change)), seen.view, onto=view)
+        cv2.add(part, change, part, dtype=cv2.CV_8U)
         cavity.keep_own(inside, bones, filled.inside, view)
         return inside
 

@@ -44,13 +44,13 @@ class MouthNetwork:
         self._session = session
 
     def paint(self, planes: Layer, tone: Tone) -> Layer:
-        """Conditions [14,h,w] (see `conditions`) -> colours RGB float32 0..255 [h,w,3]."""
+        """Conditions [14,h,w] (see `conditions`) -> colours RGB float32 0..255 [3,h,w]."""
         return finished(self.relative(planes), planes, tone)
 
     def relative(self, planes: Layer) -> Layer:
-        """The network alone: colours relative to the skin, about -1..1 [h,w,3]."""
+        """The network alone: colours relative to the skin, about -1..1 [3,h,w]."""
         (inside,) = self._session.run(None, {"conditions": planes[None]})
-        return np.asarray(inside[0].transpose(1, 2, 0), np.float32)
+        return np.asarray(inside[0], np.float32)
 
 
 @cache
@@ -66,11 +66,11 @@ def shipped() -> MouthNetwork:
 
 
 def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
-    """Colours RGB 0..255 [h,w,3] of what was painted, relative to the skin, from conditions."""
+    """Colours RGB 0..255 [3,h,w] of what was painted, relative to the skin, from conditions."""
     raised = float(np.interp(planes[10, 0, 0], (SOFT, SHARP), RAISED))
     # Only what is well inside of the lips, and by what is there.
-    inside = planes[3][..., None]
-    blurred = _blurred(painted * inside) / (_blurred(planes[3])[..., None] + 1e-3)
+    inside = planes[3]
+    blurred = np.stack([_blurred(plane) for plane in painted * inside]) / (_blurred(inside) + 1e-3)
     detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
     tooth = tone.absolute(planes[11:14, 0, 0])
     colours = _lit(painted + raised * detail, tone, tooth, inside)
@@ -80,7 +80,7 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
 
 
 def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
-    """Colours RGB 0..255 [h,w,3]; teeth [3] are as light beside dark skin as beside light skin."""
+    """Colours RGB 0..255 [3,h,w]; teeth [3] are as light beside dark skin as beside light skin."""
     colours = tone.absolute(painted)
     skin = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
     darker = float(tooth.mean() / TOOTH_TO_SKIN / skin.mean())
@@ -88,17 +88,18 @@ def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
     if darker <= 1 or not dark:
         return colours
     as_light = Tone.of(skin * darker ** (POWER * dark)).absolute(painted)
-    level, red = brightness(painted)[..., None], (painted[..., :1] + 1) / (painted[..., 1:2] + 1.01)
+    level, red = brightness(painted), (painted[0] + 1) / (painted[1] + 1.01)
     share = smoothstep((level + 0.4) / 0.3) * smoothstep((1.1 - red) / 0.1)
     return np.asarray(colours + inside * share * (as_light - colours), np.float32)
 
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
     """What is bright and not red takes the hue of teeth [3]: on dark skin errors are green."""
-    level = brightness(colours)[..., None] / tooth.mean()
-    red = colours[..., :1] / np.maximum(colours[..., 1:2], 1)
+    level = brightness(colours) / tooth.mean()
+    red = colours[0] / np.maximum(colours[1], 1)
     share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
-    return np.asarray(colours + share * inside * (level * tooth - colours), np.float32)
+    colours += share * inside * (level * tooth[:, None, None] - colours)
+    return colours
 
 
 def _blurred(x: Layer) -> Layer:

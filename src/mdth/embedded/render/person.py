@@ -62,7 +62,7 @@ class Layers:
         mask = np.asarray(portrait.person, np.float32)[y0:y1, x0:x1]
         surely = np.asarray(_grown(mask > 0.9, -INNER * unit), np.float32)
         nothing = ~_grown(mask > LEAST, OUTER * unit)
-        guess = background.plate(picture, nothing, unit)
+        guess = background.guess(picture, nothing, unit)
         near = background.fill(picture, surely)
         spread = [
             _variance(picture, where, unit) + NOISE**2

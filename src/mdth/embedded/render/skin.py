@@ -13,7 +13,7 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.cavity import View
 from mdth.embedded.render.conditions import cut_out, rim, shown
-from mdth.embedded.render.lips import Layer, cover, lip_outline
+from mdth.embedded.render.lips import Layer, filled, lip_outline
 from mdth.embedded.render.motion import Rigid, box
 from mdth.embedded.render.tone import SKIN, Tone, brightness
 from mdth.errors import CheckpointError
@@ -88,10 +88,12 @@ class Seen(NamedTuple):
     """What a network sees: planes [5,h,w] over a view, ways [K] of the vertices.
 
     Planes 0-2 are the warped skin relative to the portrait's, 3 says where it may change, 4 how
-    many picture px make a px here (log2, halved). amount 0..1: how much of the change shows.
+    many picture px make a px here (log2, halved). skin: RGB 0..255 [3,h,w]. amount 0..1: how much
+    of the change shows.
     """
 
     planes: Layer
+    skin: Layer
     ways: Layer
     view: View
     amount: float
@@ -105,7 +107,9 @@ class Skin:
         self._mesh = mesh
         width, height = area.size
         x, y = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in (width, height))
-        self._window = smoothstep(np.minimum.outer(y, x) / (FADE * height))
+        self._window = smoothstep(np.minimum.outer(y, x) / (FADE * height)).astype(np.float32)
+        hue = tone.absolute(np.full((3, 1, 1), 2 * SKIN - 1, np.float32))
+        self.hue = hue / hue.mean()
 
     def moved(self, driving: FloatArray, rigid: Rigid) -> float:
         """How much of a change shows under a driving mesh [478,3] px, 0..1."""
@@ -120,7 +124,7 @@ class Skin:
         return rigid.matrix[:2, :2] @ (right - left)
 
     def look(self, driving: FloatArray, rigid: Rigid) -> Seen:
-        """The area under a driving mesh [478,3] px, its skin (planes 0-2) still to be filled in."""
+        """The area under a driving mesh [478,3] px, its skin still to be filled in."""
         area = self.area
         width, height = area.size
         along = self._along(rigid)
@@ -142,18 +146,19 @@ class Skin:
         planes[3] = self._window * (1 - self._hole(driving, view))
         planes[4] = np.clip(-np.log2(view.scale) / 2, -1.5, 1.5)
         ways = np.concatenate([went / WENT, place / PLACE]).astype(np.float32).ravel()
-        return Seen(planes, ways, view, self.moved(driving, rigid))
+        return Seen(planes, np.empty_like(planes[:3]), ways, view, self.moved(driving, rigid))
 
     def _hole(self, driving: FloatArray, view: View) -> Layer:
         """What others paint: the mouth with its rim, the eyeball, 0..1 [h,w]."""
         eye = self.area.eye
         outline = lip_outline(driving) if eye is None else driving[topology.EYES[eye][0], :2]
-        inside = cover(outline @ view.matrix[:, :2].T + view.matrix[:, 2], view.size, 1.0).inside
+        inside = filled(outline @ view.matrix[:, :2].T + view.matrix[:, 2], view.size, 1.0)
         return np.asarray(inside if eye is not None else np.minimum(inside + rim(inside), 1))
 
     def fill(self, seen: Seen, frame: Frame) -> None:
-        """The warped frame's skin, RGB uint8 [H,W,3], into the planes."""
-        seen.planes[:3] = cv2.split(self.tone.relative(cut_out(frame, seen.view)))
+        """The warped frame's skin, RGB uint8 [H,W,3], into what is seen."""
+        seen.skin[:] = cv2.split(cut_out(frame, seen.view))
+        seen.planes[:3] = self.tone.relative(seen.skin)
 
 
 class SkinPainter:
@@ -193,23 +198,20 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     """What a network changes over the view, RGB levels [h,w,3]."""
     given = {"planes": seen.planes[None], "ways": seen.ways[None]}
     (painted,) = network.run(None, given)
-    tone = skin.tone
-    before, after = (tone.absolute(cv2.merge(tuple(x))) for x in (seen.planes[:3], painted[0]))
+    before = seen.skin
     # Much of it is shade, in the hue of what is there, and light, in the skin's: neither red nor
     # blue lashes, no grey lids.
-    hue = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
-    change = np.asarray(after - before, np.float32)
-    level, was = brightness(change), brightness(np.asarray(before, np.float32))
+    change = skin.tone.absolute(painted[0]) - before
+    level, was = brightness(change), brightness(before)
     if skin.area.eye is not None:
         less = _shining(was, level)
-        change *= less[..., None]
+        change *= less
         level *= less
-    level, was = level[..., None], was[..., None]
-    shade, light = before / (was + 4), hue / hue.mean()
-    change += SHADE * (level * np.where(level < 0, shade, light) - change)
+    shade = before / (was + 4)
+    change += SHADE * (level * np.where(level < 0, shade, skin.hue) - change)
     if skin.area.eye is None:
-        change = _detailed(change, np.asarray(before, np.float32), seen.planes[3][..., None])
-    return np.asarray(seen.amount * change, np.float32)
+        change = _detailed(change, was, seen.planes[3])
+    return np.asarray(cv2.merge(tuple(np.float32(seen.amount) * change)), np.float32)
 
 
 def _shining(was: Layer, level: Layer) -> Layer:
@@ -225,18 +227,19 @@ def _shining(was: Layer, level: Layer) -> Layer:
     return np.asarray(1 - outside * (1 - np.minimum(1, room / np.maximum(level, 1))) * (level > 0))
 
 
-def _detailed(change: Layer, before: Layer, where: Layer) -> Layer:
-    """A change that leaves the pores: what is finer than FINE only where it adds to what is there.
+def _detailed(change: Layer, level: Layer, where: Layer) -> Layer:
+    """A change [3,h,w] of skin so bright [h,w] that leaves the pores.
+
+    What is finer than FINE is changed only where that adds to what is there.
 
     All of it would make held-out people 0.2 dB more alike and take an eighth of the skin's gradient
     energy (`training.skin_measure`).
     """
-    level = brightness(before)
     texture = level - cv2.GaussianBlur(level, (0, 0), FINE)
-    broad = cv2.GaussianBlur(change, (0, 0), FINE)
+    broad = np.stack([cv2.GaussianBlur(plane, (0, 0), FINE) for plane in change])
     fine = change - broad
     adds = np.abs(texture + brightness(fine)) >= np.abs(texture)
-    return np.asarray(where * (broad + adds[..., None] * fine), np.float32)
+    return np.asarray(where * (broad + adds * fine))
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Portrait
 from mdth.embedded.render.hinge import CHIN, SHOULDERS_BELOW_CHIN, Hinge, at, from_eyes, outside
-from mdth.embedded.render.motion import Grid, Rigid, sample
+from mdth.embedded.render.motion import Grid, Rigid, moved
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
@@ -46,7 +46,6 @@ class Surround:
         low, high = self._person_box(portrait) if self.known else self._head_box()
         self.region = self._whole_cells(low, high, (width, height))
         x0, y0, x1, y1 = self.region
-        self._first = np.array([x0, y0], np.float32) + (step - 1) / 2
         xs = np.arange(x0, x1, step) + (step - 1) / 2
         ys = np.arange(y0, y1, step) + (step - 1) / 2
         nodes = np.stack(np.meshgrid(xs, ys), -1)
@@ -59,20 +58,22 @@ class Surround:
         if self.known:
             hinge = Hinge.of(portrait, nodes, step)
             still = self._held_at_the_edge(portrait, nodes)
-            self._turn, self._shift = hinge.turn * still, hinge.shift * still
+            turn, shift = hinge.turn * still, hinge.shift * still
             self.near = self._near(portrait, hinge, nodes)
             reach = reach * hinge.turn
         else:
             still = self._stillness(nodes, (width, height))
-            self._turn = self._shift = self._head_weight(nodes) * still
+            turn = shift = self._head_weight(nodes) * still
             self.near = np.ones(nodes.shape[:2], bool)
-        self._skin = nearness * (reach * still)[..., None]
         # The outline's depth, smooth: with the face's own, hair that hangs beside it ripples.
         depth = nearness @ oval[:, 2]
-        self._nodes = np.concatenate([nodes, depth[..., None]], -1)
-        self._neck = geometry.to_picture(geometry.NECK[None, None], geometry.head_pose(mesh[None]))[
-            0, 0
-        ]
+        pose = geometry.head_pose(mesh[None])
+        self._neck = geometry.to_picture(geometry.NECK[None, None], pose)[0, 0]
+        # Where a node goes is linear in how the head turns, the neck goes, and the outline does.
+        away = np.concatenate([nodes, depth[..., None]], -1) - self._neck
+        skin = nearness * (reach * still)[..., None]
+        linear = [away * turn[..., None], shift[..., None], skin]
+        self._linear = np.concatenate(linear, -1).astype(np.float32)
 
     def _person_box(self, portrait: Portrait) -> tuple[FloatArray, FloatArray]:
         """Corners [2], [2] px around all of the person that can move."""
@@ -142,13 +143,17 @@ class Surround:
     def field(self, driving: FloatArray, rigid: Rigid) -> Grid:
         """What to add to a cell's place to get its source, [H,W,2] px."""
         oval = topology.FACE_OVAL
+        turned = (rigid.matrix - np.eye(3))[:2].T
         shifted = rigid.apply(self._neck)[:2] - self._neck[:2]
-        turned = rigid.apply(self._nodes)[..., :2] - self._nodes[..., :2] - shifted
         own = driving[oval, :2] - rigid.apply(self._mesh[oval])[:, :2]
-        head = turned * self._turn[..., None] + shifted * self._shift[..., None]
-        forward = (head + self._skin @ own).astype(np.float32)
-        target = self._nodes[..., :2].astype(np.float32)
-        source = target
-        for _ in range(FIXED_POINT_STEPS):
-            source = target - sample(forward, (source - self._first) / self.step, cv2.INTER_LINEAR)
-        return np.asarray(source - target)
+        forward = self._linear @ np.vstack([turned, shifted, own]).astype(np.float32)
+        return inverted(forward, self.step)
+
+
+def inverted(forward: Grid, step: int) -> Grid:
+    """What to add to a place to get what goes there by `forward` px on cells of `step` px."""
+    forward = forward / np.float32(step)
+    back = -forward
+    for _ in range(FIXED_POINT_STEPS - 1):
+        back = -moved(forward, back)
+    return back * np.float32(step)

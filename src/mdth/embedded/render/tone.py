@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray
@@ -17,8 +16,8 @@ BEND = (0.15, 2.5)
 class Tone:
     """A curve for each channel, c / (c + bend (1 - c)) over 0..1: black and white stay.
 
-    bend: [3]. It takes the light's level and cast, and most of the skin's colour, out of a picture,
-    and its inverse (1 / bend) brings them back.
+    bend: [3]. Colours are [3] or planes [3,h,w]. It takes the light's level and cast, and most of
+    the skin's colour, out of a picture, and its inverse (1 / bend) brings them back.
     """
 
     bend: FloatArray
@@ -30,19 +29,19 @@ class Tone:
         return cls(np.clip(share / (1 - share) * (1 - SKIN) / SKIN, *BEND))
 
     def relative(self, colours: FloatArray) -> FloatArray:
-        """RGB 0..255 [...,3] -> relative to the skin, -1..1."""
+        """RGB 0..255 [3,...] -> relative to the skin, -1..1."""
         return _bent(np.clip(colours / 255, 0, 1), self.bend) * 2 - 1
 
     def absolute(self, values: FloatArray) -> FloatArray:
-        """The inverse: -1..1 [...,3] -> RGB 0..255."""
+        """The inverse: -1..1 [3,...] -> RGB 0..255."""
         return _bent(np.clip((values + 1) / 2, 0, 1), 1 / self.bend) * 255
 
 
 def brightness(colours: FloatArray) -> FloatArray:
-    """The mean over colours float32 [h,w,3], [h,w]; much faster than over so short an axis."""
-    return np.asarray(cv2.transform(colours, np.full((1, 3), 1 / 3)))
+    """The mean over planes of colours float32 [3,h,w], [h,w]."""
+    return np.asarray((colours[0] + colours[1] + colours[2]) * np.float32(1 / 3))
 
 
 def _bent(share: FloatArray, bend: FloatArray) -> FloatArray:
-    k = bend.astype(share.dtype)
+    k = bend.astype(share.dtype).reshape(3, *[1] * (share.ndim - 1))
     return np.asarray(share / (k + share * (1 - k)))

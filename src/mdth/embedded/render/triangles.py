@@ -15,6 +15,7 @@ OUTLINE_BLEND = (0.0, 0.35, 0.8)
 MIN_HEIGHT = 0.25
 # How far a triangle reaches over its edges, cells.
 OVERLAP = 0.5
+_NEXT = [1, 2, 0]
 
 
 class FaceTriangles:
@@ -22,19 +23,21 @@ class FaceTriangles:
 
     def __init__(self, mesh: FloatArray) -> None:
         self._mesh = mesh
-        vertices = np.concatenate([mesh[:, :2], lids.portrait_vertices(mesh)])
+        self._lids = lids.portrait_vertices(mesh)
+        vertices = np.concatenate([mesh[:, :2], self._lids])
         # What a triangle interpolates: its corners' places, and how much the face field counts.
         self.blend = np.concatenate([_outline_blend(), np.ones(lids.COUNT)])
-        self._values = np.concatenate([vertices, self.blend[:, None]], 1)
+        self._values = np.concatenate([vertices, self.blend[:, None]], 1).T
         depth = mesh[topology.TRIANGLES, 2].mean(1)
         far_to_near = topology.TRIANGLES[np.argsort(-depth)].copy()
-        area = _planes(topology.CANONICAL[far_to_near, :2], np.zeros((len(far_to_near), 3, 1)))[1]
+        area = _spanned(*topology.CANONICAL[far_to_near, :2].T)[0]
         far_to_near[area < 0] = far_to_near[area < 0][:, ::-1]
-        self._triangles = np.concatenate([far_to_near, lids.triangles()])
+        corners = np.concatenate([far_to_near, lids.triangles()])
         # A triangle seen from behind is hidden, except where folds have a layer of their own.
-        self._two_sided = (self._triangles >= topology.VERTEX_COUNT).any(axis=1)
+        self._two_sided = (corners >= topology.VERTEX_COUNT).any(axis=1)
         for ring in (topology.LIPS_INNER, topology.EYE_LEFT, topology.EYE_RIGHT):
-            self._two_sided |= np.isin(self._triangles, ring).all(axis=1)
+            self._two_sided |= np.isin(corners, ring).all(axis=1)
+        self._corners = np.ascontiguousarray(corners.T)
 
     def draw(
         self, field: Grid, driving: FloatArray, rigid: Rigid, *, origin: FloatArray, cell: int
@@ -44,7 +47,8 @@ class FaceTriangles:
         The field's cells are `cell` pixels wide; `origin` [2] px is its upper left corner. Gives
         first and last cell (x, y) of what it may have changed.
         """
-        edges = lids.driving_vertices(self._mesh, driving, rigid.matrix[:2, :2])
+        turn = rigid.matrix[:2, :2]
+        edges = lids.driving_vertices(self._mesh, self._lids, driving, turn)
         places = np.concatenate([driving[:, :2], edges])
         corners = (places - origin - (cell - 1) / 2) / cell
         low, high = box(corners, (field.shape[1], field.shape[0]), room=(1, 2))
@@ -52,18 +56,16 @@ class FaceTriangles:
         if not size.all():
             return low, high
         values = self._values.copy()
-        values[:, :2] -= places
-        corners = (corners - low)[self._triangles]
-        table, area = _planes(corners, values[self._triangles])
-        # The last row, for cells of no triangle, changes nothing.
-        planes = np.zeros((len(table) + 1, 9), np.float32)
-        planes[:-1] = table.reshape(-1, 9)
-        ids = self._rasterise(corners, area, size).reshape(size[::-1])
-        x, y = (np.arange(n, dtype=np.float32) for n in size)
-        *wanted, blend = (
-            along * x + down * y[:, None] + start
-            for along, down, start in (np.take(planes[:, k::3].T, ids, axis=1) for k in range(3))
-        )
+        values[:2] -= places.T
+        x, y = (corners - low).T[:, self._corners]
+        table, area = _planes(x, y, values[:, self._corners])
+        # The last one, for cells of no triangle, changes nothing.
+        planes = np.zeros((3, 3, table.shape[2] + 1), np.float32)
+        planes[..., :-1] = table
+        ids = self._rasterise(x.astype(np.float32), y.astype(np.float32), area, size)
+        along, down, start = np.take(planes, ids.reshape(size[::-1]), axis=2)
+        across, rows = (np.arange(n, dtype=np.float32) for n in size)
+        *wanted, blend = along * across + down * rows[:, None] + start
         np.clip(blend, 0, 1, out=blend)
         patch = field[low[1] : high[1], low[0] : high[0]]
         for axis, value in enumerate(wanted):
@@ -71,36 +73,40 @@ class FaceTriangles:
         return low, high
 
     def _rasterise(
-        self, corners: FloatArray, area: FloatArray, size: topology.IndexArray
+        self, x: Grid, y: Grid, area: FloatArray, size: topology.IndexArray
     ) -> npt.NDArray[np.int16]:
         """The nearest triangle at each cell of (width, height), row by row [H*W], -1 for none.
 
-        A cell belongs to a triangle whose edges its middle oversteps by no more than OVERLAP, so
-        that what is hidden or too thin leaves no gap. All rows of all triangles are cut at once.
+        x, y: of the corners, cells [3,T]. A cell belongs to a triangle whose edges its middle
+        oversteps by no more than OVERLAP, so that what is hidden or too thin leaves no gap. All
+        rows of all triangles are cut at once.
         """
-        ways = corners[:, [1, 2, 0]] - corners
-        lengths = np.hypot(ways[..., 0], ways[..., 1])
-        height = np.where(self._two_sided, np.abs(area), area) / (lengths.max(1) + 1e-9)
+        right, down = x[_NEXT] - x, y[_NEXT] - y
+        lengths = np.hypot(right, down)
+        height = np.where(self._two_sided, np.abs(area), area) / (lengths.max(0) + 1e-9)
         drawn = np.flatnonzero(height > MIN_HEIGHT)
-        corners, ways = corners[drawn], ways[drawn] * np.sign(area[drawn])[:, None, None]
-        low = np.clip(np.ceil(corners.min(1) - OVERLAP), 0, size).astype(np.int32)
-        high = np.clip(np.floor(corners.max(1) + OVERLAP).astype(np.int32) + 1, low, size)
-        rows = high[:, 1] - low[:, 1]
-        of, y = np.repeat(np.arange(len(rows)), rows), _numbered(rows, low[:, 1])
-        start, end = low[of, 0].astype(float), high[of, 0].astype(float)
+        sign = np.sign(area[drawn]).astype(np.float32)
+        edges = np.stack([x, y, right, down, lengths]).take(drawn, 2)
+        edges[2:4] *= sign
+        x, y, right, down, lengths = edges
+        down = np.where(np.abs(down) < 1e-9, np.float32(1e-9), down)
+        most = size.astype(np.float32)[:, None]
+        left, top = np.minimum(np.maximum(np.ceil(edges[:2].min(1) - OVERLAP), 0), most)
+        past = np.minimum(np.maximum(np.floor(edges[:2].max(1) + OVERLAP) + 1, 0), most)
+        rows = np.maximum(past[1] - top, 0).astype(np.int32)
+        of, row = np.repeat(np.arange(len(rows)), rows), _numbered(rows, top.astype(np.int32))
         # Inside is where right * y - down * x + offset >= 0 for every edge.
-        right, down = ways[..., 0], np.where(np.abs(ways[..., 1]) < 1e-9, 1e-9, ways[..., 1])
-        offset = down * corners[..., 0] - right * corners[..., 1] + OVERLAP * lengths[drawn]
-        slope, zero, left = right / down, offset / down, down < 0
-        for edge in range(3):
-            x, begins = slope[of, edge] * y + zero[of, edge], left[of, edge]
-            np.maximum(start, np.ceil(x), out=start, where=begins)
-            np.minimum(end, np.floor(x) + 1, out=end, where=~begins)
+        offset = down * x - right * y + OVERLAP * lengths
+        slope, zero = np.stack([right / down, offset / down]).take(of, 2)
+        cut, begins = slope * row.astype(np.float32) + zero, (down < 0).take(of, 1)
+        far = np.float32(np.inf)
+        end = np.minimum(past[0].take(of), np.floor(np.where(begins, far, cut).min(0)) + 1)
+        start = np.maximum(left.take(of), np.ceil(np.where(begins, cut, -far).max(0)))
         counts = np.maximum(end - start, 0).astype(np.int32)
         ids = np.full(size[0] * size[1], -1, np.int16)
         # Later ones, which are nearer, win.
-        cells = _numbered(counts, y * np.int32(size[0]) + start.astype(np.int32))
-        ids[cells] = np.repeat(drawn[of].astype(np.int16), counts)
+        begin = row * np.int32(size[0]) + np.minimum(start, end).astype(np.int32)
+        ids[_numbered(counts, begin)] = np.repeat(drawn[of].astype(np.int16), counts)
         return ids
 
 
@@ -123,17 +129,20 @@ def _outline_blend() -> FloatArray:
     return alpha
 
 
-def _planes(corners: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Linear functions over triangles: [T,3,2], [T,3,K] -> [T,3,K] (x, y, 1 rows), areas [T].
+def _spanned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, ...]:
+    """Twice the areas [T] of triangles with corners [3,T], and their two edges' x and y [T] each.
 
-    The areas are doubled and positive for triangles that run clockwise in the picture.
+    The areas are positive for triangles that run clockwise in the picture.
     """
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    ab, ac = b - a, c - a
-    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
-    safe = np.where(np.abs(area) > 1e-6, area, 1.0)[:, None]
-    vb, vc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
-    slope_x = (vb * ac[:, 1:] - vc * ab[:, 1:]) / safe
-    slope_y = (vc * ab[:, :1] - vb * ac[:, :1]) / safe
-    constant = values[:, 0] - slope_x * a[:, :1] - slope_y * a[:, 1:]
-    return np.stack([slope_x, slope_y, constant], axis=1), area
+    edges = x[1] - x[0], y[1] - y[0], x[2] - x[0], y[2] - y[0]
+    return edges[0] * edges[3] - edges[1] * edges[2], *edges
+
+
+def _planes(x: FloatArray, y: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Linear functions over triangles: [3,T], [3,T], [K,3,T] -> (x, y, 1) [3,K,T], areas [T]."""
+    area, right, down, right_too, down_too = _spanned(x, y)
+    safe = np.where(np.abs(area) > 1e-6, area, 1.0)
+    along, along_too = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    slope_x = (along * down_too - along_too * down) / safe
+    slope_y = (along_too * right - along * right_too) / safe
+    return np.stack([slope_x, slope_y, values[:, 0] - slope_x * x[0] - slope_y * y[0]]), area

@@ -81,10 +81,10 @@ def may_fold(
     low, high = drawn[0] - 1, drawn[1] + 1
     for axis in (0, 1):
         steep = np.abs(np.diff(coarse, axis=axis)) > GENTLE * step
-        for way in (0, 1):
-            if (at := np.flatnonzero(steep.any((way, 2)))).size:
-                low[way] = min(low[way], ratio * (at[0] - 1))
-                high[way] = max(high[way], ratio * (at[-1] + 3))
+        x, y, wide, deep = cv2.boundingRect((steep[..., 0] | steep[..., 1]).view(np.uint8))
+        if wide:
+            low = np.minimum(low, [ratio * (x - 1), ratio * (y - 1)])
+            high = np.maximum(high, [ratio * (x + wide + 2), ratio * (y + deep + 2)])
     (left, top), (right, bottom) = np.maximum(low, 0), high
     return slice(top, bottom), slice(left, right)
 
@@ -105,7 +105,7 @@ def _folding(area: Grid) -> Grid:
 
 def _area(field: Grid, cell: int) -> Grid:
     """What each cell shows of the portrait, cells [H,W]: the area its neighbours span."""
-    x, y = cv2.split(field)
+    x, y = field[..., 0].copy(), field[..., 1].copy()
     area = np.ones(field.shape[:2], np.float32)
     here, right, below = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1]
     spanned = (cell + (x[right] - x[here])) * (cell + (y[below] - y[here]))

@@ -4,6 +4,7 @@ import { amounts } from "./amounts.js";
 import { BASE } from "./api.js";
 import { $, complain, Plain, show } from "./dom.js";
 import { avatar } from "./face.js";
+import { Peer } from "./peer.js";
 import { Player } from "./player.js";
 import { level, meter, openMicrophone, pcm16 } from "./sound.js";
 import { number, t } from "./text.js";
@@ -15,10 +16,11 @@ const BLOCK_S = 0.02;
 const LOUD = 3;
 const BEFORE = 5;
 const QUIET = 30;
-let talk = null; // {socket, player, microphone, state, typed, began_ms}
+let webrtc = false;
+let talk = null; // {line, player, microphone, state, typed, began_ms}; by WebRTC line and player are one
 
 function send(message) {
-  if (talk?.socket.readyState === WebSocket.OPEN) talk.socket.send(message instanceof Int16Array ? message : JSON.stringify(message));
+  if (talk?.line?.isOpen) talk.line.send(message);
 }
 
 /** Tells speech from a room's noise, whose level it follows. */
@@ -57,11 +59,13 @@ function interrupt() {
 
 /** What is spoken is sent; it interrupts a text, which otherwise would be said to its end first. */
 function listen(mine) {
+  const byTrack = mine.line.listen;
   const began = () => {
     if (mine.typed) interrupt();
+    if (byTrack) send({ type: "speech" });
     mine.began_ms = performance.now() - 1000 * LOUD * BLOCK_S;
   };
-  const speech = new Speech(began, (block) => send(pcm16(block)), () => send({ type: "end_of_speech" }));
+  const speech = new Speech(began, (block) => byTrack || send(pcm16(block)), () => send({ type: "end_of_speech" }));
   return openMicrophone((block) => ($("live-level").value = meter(speech.hear(block))), RATE_HZ);
 }
 
@@ -71,6 +75,7 @@ async function toggleMic() {
   if (mine.microphone) {
     mine.microphone.close();
     mine.microphone = null;
+    mine.line.listen?.(null);
     send({ type: "end_of_speech" });
     return render();
   }
@@ -78,8 +83,9 @@ async function toggleMic() {
   render();
   try {
     const microphone = await listen(mine);
-    if (mine.microphone === opening && mine === talk) mine.microphone = microphone;
-    else microphone.close();
+    if (mine.microphone !== opening || mine !== talk) return microphone.close();
+    mine.microphone = microphone;
+    mine.line.listen?.(microphone.track);
   } catch (problem) {
     mine.microphone = null;
     complain("live", problem);
@@ -104,7 +110,7 @@ function render() {
   $("live-state").className = `badge ${talk?.state ?? ""}`;
   document.body.classList.toggle("living", on);
   show($("live-stop"), on);
-  const able = talk?.socket?.readyState === WebSocket.OPEN;
+  const able = Boolean(talk?.line?.isOpen);
   for (const id of ["live-mic", "live-say", "live-interrupt"]) $(id).disabled = !able;
   $("live-mic").classList.toggle("on", Boolean(talk?.microphone));
   $("live-mic-words").textContent = t(talk?.microphone ? "live.mic.off" : "live.mic");
@@ -117,11 +123,11 @@ function enter(state) {
 }
 
 /** How long after its first sound the frame is on the screen at which speech begins. */
-function measure(time_s) {
+function measure(time_s, onset_s) {
   const began_ms = talk.began_ms;
   if (began_ms == null) return;
   talk.began_ms = null;
-  talk.player.at(time_s + BEFORE * BLOCK_S, () => {
+  talk.player.at(time_s + onset_s, () => {
     const behind_s = (performance.now() - began_ms) / 1000;
     $("live-behind").dataset.s = behind_s;
     $("live-behind").textContent = t("live.behind", { n: number(behind_s, 1) });
@@ -131,52 +137,73 @@ function measure(time_s) {
 function hear(message) {
   if (message.type === "ready") {
     $("live-screen").style.aspectRatio = message.size.join("/");
-    talk.player = new Player($("live-video"), message.mime);
+    talk.player = talk.line.at ? talk.line : new Player($("live-video"), message.mime);
+    enter("idle");
+    toggleMic();
   } else if (message.type === "state") {
-    if (message.state === "speaking") measure(message.time_s);
+    if (message.state === "speaking") measure(message.time_s, message.onset_s ?? BEFORE * BLOCK_S);
     talk.player.quiet = message.state === "idle";
     enter(message.state);
   } else if (message.type === "error") complain("live", new Error(message.problem.detail));
 }
 
-function connect(id) {
+/** A message of the call that is on; a fault of ours ends it. */
+function take(line, data) {
+  if (talk?.line !== line) return;
+  try {
+    if (data instanceof ArrayBuffer) talk.player.add(data);
+    else hear(data);
+  } catch (problem) {
+    complain("live", problem);
+    stop();
+  }
+}
+
+function ended(line) {
+  if (talk?.line !== line) return;
+  if (!$("live-error").textContent) complain("live", new Plain("live.ended"));
+  stop();
+}
+
+/** By WebRTC where the server and the network have it; by a WebSocket else. */
+async function connect(id) {
+  const mine = talk;
+  if (webrtc && window.RTCPeerConnection) {
+    const peer = new Peer($("live-video"), (message) => take(peer, message), () => ended(peer));
+    try {
+      mine.line = peer;
+      return await peer.open(id, amounts());
+    } catch {
+      peer.close();
+      if (talk !== mine) return;
+    }
+  }
   const address = new URL(`live?avatar=${id}`, BASE);
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
-  talk.socket = socket;
+  const line = (mine.line = {
+    get isOpen() {
+      return socket.readyState === WebSocket.OPEN;
+    },
+    send: (message) => socket.send(message instanceof Int16Array ? message : JSON.stringify(message)),
+    close: () => socket.close(),
+  });
   socket.onopen = () => send({ type: "start", rate_hz: RATE_HZ, options: amounts() });
-  socket.onmessage = ({ data }) => {
-    if (talk?.socket !== socket) return;
-    try {
-      if (typeof data === "string") hear(JSON.parse(data));
-      else talk.player.add(data);
-    } catch (problem) {
-      complain("live", problem);
-      stop();
-    }
-    if (talk?.state === "connecting" && talk.player) {
-      enter("idle");
-      toggleMic();
-    }
-  };
-  socket.onclose = () => {
-    if (talk?.socket !== socket) return;
-    if (!$("live-error").textContent) complain("live", new Plain("live.ended"));
-    stop();
-  };
+  socket.onmessage = ({ data }) => take(line, typeof data === "string" ? JSON.parse(data) : data);
+  socket.onclose = () => ended(line);
 }
 
 async function start() {
   for (const place of ["live", "face", "consent"]) complain(place, null);
   if (!$("consent").checked) return complain("consent", new Plain("consent.missing"));
-  const mine = (talk = { socket: null, player: null, microphone: null, state: "preparing", typed: false });
+  const mine = (talk = { line: null, player: null, microphone: null, state: "preparing", typed: false });
   render();
   try {
     const id = await avatar();
     if (talk !== mine) return;
     enter("connecting");
-    connect(id);
+    await connect(id);
   } catch (problem) {
     complain("face", problem);
     if (talk === mine) stop();
@@ -187,12 +214,13 @@ export function stop() {
   const last = talk;
   talk = null;
   last?.microphone?.close();
-  last?.socket?.close();
-  last?.player?.close();
+  last?.line?.close();
+  if (last?.player !== last?.line) last.player?.close();
   render();
 }
 
-export function startLive({ live, voices = [] }) {
+export function startLive({ live, webrtc: byPeer, voices = [] }) {
+  webrtc = byPeer;
   show($("live-off"), !live);
   $("live-start").disabled = !live;
   $("live-text").disabled = !voices.length;

@@ -29,6 +29,7 @@ export async function openMicrophone(hear, rate_hz) {
   await context.resume();
   return {
     rate_hz: rate,
+    track: stream.getAudioTracks()[0],
     close() {
       worklet.port.onmessage = null;
       for (const track of stream.getTracks()) track.stop();
