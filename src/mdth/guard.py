@@ -32,6 +32,7 @@ from mdth import guard; sys.exit(guard.read_here(sys.argv[1], Path(sys.argv[2]))
 _lock = threading.Lock()
 _grows_by: float | None = None  # seconds for each of sound and clip, while this process has limits
 _memory_times = 1  # what this process has loaded may need more
+_held: int | None = None  # bytes of private data before the first limits
 
 
 def setting(name: str) -> float:
@@ -46,16 +47,20 @@ def setting(name: str) -> float:
 def limits() -> Iterator[None]:
     """Hold this process to `MDTH_MAX_MEMORY` GB of private data and `MDTH_MAX_TIME` s of its CPUs.
 
-    For a process that does one job at a time; on Windows nothing is limited. What asks for more
-    memory is told that there is none, which becomes LimitExceeded. SIGVTALRM ends who takes longer
-    (MediaPipe switches SIGPROF off), as far as `grow` adds nothing; waiting takes none of it.
+    What it had before the first time does not count. For a process that does one job at a time,
+    and the earlier the better: libraries loaded later hold less. On Windows nothing is limited.
+    What asks for more memory is told that there is none, which becomes LimitExceeded. SIGVTALRM
+    ends who takes longer (MediaPipe switches SIGPROF off), as far as `grow` adds nothing; waiting
+    takes none of it.
     """
-    global _grows_by
+    global _grows_by, _held
+    one_blas_thread()
     try:
         import resource
     except ImportError:
         yield
         return
+    _held = _private_data() if _held is None else _held
     time_s, before = setting(TIME_S), resource.getrlimit(resource.RLIMIT_DATA)
     _grows_by = time_s * SHARE
     allow_memory(_memory_times)
@@ -70,6 +75,24 @@ def limits() -> Iterator[None]:
         _grows_by = None
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def one_blas_thread() -> None:
+    """For libraries not loaded yet, unless the caller's environment says otherwise.
+
+    numpy and OpenCV have an OpenBLAS each, which together hold 180 MB for every core they see:
+    2.8 GB on 16 (VmData, after the imports alone). Nothing here multiplies matrices that large.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _private_data() -> int:
+    """What the limit counts, bytes, as far as the system tells: on Linux."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[5])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def grow(media_s: float) -> None:
@@ -88,7 +111,7 @@ def allow_memory(times: int) -> None:
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        more = round(times * memory * 1e9)
+        more = round(times * memory * 1e9) + (_held or 0) * (times > 0)
         bounds = [bound for bound in (more, hard) if bound > 0]
         resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=hard), hard))
 
@@ -176,6 +199,7 @@ def read_apart(function: str, path: Path) -> dict[str, Any]:
 
 def read_here(function: str, path: Path) -> int:
     """The child of `read_apart`: the arrays go to stdout, an error to stderr; the exit code."""
+    one_blas_thread()
     import numpy as np
 
     try:

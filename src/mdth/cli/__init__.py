@@ -96,6 +96,7 @@ def _run(parsed: argparse.Namespace, *, limited: bool = False) -> int:
     # This process is ours: painters fill its cores, and OpenCV's own threads would only stand in
     # their way and hold 140 MB more at 1280 px.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    guard.one_blas_thread()
     # Threads of torch that wait take a busy machine's cores from those that work: the seed's
     # preparing takes 79 s of CPU instead of 55.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
