@@ -1,10 +1,10 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -70,14 +70,15 @@ def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[See
 
     A frame that is the same object as the `patience` ones before it shows no faces any more.
     """
-    threads, own = min(MAX_THREADS, len(usable_cores())), threading.local()
-
-    def begin() -> None:
-        own.tracker = trackers.enter_context(FaceTracker(model))
+    threads, idle = min(MAX_THREADS, len(usable_cores())), SimpleQueue[FaceTracker]()
 
     def seen(item: tuple[Frame, int]) -> Seen:
         frame, same_for = item
-        return Seen(frame, own.tracker.faces(frame) if same_for <= patience else [], same_for)
+        tracker = idle.get()
+        try:
+            return Seen(frame, tracker.faces(frame) if same_for <= patience else [], same_for)
+        finally:
+            idle.put(tracker)
 
     def counted() -> Iterator[tuple[Frame, int]]:
         before, same_for = None, 0
@@ -86,5 +87,8 @@ def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[See
             before = frame
             yield frame, same_for
 
-    with ExitStack() as trackers, ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with ExitStack() as stack:
+        for _ in range(threads):  # here, where an error is told in its own words
+            idle.put(stack.enter_context(FaceTracker(model)))
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
         yield from InOrder(seen, pool).map(counted())

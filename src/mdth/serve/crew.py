@@ -138,11 +138,8 @@ class Crew:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Note what became of a job, and delete what nobody needs any more."""
-        own, folder, keep_s = (
-            (job["id"], job["claim"]),
-            self._folder / job["id"],
-            self._settings.keep_s,
-        )
+        own = job["id"], job["claim"]
+        folder, keep_s = self._folder / job["id"], self._settings.keep_s
         if outcome.again:
             self._queue.hand_back(*own, why=self._cleaned(outcome.error))
             return
