@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
+from mdth.embedded.render import bars
 from mdth.embedded.render.eyes import EyePainter
 from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.motion import rigid_motion
@@ -20,6 +21,7 @@ class Renderer:
 
     def __init__(self, portrait: Portrait) -> None:
         self.portrait = portrait
+        portrait, self._part = bars.without(portrait)
         self._mesh = portrait.mesh.astype(np.float64)
         self._warp = Warp(portrait)
         self._eyes = EyePainter(portrait.image, self._mesh)
@@ -32,7 +34,8 @@ class Renderer:
 
     def frame(self, driving: FloatArray) -> Frame:
         """The portrait as the driving mesh [478,3] px has it, RGB uint8 [H,W,3]."""
-        mesh = np.asarray(driving, np.float64)
+        rows, columns = self._part
+        mesh = np.asarray(driving, np.float64) - np.array([columns.start, rows.start, 0])
         rigid = rigid_motion(self._mesh, mesh)
         picture = self._warp.apply(self._warp.field(mesh, rigid), mesh)
         self._eyes.paint(picture, mesh, rigid)
@@ -40,7 +43,11 @@ class Renderer:
             skin.paint(picture, mesh, rigid)
         if self._mouth:
             self._mouth.paint(picture, mesh, rigid)
-        return picture
+        if picture.shape == self.portrait.image.shape:
+            return picture
+        whole = self.portrait.image.copy()
+        whole[self._part] = picture
+        return whole
 
     def frames(self, driving: Iterable[FloatArray]) -> Iterator[Frame]:
         """One frame for each driving mesh, in order."""
