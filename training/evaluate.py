@@ -64,7 +64,13 @@ def lips_table(found: dict[str, Scores]) -> Iterator[str]:
         cells = [f"{s[name]:.3f} [{low:.2f}, {high:.2f}]"  # type: ignore[misc]
                  for s, (low, high) in zip(found.values(), ends, strict=True)]  # fmt: skip
         yield f"| {name}, r at lag 0 | {' | '.join(cells)} |"
-    rows = {name: name for name in ("opening at its lag", "width at that lag", "lag_ms")}
+    rows = {
+        "opening at its lag": "opening at its lag",
+        "width at that lag": "width at that lag",
+        "real opening at that lag": "a perfect mouth so late, opening r",
+        "real width at that lag": "the same, width r",
+        "lag_ms": "lag_ms",
+    }
     rows |= {f"amplitude of {name}": f"{name}, ours over real" for name in NAMES}
     for name, words in rows.items():
         yield f"| {words} | {' | '.join(f'{s[name]:.2f}' for s in found.values())} |"

@@ -57,13 +57,16 @@ def score(pairs: list[Pair]) -> Scores:
     rows: dict[str, list[float]] = {}
     for made, tracked, fps in pairs:
         lag_s, best = best_lag(made[:, 0], tracked[:, 0], fps)
-        at = round(lag_s * fps)
+        at = round(lag_s * fps) + round(REACH_S * fps)
+        # Of the real lips, as much off as ours are late: what lag 0 leaves of a perfect mouth.
+        itself = [lagged(measure, measure, fps)[1][at] for measure in tracked[:, :2].T]
         row = {
             "opening": float(correlation(made[:, 0], tracked[:, 0])),
             "width": float(correlation(made[:, 1], tracked[:, 1])),
             "opening at its lag": best,
-            "width at that lag": float(lagged(made[:, 1], tracked[:, 1], fps)[1][
-                at + round(REACH_S * fps)]),
+            "width at that lag": float(lagged(made[:, 1], tracked[:, 1], fps)[1][at]),
+            "real opening at that lag": float(itself[0]),
+            "real width at that lag": float(itself[1]),
             "lag_ms": 1000 * lag_s,
         }  # fmt: skip
         spread = made.std(axis=0) / tracked.std(axis=0)

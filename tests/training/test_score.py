@@ -18,6 +18,7 @@ def test_planted_lag_and_amplitude_are_found() -> None:
     assert found["opening at its lag"] == pytest.approx(1, abs=1e-3)
     assert found["width at that lag"] == pytest.approx(1, abs=1e-3)
     assert found["opening"] == pytest.approx(correlation(late[:, 0], SMOOTH[:, 0]))
+    assert found["real opening at that lag"] == pytest.approx(found["opening"], abs=0.05)
     amplitudes = [found[f"amplitude of {name}"] for name in NAMES]
     assert amplitudes == pytest.approx([0.5, 1.5, 1, 1, 1, 2])
     assert best_lag(SMOOTH[:, 0], late[:, 0], FPS)[0] == pytest.approx(-0.08, abs=0.002)
