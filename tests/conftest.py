@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 # What libraries leave there, or their killed processes; `.ses` is onnxruntime's (telemetry), which
 # mdth switches off and tests that import it themselves do not.
-OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-")
+OTHERS = ("ray", ".ses", "pymp-", "torch", "matplotlib-", "pulse-")
 
 # Files that take longest begin first, so that no process is left with one of them at the end.
 LONG = (

@@ -26,8 +26,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def picture() -> np.ndarray:
-    """A source: RGB uint8 [256,256,3], smooth, with edges."""
-    rows, columns = np.mgrid[:256, :256] / 256
-    smooth = np.stack([rows, columns, (rows - columns) ** 2], axis=2)
-    smooth[(rows - 0.5) ** 2 + (columns - 0.5) ** 2 < 0.1] += 0.3
-    return (smooth * 180).astype(np.uint8)
+    """A source: RGB uint8 [256,256,3]."""
+    from tests.support import generator_made_up as made_up
+
+    return made_up.picture(256)

@@ -1,11 +1,9 @@
 """What the loading of the seed's files refuses, and in what words."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,7 +13,6 @@ from generator_reference import Reference  # noqa: E402
 from mdth.bfv2v.checkpoint import load_generator, load_headpose  # noqa: E402
 from mdth.bfv2v.config import read_generator  # noqa: E402
 from mdth.errors import CheckpointError  # noqa: E402
-from tests.support.bomb import Bomb  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 
 
@@ -87,37 +84,12 @@ def test_partial_foreign_and_misshapen_weights(reference: Reference, tmp_path: P
         load_generator(saved(tmp_path, {"generator": shorter}), config)
 
 
-def test_another_entry_or_no_state_dict(reference: Reference, tmp_path: Path) -> None:
+def test_another_entry(reference: Reference, tmp_path: Path) -> None:
     _, config = reference.write(tmp_path)
     with pytest.raises(CheckpointError, match="no entry 'generator'"):
         load_generator(saved(tmp_path, {"discriminator": reference.weights}), config)
-    with pytest.raises(CheckpointError, match="not a state dict"):
-        load_generator(saved(tmp_path, {"generator": {"epoch": 3}}), config)
     with pytest.raises(CheckpointError, match="no entry 'he_estimator'"):
         load_headpose(saved(tmp_path, [1, 2]), config)
-    raises(CheckpointError, "no such file", load_generator, tmp_path / "none.tar", config)
-
-
-def test_nothing_is_executed(reference: Reference, tmp_path: Path) -> None:
-    checkpoint, config = reference.write(tmp_path)
-    fired = tmp_path / "fired"
-    bomb = tmp_path / "bomb.tar"
-    bomb.write_bytes(pickle.dumps({"generator": Bomb(Path.touch, fired)}, protocol=2))
-    zipped = saved(tmp_path, {"generator": Bomb(Path.touch, fired)})
-    for path in (bomb, zipped):
-        raises(CheckpointError, "no readable state dict", load_generator, path, config)
-    assert not fired.exists()
-
-
-def test_every_kind_of_cut_is_refused(small_files: list[Path], tmp_path: Path) -> None:
-    _, headpose, *_, config = small_files
-    whole = headpose.read_bytes()
-    path = tmp_path / "cut.tar"
-    for share in (0.0, 0.001, 0.3, 0.7, 0.999):
-        path.write_bytes(whole[: int(share * len(whole))])
-        raises(CheckpointError, None, load_headpose, path, config)
-    path.write_bytes(np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes())
-    raises(CheckpointError, None, load_headpose, path, config)
 
 
 @pytest.fixture

@@ -75,9 +75,20 @@ def vocaset_reference() -> Reference:
     return read_reference("vocaset")
 
 
-@pytest.fixture(scope="session")
-def model(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> FaceFormer:
+def loaded(reference: Reference, factory: pytest.TempPathFactory) -> FaceFormer:
     from mdth.faceformer.predictor import FaceFormer
 
-    path = reference.save(tmp_path_factory.mktemp("checkpoint") / "tiny.pth")
+    path = reference.save(factory.mktemp("checkpoint") / "tiny.pth")
     return FaceFormer.load(path, reference.config)
+
+
+@pytest.fixture(scope="session")
+def model(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> FaceFormer:
+    return loaded(reference, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vocaset_model(
+    vocaset_reference: Reference, tmp_path_factory: pytest.TempPathFactory
+) -> FaceFormer:
+    return loaded(vocaset_reference, tmp_path_factory)

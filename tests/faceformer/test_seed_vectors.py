@@ -138,26 +138,23 @@ def test_a_single_changed_number_is_seen(name: str, reference, tmp_path) -> None
     assert deviation(model, clip) > TOLERANCE
 
 
-def test_wrong_input_is_named(vocaset_reference, tmp_path) -> None:
-    model = FaceFormer.load(vocaset_reference.save(tmp_path / "a.pth"), vocaset_reference.config)
+def test_wrong_input_is_named(vocaset_reference, vocaset_model) -> None:
     clip = vocaset_reference.clips["short"]
     with pytest.raises(InputError, match=r"template of shape \(5023, 3\).*15 vertices"):
-        model.vertices(clip.samples, np.zeros((5023, 3)), 0)
+        vocaset_model.vertices(clip.samples, np.zeros((5023, 3)), 0)
     with pytest.raises(InputError, match="no subject 'Nobody'; use 0 to 2 or one of FaceTalk_"):
-        model.vertices(clip.samples, clip.template, "Nobody")
-    raises(InputError, "no subject 3", model.vertices, clip.samples, clip.template, 3)
-    raises(SpeechTooShort, None, model.vertices, clip.samples[:4000], clip.template, 0)
+        vocaset_model.vertices(clip.samples, clip.template, "Nobody")
+    raises(InputError, "no subject 3", vocaset_model.vertices, clip.samples, clip.template, 3)
+    raises(SpeechTooShort, None, vocaset_model.vertices, clip.samples[:4000], clip.template, 0)
 
 
-def test_subjects_by_name(vocaset_reference, tmp_path) -> None:
-    model = FaceFormer.load(vocaset_reference.save(tmp_path / "a.pth"), vocaset_reference.config)
-    assert model.subject("FaceTalk_170725_00137_TA") == 2
+def test_subjects_by_name(vocaset_model) -> None:
+    assert vocaset_model.subject("FaceTalk_170725_00137_TA") == 2
 
 
-def test_silence_is_a_finite_mesh(vocaset_reference, tmp_path) -> None:
-    model = FaceFormer.load(vocaset_reference.save(tmp_path / "a.pth"), vocaset_reference.config)
+def test_silence_is_a_finite_mesh(vocaset_reference, vocaset_model) -> None:
     clip = vocaset_reference.clips["short"]
-    assert np.isfinite(model.vertices(np.zeros(16_000, np.float32), clip.template, 0)).all()
+    assert np.isfinite(vocaset_model.vertices(np.zeros(16_000, np.float32), clip.template, 0)).all()
 
 
 def test_transformers_gives_the_same_encoder() -> None:

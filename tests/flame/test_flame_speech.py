@@ -22,6 +22,7 @@ from mdth.faceformer.files import SUBJECT  # noqa: E402
 from mdth.faceformer.flame_speech import Head  # noqa: E402
 from mdth.flame.model import Embedding, Flame  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support import flame_made_up  # noqa: E402
 from tests.support.commands import Command  # noqa: E402
 from tests.support.raising import raises  # noqa: E402
 
@@ -116,12 +117,6 @@ def test_a_template_of_another_model(head: Head) -> None:
         FlameSpeech(None, head._replace(template=np.zeros((7, 3))))  # type: ignore[arg-type]
 
 
-def write_ply(path: Path, vertices: np.ndarray) -> None:
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n"
-    header += "property float x\nproperty float y\nproperty float z\nend_header\n"
-    path.write_bytes(header.encode() + vertices.astype("<f4").tobytes())
-
-
 def test_the_seeds_folder_from_the_command_line(
     mdth: Command,
     twin_home: Path,
@@ -138,7 +133,7 @@ def test_the_seeds_folder_from_the_command_line(
     files.mkdir(parents=True)
     (common / "checkpoints/face_landmarker.task").symlink_to(embedded / "face_landmarker.task")
     (common / "flame").symlink_to(flame_folder)
-    write_ply(files / f"{SUBJECT}.ply", flame.template)
+    flame_made_up.write_ply(files / f"{SUBJECT}.ply", flame.template)
     placed = {"pose": np.full(15, 0.02), "trans": np.zeros(3)}
     (files / "params.npy").write_bytes(pickle.dumps(placed, 2))
     torch.save(faceformer.network.state_dict(), files / "vocaset.pth")

@@ -3,14 +3,14 @@
 import io
 import json
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import av
 import numpy as np
-from made_media import make_sound, make_wav
+from made_media import make_clip, make_sound, make_wav, tone
 from PIL import Image
 
 from mdth.media.writer import VideoWriter
@@ -42,36 +42,19 @@ CLIPS = {
 AMR = b"#!AMR\n" + bytes.fromhex("04ab3832777b4854d2084f9226") * 20
 
 
-def _tone(rate_hz: int, seconds: float = 0.4) -> np.ndarray:
-    at = np.arange(round(rate_hz * seconds)) / rate_hz
-    return (0.4 * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
-
-
 def _float_wav() -> bytes:
-    content = _tone(16_000).astype("<f4").tobytes()
+    content = tone(0.4).astype("<f4").tobytes()
     head = struct.pack("<HHIIHH", 3, 1, 16_000, 64_000, 4, 32)
     chunks = b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(content))
     return b"RIFF" + struct.pack("<I", 4 + len(chunks + content)) + b"WAVE" + chunks + content
 
 
-Output = av.container.OutputContainer
-
-
-def _picture_stream(out: Output, codec: str, pixels: str) -> av.VideoStream:
-    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
-    stream = out.add_stream(codec, rate=25, options=options)
-    stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
-    return stream
-
-
-def _write_pictures(out: Output, stream: av.VideoStream) -> None:
+def _pictures() -> Iterator[np.ndarray]:
+    """Eight, [48,64,3]."""
     for number in range(8):
         picture = np.full((48, 64, 3), 20 * number, np.uint8)
         picture[8 : 8 + 3 * number] = (200, 90, 30)
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=stream.pix_fmt)
-        frame.pts, frame.time_base = number, Fraction(1, 25)
-        out.mux(stream.encode(frame))
-    out.mux(stream.encode(None))
+        yield picture
 
 
 @cache
@@ -79,12 +62,14 @@ def sounds() -> tuple[bytes, ...]:
     made = [_float_wav(), AMR]
     with TemporaryDirectory() as folder:
         for channels in (1, 6):
-            tone = np.repeat(_tone(16_000)[None], channels, 0)
-            made.append(make_wav(Path(folder, "a.wav"), tone).read_bytes())
+            loud = np.repeat(tone(0.4)[None], channels, 0)
+            made.append(make_wav(Path(folder, "a.wav"), loud).read_bytes())
         for suffix, (codec, rate_hz, layout) in SOUNDS.items():
             how = {"rate_hz": rate_hz, "layout": layout, "bit_rate": 64_000}
             path = Path(folder, f"a.{suffix}")
-            made.append(make_sound(path, _tone(rate_hz), codec=codec, **how).read_bytes())
+            made.append(
+                make_sound(path, tone(0.4, rate_hz=rate_hz), codec=codec, **how).read_bytes()
+            )
     return tuple(made)
 
 
@@ -95,10 +80,11 @@ def clips() -> tuple[bytes, ...]:
     with TemporaryDirectory() as folder:
         for suffix, (codec, pixels) in CLIPS.items():
             path = Path(folder, f"a.{suffix}")
-            with av.open(str(path), "w") as out:
-                _write_pictures(out, _picture_stream(out, codec, pixels))
-            made.append(path.read_bytes())
-        sound = make_wav(Path(folder, "a.wav"), _tone(16_000))
+            quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+            how = {"codec": codec, "pix_fmt": pixels, "options": quiet, "clock_hz": 25}
+            times = [Fraction(k, 25) for k in range(8)]
+            made.append(make_clip(path, _pictures(), times, **how).read_bytes())
+        sound = make_wav(Path(folder, "a.wav"), tone(0.4))
         with VideoWriter(Path(folder, "both.mp4"), width=64, height=48, fps=25, sound=sound) as out:
             for level in range(8):
                 out.write(np.full((48, 64, 3), 20 * level, np.uint8))
@@ -172,7 +158,7 @@ def artefacts() -> Files:
     chance = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
         original, audio = Path(folder, "a.wav"), Path(folder, "audio")
-        make_wav(original, _tone(16_000))
+        make_wav(original, tone(0.4))
         prepare_speech(original, audio)
         image = chance.integers(0, 255, (32, 24, 3), np.uint8)
         shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)

@@ -3,16 +3,14 @@
 import ctypes
 import os
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from made_media import make_wav, tone
 
-from mdth.artefacts import FloatArray
-from tests.support.web import Handler
+from tests.support.web import Handler, serving
 
 IN_ACCESS, IN_OPEN = 0x1, 0x20
 
@@ -40,47 +38,25 @@ class Canary:
         os.close(self._watch)
 
 
-def tone(seconds: float = 1.0) -> FloatArray:
-    return (0.3 * np.sin(np.arange(round(16_000 * seconds)) / 10)).astype(np.float32)
-
-
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Canary]:
-    from made_media import make_wav
-
     (tmp_path / "private").mkdir()
-    watched = Canary(make_wav(tmp_path / "private" / "canary.wav", tone()))
+    watched = Canary(make_wav(tmp_path / "private" / "canary.wav", tone(1.0)))
     watched.path.with_name("canary.bin").write_bytes(b"")
     yield watched
     watched.close()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves one file under every name and counts who asks."""
-
-    content = b""
-    asked: list[str]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Answer(Handler):
-    server: Server
-
-    def do_GET(self) -> None:  # noqa: N802  the name the library wants
-        self.server.asked.append(self.path)
-        self.answer(200, self.server.content)
-
-
 @pytest.fixture
-def server(canary: Canary) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), _Answer) as running:
-        running.asked, running.content = [], canary.path.read_bytes()
-        assert canary.touched
-        thread = threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+def server(canary: Canary) -> Iterator[SimpleNamespace]:
+    """Serves one file under every name, and notes who `asked`."""
+    asked, content = list[str](), canary.path.read_bytes()
+    assert canary.touched
+
+    class Answer(Handler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.answer(200, content)
+
+    with serving(Answer) as url:
+        yield SimpleNamespace(url=url, asked=asked)

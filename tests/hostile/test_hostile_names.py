@@ -2,12 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile
-from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import escape
 
 import pytest
 
@@ -20,7 +17,6 @@ from mdth.storage.store import Store
 from s3_servers import s3_client
 from tests.support.commands import Command
 from tests.support.raising import raises
-from tests.support.web import Handler, serving
 
 OUTSIDE = [
     "", ".", "..", "...", "/etc", "/", "//", "a/b", "../a", "a/../..", "a/", "./a", "~", "~root",
@@ -140,41 +136,6 @@ def test_keys_stay_below_prefix(s3_url: str, s3_server: tuple[str, Path], tmp_pa
     for path in ("raw/anna/audio/../../bob/secret", "raw/anna/audio/", "../../other-bucket/key"):
         raises(StorageError, None, store.download, path, tmp_path / "into")
     assert not (tmp_path / "into").exists()
-
-
-@contextmanager
-def lying_server(key: str) -> Iterator[str]:
-    """The URL of a server that nobody vouches for: every folder has one file of that key below."""
-
-    class Lie(Handler):
-        def do_GET(self) -> None:
-            (prefix,) = parse_qs(urlsplit(self.path).query)["prefix"]
-            name = escape(prefix + key, {"\n": "&#10;"})
-            listed = (
-                "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
-                f"<Key>{name}</Key><Size>5</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
-                "</Contents></ListBucketResult>"
-            ).encode()
-            self.answer(200, listed)
-
-    with serving(Lie) as url:
-        yield url
-
-
-@pytest.mark.parametrize(
-    "key", ["../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "a\nb", "a//b", "a/./b"],
-    ids=ascii,
-)  # fmt: skip
-def test_lying_list(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    with lying_server(key) as url:
-        monkeypatch.setenv("MDTH_S3_ENDPOINT", url)
-        store = Store(s3_url)
-        assert store.below("processed/anna/preprocessed/th") == {}
-        with pytest.raises(StorageError, match="plain file name; remove it"):
-            store.files("raw/anna/audio")
-    with lying_server("fine.npy") as url:
-        monkeypatch.setenv("MDTH_S3_ENDPOINT", url)
-        assert list(Store(s3_url).below("processed/anna/preprocessed/th")) == ["fine.npy"]
 
 
 def test_a_manifest_with_names_that_are_no_text(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from hostile_files import atom, chunk, rebuilt
-from made_media import make_clip, make_wav
+from made_media import make_clip, make_wav, tone
 from PIL import Image
 
 from mdth.errors import UnreadableMedia
@@ -22,10 +22,6 @@ from mdth.media.video import probe_video, read_frames
 from tests.support.raising import raises
 
 GREY = np.full((32, 32, 3), 99, np.uint8)
-
-
-def tone(seconds: float, rate_hz: int = 16_000) -> np.ndarray:
-    return (0.3 * np.sin(np.arange(round(rate_hz * seconds)) / 10)).astype(np.float32)
 
 
 def png(path: Path, size: tuple[int, int], *extra: bytes, colour: int = 2) -> Path:
@@ -215,7 +211,7 @@ def test_an_attachment_is_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate_hz", [limits.LOWEST_RATE_HZ, 7_919, limits.HIGHEST_RATE_HZ])
 def test_rates_at_both_ends(tmp_path: Path, rate_hz: int) -> None:
-    path = make_wav(tmp_path / "a.wav", tone(1, rate_hz), rate_hz=rate_hz)
+    path = make_wav(tmp_path / "a.wav", tone(1, rate_hz=rate_hz), rate_hz=rate_hz)
     assert sum(map(len, read_blocks(path))) == pytest.approx(16_000, abs=40)
 
 

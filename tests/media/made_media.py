@@ -34,6 +34,12 @@ def click_offsets_s(sound: np.ndarray, times_s: list[float], *, rate_hz: int) ->
     return offsets
 
 
+def tone(seconds: float, *, rate_hz: int = 16_000) -> np.ndarray:
+    """A tone of 220 Hz, float32 [n]."""
+    at = np.arange(round(rate_hz * seconds)) / rate_hz
+    return (0.4 * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
+
+
 def make_wav(path: Path, sound: np.ndarray, *, rate_hz: int = 16_000) -> Path:
     channels = np.atleast_2d(sound)
     levels = np.round(np.clip(channels, -1, 1) * 32767).astype("<i2")
@@ -54,10 +60,11 @@ def make_sound(
     layout: str = "mono",
     bit_rate: int | None = None,
     written: dict[str, str] | None = None,
+    title: str = "",
 ) -> Path:
     """Encode samples float32 [n] (all channels alike) in any codec and container FFmpeg writes.
 
-    written: the container's options.
+    written: the container's options. title: of the file and of its stream.
     """
     channels = np.repeat(sound, av.AudioLayout(layout).nb_channels)[None]
     frame = av.AudioFrame.from_ndarray(channels, "flt", layout)
@@ -65,6 +72,7 @@ def make_sound(
     options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", container_options=options | (written or {})) as out:
         stream = out.add_stream(codec, rate=rate_hz, layout=layout)
+        _tell(title, out, stream)
         context = stream.codec_context
         if bit_rate:
             context.bit_rate = bit_rate
@@ -78,6 +86,12 @@ def make_sound(
     return path
 
 
+def _tell(title: str, out: av.container.OutputContainer, stream: av.stream.Stream) -> None:
+    if title:
+        out.metadata["title"] = title
+        stream.metadata.update(title=title, handler_name=title)
+
+
 def make_clip(
     path: Path,
     frames: Iterable[np.ndarray],
@@ -88,27 +102,31 @@ def make_clip(
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
+    title: str = "",
+    clock_hz: int = 90_000,
     **context: object,
 ) -> Path:
     """Encode RGB frames [H,W,3] with any time stamps (s); seen rotated counter-clockwise.
 
-    options: the encoder's. context: what else is set of it, as the tags of colours.
+    options: the encoder's. title: of the file and of its stream. clock_hz: how fine times are.
+    context: what else is set of the encoder, as the tags of colours.
     """
     with av.open(str(path), "w") as out:
         stream = None
         for rgb, time in zip(frames, times, strict=False):
             if stream is None:
                 options = {"preset": "ultrafast"} | (options or {})
-                stream = out.add_stream(codec, rate=30, options=options)
+                stream = out.add_stream(codec, rate=min(30, clock_hz), options=options)
                 stream.height, stream.width = rgb.shape[:2]
                 stream.pix_fmt = pix_fmt
                 for name, value in context.items():
                     setattr(stream.codec_context, name, value)
-                stream.codec_context.time_base = Fraction(1, 90_000)
+                stream.codec_context.time_base = Fraction(1, clock_hz)
+                _tell(title, out, stream)
                 if rotation_deg or hflip:
                     stream.set_display_rotation(rotation_deg, hflip=hflip)
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
-            frame.pts, frame.time_base = round(time * 90_000), Fraction(1, 90_000)
+            frame.pts, frame.time_base = round(time * clock_hz), Fraction(1, clock_hz)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path

@@ -58,6 +58,14 @@ def _make(
     return path
 
 
+def _rewritten(clip: Film, out: Path, **how) -> FilmWriter:
+    """The clip written again, without a patch."""
+    with FilmWriter(out, like=clip, **{"sound": None, **how}) as writer:
+        for frame in clip.frames():
+            writer.write(frame, None)
+    return writer
+
+
 def times_of(clip: Film) -> list[Fraction]:
     return [frame.time_s for frame in clip.frames()]
 
@@ -154,9 +162,7 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path, form: str) -> None:
     quiet = {"x265-params": "log-level=error"}
     path = _make(tmp_path / "a.mp4", codec="libx265", form=form, options=quiet, tags=tags)
     clip = open_film(path)
-    with FilmWriter(tmp_path / "b.mp4", like=clip, sound=None) as writer:
-        for frame in clip.frames():
-            writer.write(frame, None)
+    _rewritten(clip, tmp_path / "b.mp4")
     with av.open(str(tmp_path / "b.mp4")) as file:
         context = file.streams.video[0].codec_context
         assert (context.name, context.pix_fmt, context.codec_tag) == ("hevc", form, "hvc1")
@@ -180,9 +186,7 @@ def test_what_cannot_be_kept_is_said(
 ) -> None:
     clip = open_film(_make(tmp_path / name, size=(97, 65), codec=codec, form=form))
     with caplog.at_level(logging.INFO, "mdth"):
-        with FilmWriter(tmp_path / "b.mp4", like=clip, sound=None, crf=1) as writer:
-            for frame in clip.frames():
-                writer.write(frame, None)
+        writer = _rewritten(clip, tmp_path / "b.mp4", crf=1)
     assert said in " ".join(writer.changed) and said in caplog.text
     for old, new in zip(clip.frames(), open_film(tmp_path / "b.mp4").frames(), strict=True):
         assert np.abs(old.rgb.astype(int).mean((0, 1)) - new.rgb.mean((0, 1))).max() < 2
@@ -208,9 +212,7 @@ def test_sound_is_copied_where_mp4_holds_it(
     other = _sound(tmp_path / "o.m4a", "aac", 48_000)
     clip = open_film(_make(tmp_path / "a.mp4", sounds=[other, other]))
     assert clip.streams == ("audio aac", "audio aac")
-    with FilmWriter(tmp_path / "b.mp4", like=clip, sound=sound) as writer:
-        for frame in clip.frames():
-            writer.write(frame, None)
+    writer = _rewritten(clip, tmp_path / "b.mp4", sound=sound)
     assert writer.kept == ["audio aac"] and bool(writer.changed) != kept
     copied = _packets(tmp_path / "b.mp4", 0)
     given = _packets(sound, 0)
@@ -243,9 +245,7 @@ def test_it_is_encoded_as_well_as_it_was(tmp_path: Path) -> None:
     assert source_crf(fine) < source_crf(coarse) <= 21
     for path in (fine, coarse):
         clip = open_film(path)
-        with FilmWriter(tmp_path / "b.mp4", like=clip, sound=None) as writer:
-            for frame in clip.frames():
-                writer.write(frame, None)
+        _rewritten(clip, tmp_path / "b.mp4")
         assert 0.7 < (tmp_path / "b.mp4").stat().st_size / path.stat().st_size < 1.5
         errors = [
             np.square(old.rgb.astype(float) - new.rgb).mean()

@@ -5,11 +5,10 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from serving import OPTIONS, Served, ended
@@ -18,45 +17,26 @@ from mdth.errors import InputError
 from mdth.serve import webhooks
 from mdth.serve.queue import Queue
 from mdth.serve.settings import Settings
-
-
-class Heard(ThreadingHTTPServer):
-    """Keeps what it is told, and answers with `answers` in turn, the last one for ever."""
-
-    def __init__(self, *answers: int) -> None:
-        self.messages: list[tuple[dict[str, str], bytes]] = []
-        self.answers = list(answers)
-        super().__init__(("127.0.0.1", 0), Hearing)
-        self.host = f"127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Hearing(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        heard: Heard = self.server  # type: ignore[assignment]
-        body = self.rfile.read(int(self.headers["content-length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        heard.messages.append((headers, body))
-        answer = heard.answers.pop(0) if len(heard.answers) > 1 else heard.answers[0]
-        self.send_response(answer)
-        if answer == 302:
-            self.send_header("location", f"http://{heard.host}/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.support.web import Handler, serving
 
 
 @pytest.fixture
-def heard() -> Iterator[Heard]:
-    server = Heard(302, 200)
-    yield server
-    server.shutdown()
-    server.server_close()
+def heard() -> Iterator[SimpleNamespace]:
+    """A host that keeps its `messages`: it sends the first one elsewhere, and takes the others."""
+    messages: list[tuple[dict[str, str], bytes]] = []
+
+    class Hearing(Handler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            messages.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.answer(302 if len(messages) == 1 else 200, Location=f"{url}/elsewhere")
+
+    with serving(Hearing) as url:
+        yield SimpleNamespace(host=url.removeprefix("http://"), messages=messages)
 
 
 def test_messages_are_signed_and_sent_again(
-    serve: Callable[..., Served], heard: Heard, portrait: bytes, speech: bytes
+    serve: Callable[..., Served], heard: SimpleNamespace, portrait: bytes, speech: bytes
 ) -> None:
     server = serve("--workers", "1", "--webhook-hosts", heard.host)
     with server.client() as anna:

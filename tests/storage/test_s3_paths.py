@@ -61,7 +61,9 @@ def test_markers_of_folders_are_no_files(moto_proxy: Proxied) -> None:
     assert (store.files("raw/t/audio"), store.below("raw/t")) == ([], {})
 
 
-@pytest.mark.parametrize("key", ["raw/t/../../x", "raw/t//etc/passwd", "raw/t/./a", "raw/t/a\x7fb"])
+@pytest.mark.parametrize(
+    "key", ["raw/t/../../x", "raw/t//etc/passwd", "raw/t/./a", "raw/t/a\x7fb", "raw/t/.."]
+)
 def test_keys_that_are_no_plain_paths_are_nobodys(
     moto_proxy: Proxied, tmp_path: Path, key: str
 ) -> None:

@@ -102,3 +102,10 @@ def write_official(folder: Path) -> Path:
         del sys.modules["chumpy"], sys.modules["chumpy.ch"]
     (folder / "flame_static_embedding.pkl").write_bytes(pickle.dumps(marks, protocol=2))
     return path
+
+
+def write_ply(path: Path, vertices: npt.NDArray[np.floating]) -> None:
+    """Vertices [V,3] as a PLY without faces."""
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n"
+    header += "property float x\nproperty float y\nproperty float z\nend_header\n"
+    path.write_bytes(header.encode() + vertices.astype("<f4").tobytes())

@@ -68,6 +68,7 @@ def _faceformer(
     from mdth.faceformer.config import VOCASET
     from mdth.faceformer.files import SUBJECT
     from tests.support import faceformer_made_up as faceformer
+    from tests.support.flame_made_up import write_ply
 
     config = dataclasses.replace(VOCASET, encoder=faceformer.SMALL_ENCODER) if small else VOCASET
     network = faceformer.network(config, random_seed=random_seed)
@@ -77,13 +78,7 @@ def _faceformer(
     if small:
         config.save(folder / "vocaset.json")
     (folder / "params.npy").write_bytes(pickle.dumps({"pose": POSE, "trans": TRANSLATION}, 2))
-    _write_ply(folder / f"{SUBJECT}.ply", template)
-
-
-def _write_ply(path: Path, vertices: npt.NDArray[np.floating]) -> None:
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n"
-    header += "property float x\nproperty float y\nproperty float z\nend_header\n"
-    path.write_bytes(header.encode() + vertices.astype("<f4").tobytes())
+    write_ply(folder / f"{SUBJECT}.ply", template)
 
 
 def main() -> None:

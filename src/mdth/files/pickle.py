@@ -101,7 +101,7 @@ class _Kept:
         raise ValueError("an object without a value")
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):  # noqa: TID251
     def find_class(self, module: str, name: str) -> type[_Kept]:
         """What stands for a name of the file. Raises CheckpointError for all that nothing does."""
         module = module.replace("numpy._core", "numpy.core").replace("builtins", "__builtin__")
@@ -117,7 +117,7 @@ class _Unpickler(pickle.Unpickler):
 class TensorsOnly:
     """An unpickler for `torch.load`, which finds what makes tensors and nothing else."""
 
-    class Unpickler(pickle._Unpickler):
+    class Unpickler(pickle._Unpickler):  # noqa: TID251
         """Its memo, unlike the C one's, reserves nothing for what a file says it will hold."""
 
         def find_class(self, module: str, name: str) -> Any:

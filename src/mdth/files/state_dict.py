@@ -74,13 +74,15 @@ def load(path: Path) -> Any:
         if begin.startswith(ZIP):  # as torch tells them
             _check_members(path, file.size)
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
         except pickle.UnpicklingError:
             # Its own safe reader knows no protocol above 3; a program it refused by another error.
             if not begin.startswith((ZIP, *LATER)):
                 raise
         file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=False, pickle_module=TensorsOnly)
+        return torch.load(  # noqa: TID251
+            file, map_location="cpu", weights_only=False, pickle_module=TensorsOnly
+        )
 
 
 def _check_members(path: Path, size: int) -> None:

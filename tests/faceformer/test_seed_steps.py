@@ -1,4 +1,4 @@
-"""The step for a GPU, unrecorded: the growing step's numbers, in shapes that never change."""
+"""A step costs the same however much came before; a GPU's gives its numbers in fixed shapes."""
 
 import dataclasses
 from contextlib import contextmanager, nullcontext
@@ -17,6 +17,7 @@ from mdth.faceformer.decoder import Decoder  # noqa: E402
 from mdth.faceformer.predictor import FaceFormer  # noqa: E402
 from mdth.faceformer.static import StaticDecoder, room_for  # noqa: E402
 from tests.support import faceformer_made_up as made_up  # noqa: E402
+from tests.support import faceformer_plain as plain  # noqa: E402
 
 SMALL = EncoderConfig(num_hidden_layers=0, hidden_size=48, intermediate_size=8)
 
@@ -59,17 +60,24 @@ def test_rooms() -> None:
     assert [room_for(frames) for frames in (1, 256, 257, 1024, 1025)] == [256, 256, 512, 1024, 2048]
 
 
-class Shapes(TorchDispatchMode):
-    """Operations and the shapes of their results, in order; reading a number is noted too."""
+class Operations(TorchDispatchMode):
+    """Operations and the shapes of their results, in order; reading a number is noted too.
+
+    largest: the numbers in the largest result of any, views of what was given apart.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[tuple] = []
+        self.largest = 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         found = operation(*args, **(kwargs or {}))
         shape = tuple(found.shape) if isinstance(found, torch.Tensor) else None
         self.seen.append((str(operation), shape))
+        given = {x.untyped_storage().data_ptr() for x in args if isinstance(x, torch.Tensor)}
+        if shape is not None and found.untyped_storage().data_ptr() not in given:
+            self.largest = max(self.largest, found.numel())
         return found
 
 
@@ -81,12 +89,46 @@ def test_every_step_is_the_same_to_the_device(network) -> None:
         for frames in (1, 1, 60, 1):
             decoder.frames(speech_of(network, frames - 1)) if frames > 1 else None
             decoder.step.hear(tuple(decoder.step.crossed.tables(speech_of(network, 1))))
-            with Shapes() as shapes:
+            with Operations() as operations:
                 decoder.step.once()
             decoder.done += 1
-            steps.append(shapes.seen)
+            steps.append(operations.seen)
     assert all(step == steps[0] for step in steps)
     assert not [name for name, _ in steps[0] if "_local_scalar_dense" in name or "item" in name]
+
+
+def test_a_late_growing_step_does_what_an_early_one_does(network) -> None:
+    """Beyond one score per head and past frame, nothing grows; seconds: `bench steps`."""
+    steps = {}
+    with torch.inference_mode():
+        decoder = Decoder(network, 0)
+        for done in (10, 2_000):
+            decoder.frames(speech_of(network, done - decoder.done))
+            speech = speech_of(network, 1)
+            with Operations() as steps[done]:
+                decoder.frames(speech)
+    names = [[name for name, _ in step.seen] for step in steps.values()]
+    assert names[0] == names[1]
+    assert steps[2_000].largest <= max(4 * 2_001, 4 * network.config.width)
+
+
+def test_kept_is_what_plain_recomputes(network) -> None:
+    speech, tokens = speech_of(network, 40), network.config.tokens_per_frame
+    with torch.inference_mode():
+        decoder = Decoder(network, 3)
+        hidden = [decoder.frames(part) for part in speech.split(8 * tokens)]
+        found = network.vertice_map_r(torch.cat(hidden))
+    expected = plain.offsets(network, speech[None], 3)
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_keys_outgrow_their_first_room(network, monkeypatch: pytest.MonkeyPatch) -> None:
+    speech = speech_of(network, 40)
+    with torch.inference_mode():
+        expected = Decoder(network, 0).frames(speech)
+        monkeypatch.setattr("mdth.faceformer.decoder.FIRST_CAPACITY", 4)
+        found = Decoder(network, 0).frames(speech)
+    assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_predictor_with_recorded_steps(reference, model, monkeypatch: pytest.MonkeyPatch) -> None:
