@@ -41,6 +41,7 @@ COMMANDS = {
     "training.mouth_data": f"{GONE} OUT/mouth --talk {GONE} --grid {GONE}",
     "training.mouth_export": f"{GONE} OUT", "training.mouth_measure": f"{GONE} {GONE} {GONE}",
     "training.mouth_strips": f"{GONE} {GONE} OUT/strips.png",
+    "training.tooth_levels": f"{GONE} {GONE}",
     "training.people": f"OUT/people.npz --talk {GONE} --grid {GONE}", "training.reenact": GONE,
     "training.rig": f"{GONE} {GONE} OUT/people.npz --run {GONE}",
     "training.seed.predict": f"vocaset {GONE} {GONE}.pth OUT/predicted",

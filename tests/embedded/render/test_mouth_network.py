@@ -10,6 +10,7 @@ from mdth.artefacts import Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions, lower_teeth, mouth_network
 from mdth.embedded.render.cavity import Cavity
+from mdth.embedded.render.light import measure_light
 from mdth.embedded.render.lips import lip_outline
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
@@ -96,7 +97,12 @@ def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> No
 
 @pytest.mark.parametrize(
     ("skin", "tooth", "lighter"),
-    [((140, 78, 43), (167, 142, 132), True), ((214, 145, 119), (230, 196, 179), False)],
+    [
+        ((140, 78, 43), (167, 142, 132), True),
+        ((145, 105, 80), (165, 146, 130), True),
+        ((214, 145, 119), (230, 196, 179), False),
+        ((64, 43, 36), (66, 58, 52), False),
+    ],
 )
 def test_teeth_are_lighter_where_it_is_the_skin_that_is_dark(skin, tooth, lighter: bool) -> None:
     tone = Tone.of(np.array(skin, np.float32))
@@ -108,6 +114,17 @@ def test_teeth_are_lighter_where_it_is_the_skin_that_is_dark(skin, tooth, lighte
     level = mouth_network.finished(painted, planes, tone).mean(0)
     assert np.allclose(level[:4], plain[:4], atol=0.01)
     assert (level[4:] > 1.25 * plain[4:]).all() if lighter else np.allclose(level, plain, atol=9)
+
+
+def test_teeth_are_dim_in_dim_light(portrait: Portrait) -> None:
+    dark = Portrait(np.asarray(0.25 * portrait.image, np.uint8), portrait.mesh)
+    light, dim = (measure_light(p.image, p.mesh) for p in (portrait, dark))
+    assert dim.tooth.mean() < 1.7 * dim.skin.mean() and light.tooth.mean() > 145
+    # Dark skin shines where the light falls on it.
+    shining = dark.image.copy()
+    for x, y in np.round(portrait.mesh[::20, :2]).astype(int):
+        shining[y - 1 : y + 2, x - 1 : x + 2] = 140
+    assert measure_light(shining, portrait.mesh).tooth.mean() > 145
 
 
 def test_conditions_follow_skull_and_jaw(portrait: Portrait) -> None:

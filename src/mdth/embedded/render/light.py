@@ -11,6 +11,8 @@ from mdth.face import geometry, topology
 
 # How bright teeth are, relative to the skin.
 TOOTH_LEVEL = 0.55
+# The lightest levels of a face in dim light and in enough, of skin however dark.
+DIM, LIT = 40.0, 100.0
 # The inside of a mouth, relative to its lips.
 FLESH = np.array([0.85, 0.62, 0.62])
 
@@ -39,12 +41,19 @@ def measure_light(image: Frame, mesh: FloatArray) -> Light:
     lips = _patch(image, mesh, (17, 84, 314, 0, 37, 267), 0.015)
     level = float(skin.mean())
     white = _eye_white(image, mesh)
+    lit = np.clip((_lightest(image, mesh) - DIM) / (LIT - DIM), 0, 1)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
-    bright = np.clip(white.mean(), max(1.3 * level, 150), max(1.5 * level, 205))
+    bright = np.clip(white.mean(), max(1.3 * level, 150 * lit), max(1.5 * level, 205 * lit))
     tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * FLESH
     return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
+
+
+def _lightest(image: Frame, mesh: FloatArray) -> float:
+    """The level of the lightest vertices of a face: of skin that is dark they shine."""
+    x, y = np.clip(np.round(mesh[:, :2].T).astype(int), 0, [[image.shape[1] - 1], [len(image) - 1]])
+    return float(np.quantile(image[y, x].mean(-1), 0.98))
 
 
 def cheeks(image: Frame, mesh: FloatArray) -> tuple[FloatArray, FloatArray]:

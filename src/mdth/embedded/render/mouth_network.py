@@ -29,10 +29,10 @@ SOFT, SHARP = -0.5, 0.0
 RAISED = (0.0, 1.0)
 # How much of the teeth's hue is the portrait's guess.
 TINT = 0.8
-# Teeth guessed to be lighter by more than this than skin of fewer levels than the second are so for
-# dark skin, not dark light, and by this power of the rest they are painted lighter: smiles beside
-# skin of 80 to 120 levels show teeth of 172 to 188, beside 140 to 180 levels of 187 to 196.
-TOOTH_TO_SKIN, DARK_SKIN, POWER = 1.3, (130.0, 30.0), 1.5
+# Teeth beside darker skin are as light as beside skin of so many levels, but of what is lighter
+# than the third only by a share: smiles beside skin of 80 to 120 levels show teeth of 171 to 183,
+# beside 140 to 180 levels of 188 to 192. Teeth guessed to be darker than the last are in dim light.
+SKIN_LEVEL, POWER, BRIGHT, SHARE, LIT_TOOTH = 160.0, 1.2, 90.0, 0.5, 140.0
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -83,14 +83,18 @@ def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
     """Colours RGB 0..255 [3,h,w]; teeth [3] are as light beside dark skin as beside light skin."""
     colours = tone.absolute(painted)
     skin = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
-    darker = float(tooth.mean() / TOOTH_TO_SKIN / skin.mean())
-    dark = float(smoothstep((DARK_SKIN[0] - skin.mean()) / DARK_SKIN[1]))
-    if darker <= 1 or not dark:
+    lit = min(1.0, float(tooth.mean()) / LIT_TOOTH)
+    darker = float(SKIN_LEVEL / skin.mean()) * lit * lit
+    if darker <= 1:
         return colours
-    as_light = Tone.of(skin * darker ** (POWER * dark)).absolute(painted)
-    level, red = brightness(painted), (painted[0] + 1) / (painted[1] + 1.01)
-    share = smoothstep((level + 0.4) / 0.3) * smoothstep((1.1 - red) / 0.1)
-    return np.asarray(colours + inside * share * (as_light - colours), np.float32)
+    as_light = Tone.of(skin * darker**POWER).absolute(painted)
+    level = brightness(as_light)
+    more = np.minimum(level, BRIGHT + SHARE * (level - BRIGHT)) - brightness(colours)
+    # No steeper, or dim teeth beside lighter ones are pegs.
+    relative, red = brightness(painted), (painted[0] + 1) / (painted[1] + 1.01)
+    share = smoothstep((relative + 0.7) / 0.8) * smoothstep((1.25 - red) / 0.35)
+    share *= inside * np.maximum(more, 0) / np.maximum(level, 1)
+    return np.asarray(colours + share * as_light, np.float32)
 
 
 def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
