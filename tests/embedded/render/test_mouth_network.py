@@ -188,10 +188,24 @@ def test_finish_raises_light_detail_inside_the_lips_alone() -> None:
     assert np.abs(mouth_network.finished(painted, planes, tone) - made)[:, inside].max() < 1e-2
 
 
+def test_a_gap_in_a_drawn_row_is_filled_and_shade_beside_it_stays() -> None:
+    tone = Tone(np.ones(3))
+    planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
+    planes[3], planes[4:7] = 1, -1
+    planes[11:14] = planes[4:7, 20:40, 30:100] = tone.relative(np.full((3, 1, 1), 200.0))
+    painted = np.zeros((3, 80, 128), np.float32) + tone.relative(np.full((3, 1, 1), 30.0))
+    painted[:, 20:40, 30:100] = tone.relative(np.full((3, 1, 1), 180.0))
+    painted[:, 20:40, 60:64] = tone.relative(np.full((3, 1, 1), 40.0))
+    before = mouth_network.finished(painted * 1, planes * (np.arange(14) != 5)[:, None, None], tone)
+    made = mouth_network.finished(painted, planes, tone)
+    assert made[:, 30, 62].mean() > 100 > 60 > before[:, 30, 62].mean()
+    assert np.abs(made - before)[:, 50:].max() < 1
+
+
 def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
     tone = Tone(np.ones(3))
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
-    planes[3] = 1
+    planes[3], planes[4:7] = 1, -1
     planes[11:14] = tone.relative(np.array([220.0, 210, 190]))[:, None, None]
     for colour, kept in (([170.0, 190, 140], 0.3), ([150.0, 70, 75], 1.0)):
         painted = np.empty((3, 80, 128), np.float32)

@@ -33,6 +33,9 @@ TINT = 0.8
 # than the third only by a share: smiles beside skin of 80 to 120 levels show teeth of 171 to 183,
 # beside 140 to 180 levels of 188 to 192. Teeth guessed to be darker than the last are in dim light.
 SKIN_LEVEL, POWER, BRIGHT, SHARE, LIT_TOOTH = 160.0, 1.2, 90.0, 0.5, 140.0
+# Where the drawn row is so light, relative to teeth, and no redder than that, there are teeth; so
+# much of what a mean of teeth lacks of them is filled, by the light that most of them have.
+DRAWN_TOOTH, REDDEST, FILLED, MOST, SHOWN = (0.4, 0.7), (1.5, 1.2), 0.55, 0.3, (0.4, 0.7)
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -75,6 +78,7 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
     tooth = tone.absolute(planes[11:14, 0, 0])
     colours = _lit(painted + raised * detail, tone, tooth, inside)
     colours = _tooth_coloured(colours, tooth, inside)
+    _fill(colours, tone.absolute(planes[4:7]), tooth, inside)
     lower_teeth.shape(colours, painted, planes)
     return colours
 
@@ -104,6 +108,25 @@ def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
     share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
     colours += share * inside * (level * tooth[:, None, None] - colours)
     return colours
+
+
+def _fill(colours: Layer, drawn: Layer, tooth: Layer, inside: Layer) -> None:
+    """No part of a drawn tooth [3,h,w] is much darker than the row is painted; in place.
+
+    A mean of many people's teeth is dark where gaps of some are: teeth that are missing.
+    """
+    level = brightness(drawn)
+    share = smoothstep((level / tooth.mean() - DRAWN_TOOTH[0]) / np.ptp(DRAWN_TOOTH))
+    red = drawn[0] / np.maximum(drawn[1], 1)
+    share *= smoothstep((REDDEST[0] - red) / -np.diff(REDDEST)) * inside
+    row = share > 0.5
+    if not row.any():
+        return
+    painted = brightness(colours)
+    light = np.quantile(painted[row], MOST) / max(np.quantile(level[row], MOST), 1.0)
+    share *= FILLED * smoothstep((light - SHOWN[0]) / np.ptp(SHOWN))
+    way = min(light, 1.2) * drawn - colours
+    colours += share * (brightness(way) > 0) * way
 
 
 def _blurred(x: Layer) -> Layer:
