@@ -17,9 +17,28 @@ def shell(code: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("script", ["demo", "test", "check", "bench", "lib.sh"])
+@pytest.mark.parametrize("script", ["demo", "test", "test-gpu", "check", "bench", "lib.sh"])
 def test_the_scripts_are_bash(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / "scripts" / script)], check=True)
+
+
+@pytest.mark.parametrize(
+    "gpu, compiled, others, code",
+    [(0, 0, 0, 0), (0, 5, 0, 0), (0, 5, 5, 5), (0, 1, 0, 1), (0, 0, 2, 2), (1, 0, 0, 1)],
+)
+def test_the_gpu_tests_end_as_either_half_does(
+    tmp_path: Path, gpu: int, compiled: int, others: int, code: int
+) -> None:
+    """A Python that says how each half ended: 1 failed, 5 had nothing to do."""
+    (tmp_path / "python").write_text(
+        f"#!/bin/bash\n[[ $1 == -c ]] && exit {gpu}\n"
+        f'[[ $4 == "gpu and compiles" ]] && echo second && exit {compiled}\n'
+        f"echo first; exit {others}\n"
+    )
+    (tmp_path / "python").chmod(0o755)
+    ended = shell(f"PYTHON={tmp_path}/python scripts/test-gpu -x")
+    assert ended.returncode == code, ended.stderr
+    assert ended.stdout.split() == ["first", "second"]
 
 
 def test_missing_libraries_end_with_the_line_to_run() -> None:

@@ -24,6 +24,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 EPSILON, COLOURS = 1e-5, 3
 # Channels are filled up to what the fastest kernels of the library take (`docs/performance.md`).
 ALIGNED, ROWS_ALIGNED = 16, 64
+# Of each kernel one shape, not the fastest of several (`docs/performance.md`).
+COMPILED: dict[str, str | int | bool | Callable[..., object]] = {
+    "triton.autotune_pointwise": False,
+    "loop_ordering_after_fusion": False,
+}
 
 
 class SourceParts(NamedTuple):
@@ -89,7 +94,7 @@ class FastRenderer:
 @functools.cache
 def _compiled(function: Function) -> Function:
     # Sizes known beforehand make index arithmetic cheap; a generator has few of them.
-    return cast(Function, torch.compile(function, dynamic=False))
+    return cast(Function, torch.compile(function, dynamic=False, options=COMPILED))
 
 
 class FastMotion:
