@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mdth.parallel import DEPTH, InOrder
+from mdth.parallel import DEPTH, InOrder, ahead, in_threads
 
 
 @pytest.fixture(params=[0, 1, 3])
@@ -74,3 +74,29 @@ def test_items_that_are_fed_one_by_one_come_out_as_they_are_due() -> None:
         first = [made for number in range(20) for made in ordered.feed(number)]
         assert first == list(range(1, 21 - DEPTH))
         assert [*first, *ordered.finish()] == list(range(1, 21))
+
+
+def test_items_are_made_ahead_and_by_another_thread() -> None:
+    asked: list[int] = []
+    there = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            asked.append(threading.get_ident())
+            there.release()
+            yield number
+        raise ValueError("five")
+
+    made = ahead(items())
+    assert next(made) == 0
+    assert there.acquire() and there.acquire(), "the second is made while the first is used"
+    assert list(in_threads(lambda number: number, (next(made) for _ in range(4)), 3)) == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    with pytest.raises(ValueError, match="five"):
+        next(made)
+    assert threading.get_ident() not in asked
+    assert list(ahead(range(3))) == [0, 1, 2]

@@ -1,9 +1,10 @@
 """A function over items that come one by one, by the caller or by threads of somebody's pool."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import Generic, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 
@@ -23,12 +24,14 @@ DEPTH = 4
 class InOrder(Generic[Item, Made]):
     """What `function` makes of each item, in the items' order; an error comes out at its place.
 
-    pool: who calls it, up to DEPTH items at once; None: the caller's own thread.
+    pool: who calls it, up to `depth` items at once; None: the caller's own thread.
     """
 
-    def __init__(self, function: Callable[[Item], Made], pool: Executor | None = None) -> None:
+    def __init__(
+        self, function: Callable[[Item], Made], pool: Executor | None = None, *, depth: int = DEPTH
+    ) -> None:
         np.empty(LARGEST_KEPT, np.uint8)
-        self._function, self._pool = function, pool
+        self._function, self._pool, self._depth = function, pool, depth
         self._waiting: deque[Future[Made]] = deque()
 
     def feed(self, item: Item) -> Iterator[Made]:
@@ -37,7 +40,7 @@ class InOrder(Generic[Item, Made]):
             yield self._function(item)
             return
         self._waiting.append(self._pool.submit(in_thread(self._function), item))
-        if len(self._waiting) > DEPTH:
+        if len(self._waiting) > self._depth:
             yield self._waiting.popleft().result()
 
     def finish(self) -> Iterator[Made]:
@@ -62,3 +65,18 @@ class InOrder(Generic[Item, Made]):
             yield from self.finish()
         finally:
             self.close()
+
+
+def in_threads(
+    function: Callable[[Item], Made], items: Iterable[Item], threads: int
+) -> Iterator[Made]:
+    """What `function` makes of each item, in the items' order, by so many threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        yield from InOrder(function, pool, depth=threads).map(items)
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, made by a thread of their own, two of them before they are asked for."""
+    end, source = object(), iter(items)
+    made = in_threads(lambda _: next(source, end), itertools.repeat(None), 1)
+    yield from cast(Iterator[Item], itertools.takewhile(lambda item: item is not end, made))

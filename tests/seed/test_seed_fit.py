@@ -11,10 +11,10 @@ import pytest
 from mdth.errors import CheckpointError, MdthError, MissingDependency
 from mdth.face import landmarks68, topology
 from mdth.seed import eos_files, landmarks
+from mdth.seed.apart import Fits
 from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 from mdth.seed.clip import at_rate, filled_faces
 from mdth.seed.fit import Fitter, to_model, viewport
-from mdth.seed.fits import Fits
 from tests.support.raising import raises
 
 
@@ -212,14 +212,12 @@ def test_processes_fit_as_this_one_does_and_tell_that_one_was_ended(
 ) -> None:
     meshes = [pictured(yaw) for yaw in range(-10, 15, 5)]
     around, irises = (list(map(of, meshes)) for of in (landmarks68.from_mesh, landmarks68.irises))
-    with Fits(model_folder, 2) as fits:
-        parts = [fits.begin(around[part], irises[part]) for part in (slice(3), slice(3, 5))]
-        found = [
-            np.concatenate(column) for column in zip(*(p.result() for p in parts), strict=True)
-        ]
+    with Fits(model_folder) as fits:
+        found = [fit.result() for fit in fits.begin(around, irises)]
         expected = [fitter.fit(*face) for face in zip(around, irises, strict=True)]
-        for ours, theirs in zip(found, zip(*expected, strict=True), strict=True):
-            np.testing.assert_array_equal(ours, np.stack(theirs))
-        for process in fits._begun:
-            process.kill()
-        raises(MdthError, "was ended; run again", fits.begin(around, irises).result)
+        for ours, theirs in zip(found, expected, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+        for process in fits.processes:
+            process.process.kill()
+        raises(MdthError, "was ended; run again", fits.begin(around, irises)[0].result)

@@ -14,6 +14,7 @@ from mdth.errors import CheckpointError
 from mdth.media.image import read_image
 from mdth.motion.head import generated
 from mdth.seed import moves
+from mdth.seed.apart import Poses
 from mdth.seed.artefacts import SeedStill
 from mdth.seed.files import SeedFiles
 from mdth.seed.moves import Driving, SeedDriver
@@ -60,6 +61,30 @@ def test_the_still_is_fitted(still: SeedStill) -> None:
     assert (places[:, :2] > 20).all() and (places[:, :2] < 250).all()
     assert abs(places[36:48, 1].mean() - places[3:5, 1].mean()) < 5, "irises lie in the eyes"
     assert places[3, 0] < places[4, 0]
+
+
+def test_head_poses_come_from_a_process_as_from_this_one(
+    made_files: SeedFiles, still: SeedStill, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    pictures = np.stack([still.picture, still.picture[:, ::-1], still.picture[::-1]])
+    from mdth.bfv2v.checkpoint import load_headpose
+
+    network = load_headpose(made_files.headpose, made_files.headpose_config)
+    with Poses(made_files, 0) as poses:
+        for found, expected in zip(poses.of(pictures), network.poses(pictures), strict=False):
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    other = SeedFiles(made_files.common)
+    other.headpose = tmp_path / "headpose.tar"
+    with Poses(other, 0) as poses:
+        for _ in range(2):
+            raises(CheckpointError, "headpose.tar: no such file", poses.of, pictures)
+    torch.save({"he_estimator": network.state_dict() | {"more": torch.ones(1)}}, other.headpose)
+    with Poses(other, 0) as poses:
+        poses.of(pictures)
+    assert "tensors left out: 1 (more)" in caplog.text
 
 
 def test_any_number_of_workers_makes_the_same_frames(

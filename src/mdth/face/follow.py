@@ -5,19 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
+from mdth.devices import usable_cores
 from mdth.errors import NoFaceFound
 from mdth.face import covered, geometry
 from mdth.face.people import Person, Sighting, sighting, told_apart
 from mdth.face.portrait import MIN_FACE_PX, find_faces, is_face, is_new
-from mdth.face.shots import LEAST_CHANGE, cuts, jumps, thumb
+from mdth.face.shots import LEAST_CHANGE, cuts, jumps
 from mdth.face.track import as_found
-from mdth.face.tracker import FaceTracker, Mesh, each
+from mdth.face.tracker import FaceTracker, Mesh, Seen, each
+from mdth.parallel import in_threads
 
 # Turned further, the mesh's far half is a guess.
 PROFILE_DEG = 40.0
@@ -36,6 +38,8 @@ NOISE, SPEAKS = 0.01, 0.3
 # Who is seen in fewer frames than this is not counted: a passer-by, or a detector's fancy.
 LEAST_SHARE = 0.05
 POINTS = 478
+# Threads that note what is seen of each face.
+NOTERS = 2
 
 
 class Why(IntEnum):
@@ -83,23 +87,14 @@ def follow(
     who is largest. Meshes lie in a temporary file. Raises NoFaceFound.
     """
     with tempfile.TemporaryFile(prefix="mdth-") as rows, FaceTracker(model) as tracker:
-        changes: list[float] = []
         seen: list[list[Sighting]] = []
-        before: FloatArray | None = None
-        search = _Search(tracker, fps=fps, all_of_them=face is not None)
-        still = 2 * search.patience
-        for number, (frame, found, same_for) in enumerate(each(frames, model, patience=still)):
-            if same_for > still:  # the search would find the same for ever
-                changes.append(0.0)
-                seen.append([one._replace(frame=number) for one in seen[-1]])
-                continue
-            now = thumb(frame)
-            changes.append(0.0 if before is None else float(np.abs(now - before).mean()))
-            before = now
-            meshes = search.faces(frame, found, again=changes[-1] > LEAST_CHANGE)
-            seen.append(_noted(frame, meshes, number, rows))
+        search = _Search(tracker, rows, fps=fps, all_of_them=face is not None)
+        met = search.met(each(frames, model, patience=search.still))
+        for number, noted in enumerate(in_threads(_noted, met, min(NOTERS, len(usable_cores())))):
+            again = (one._replace(frame=number) for one in seen[-1]) if noted is None else noted
+            seen.append(list(again))
         as_found([bool(some) for some in seen])
-        shot = np.cumsum(cuts(np.array(changes))).astype(np.int32)
+        shot = np.cumsum(cuts(np.array(search.changes))).astype(np.int32)
         people = told_apart(seen, shot.tolist(), fps)
         least = min(LEAST_SHARE * len(seen), fps / 2)
         people = [one for one in people if len(one.seen) >= least] or people
@@ -109,15 +104,41 @@ def follow(
     return Followed(mesh, shot, _why(person, len(seen)), len(people))
 
 
-class _Search:
-    """All faces of frame after frame."""
+class _Met(NamedTuple):
+    """A frame, and its meshes, which lie in a file from a row on; None: those of the one before."""
 
-    def __init__(self, tracker: FaceTracker, *, fps: float, all_of_them: bool) -> None:
-        self.tracker = tracker
+    number: int
+    frame: Frame
+    meshes: Sequence[Mesh] | None
+    row: int
+
+
+class _Search:
+    """All faces of frame after frame. changes: how much the picture does, [T]."""
+
+    def __init__(
+        self, tracker: FaceTracker, rows: BinaryIO, *, fps: float, all_of_them: bool
+    ) -> None:
+        self.tracker, self.rows = tracker, rows
         self.all_of_them = all_of_them
+        self.changes: list[float] = []
         self.patience = max(1, round(SOUGHT_S * fps))
+        # Shown the same picture for longer it would find the same for ever.
+        self.still = 2 * self.patience
         self.last: list[tuple[Mesh, int]] = []  # with how long it was not found
         self.waited = self.patience
+
+    def met(self, frames: Iterable[Seen]) -> Iterator[_Met]:
+        """The frames, whose meshes are added to the file."""
+        before: FloatArray | None = None
+        for number, (frame, small, found, same_for) in enumerate(frames):
+            self.changes.append(0.0 if before is None else float(np.abs(small - before).mean()))
+            before = small
+            meshes, row = None, self.rows.tell() // (POINTS * 3 * 4)
+            if same_for <= self.still:
+                meshes = self.faces(frame, found, again=self.changes[-1] > LEAST_CHANGE)
+                self.rows.writelines(np.asarray(mesh, np.float32).tobytes() for mesh in meshes)
+            yield _Met(number, frame, meshes, row)
 
     def faces(self, frame: Frame, faces: list[Mesh], *, again: bool) -> list[Mesh]:
         """Meshes [478,3] px from left to right, of which some are given.
@@ -156,12 +177,13 @@ def around(frame: Frame, mesh: FloatArray) -> tuple[Frame, Mesh]:
     )
 
 
-def _noted(frame: Frame, meshes: Sequence[Mesh], number: int, rows: BinaryIO) -> list[Sighting]:
-    """The sightings in a frame, whose meshes are added to a file."""
+def _noted(met: _Met) -> list[Sighting] | None:
+    """The sightings in a frame."""
+    number, frame, meshes, first = met
+    if meshes is None:
+        return None
     found = []
-    for mesh in meshes:
-        row = rows.tell() // (POINTS * 3 * 4)
-        rows.write(np.ascontiguousarray(mesh, np.float32).tobytes())
+    for row, mesh in enumerate(meshes, first):
         part, corner = around(frame, mesh)
         near = mesh - corner
         cover = covered.likelihood(part, near) if number % COVER_EVERY == 0 else np.nan

@@ -1,7 +1,6 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,16 +9,17 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.devices import usable_cores
 from mdth.face.mediapipe import create
 from mdth.face.mediapipe import image as image_of
-from mdth.parallel import InOrder
+from mdth.face.shots import thumb
+from mdth.parallel import ahead, in_threads
 
 Mesh = npt.NDArray[np.float32]
 
 MAX_FACES = 16
-# Threads that seek; as many frames wait as `InOrder` has on their way.
+# Threads that seek, each with a tracker of 45 MB; twice as many take as long (docs/performance.md).
 MAX_THREADS = 4
 
 
@@ -58,9 +58,10 @@ class FaceTracker:
 
 
 class Seen(NamedTuple):
-    """A frame, the faces in it, and how many frames it has been the same object; see `each`."""
+    """A frame, made small, the faces in it, and how many frames it has been the same object."""
 
     frame: Frame
+    small: FloatArray
     faces: list[Mesh]
     same_for: int
 
@@ -76,7 +77,8 @@ def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[See
         frame, same_for = item
         tracker = idle.get()
         try:
-            return Seen(frame, tracker.faces(frame) if same_for <= patience else [], same_for)
+            faces = tracker.faces(frame) if same_for <= patience else []
+            return Seen(frame, thumb(frame), faces, same_for)
         finally:
             idle.put(tracker)
 
@@ -90,5 +92,4 @@ def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[See
     with ExitStack() as stack:
         for _ in range(threads):  # here, where an error is told in its own words
             idle.put(stack.enter_context(FaceTracker(model)))
-        pool = stack.enter_context(ThreadPoolExecutor(threads))
-        yield from InOrder(seen, pool).map(counted())
+        yield from in_threads(seen, ahead(counted()), threads)

@@ -16,13 +16,15 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.face.crop import Crop, around
 from mdth.face.follow import Followed, follow
 from mdth.face.track import filled, filled_rotations, nearest_rotations
+from mdth.parallel import in_threads
+from mdth.seed.apart import Fits
 from mdth.seed.artefacts import FPS, Faces, SeedClip, joined
-from mdth.seed.fit import FaceReader
-from mdth.seed.fits import Fits
+from mdth.seed.fit import FaceReader, stacked
 
 # Crops that the head-pose network sees at once.
 BATCH = 32
 HELD_BYTES = 1 << 30
+CUTTERS = 4
 # Reads the clip's frames from the start, RGB uint8 [H,W,3].
 Reader = Callable[[], Iterator[Frame]]
 # A crop and the mesh [478,3] px in it.
@@ -30,24 +32,23 @@ Face = tuple[Frame, FloatArray]
 
 
 def prepare_clip(
-    read: Reader, fps: float, reader: Callable[[], FaceReader], *, model: Path
+    read: Reader, fps: float, reader: Callable[[], FaceReader], *, fits: Fits, model: Path
 ) -> SeedClip:
     """read: opens the clip, called once or twice. fps: its rate. reader: asked for after tracking.
 
-    model: of the face tracker. Of several people it is who speaks (`face.follow`). Frames without
-    the face are filled in between the found ones. Raises NoFaceFound.
+    fits: who fits. model: of the face tracker. Of several people it is who speaks (`face.follow`).
+    Frames without the face are filled in between the found ones. Raises NoFaceFound.
     """
     held = Held(read)
     person = follow(at_rate(held.first(), fps, FPS), model, fps=FPS)
     points = person.mesh[person.found, :, :2]
     crop = around(points.min(axis=(0, 1)), points.max(axis=(0, 1)))
     faces, parts = reader(), []
-    with Fits(faces.fitter.folder, len(devices.usable_cores())) as fits:
-        for some in _batches(_cut(at_rate(held.again(), fps, FPS), person, crop), BATCH):
-            pictures, meshes = zip(*some, strict=True)
-            fitted = fits.begin(*faces.seen(pictures, meshes))
-            parts.append((fitted, faces.poses(np.stack(pictures))))
-        found = [Faces(*fitted.result(), *posed) for fitted, posed in parts]
+    for some in _batches(_cut(at_rate(held.again(), fps, FPS), person, crop), BATCH):
+        pictures, meshes = zip(*some, strict=True)
+        begun = fits.begin(*faces.seen(pictures, meshes))
+        parts.append((begun, faces.poses(np.stack(pictures))))
+    found = [Faces(*stacked(fit.result() for fit in begun), *posed) for begun, posed in parts]
     return SeedClip(filled_faces(joined(found), person.found), person.found)
 
 
@@ -80,9 +81,13 @@ def _batches(faces: Iterator[Face], size: int) -> Iterator[list[Face]]:
 
 def _cut(frames: Iterator[Frame], person: Followed, crop: Crop) -> Iterator[Face]:
     """Of each frame with the face the crop and the mesh in it."""
-    for frame, mesh, found in zip(frames, person.mesh, person.found, strict=True):
-        if found:
-            yield crop.cut(frame), crop.points(mesh.astype(np.float64))
+
+    def cut(face: tuple[Frame, FloatArray]) -> Face:
+        frame, mesh = face
+        return crop.cut(frame), crop.points(mesh.astype(np.float64))
+
+    faces = itertools.compress(zip(frames, person.mesh, strict=True), person.found)
+    return in_threads(cut, faces, min(CUTTERS, len(devices.usable_cores())))
 
 
 def at_rate(frames: Iterable[Frame], fps: float, rate: float) -> Iterator[Frame]:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 from mdth import devices
@@ -22,9 +23,10 @@ from mdth.media.video import probe_video
 from mdth.motion import bank
 from mdth.options import Options
 from mdth.seed import artefacts, landmarks
+from mdth.seed.apart import Fits, Poses
 from mdth.seed.artefacts import SeedAvatar, SeedClip, SeedStill
 from mdth.seed.clip import prepare_clip
-from mdth.seed.files import SeedFiles, package_needs, seed_files
+from mdth.seed.files import package_needs, seed_files
 from mdth.seed.fit import FaceReader, Fitter
 from mdth.seed.networks import Networks
 from mdth.seed.session import SeedSession, read_eye_pca
@@ -59,18 +61,25 @@ class Seed:
 
         Raises CheckpointError, MissingDependency, NoFaceFound, UnreadableMedia.
         """
-        files, device = seed_files(), devices.torch_devices(options.engine.n_gpus)[0]
-        # The networks are read while the face is sought and followed.
-        with ThreadPoolExecutor(1) as beside:
-            reader = beside.submit(_reader, files, device)
+        files, n_gpus = seed_files(), options.engine.n_gpus
+        moves = source.clip and not options.motion.still
+        # All that reads faces starts while they are sought and followed.
+        with (
+            Poses(files, n_gpus) as poses,
+            Fits(files.landmark) if moves else nullcontext() as fits,
+            ThreadPoolExecutor(1) as beside,
+        ):
+            reader = beside.submit(
+                lambda: FaceReader(landmarks.reader(n_gpus), Fitter(files.landmark), poses.of)
+            )
             portrait = find_portrait(source, options.portrait)
             with stage("prepare still and clip"):
                 clip = None
-                if source.clip and not options.motion.still:
+                if source.clip and fits:
                     info = probe_video(source.clip)
                     read = partial(clip_frames, source.clip, info, progress)
-                    model = assets.path(TRACKER)
-                    clip = prepare_clip(read, float(info.fps), reader.result, model=model)
+                    model, fps = assets.path(TRACKER), float(info.fps)
+                    clip = prepare_clip(read, fps, reader.result, fits=fits, model=model)
                 still = reader.result().still(portrait)
         return SeedAvatar(portrait, still, clip)
 
@@ -147,13 +156,3 @@ class Seed:
     def close(self) -> None:
         """Drop the networks."""
         self._networks.close()
-
-
-def _reader(files: SeedFiles, device: str) -> FaceReader:
-    from mdth.bfv2v.export import load_headpose
-
-    fitter = Fitter(files.landmark)
-    network = load_headpose(files.headpose, files.headpose_config).to(device)
-    return FaceReader(
-        landmarks.reader(device), fitter, lambda pictures: network.poses(pictures)[:2]
-    )

@@ -1,6 +1,6 @@
 """Crops and the meshes in them -> faces as the seed's networks see them: pose and landmarks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +58,11 @@ class Fitter:
         return Fit(to_model(placed, whole), modelview, screen)
 
 
+def stacked(fits: Iterable[Fit]) -> Fit:
+    """Fits one after the other."""
+    return Fit(*map(np.stack, zip(*fits, strict=True)))
+
+
 def viewport(size: int) -> FloatArray:
     """[4,4] from -1..1 to px, y down."""
     half = size / 2
@@ -84,9 +89,8 @@ class FaceReader(NamedTuple):
 
         Landmarks are never rounded to whole px; pictures are red, green, blue for stills and clips.
         """
-        fits = map(self.fitter.fit, *self.seen(pictures, meshes))
-        landmarks, modelview, screen = (np.stack(column) for column in zip(*fits, strict=True))
-        return Faces(landmarks, modelview, screen, *self.poses(np.stack(pictures)))
+        fits = stacked(map(self.fitter.fit, *self.seen(pictures, meshes)))
+        return Faces(*fits, *self.poses(np.stack(pictures)))
 
     def seen(
         self, pictures: Sequence[Frame], meshes: Sequence[FloatArray]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mdth import devices
 from mdth.artefacts import FloatArray, Frame
 from mdth.engine import PREPARE, Need
 from mdth.face import landmarks68
@@ -51,12 +52,12 @@ def reader_name() -> str:
     return NETWORK if reader_files() else MESH
 
 
-def reader(device: str = "cpu") -> Marks:
-    """The best reader that is installed, said in the log."""
+def reader(n_gpus: int = 0) -> Marks:
+    """The best reader that is installed, said in the log; n_gpus: 0 for none."""
     if not reader_files():
         return Marks(MESH, lambda picture, mesh: landmarks68.from_mesh(mesh))
     log.info("68 landmarks by face-alignment")
-    return Marks(NETWORK, _network(device))
+    return Marks(NETWORK, _network(devices.torch_devices(n_gpus)[0]))
 
 
 def weights() -> Path | None:
