@@ -12,27 +12,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from made_media import make_clip, make_wav
 from PIL import Image
 
 from mdth import cli
-from s3_servers import free_port
 from tests.support.commands import Command, hear_interrupts
 
 ROOT = Path(__file__).parents[1]
-
-
-def encoded(source: Path, target: Path, codec: str) -> Path:
-    with av.open(str(source)) as given, av.open(str(target), "w") as made:
-        stream = made.add_stream(codec, rate=24_000, layout="mono")
-        for frame in given.decode(audio=0):
-            frame.pts = None
-            made.mux(stream.encode(frame))
-        made.mux(stream.encode(None))
-    return target
 
 
 def refused(ended: tuple[int, str, str], *words: str) -> None:
@@ -228,49 +216,6 @@ def test_bad_files(mdth: Command, bad_files, tmp_path, portrait_path, short_path
     assert list(tmp_path.iterdir()) == []
 
 
-def frame_count(path: Path) -> int:
-    with av.open(str(path)) as video:
-        return sum(1 for _ in video.decode(video=0))
-
-
-def test_silence(mdth: Command, tmp_path: Path, portrait_path: Path, checkpoints: Path) -> None:
-    silence = make_wav(tmp_path / "silence.wav", np.zeros(16_000))
-    out = tmp_path / "out.mp4"
-    ended = mdth("talk", portrait_path, silence, "-o", out, "--still")
-    assert (ended.code, ended.out.strip(), ended.err) == (0, str(out), "")
-    with av.open(str(out)) as video:
-        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-    assert len(frames) == 30
-    moved = max(np.abs(frame.astype(int) - frames[0]).mean() for frame in frames)
-    assert moved < 1.0
-
-
-def test_a_truncated_mp3_is_used_as_far_as_it_goes(
-    mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path
-) -> None:
-    whole = encoded(short_path, tmp_path / "whole.mp3", "libmp3lame").read_bytes()
-    cut = tmp_path / "cut.mp3"
-    cut.write_bytes(whole[: len(whole) // 2])
-    out = tmp_path / "out.mp4"
-    ended = mdth("talk", portrait_path, cut, "-o", out)
-    assert ended.code == 0
-    assert "cut off" in ended.err
-    assert 40 <= frame_count(out) <= 55
-
-
-@pytest.mark.slow
-def test_12000_px(mdth: Command, tmp_path: Path, portrait_path: Path, short_path: Path) -> None:
-    with Image.open(portrait_path) as picture:
-        canvas = Image.new("RGB", (12_000, 4_000), (90, 120, 90))
-        canvas.paste(picture.resize((3_413, 4_000)), (4_000, 0))
-    canvas.save(tmp_path / "huge.jpg")
-    out = tmp_path / "out.mp4"
-    ended = mdth("talk", tmp_path / "huge.jpg", short_path, "-o", out, "--preview")
-    assert ended.code == 0, ended.err
-    with av.open(str(out)) as video:
-        assert (video.streams.video[0].width, video.streams.video[0].height) == (1280, 426)
-
-
 def test_a_missing_twin(mdth: Command, twin_home: Path) -> None:
     (twin_home / "store").mkdir()
     refused(mdth("preprocess", "nobody"), "no files in raw/nobody")
@@ -279,15 +224,6 @@ def test_a_missing_twin(mdth: Command, twin_home: Path) -> None:
 
 def test_more_gpus_than_there_are(mdth: Command, twin_home: Path) -> None:
     refused(mdth("preprocess", "anna", "--n-gpus", 64), "64 GPUs", "found")
-
-
-def test_a_missing_store(mdth: Command, twin_home: Path, s3_keys: None, monkeypatch) -> None:
-    pytest.importorskip("obstore")
-    monkeypatch.setenv("MDTH_STORE", "s3://bucket/twins")
-    monkeypatch.setenv("MDTH_S3_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    refused(mdth("preprocess", "anna"), "s3://bucket/twins", "can be reached")
-    monkeypatch.setenv("MDTH_STORE", str(twin_home / "no folder"))
-    refused(mdth("preprocess", "anna"), "no folder")
 
 
 def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":

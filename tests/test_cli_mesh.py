@@ -16,12 +16,6 @@ def test_mesh(mdth: Command, short_path: Path, twin_home: Path) -> None:
     assert read_glb(out).offsets.shape == (66, 478, 3)
 
 
-def test_arkit_weights(mdth: Command, short_path: Path, twin_home: Path) -> None:
-    ended = mdth("mesh", short_path, "-o", twin_home / "anim.csv", "--fps", 10)
-    assert ended.code == 0, ended.err
-    assert (twin_home / "anim.csv").read_text("utf-8").count("\n") == 34
-
-
 @pytest.mark.parametrize(("arguments", "words"), [
     (["-o", "anim.fbx"], "ends in .glb"), (["-o", "none/anim.glb"], "no such folder"),
     (["-o", "anim.glb", "--fps", "1000"], "fps 1000"),

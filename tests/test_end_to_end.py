@@ -83,24 +83,6 @@ def test_the_mouth_does_what_it_was_told(
     assert told.max() > 0.06
 
 
-def test_a_prepared_portrait_serves_many_speeches(
-    portrait_path: Path, short_path: Path, tmp_path: Path, checkpoints: Path
-) -> None:
-    portrait = package.prepare(portrait_path, max_size=256)
-    outputs = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4")]
-    for output, seed in zip(outputs, (0, 0, 1), strict=True):
-        package.talk(portrait, short_path, output, preview=True, seed=seed)
-    same, again, other = (frames(output) for output in outputs)
-    assert same.shape == (30, 256, 218, 3)
-    assert np.array_equal(same, again)
-    assert not np.array_equal(same, other)
-
-
-def frames(path: Path) -> np.ndarray:
-    with av.open(str(path)) as video:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
-
-
 TURKISH = Path("/usr/share/i18n/locales/tr_TR")
 
 

@@ -6,7 +6,6 @@ import pytest
 
 import mdth as package
 from mdth.embedded.motion.rest import resting_face
-from mdth.errors import InputError, MissingInput
 from mdth.face import geometry, topology
 
 
@@ -56,10 +55,3 @@ def test_own_face(portrait_path: Path, short_path: Path, checkpoints: Path, tmp_
             widths.append(np.ptp(file["neutral"][:468], axis=0))
     assert widths[0] == pytest.approx(widths[1], rel=0.2)
     assert np.abs(widths[0] - widths[1]).max() > 1e-3
-
-
-def test_refused_before_any_work(tmp_path: Path, short_path: Path) -> None:
-    with pytest.raises(InputError, match="ends in .glb"):
-        package.export_mesh(short_path, tmp_path / "anim.txt")
-    with pytest.raises(MissingInput):
-        package.export_mesh(tmp_path / "none.wav", tmp_path / "anim.glb")

@@ -91,15 +91,10 @@ def test_the_first_frame_of_a_long_speech_comes_at_once(portrait: Avatar, short_
     assert len(read) <= 2
 
 
-def test_what_is_missing_is_named(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.mp4"
-    raises(package.MissingInput, "no face", package.talk, None, short_path, out)
-    raises(package.MissingInput, "no sound", package.talk, portrait, None, out)
-    raises(package.InputError, "fps 3", package.talk, portrait, short_path, out, fps=3)
-    raises(package.InputError, "preset", package.talk, portrait, short_path, out, preset="best")
-    with pytest.raises(package.MdthError, match="is a folder"):
-        (tmp_path / "folder.mp4").mkdir()
-        package.talk(portrait, short_path, tmp_path / "folder.mp4", preview=True)
+def test_a_folder_is_no_video(portrait: Avatar, short_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    out = tmp_path / "folder.mp4"
+    raises(package.MdthError, "is a folder", package.talk, portrait, short_path, out, preview=True)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
 
 
@@ -136,6 +131,7 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     (lambda: package.preprocess(3), "is not a twin id"),
     (lambda: package.talk("a\0.jpg", "b.wav", "x.mp4"), "no such file"),
     (lambda: package.talk("a.jpg", "b.wav", 7), "output 7: give the path"),
+    (lambda: package.export_mesh("none.wav", "a.glb"), "no such file"),
     (lambda: package.talk("a.jpg", "b.wav"), "required positional argument: 'output'$"),
 ])  # fmt: skip
 def test_wrong_values_end_in_words(

@@ -87,15 +87,14 @@ def test_a_busy_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
     assert noted(tmp_path, "finished") == ["t-1"]
 
 
-def test_a_hanging_twin_fails_without_the_others(tmp_path: Path) -> None:
-    results = all_results(tmp_path, ["hang-1", "t-1", "t-2"], timeout_s=5)
-    assert (results["hang-1"].state, results["hang-1"].attempts) == ("failed", 1)
-    assert "5 s" in results["hang-1"].error
+def test_late_twins_fail_alone_tidy_up_and_take_their_children_along(tmp_path: Path) -> None:
+    late = ["hang-1", "parent-1", "tidy-1"]
+    results = all_results(tmp_path, [*late, "t-1", "t-2"], timeout_s=5)
+    for name in late:
+        assert (results[name].state, results[name].attempts) == ("failed", 1)
+        assert "5 s" in results[name].error
     assert results["t-1"].state == results["t-2"].state == "done"
-
-
-def test_a_late_worker_goes_with_its_children(tmp_path: Path) -> None:
-    assert all_results(tmp_path, ["parent-1"], timeout_s=5)["parent-1"].state == "failed"
+    assert noted(tmp_path, "tidied") == ["tidy-1"]
     (child,) = map(int, noted(tmp_path, "children"))
     wait_for(lambda: not alive(child))
 
@@ -114,28 +113,18 @@ def test_a_twin_that_ends_its_process_or_asks_to(tmp_path: Path) -> None:
     assert (results["quit-1"].state, results["t-1"].state) == ("failed", "done")
 
 
-def test_a_late_twin_tidies_up(tmp_path: Path) -> None:
-    assert all_results(tmp_path, ["tidy-1"], timeout_s=5)["tidy-1"].state == "failed"
-    assert noted(tmp_path, "tidied") == ["tidy-1"]
-
-
 def test_only_what_may_pass_is_tried_again(tmp_path: Path) -> None:
-    names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1"]
+    names = ["faceless-1", "storeless-1", "storeless_once-1", "bug-1", "bug-long"]
     results = all_results(tmp_path, names, workers=1, retries=1)
     assert {name: (result.state, result.attempts) for name, result in results.items()} == {
         "faceless-1": ("failed", 1), "storeless-1": ("failed", 2), "storeless_once-1": ("done", 2),
-        "bug-1": ("failed", 1),
+        "bug-1": ("failed", 1), "bug-long": ("failed", 1),
     }  # fmt: skip
     assert results["faceless-1"].error == "faceless-1: no face"
     assert results["bug-1"].error == "unexpected ValueError: a mistake of ours"
-
-
-def test_an_endless_error_is_told_in_one_short_line(tmp_path: Path) -> None:
-    result = all_results(tmp_path, ["bug-long"], workers=1)["bug-long"]
-    assert (result.state, result.attempts) == ("failed", 1)
-    assert result.error.startswith("unexpected ValueError: a mistake of ours")
-    assert len(result.error) < 3000
-    assert result.error.isprintable()
+    endless = results["bug-long"].error  # is told in one short line
+    assert endless.startswith(results["bug-1"].error)
+    assert len(endless) < 3000 and endless.isprintable()
 
 
 def test_a_restarted_batch_repeats_nothing(tmp_path: Path) -> None:

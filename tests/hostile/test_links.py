@@ -45,12 +45,6 @@ def test_a_link_among_the_raw_files_is_skipped(mdth: Command, anna: Path, outsid
     assert "using m.wav" in ended.err
 
 
-def test_a_link_alone_is_no_input(mdth: Command, anna: Path, outside: Path) -> None:
-    (anna / "audio/m.wav").unlink()
-    (anna / "audio/m.wav").symlink_to(outside / "private.wav")
-    fails(mdth("preprocess", "anna"), "a link, which is not followed")
-
-
 @pytest.mark.parametrize("where", ["raw/anna/audio", "raw/anna", "raw"])
 def test_a_folder_of_the_store_that_is_a_link(
     mdth: Command, twin_home: Path, anna: Path, outside: Path, where: str

@@ -57,10 +57,26 @@ def _pattern(template: str) -> str:
 
 
 class Served:
-    """A server's process, and clients of it."""
+    """A server's process, and clients of it.
 
-    def __init__(self, data: Path, *flags: str, keys: bool = True, **environment: str) -> None:
+    hasty: constants of `mdth.serve` that have another value there, such as `queue.LEASE_S`.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *flags: str,
+        keys: bool = True,
+        hasty: dict[str, float] | None = None,
+        **environment: str,
+    ) -> None:
         self.data, self._flags = data, flags
+        changed = "".join(
+            f"import mdth.serve.{name.split('.')[0]}; mdth.serve.{name} = {value}; "
+            for name, value in (hasty or {}).items()
+        )
+        run = "import sys; from mdth.cli import main; sys.exit(main(sys.argv[1:]))"
+        self._main = ["-c", changed + run] if changed else ["-m", "mdth"]
         given = ",".join(f"{name}:{key}" for name, key in KEYS.items()) if keys else ""
         self.mark = os.urandom(8).hex().encode()  # in the environment of all its processes
         mark = {"MDTH_MARK": self.mark.decode()}
@@ -69,7 +85,7 @@ class Served:
 
     def start(self) -> None:
         """Until it says where it is."""
-        command = [sys.executable, "-m", "mdth", "serve", "--port", "0", "--data", str(self.data)]
+        command = [sys.executable, *self._main, "serve", "--port", "0", "--data", str(self.data)]
         self.log = self.data.with_suffix(".log").open("ab")
         self.process = subprocess.Popen(
             [*command, *self._flags],

@@ -24,6 +24,7 @@ from mdth.errors import InputError
 from mdth.media.audio import decode_blocks, probe_sound
 from mdth.serve import call as calls
 from mdth.serve import live
+from mdth.serve.problems import Refused
 from mdth.serve.server import Server
 from mdth.serve.settings import Settings
 from mdth.speak import voice
@@ -194,7 +195,7 @@ def test_a_call_whose_process_dies_says_so(served: Served, line: ClientConnectio
     assert "SIGKILL" in told[-1]["problem"]["detail"] and line.close_code == 1011
 
 
-def test_what_is_no_offer_is_refused(served: Served, avatar: str, serve: Any) -> None:
+def test_what_is_no_offer_is_refused(served: Served, avatar: str, tmp_path: Path) -> None:
     offer = {"avatar": avatar, "type": "offer", "sdp": "v=0"}
     wrong = [{"avatar": "av_1"}, {"type": "answer"}, {"sdp": 5}, {"sdp": "x" * 99_000}]
     wrong += [{"options": {"crf": 1}}, {"options": 5}, {}]
@@ -202,8 +203,10 @@ def test_what_is_no_offer_is_refused(served: Served, avatar: str, serve: Any) ->
         found = [anna.post("/v1/live/webrtc", json=offer | one) for one in wrong]
     assert [answer.status_code for answer in found] == [404, 422, 422, 413, 422, 422, 422]
     assert "no offer" in found[-1].json()["detail"]
-    with serve("--workers", "1").client() as anna:
-        assert anna.post("/v1/live/webrtc", json=offer).status_code == 501
+    without: Any = live.offered(Server(Settings(tmp_path)), None, "anna")  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="no WebRTC") as refused:
+        asyncio.run(without)
+    assert refused.value.status_code == 501
 
 
 def test_a_speech_goes_and_comes_by_webrtc(served: Served, avatar: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from serving import EXAMPLES, OPTIONS, Served, ended
 
 from mdth.media.audio import probe_sound
 from mdth.media.video import probe_video
-from mdth.twins import sample
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,9 @@ def test_twins_of_the_store(
     home = {"MDTH_STORE": str(tmp_path / "store"), "MDTH_HOME": str(tmp_path / "home")}
     for name, folder in home.items():
         monkeypatch.setenv(name, folder)
-    list(sample.put("ada"))
+    for kind, name in (("audio", "short.wav"), ("image", "grace_hopper.jpg")):
+        (tmp_path / "store/raw/ada" / kind).mkdir(parents=True)
+        shutil.copy(EXAMPLES / name, tmp_path / "store/raw/ada" / kind)
     form = {"options": (None, '{"preview": true, "fps": 10}')}
     with serve("--workers", "1", "--twins", **home).client() as anna:
         for task, options in (("preprocess", {"name": (None, "ada")}), ("inference", form)):

@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import KEYS, OPTIONS, Served, ended
+from serving import EXAMPLES, KEYS, OPTIONS, Served, ended
+from starlette.requests import HTTPConnection
 
 from mdth.errors import InputError
 from mdth.serve import jobs
 from mdth.serve.crew import swept
+from mdth.serve.problems import Refused
 from mdth.serve.queue import Queue, TooMuch
 from mdth.serve.run import opened
 from mdth.serve.server import Server
@@ -80,9 +82,7 @@ def test_others_jobs_are_not_there(bert: httpx.Client, talk: dict[str, Any], spe
     assert (answer.status_code, answer.json()["field"]) == (404, "avatar")
 
 
-def test_pages_of_other_sites_may_do_nothing(
-    anna: httpx.Client, serve: Callable[..., Served]
-) -> None:
+def test_pages_of_other_sites_may_do_nothing(anna: httpx.Client, tmp_path: Path) -> None:
     for origin in ("https://evil.example", "null", "http://["):
         foreign = {"Origin": origin}
         assert anna.post("/v1/faces", headers=foreign, files={"source": b"x"}).status_code == 403
@@ -90,10 +90,17 @@ def test_pages_of_other_sites_may_do_nothing(
         assert anna.post("/v1/session", headers=foreign, json=key).status_code == 403
     own = {"Origin": str(anna.base_url).rstrip("/")}
     assert anna.post("/v1/faces", headers=own, files={"source": b"x"}).status_code == 422
-    with serve("--workers", "1", keys=False).client(None) as client:
-        assert client.get("/v1/options").json()["owner"] == "local"
-        # A name of somebody's own that leads here is no way in for pages of that name.
-        assert client.get("/v1/options", headers={"Host": "evil.example"}).status_code == 403
+    without_keys = Server(Settings(tmp_path))
+
+    def owner(host: bytes) -> str:
+        scope = {"type": "http", "method": "GET", "headers": [(b"host", host)]}
+        return without_keys.owner(HTTPConnection(scope))
+
+    assert owner(b"localhost:8000") == owner(b"127.0.0.1:8000") == "local"
+    # A name of somebody's own that leads here is no way in for pages of that name.
+    with pytest.raises(Refused, match="only localhost") as refused:
+        owner(b"evil.example")
+    assert refused.value.status_code == 403
 
 
 def test_only_this_machine_comes_without_a_key(tmp_path: Path) -> None:
@@ -119,12 +126,15 @@ def test_keys_are_read_from_a_file_where_only_hashes_are(tmp_path: Path) -> None
 
 def test_more_than_a_key_may_have(anna: httpx.Client, bert: httpx.Client, portrait: bytes) -> None:
     """Jobs, bytes of a request, seconds: each says so, and nothing of it stays."""
-    sent = [anna.post("/v1/avatars", files={"source": portrait}) for _ in range(4)]
+    # The one worker is at the first of them until all have come.
+    slow = {"source": portrait, "speech": (EXAMPLES / "short.wav").read_bytes()}
+    sent = [anna.post("/v1/talks", data={"options": '{"fps": 120}'}, files=slow)]
+    sent += [anna.post("/v1/avatars", files={"source": portrait}) for _ in range(3)]
     assert [job.status_code for job in sent] == [202, 202, 202, 429]
     assert sent[-1].json()["type"] == "urn:mdth:TooMuch" and sent[-1].headers["retry-after"]
     assert bert.post("/v1/avatars", files={"source": portrait}).status_code == 202
     for job in sent[:-1]:
-        anna.delete(f"/v1/avatars/{job.json()['id']}")
+        anna.delete(f"/v1/{job.json()['object']}s/{job.json()['id']}")
     large = b"x" * 1_100_000
     assert anna.post("/v1/avatars", files={"source": large}).status_code == 413
     boundary = {"content-type": "multipart/form-data; boundary=b"}

@@ -18,7 +18,7 @@ from fault_table import IMPATIENT, QUICK
 
 from mdth.errors import StorageError
 from mdth.storage import objects
-from mdth.storage.faults import NotThere, failures
+from mdth.storage.faults import NotThere
 from mdth.storage.settings import MIB, S3Settings, s3_settings
 from mdth.storage.store import Store
 from s3_servers import s3_client
@@ -89,21 +89,6 @@ def test_a_server_without_ranges_sends_all_again(moto_proxy: Proxied, tmp_path: 
     proxy.break_next(NO_RANGE, **GET_A)
     Store(url, settings=QUICK).download("a.bin", tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
-
-
-def test_a_server_that_calls_a_part_the_whole(s3_url: str, tmp_path: Path) -> None:
-    """As rclone's does; here without the proxy, which corrects it."""
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    store = Store(s3_url, settings=QUICK)
-    store.upload(tmp_path / "a.bin", "a.bin")
-    with (tmp_path / "back").open("w+b") as file:
-        broken = store._files.download("a.bin", file)
-        broken.attempt()
-        broken._done -= 1_000_000
-        raises(failures(), "non-partial", broken.attempt)
-        broken.attempt()
-        file.seek(0)
-        assert file.read() == CONTENT
 
 
 def test_attempts_count_anew_after_progress(rclone_proxy: Proxied, tmp_path: Path) -> None:

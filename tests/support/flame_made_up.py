@@ -7,7 +7,10 @@ neck. 400 shapes, 36 pose correctives, 5 joints (root, neck, jaw, two eyes), 51 
 import pickle
 import sys
 import types
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,8 +28,9 @@ JOINTS_M = np.array(
 )
 
 
-def arrays() -> dict[str, Any]:
-    """What `generic_model.pkl` holds, as numpy arrays and one scipy sparse matrix."""
+@cache
+def arrays() -> Mapping[str, Any]:
+    """What `generic_model.pkl` holds: numpy arrays, a scipy sparse matrix; not to be changed."""
     random = np.random.default_rng(0)
     turn = np.arange(VERTICES) * np.pi * (3 - 5**0.5)
     height = 1 - 2 * (np.arange(VERTICES) + 0.5) / VERTICES
@@ -48,7 +52,7 @@ def arrays() -> dict[str, Any]:
     waves = random.normal(0, 1, (SHAPES, 3, 3))
     phases = np.einsum("vi,sij->vsj", template * 20, waves)
     shapes = np.sin(phases).transpose(0, 2, 1) * 1e-3
-    return {
+    made = {
         "v_template": template,
         "f": faces.astype(np.uint32),
         "shapedirs": shapes,
@@ -59,9 +63,10 @@ def arrays() -> dict[str, Any]:
         "bs_style": "lbs",
         "bs_type": "lrotmin",
     }
+    return MappingProxyType(made)
 
 
-def embedding(model: dict[str, Any]) -> dict[str, Any]:
+def embedding(model: Mapping[str, Any]) -> dict[str, Any]:
     """`flame_static_embedding.pkl`: triangles and weights of the landmarks on the front.
 
     model: see `arrays`.
