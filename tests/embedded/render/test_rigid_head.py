@@ -147,6 +147,16 @@ def test_a_turn_folds_nothing_and_moves_nothing_behind(hopper: Portrait) -> None
         assert np.abs(frame.astype(int) - sweep.rest).max() > 60, "the head does move"
 
 
+def test_what_touches_the_cap_does_not_go_with_it(hopper: Portrait) -> None:
+    """Two gold cords of the flag stay behind a cap that is turned away from them."""
+    red, green, blue = np.moveaxis(hopper.image.astype(int), -1, 0)
+    gold = (red - blue > 90) & (green > 80)
+    frame = Renderer(hopper).frame(turned(hopper, (8, 0, 0))).astype(int)
+    rests = np.abs(frame - hopper.image).max(-1) < 8
+    for place, share in ((np.s_[:220, 134:152], 0.75), (np.s_[:62, 170:186], 0.95)):
+        assert gold[place].sum() > 300 and rests[place][gold[place]].mean() > share
+
+
 def test_shoulders_follow_the_neck_a_little(hopper: Portrait) -> None:
     way = 0.08 * float(geometry.eye_distance(hopper.mesh))
     moved = Renderer(hopper).frame(hopper.mesh + [way, 0, 0])

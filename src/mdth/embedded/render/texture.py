@@ -23,8 +23,8 @@ WAYS, DIRECTIONS = (0.35, 0.5, 0.7, 1.0), 16
 BAND, BESIDE = 0.2, 0.08
 # Squared levels: no two colours are further apart; what a shift by an eye distance costs, and one
 # that differs from a neighbour's; what the guess costs, which pieces are like over this, too.
-UNLIKE, FAR, DISAGREE = 3000.0, 60.0, 2000.0
-GUESS, SOFT = 2000.0, 0.2
+UNLIKE, FAR, DISAGREE = 12000.0, 60.0, 4000.0
+GUESS, SOFT = 11000.0, 0.2
 NEVER, ROUNDS = 1e5, 15
 # Two pieces are blended over this, eye distances.
 BLEND = 0.02
