@@ -119,6 +119,8 @@ def make_clip(
                 stream = out.add_stream(codec, rate=min(30, clock_hz), options=options)
                 stream.height, stream.width = rgb.shape[:2]
                 stream.pix_fmt = pix_fmt
+                # As many as there are cores give other pictures on other machines.
+                stream.codec_context.thread_count = 1
                 for name, value in context.items():
                     setattr(stream.codec_context, name, value)
                 stream.codec_context.time_base = Fraction(1, clock_hz)

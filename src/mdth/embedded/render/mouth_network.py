@@ -35,7 +35,7 @@ TINT = 0.8
 SKIN_LEVEL, POWER, BRIGHT, SHARE, LIT_TOOTH = 160.0, 1.2, 90.0, 0.5, 140.0
 # Where the drawn row is so light, relative to teeth, and no redder than that, there are teeth; so
 # much of what a mean of teeth lacks of them is filled, by the light that most of them have.
-DRAWN_TOOTH, REDDEST, FILLED, MOST, SHOWN = (0.4, 0.7), (1.5, 1.2), 0.55, 0.3, (0.4, 0.7)
+DRAWN_TOOTH, REDDEST, PINK, FILLED, MOST, SHOWN = (0.4, 0.7), 1.5, 0.3, 0.55, 0.3, (0.4, 0.7)
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -118,13 +118,13 @@ def _fill(colours: Layer, drawn: Layer, tooth: Layer, inside: Layer) -> None:
     level = brightness(drawn)
     share = smoothstep((level / tooth.mean() - DRAWN_TOOTH[0]) / np.ptp(DRAWN_TOOTH))
     red = drawn[0] / np.maximum(drawn[1], 1)
-    share *= smoothstep((REDDEST[0] - red) / -np.diff(REDDEST)) * inside
+    share *= smoothstep((REDDEST - red) / PINK) * inside
     row = share > 0.5
     if not row.any():
         return
     painted = brightness(colours)
-    light = np.quantile(painted[row], MOST) / max(np.quantile(level[row], MOST), 1.0)
-    share *= FILLED * smoothstep((light - SHOWN[0]) / np.ptp(SHOWN))
+    light = float(np.quantile(painted[row], MOST) / np.quantile(level[row], MOST))
+    share *= FILLED * smoothstep(np.interp(light, SHOWN, (0.0, 1.0)))
     way = min(light, 1.2) * drawn - colours
     colours += share * (brightness(way) > 0) * way
 
