@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mdth")
 
-SCHEME, LIVE = WindowScheme(past=22, hop=6.5, ahead=5), LiveScheme(frames=24, ahead=6)
+SCHEME, LIVE = WindowScheme(past=22, hop=6.5, ahead=5), LiveScheme(frames=32, ahead=6)
 MEASURED = ("choose", "last", "others", "held")
 """Uses of clips that are measured on."""
 # A moment is quiet this far below the loud ones, and inside speech in pauses shorter than this.

@@ -26,8 +26,8 @@ class TrainConfig:
     """How to train. Weights of the losses are relative to the coefficients' own.
 
     measures: of each of `training.measures`. swing: of how far each goes within a window, which
-    a regression makes too little. ahead: all is asked of the
-    track that this frame from the end of each window of a run makes; 0: windows are pairs.
+    a regression makes too little. ahead: all is asked of the track that this frame from the end of
+    each window of a run makes, and of the rest of the windows `whole` of it; 0: windows are pairs.
     """
 
     steps: int = 3000
@@ -43,6 +43,7 @@ class TrainConfig:
     consistency: float = 1.0
     noise: float = 0.1
     ahead: int = 0
+    whole: float = 0.3
     random_seed: int = 0
 
 
@@ -124,7 +125,9 @@ def loss_of(
 ) -> Tensor:
     """The training loss of outputs [G*B,T,K]."""
     _, target, marks, shift = batch
+    rest: Tensor | float = 0.0
     if train.ahead:
+        rest = train.whole * (output - target).square().sum(dim=2).mean() / variance.sum()
         output, target, marks = (
             served(rows, train.ahead, len(shift)) for rows in (output, target, marks)
         )
@@ -146,7 +149,7 @@ def loss_of(
     total = total + train.marked * open_marks.sum() / marks.sum().clamp(min=1) / mouth.variance[0]
     total = total + (-predicted).clamp(min=0).square().mean() / mouth.variance[0]
     if train.ahead:
-        return total
+        return total + rest
     half = len(shift)
     between = pair_gap(output[:half], output[half:], shift) * output.shape[2] / variance.sum()
     return total + train.consistency * between
@@ -163,17 +166,17 @@ def _deviation(tracks: Tensor) -> Tensor:
 
 
 def train_decoder(
-    config: DecoderConfig, train: TrainConfig, windows: Windows, people: People
+    network: LipDecoder, train: TrainConfig, windows: Windows, people: People
 ) -> LipDecoder:
     """A decoder trained on windows: a running average of its weights."""
     device = windows.features.device
-    torch.manual_seed(train.random_seed)
-    network = LipDecoder(config).to(device)
+    network = network.to(device)
     mouth = Mouth(people, device)
     sample = windows.coefficients[:: max(1, len(windows.coefficients) // 4000)].float()
     mouth.scale(sample)
     variance = sample.reshape(-1, sample.shape[2]).var(dim=0)
-    network.scale.data = variance.sqrt()
+    if bool((network.scale == 1).all()):  # it begins
+        network.scale.data = variance.sqrt()
     ema = torch.optim.swa_utils.get_ema_multi_avg_fn
     mean_of_weights = ema(train.average)  # type: ignore[no-untyped-call]
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=mean_of_weights)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
+from mdth.files import networks
 from training import card, command, models
 from training.bank import LIVE, SCHEME
 from training.measures import NAMES
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from training.network import LipDecoder
 
 log = logging.getLogger("mdth")
+
+# Live each frame has a window of its own: a mean with its neighbours there takes out some noise.
+NEAR = 2
 
 
 def finish(model: Path, basis: FloatArray) -> None:
@@ -63,6 +67,42 @@ def load_run(folder: Path) -> tuple["LipDecoder", dict[str, Any]]:
     return decoder.float().eval(), notes
 
 
+def shipped(name: str = "faceformer") -> list["LipDecoder"]:
+    """The decoders of a shipped network, its gains in each one's last layer.
+
+    Matrices have no names there, but the order in which they are used.
+    """
+    import onnx
+    import torch
+    from onnx import numpy_helper
+
+    from training.network import DecoderConfig, LipDecoder
+
+    _, notes = networks.load(name)
+    graph = onnx.load(str(networks.WEIGHTS / f"{name}.onnx")).graph
+    arrays = {
+        i.name.removesuffix(".half"): torch.tensor(numpy_helper.to_array(i), dtype=torch.float32)
+        for i in graph.initializer
+    }
+    used = [name for node in graph.node if node.op_type == "MatMul" for name in node.input]
+    matrices = iter([arrays[name] for name in used if name in arrays])
+    decoders = []
+    for k, config in enumerate(notes["config"]["decoders"]):
+        decoder = LipDecoder(DecoderConfig(**config))
+        weights = decoder.state_dict()
+        same = {name: arrays.get(f"decoders.0.{name}") for name in weights}  # written once
+        named = {name: arrays.get(f"decoders.{k}.{name}", same[name]) for name in weights}
+        linear = [name for name, m in decoder.named_modules() if isinstance(m, torch.nn.Linear)]
+        named |= {f"{name}.weight": next(matrices).T for name in linear}
+        found = {name: weights[name] if w is None else w for name, w in named.items()}
+        gain = arrays["gain"] * found["scale"][:, None] / found["scale"]
+        found["out.1.weight"] = gain.T @ found["out.1.weight"]
+        found["out.1.bias"] = found["out.1.bias"] @ gain
+        decoder.load_state_dict(found)
+        decoders.append(decoder.eval())
+    return decoders
+
+
 def export(
     people_file: Path, output: Path, runs: list[Path], gains: list[float], *, live: bool = False
 ) -> Path:
@@ -83,14 +123,14 @@ def export(
     gain = Ways.of(people.basis, tracked, len(gains)).gain(np.array(gains))
     name, scheme = ("faceformer_live", LIVE) if live else ("faceformer", SCHEME)
     target = output / f"{name}.onnx"
-    decoders, silence = [d for d, _ in loaded], torch.zeros(len(basis))
+    decoders, silence, near = [d for d, _ in loaded], torch.zeros(len(basis)), NEAR * live
     if live:  # its lips are shut where nothing sounds
         window = SpeechEncoder(models.encoder()).hear(np.zeros(scheme.samples, np.float32))
-        heard = torch.from_numpy(window)[None]
+        says = MeanDecoder(decoders, torch.eye(len(basis)), silence, near=near).eval()
         with torch.no_grad():
-            silence = torch.stack([d(heard)[0, -LIVE.ahead] for d in decoders]).mean(dim=0)
+            silence = says(torch.from_numpy(window)[None])[0, -LIVE.ahead]
     torch.onnx.export(
-        MeanDecoder(decoders, torch.tensor(gain, dtype=torch.float32), silence).eval(),
+        MeanDecoder(decoders, torch.tensor(gain, dtype=torch.float32), silence, near=near).eval(),
         (torch.zeros(1, scheme.frames, inputs),),
         str(target),
         input_names=["heard"],

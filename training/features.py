@@ -32,6 +32,7 @@ from mdth.embedded.speech.windows import (
     TAIL_SAMPLES,
     level,
 )
+from mdth.files.write import replacing
 from training import command, models
 from training.bank import LIVE, SCHEME, at_times, encode_clip
 from training.people import People
@@ -43,8 +44,8 @@ log = logging.getLogger("mdth")
 
 PAIRS_PER_SECOND = 4.0
 TAUGHT_HZ = 100
-# A run: so many windows, a frame of 25 a second from each to the next.
-RUN, RUN_HOP = 24, SAMPLE_RATE_HZ // 25
+# A run: so many windows, a frame of 25 a second from each to the next; this part of a session's.
+RUN, RUN_HOP, RUNS_KEPT = 24, SAMPLE_RATE_HZ // 25, 0.5
 
 
 def encode_session(
@@ -63,8 +64,9 @@ def encode_session(
     padded = np.pad(session.sound, (before, length * 3 // 4))
     if runs:
         both = rng.integers(RUN_HOP) + RUN_HOP * np.arange((len(padded) - length) // RUN_HOP)
-        both = both[: len(both) // RUN * RUN]
-        steps = np.zeros(len(both) // RUN, int)
+        found = both[: len(both) // RUN * RUN].reshape(-1, RUN)
+        kept = rng.choice(len(found), math.ceil(RUNS_KEPT * len(found)), replace=False)
+        both, steps = found[kept].reshape(-1), np.zeros(len(kept), int)
     else:
         pairs = int(len(session.sound) / SAMPLE_RATE_HZ * PAIRS_PER_SECOND)
         starts = rng.integers(0, len(padded) - length - 16 * FRAME_SAMPLES, pairs)
@@ -115,7 +117,7 @@ class FeatureJob:
 def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
     import torch
 
-    from training.sessions import Library, make_session
+    from training.sessions import KINDS, TAUGHT_KINDS, Library, make_session
 
     torch.set_num_threads(1)
     late_ms = json.loads(job.lags.read_text("utf-8"))["late_ms"] if job.lags else {}
@@ -124,14 +126,18 @@ def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
     encoder = SpeechEncoder(job.encoder)
     count = 0
     for number in numbers:
+        file = job.output / f"session_{number:05d}.npz"
+        if file.exists():
+            continue
         if time.time() > stop_at:
             break
         rng = np.random.default_rng(number)
-        session = make_session(library, rng)
+        session = make_session(library, rng, TAUGHT_KINDS if job.live else KINDS)
         session = taught(session, job.encoder) if job.live else session
         frames = (LIVE if job.live else SCHEME).frames
         windows = encode_session(session, encoder, frames, rng, runs=job.live)
-        np.savez(job.output / f"session_{number:05d}.npz", **windows)  # type: ignore[arg-type]
+        with replacing(file) as part:
+            np.savez(part, **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
 

@@ -121,17 +121,25 @@ class LipDecoder(nn.Module):
 
 
 class MeanDecoder(nn.Module):
-    """The mean of some decoders less what they say of silence, [K], times a matrix [K,K]."""
+    """The mean of some decoders less what they say of silence, [K], times a matrix [K,K].
 
-    def __init__(self, decoders: list[LipDecoder], gain: Tensor, silence: Tensor) -> None:
+    near: of each frame the mean with so many to either side is taken.
+    """
+
+    def __init__(
+        self, decoders: list[LipDecoder], gain: Tensor, silence: Tensor, *, near: int = 0
+    ) -> None:
         super().__init__()
         self.decoders = nn.ModuleList(decoders)
         self.register_buffer("gain", gain)
         self.register_buffer("silence", silence)
+        self.near = nn.AvgPool1d(2 * near + 1, 1, near, count_include_pad=False)
 
     def forward(self, heard: Tensor) -> Tensor:
         """Coefficients [1,T,K]."""
         mean = torch.stack([decoder(heard) for decoder in self.decoders]).mean(dim=0)
+        if self.near.padding != (0,):
+            mean = self.near(mean.transpose(1, 2)).transpose(1, 2)
         gain: Tensor = self.get_buffer("gain")
         silence: Tensor = self.get_buffer("silence")
         return (mean - silence) @ gain

@@ -23,6 +23,8 @@ EXCERPT_S = (3.0, 9.0)
 DENSE_HZ = 1000
 # What a session is made of: nothing said, talk, GRID, spoken sentences, a recorded face rig.
 KINDS = {"silent": 0.1, "talk": 0.45, "grid": 0.14, "rig": 0.16, "spoken": 0.15}
+# The same where the faces are what a decoder says.
+TAUGHT_KINDS = {"silent": 0.06, "talk": 0.37, "grid": 0.15, "rig": 0.12, "spoken": 0.3}
 RECORDED_VOICE = 0.3
 BABBLE = 0.45
 # In a pause the lips stay as they are for the first of these, and part again in the second.
@@ -191,12 +193,15 @@ def silent_session(components: int, rng: np.random.Generator) -> Session:
     return Session(sound, dense, np.zeros(0))
 
 
-def make_session(library: Library, rng: np.random.Generator) -> Session:
-    """One random session."""
+def make_session(
+    library: Library, rng: np.random.Generator, kinds: dict[str, float] | None = None
+) -> Session:
+    """One random session; kinds: how often each (default: KINDS)."""
+    chance = kinds or KINDS
     there = {"spoken": library.spoken, "rig": library.rig, "grid": library.grid}
-    kinds = [kind for kind in KINDS if there.get(kind, True)]
-    chances = np.array([KINDS[kind] for kind in kinds])
-    kind = str(rng.choice(kinds, p=chances / chances.sum()))
+    names = [kind for kind in chance if there.get(kind, True)]
+    chances = np.array([chance[kind] for kind in names])
+    kind = str(rng.choice(names, p=chances / chances.sum()))
     if kind == "silent":
         return silent_session(library.components, rng)
     voice = voices.Voice(1.0, rng.uniform(0.92, 1.08), rng.uniform(0.85, 1.2))

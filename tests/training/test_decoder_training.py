@@ -17,11 +17,11 @@ from training import decoder_trainer, sessions, voices  # noqa: E402
 from training.bank import SCHEME  # noqa: E402
 from training.dataset import component_weight, principal_components, project  # noqa: E402
 from training.decoder_trainer import TrainConfig, Windows, loss_of, pair_gap  # noqa: E402
-from training.export_onnx import export, load_run  # noqa: E402
+from training.export_onnx import export, load_run, shipped  # noqa: E402
 from training.features import encode_session  # noqa: E402
 from training.kokoro import write_wav  # noqa: E402
 from training.measures import linear  # noqa: E402
-from training.network import DecoderConfig, LipDecoder  # noqa: E402
+from training.network import DecoderConfig, LipDecoder, MeanDecoder  # noqa: E402
 
 RNG = np.random.default_rng(0)
 SMALL = DecoderConfig(width=16, blocks=1, components=made_up.COMPONENTS)
@@ -148,6 +148,32 @@ def test_a_loss_asks_for_the_amplitude_of_each_measure() -> None:
     assert loss(target, 1.0) == pytest.approx(loss(target, 0.0))
 
 
+def test_live_the_frames_that_are_not_served_count_by_their_own_weight() -> None:
+    mouth = decoder_trainer.Mouth(made_up.people(), torch.device("cpu"))
+    target = torch.rand(6, 24, made_up.COMPONENTS) * 0.1
+    mouth.scale(target)
+    batch = (target, target, torch.zeros(6, 24, dtype=torch.bool), torch.zeros(2))
+    wrong = target.clone()
+    wrong[:, 3] += 0.1
+
+    def loss(whole: float) -> float:
+        train = TrainConfig(ahead=6, whole=whole)
+        return float(loss_of(wrong, batch, mouth, torch.ones(made_up.COMPONENTS), train))
+
+    assert loss(0.0) == pytest.approx(0.0, abs=1e-6)
+    assert loss(0.5) == pytest.approx(0.5 * 0.01 / 24, rel=1e-3)
+
+
+def test_near_frames_are_averaged() -> None:
+    decoder, heard = LipDecoder(SMALL).eval(), torch.randn(1, 10, INPUTS)
+    plain = torch.eye(made_up.COMPONENTS), torch.zeros(made_up.COMPONENTS)
+    with torch.no_grad():
+        one, mean = (MeanDecoder([decoder], *plain, near=n).eval()(heard)[0] for n in (0, 1))
+    assert torch.equal(one, decoder(heard)[0].detach())
+    assert mean[4].numpy() == pytest.approx(one[3:6].mean(dim=0).numpy(), abs=1e-6)
+    assert mean[0].numpy() == pytest.approx(one[:2].mean(dim=0).numpy(), abs=1e-6)
+
+
 def test_settings_are_checked() -> None:
     config, train = decoder_trainer.configure(["kind=attention", "steps=7"])
     assert (config.kind, train.steps) == ("attention", 7)
@@ -164,7 +190,7 @@ def test_training_learns_and_the_export_says_the_same_with_its_gains(tmp_path: P
     windows = Windows(heard.half(), target.half(), unmarked, torch.ones(20))
     untrained = LipDecoder(SMALL).eval()
     train = TrainConfig(steps=60, pairs=8, rate=1e-2, average=0.9, consistency=0)
-    network = decoder_trainer.train_decoder(SMALL, train, windows, people)
+    network = decoder_trainer.train_decoder(LipDecoder(SMALL), train, windows, people)
     with torch.no_grad():
         before = (untrained(heard) - target).square().mean()
         after = (network(heard) - target).square().mean()
@@ -183,6 +209,13 @@ def test_training_learns_and_the_export_says_the_same_with_its_gains(tmp_path: P
     assert found == pytest.approx(said @ linear(people.basis) * gains, abs=0.02)
     card = json.loads((tmp_path / "faceformer.json").read_text("utf-8"))
     assert (card["held_out"], card["gains"]["corners"]) == (["c9"], 0.5)
+
+
+def test_training_can_go_on_from_the_shipped_decoders() -> None:
+    heard = RNG.normal(size=(SCHEME.frames, INPUTS)).astype(np.float32)
+    with torch.no_grad():
+        said = np.mean([d(torch.from_numpy(heard)[None])[0].numpy() for d in shipped()], axis=0)
+    assert said == pytest.approx(Decoder().coefficients(heard), abs=1e-5)
 
 
 def test_upper_face_never_moves() -> None:
