@@ -294,6 +294,7 @@ def test_calls_that_nobody_takes_end_and_are_no_more_than_may_be(
     begin, flood = asyncio.create_subprocess_exec, "import sys; put = sys.stdout.buffer.write\n"
     flood += "while True: put(b'm\\0\\1\\0\\0' + bytes(65536))"
     monkeypatch.setattr(live, "TAKING_S", 1)
+    monkeypatch.setattr(live, "LEAVING_S", 0.2)
     monkeypatch.setattr(live, "most_calls", lambda: 3)
     monkeypatch.setattr(live.engines, "is_saved", lambda folder: True)
     monkeypatch.setattr(

@@ -13,8 +13,8 @@ import json
 import sys
 from asyncio import FIRST_COMPLETED
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ RATES_HZ = 8_000, 48_000
 # A client that says nothing has gone; so has one that takes nothing.
 SILENCE_S, TAKING_S = 600.0, 10.0
 STARTING_S, MOST_STARTING = 20.0, 16
+# Who hangs up and calls again finds the place free after a moment.
+LEAVING_S, AGAIN_S = 2.0, 0.1
 LONGEST_OFFER = 64 << 10
 Show = Callable[[bytes, bytes], Awaitable[None]]
 Say = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -77,7 +79,7 @@ async def _call(server: Server, socket: WebSocket, owner: str) -> None:
     async def show(kind: bytes, payload: bytes) -> None:
         await (socket.send_bytes(payload) if kind == MEDIA else socket.send_text(payload.decode()))
 
-    with _place(server, socket, Place(owner)):
+    async with _place(server, socket, Place(owner)):
         code = await _live(server, socket, folder, start, show, partial(_said, socket))
     await socket.close(code)
 
@@ -102,7 +104,7 @@ async def offered(server: Server, request: Request, owner: str) -> Response:
             answered.set_result(json.loads(payload))
 
     async def going() -> None:
-        with _place(server, answered, place):
+        async with _place(server, answered, place):
             await _live(server, answered, folder, {"offer": offer, "options": options}, show)
 
     call = asyncio.create_task(going())
@@ -126,14 +128,33 @@ def _avatar(server: Server, avatar: str, owner: str) -> str:
     return str(folder)
 
 
-def _place(server: Server, call: object, place: Place) -> AbstractContextManager[None]:
-    """One of the places that an owner may have; who calls again was not reached by WebRTC."""
+@asynccontextmanager
+async def _place(server: Server, call: object, place: Place) -> AsyncIterator[None]:
+    """One of the places that an owner may have, also of a call that is just being ended.
+
+    Who calls again was not reached by WebRTC.
+    """
     for before, other in list(server.calls.items()):
         if other.owner == place.owner and other.task and other.unreached:
             other.task.cancel()
             del server.calls[before]
     most = most_calls()
-    return _one_of(server.calls, call, place, most, server.settings.calls or max(1, most // 2))
+    own = server.settings.calls or max(1, most // 2)
+    for _ in range(round(LEAVING_S / AGAIN_S)):
+        if _room(server.calls, place, most, own) is None:
+            break
+        await asyncio.sleep(AGAIN_S)
+    with _one_of(server.calls, call, place, most, own):
+        yield
+
+
+def _room(calls: dict[object, Place], place: Place, most: int, own: int) -> Refused | None:
+    """Why there is none for one more of an owner."""
+    if sum(other.owner == place.owner for other in calls.values()) >= own:
+        return Refused(429, "as many live calls as a key may have; end one", kind="TooMuch")
+    if len(calls) >= most:
+        return Refused(503, "as many live calls as this server can carry; try again later")
+    return None
 
 
 @contextmanager
@@ -141,10 +162,8 @@ def _one_of(
     calls: dict[object, Place], call: object, place: Place, most: int, own: int
 ) -> Iterator[None]:
     """Count a call before its process is there. Raises Refused where there are so many."""
-    if sum(other.owner == place.owner for other in calls.values()) >= own:
-        raise Refused(429, "as many live calls as a key may have; end one", kind="TooMuch")
-    if len(calls) >= most:
-        raise Refused(503, "as many live calls as this server can carry; try again later")
+    if refused := _room(calls, place, most, own):
+        raise refused
     calls[call] = place
     try:
         yield
