@@ -11,7 +11,7 @@ from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render import conditions, lower_teeth, mouth_network
 from mdth.embedded.render.cavity import Cavity
 from mdth.embedded.render.light import measure_light
-from mdth.embedded.render.lips import lip_outline
+from mdth.embedded.render.lips import lip_outline, without_inside
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.mouth_network import MouthNetwork
@@ -81,7 +81,8 @@ def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> No
     begins = 0.12
     painted = np.repeat((-0.6 + band * np.clip((y - begins) / 0.03, 0, 1))[None], 3, 0)
     factor = np.ones((3, height, width), np.float32)
-    lower_teeth.shape(factor, np.asarray(painted, np.float32), planes)
+    upper = np.asarray(y < 0.03, np.float32)
+    lower_teeth.shape(factor, np.asarray(painted, np.float32), planes, upper)
     level = factor.mean(0)
     if open_to < begins or band < 0.1:
         assert (level == 1).all()
@@ -173,7 +174,7 @@ def test_finish_raises_light_detail_inside_the_lips_alone() -> None:
     random = np.random.default_rng(3)
     tone = Tone(np.ones(3))
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
-    planes[3, 20:60, 30:100] = 1
+    planes[3, 20:60, 30:100] = planes[8] = 1
     planes[11:14] = 0.8
     inside = planes[3] == 1
     flat = mouth_network.finished(np.full((3, 80, 128), 0.4, np.float32), planes, tone)
@@ -188,7 +189,7 @@ def test_finish_raises_light_detail_inside_the_lips_alone() -> None:
     assert np.abs(mouth_network.finished(painted, planes, tone) - made)[:, inside].max() < 1e-2
 
 
-def test_a_gap_in_a_drawn_row_is_filled_and_shade_beside_it_stays() -> None:
+def test_a_gap_in_a_drawn_row_is_filled_and_what_is_beside_it_stays() -> None:
     tone = Tone(np.ones(3))
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3], planes[4:7] = 1, -1
@@ -196,18 +197,21 @@ def test_a_gap_in_a_drawn_row_is_filled_and_shade_beside_it_stays() -> None:
     painted = np.zeros((3, 80, 128), np.float32) + tone.relative(np.full((3, 1, 1), 30.0))
     painted[:, 20:40, 30:100] = tone.relative(np.full((3, 1, 1), 180.0))
     painted[:, 20:40, 60:64] = tone.relative(np.full((3, 1, 1), 40.0))
+    # And two teeth part where they are drawn apart.
+    planes[4:7, 20:40, 80:82] = tone.relative(np.full((3, 1, 1), 80.0))
     before = mouth_network.finished(painted * 1, planes * (np.arange(14) != 5)[:, None, None], tone)
     made = mouth_network.finished(painted, planes, tone)
     assert made[:, 30, 62].mean() > 100 > 60 > before[:, 30, 62].mean()
     assert np.abs(made - before)[:, 50:].max() < 1
 
 
-def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
-    tone = Tone(np.ones(3))
+@pytest.mark.parametrize(("skin", "tooths"), [(100, 0.3), (170, 0.8)])
+def test_teeth_have_the_portraits_hue_by_dark_skin_and_flesh_keeps_its_own(skin, tooths) -> None:
+    tone = Tone.of(np.full(3, float(skin)))
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3], planes[4:7] = 1, -1
     planes[11:14] = tone.relative(np.array([220.0, 210, 190]))[:, None, None]
-    for colour, kept in (([170.0, 190, 140], 0.3), ([150.0, 70, 75], 1.0)):
+    for colour, kept in (([170.0, 190, 140], tooths), ([150.0, 70, 75], 1.0)):
         painted = np.empty((3, 80, 128), np.float32)
         painted[:] = tone.relative(np.array(colour))[:, None, None]
         made = mouth_network.finished(painted, planes, tone)[:, 40, 60]
@@ -215,6 +219,18 @@ def test_teeth_have_the_portraits_hue_and_flesh_keeps_its_own() -> None:
             c - c.mean() * np.array([220, 210, 190]) / 206.67 for c in (np.array(colour), made)
         )
         assert np.abs(after).max() == pytest.approx(kept * np.abs(before).max(), rel=0.4)
+
+
+def test_of_parted_lips_what_lies_between_does_not_stay_beside_them(portrait: Portrait) -> None:
+    assert without_inside(portrait.image, portrait.mesh) is portrait.image
+    mesh = opened(portrait, 0.1)
+    lips = np.full_like(portrait.image, (150, 70, 75))
+    line = np.round(lip_outline(mesh)).astype(np.int32)
+    beyond = round(0.008 * float(geometry.eye_distance(mesh)))
+    seen = lips.copy()
+    cv2.polylines(cv2.fillPoly(seen, [line], (250, 250, 240)), [line], True, (9, 9, 9), 2 * beyond)
+    assert (seen != lips).sum() > 1500
+    assert np.abs(without_inside(seen, mesh).astype(int) - lips).max() <= 5
 
 
 def test_the_lips_rim_changes_softly_and_not_where_the_lips_close(portrait: Portrait) -> None:

@@ -8,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.face import topology
+from mdth.embedded.render.motion import box
+from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
 
 Layer = npt.NDArray[np.float32]
 
 # Lips and lids nearer than this begin to close, px.
 CLOSED_PX = 1.5
+# Lips so far apart show what is behind them, and so far beyond the tracked line; room around them.
+# All in eye distances.
+PARTED, BEYOND, ROOM = 0.02, 0.012, 0.2
 
 
 def lip_outline(mesh: FloatArray) -> FloatArray:
@@ -111,3 +115,26 @@ def lay(part: Frame, layer: FloatArray, filled: Cover, line: FloatArray, seam: f
 def heights(columns: FloatArray, line: FloatArray) -> FloatArray:
     """Where a line [N,2] px from left to right crosses each column."""
     return np.asarray(np.interp(columns, np.maximum.accumulate(line[:, 0]), line[:, 1]))
+
+
+def without_inside(image: Frame, mesh: FloatArray) -> Frame:
+    """A picture [H,W,3] whose parted lips go on where one looks between them.
+
+    The tracked line lies a little within: dark corners and rims of teeth beyond it would stay
+    beside lips that shut. What lies there is painted over from what is around it.
+    """
+    unit = float(geometry.eye_distance(mesh))
+    if geometry.lip_opening(mesh) < PARTED * unit:
+        return image
+    outline = lip_outline(mesh)
+    room = ROOM * unit
+    low, high = box(outline, (image.shape[1], image.shape[0]), room=(room, room))
+    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    inside = filled(outline - low, part.shape[1::-1], 0.7) > 0.3
+    side = 2 * max(1, round(BEYOND * unit)) + 1
+    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    image = image.copy()
+    image[low[1] : high[1], low[0] : high[0]] = cv2.inpaint(
+        part, cv2.dilate(inside.astype(np.uint8), ring), 3, cv2.INPAINT_TELEA
+    )
+    return image

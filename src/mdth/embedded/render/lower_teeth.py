@@ -28,20 +28,22 @@ SHADE, REACH = 0.4, 0.05
 CONTRAST = (0.06, 0.3)
 # The room below the upper teeth in which none shows, and all of it, eye distances.
 ROOM = (0.03, 0.08)
-# It is looked for below the upper teeth and beside the middle, eye distances.
-BELOW, ASIDE = 0.035, 0.12
+# It is looked for below the upper teeth and beside the middle, and lit below their edge, eye
+# distances.
+BELOW, ASIDE, ABOVE = 0.035, 0.12, 0.02
 
 
-def shape(colours: Layer, painted: Layer, planes: Layer) -> None:
+def shape(colours: Layer, painted: Layer, planes: Layer, upper: Layer) -> None:
     """Make a row of teeth of the band in `colours` [3,h,w], changed in place.
 
-    painted: the same [3,h,w] as the network said, -1..1, from conditions [14,h,w].
+    painted: the same [3,h,w] as the network said, -1..1, from conditions [14,h,w]. upper: how much
+    of each pixel is the upper row, [h,w].
     """
     edge, amount = _band(brightness(painted), planes)
     if not amount:
         return
-    first = int(np.searchsorted(planes[8, :, 0], 3 * BELOW))
-    inside, x, y = planes[3, first:], planes[7, first:] / 3, planes[8, first:, :1] / 3
+    first = int(np.searchsorted(planes[8, :, 0], 3 * ABOVE))
+    inside, x = planes[3, first:], planes[7, first:] / 3
     height, width = x.shape
     down = (np.arange(first, first + height, dtype=np.float32) - edge)[:, None] * (WIDTH / width)
     down = down + RISE / teeth.HALF_WIDTH**2 * x * x
@@ -49,7 +51,7 @@ def shape(colours: Layer, painted: Layer, planes: Layer) -> None:
     bright, cover = split(cv2.remap(_row(), place[0], place[1], cv2.INTER_LINEAR))
     shade = 1 - SHADE * smoothstep(1 + down / REACH)
     darker = shade + cover * (LEVEL * bright - shade) - 1
-    darker *= amount * inside * smoothstep((y - BELOW) / 0.02)
+    darker *= amount * inside * (1 - upper[first:])
     colours[:, first:] *= 1 + darker * HUE[:, None, None]
 
 

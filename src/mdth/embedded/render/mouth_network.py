@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mdth.embedded.render import lower_teeth
+from mdth.artefacts import FloatArray
+from mdth.embedded.render import lower_teeth, upper_teeth
 from mdth.embedded.render.conditions import CHANNELS
 from mdth.embedded.render.lips import Layer
 from mdth.embedded.render.tone import SKIN, Tone, brightness
@@ -27,15 +28,13 @@ SOFT, SHARP = -0.5, 0.0
 # How much the detail is raised on soft and sharp portraits; only what is brighter than around it,
 # since dark flecks between teeth are what an eye finds first.
 RAISED = (0.0, 1.0)
-# How much of the teeth's hue is the portrait's guess.
-TINT = 0.8
+# How much of the teeth's hue is the portrait's guess, beside skin of so many levels: on dark skin
+# the network's is green or brown, on light skin it is the real one (lips and tongue throw light).
+TINT_SKIN, TINT = (100.0, 160.0), (0.8, 0.2)
 # Teeth beside darker skin are as light as beside skin of so many levels, but of what is lighter
 # than the third only by a share: smiles beside skin of 80 to 120 levels show teeth of 171 to 183,
 # beside 140 to 180 levels of 188 to 192. Teeth guessed to be darker than the last are in dim light.
 SKIN_LEVEL, POWER, BRIGHT, SHARE, LIT_TOOTH = 160.0, 1.2, 90.0, 0.5, 140.0
-# Where the drawn row is so light, relative to teeth, and no redder than that, there are teeth; so
-# much of what a mean of teeth lacks of them is filled, by the light that most of them have.
-DRAWN_TOOTH, REDDEST, PINK, FILLED, MOST, SHOWN = (0.4, 0.7), 1.5, 0.3, 0.55, 0.3, (0.4, 0.7)
 # Detail is what a blur of so many px takes away.
 DETAIL_PX = 2.0
 
@@ -77,16 +76,15 @@ def finished(painted: Layer, planes: Layer, tone: Tone) -> Layer:
     detail = np.maximum(2 * inside - 1, 0) * np.maximum(painted - blurred, 0)
     tooth = tone.absolute(planes[11:14, 0, 0])
     colours = _lit(painted + raised * detail, tone, tooth, inside)
-    colours = _tooth_coloured(colours, tooth, inside)
-    _fill(colours, tone.absolute(planes[4:7]), tooth, inside)
-    lower_teeth.shape(colours, painted, planes)
+    colours = _tooth_coloured(colours, tooth, tone, inside)
+    upper = upper_teeth.shape(colours, tone.absolute(planes[4:7]), planes, tooth)
+    lower_teeth.shape(colours, painted, planes, upper)
     return colours
 
 
 def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
     """Colours RGB 0..255 [3,h,w]; teeth [3] are as light beside dark skin as beside light skin."""
-    colours = tone.absolute(painted)
-    skin = tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
+    colours, skin = tone.absolute(painted), _skin(tone)
     lit = min(1.0, float(tooth.mean()) / LIT_TOOTH)
     darker = float(SKIN_LEVEL / skin.mean()) * lit * lit
     if darker <= 1:
@@ -101,32 +99,19 @@ def _lit(painted: Layer, tone: Tone, tooth: Layer, inside: Layer) -> Layer:
     return np.asarray(colours + share * as_light, np.float32)
 
 
-def _tooth_coloured(colours: Layer, tooth: Layer, inside: Layer) -> Layer:
-    """What is bright and not red takes the hue of teeth [3]: on dark skin errors are green."""
+def _tooth_coloured(colours: Layer, tooth: Layer, tone: Tone, inside: Layer) -> Layer:
+    """What is bright and not red takes the hue of teeth [3]."""
+    tint = np.interp(_skin(tone).mean(), TINT_SKIN, TINT).astype(np.float32)
     level = brightness(colours) / tooth.mean()
     red = colours[0] / np.maximum(colours[1], 1)
-    share = TINT * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
+    share = tint * smoothstep((level - 0.25) / 0.35) * smoothstep((1.6 - red) / 0.4)
     colours += share * inside * (level * tooth[:, None, None] - colours)
     return colours
 
 
-def _fill(colours: Layer, drawn: Layer, tooth: Layer, inside: Layer) -> None:
-    """No part of a drawn tooth [3,h,w] is much darker than the row is painted; in place.
-
-    A mean of many people's teeth is dark where gaps of some are: teeth that are missing.
-    """
-    level = brightness(drawn)
-    share = smoothstep((level / tooth.mean() - DRAWN_TOOTH[0]) / np.ptp(DRAWN_TOOTH))
-    red = drawn[0] / np.maximum(drawn[1], 1)
-    share *= smoothstep((REDDEST - red) / PINK) * inside
-    row = share > 0.5
-    if not row.any():
-        return
-    painted = brightness(colours)
-    light = float(np.quantile(painted[row], MOST) / np.quantile(level[row], MOST))
-    share *= FILLED * smoothstep(np.interp(light, SHOWN, (0.0, 1.0)))
-    way = min(light, 1.2) * drawn - colours
-    colours += share * (brightness(way) > 0) * way
+def _skin(tone: Tone) -> FloatArray:
+    """The colour of skin, RGB [3]."""
+    return tone.absolute(np.full(3, 2 * SKIN - 1, np.float32))
 
 
 def _blurred(x: Layer) -> Layer:

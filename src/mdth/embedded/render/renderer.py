@@ -1,6 +1,7 @@
 """The renderer's public face: a portrait and driving meshes become frames."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.render import bars
 from mdth.embedded.render.eyes import EyePainter
 from mdth.embedded.render.light import measure_light
+from mdth.embedded.render.lips import without_inside
 from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.skin import LIDS, LOWER, SkinPainter
@@ -23,7 +25,8 @@ class Renderer:
         self.portrait = portrait
         portrait, self._part = bars.without(portrait)
         self._mesh = portrait.mesh.astype(np.float64)
-        self._warp = Warp(portrait)
+        shut = without_inside(portrait.image, portrait.mesh)
+        self._warp = Warp(replace(portrait, image=shut))
         self._eyes = EyePainter(portrait.image, self._mesh)
         # What is before a mouth moves with it, and nothing is painted over it.
         covers = portrait.covered > covered.SURE
