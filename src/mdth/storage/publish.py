@@ -32,6 +32,7 @@ log = logging.getLogger("mdth")
 
 TRIES = 12
 PAUSE_S = 0.5
+TOO_BUSY = "other machines keep publishing there; run again later"
 # For so long a file that nothing points to may be needed: by a reader of the manifest before, or by
 # another machine that has put it and not yet its manifest.
 DAY_S = 24 * 3600
@@ -80,7 +81,7 @@ def publish_prepared(
             if again or path == MANIFEST or not is_there:
                 store.upload(source / path, f"{folder}/{path}")
         again = False
-    raise _too_busy(store, folder)
+    raise StorageError(f"{store.url}/{folder}: {TOO_BUSY}")
 
 
 def forgotten(store: Store, folder: str) -> list[str]:
@@ -176,7 +177,7 @@ def publish_output(
         for name in VIDEO:
             store.upload(source / name, f"{folder}/{name}")
         again = False
-    raise _too_busy(store, folder)
+    raise StorageError(f"{store.url}/{folder}: {TOO_BUSY}")
 
 
 def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
@@ -193,12 +194,6 @@ def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
 def _pause(number: int) -> None:
     """Wait a little, each machine for another time, longer from try to try."""
     time.sleep(random.uniform(0.1, 1) * PAUSE_S * min(number, 10) / 10)
-
-
-def _too_busy(store: Store, folder: str) -> StorageError:
-    return StorageError(
-        f"{store.url}/{folder}: other machines keep publishing there; run again later"
-    )
 
 
 def place_prepared(new: Path, folder: Path) -> None:
