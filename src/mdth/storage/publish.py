@@ -1,17 +1,7 @@
 """Publications in the store, complete or absent at every moment, also for several machines at once.
 
-Prepared data: files that carry their hash in their name, then the manifest that points to them, by
-one put. A reader has what one manifest points to. What a manifest does not point to any more stays
-for a day at least: then no reader needs it, and no machine is still on its way to publish it.
-
-Output: `output.mp4` keeps its name, so its record goes first and comes back last; a reader believes
-a video only if the record's hash says so.
-
-Each publication looks again after it wrote. So whoever wrote last also looked last, and what stays
-is valid, whoever's it is. Nothing depends on conditional puts or on locks between machines.
-
-On the local disk the orders are the same, by renaming, for who is alone with the twin on this
-machine (`mdth.files.write.alone`).
+docs/reliability.md ("Complete or absent") has the orders and why they hold. On the local disk they
+are the same, by renaming, for who is alone with the twin there (`mdth.files.write.alone`).
 """
 
 import logging

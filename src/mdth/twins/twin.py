@@ -105,17 +105,8 @@ class Twin:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other run on this machine works on it; what a stopped one left half-made is gone.
-
-        Inside, what the disk refuses is a StorageError.
-        """
+        """No other run on this machine works on it; what a stopped one left half-made is gone."""
         prepared, serving = self.prepared.local.parent, self.video.local.parent
         with alone(prepared):
-            try:
-                sweep([self.raw(layout.AUDIO)[1].parent, prepared, serving])
-                yield
-            except OSError as error:
-                raise StorageError(
-                    f"{error.filename or self.home}: {error.strerror or error}; free some "
-                    "space, or set MDTH_HOME to a folder that can be written"
-                ) from error
+            sweep([self.raw(layout.AUDIO)[1].parent, prepared, serving])
+            yield
