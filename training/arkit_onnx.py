@@ -249,7 +249,6 @@ def compare(model: bytes, task: Path, pictures: Path) -> Iterator[Array]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Translate, compare, and write the network and its card."""
     parser = command.parser("training.arkit_onnx", __doc__)
     parser.add_argument("task", type=Path, help="MediaPipe's face_landmarker.task")
     parser.add_argument("pictures", type=Path, help="folder of .jpg with faces")

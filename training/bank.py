@@ -124,7 +124,6 @@ def score_bank(network: "LipDecoder", bank: Bank, people: People) -> dict[str, S
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.bank", __doc__)
     parser.add_argument("people", type=Path)
     parser.add_argument("output", type=Path, help="npz to write")

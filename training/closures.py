@@ -56,7 +56,6 @@ def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
 
 
 def main() -> None:
-    """Print how many of each are shut."""
     parser = command.parser("training.closures", __doc__)
     parser.add_argument("speech", type=Path)
     parser.add_argument("phones", type=Path, help="tab separated: phone, start_s, end_s")

@@ -153,7 +153,6 @@ def measure(values: FloatArray, test: Examples) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure on people kept out, train on all that may be, write the weights and their card."""
     parser = command.parser("training.covered", __doc__)
     parser.add_argument("data", type=Path, help="folder with stills/ and talk/")
     parser.add_argument("--output", type=Path, default=covered.WEIGHTS)

@@ -16,7 +16,6 @@ log = logging.getLogger("mdth")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.decoder", __doc__)
     parser.add_argument("people", type=Path)
     parser.add_argument("windows", type=Path, nargs="+")

@@ -272,7 +272,6 @@ def sheet(clip: Path, other: FloatArray, start: int) -> Frame:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
     parser = command.parser("training.dub_measure", __doc__)
     parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
     parser.add_argument("--frames", type=int, default=150, help="at most so many of each")

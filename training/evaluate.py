@@ -133,7 +133,6 @@ def report_robustness(model: SpeechToMesh, clips: list[Clip], made: list[FloatAr
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.evaluate", __doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--work", type=Path, default=Path("work"))

@@ -154,7 +154,6 @@ def export(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.export_onnx", __doc__)
     parser.add_argument("people", type=Path)
     parser.add_argument("output", type=Path)

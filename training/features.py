@@ -11,12 +11,13 @@ marks bool [W,T] (frames at which p, b or m shut the lips), shift float32 [W/2] 
 a pair's first window to its second; of a run one, 0).
 """
 
+import argparse
 import json
 import logging
 import math
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,62 +103,36 @@ def taught(session: "Session", encoder: Path) -> "Session":
     return replace(session, coefficients=faces.astype(np.float32))
 
 
-@dataclass(frozen=True)
-class FeatureJob:
-    """What a worker needs to make sessions."""
-
-    people: Path
-    output: Path
-    encoder: Path
-    spoken: Path | None
-    lags: Path | None
-    live: bool = False
-
-
-def _work(job: FeatureJob, numbers: list[int], stop_at: float) -> int:
+def _work(given: argparse.Namespace, numbers: list[int], stop_at: float) -> int:
+    """Write the sessions of these numbers, until it is time to stop; the number of windows."""
     import torch
 
     from training.sessions import KINDS, TAUGHT_KINDS, Library, make_session
 
     torch.set_num_threads(1)
-    late_ms = json.loads(job.lags.read_text("utf-8"))["late_ms"] if job.lags else {}
+    late_ms = json.loads(given.lags.read_text("utf-8"))["late_ms"] if given.lags else {}
     late_s = {name: value / 1000 for name, value in late_ms.items()}
-    library = Library(People.load(job.people), job.spoken, late_s)
-    encoder = SpeechEncoder(job.encoder)
+    library = Library(People.load(given.people), given.spoken, late_s)
+    encoder = SpeechEncoder(given.encoder)
     count = 0
     for number in numbers:
-        file = job.output / f"session_{number:05d}.npz"
+        file = given.output / f"session_{number:05d}.npz"
         if file.exists():
             continue
         if time.time() > stop_at:
             break
         rng = np.random.default_rng(number)
-        session = make_session(library, rng, TAUGHT_KINDS if job.live else KINDS)
-        session = taught(session, job.encoder) if job.live else session
-        frames = (LIVE if job.live else SCHEME).frames
-        windows = encode_session(session, encoder, frames, rng, runs=job.live)
+        session = make_session(library, rng, TAUGHT_KINDS if given.live else KINDS)
+        session = taught(session, given.encoder) if given.live else session
+        frames = (LIVE if given.live else SCHEME).frames
+        windows = encode_session(session, encoder, frames, rng, runs=given.live)
         with replacing(file) as part:
             np.savez(part, **windows)  # type: ignore[arg-type]
         count += len(windows["features"])
     return count
 
 
-def make_windows(
-    job: FeatureJob, *, sessions: int, workers: int, random_seed: int = 0, seconds: float = math.inf
-) -> int:
-    """Write up to `sessions` files in up to `seconds`; the number of windows."""
-    stop_at = time.time() + seconds
-    job.output.mkdir(parents=True, exist_ok=True)
-    numbers = list(range(random_seed, random_seed + sessions))
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_work, job, numbers[k::workers], stop_at) for k in range(workers)]
-        total = sum(done.result() for done in jobs)
-    log.info("%d windows", total)
-    return total
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.features", __doc__)
     parser.add_argument("people", type=Path, help="npz of training.people")
     parser.add_argument("output", type=Path)
@@ -171,12 +146,13 @@ def main(arguments: list[str] | None = None) -> None:
                         help="and number of the first session")  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
-    encoder = given.encoder or models.encoder()
-    job = FeatureJob(given.people, given.output, encoder, given.spoken, given.lags, given.live)
-    make_windows(
-        job, sessions=given.sessions, workers=given.workers,
-        random_seed=given.random_seed, seconds=given.seconds,
-    )  # fmt: skip
+    given.encoder = given.encoder or models.encoder()
+    given.output.mkdir(parents=True, exist_ok=True)
+    stop_at, workers = time.time() + given.seconds, given.workers
+    numbers = list(range(given.random_seed, given.random_seed + given.sessions))
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_work, given, numbers[k::workers], stop_at) for k in range(workers)]
+        log.info("%d windows", sum(done.result() for done in jobs))
 
 
 if __name__ == "__main__":

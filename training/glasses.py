@@ -142,7 +142,6 @@ def fit(rows: FloatArray, truth: FloatArray, *, decay: float = DECAY) -> npt.NDA
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, measure on people kept out, and write the weights and their card."""
     parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
     parser.add_argument("--output", type=Path, default=glasses.WEIGHTS)

@@ -220,7 +220,6 @@ def sweep(name: str, portrait: Portrait) -> tuple[Figures, Frame]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure the portraits given on the command line."""
     parser = command.parser("training.head_sweep", __doc__)
     parser.add_argument("portraits", type=Path, nargs="+")
     parser.add_argument("--sheet", type=Path, help="PNG of the sweep's ends, one row a portrait")

@@ -20,24 +20,20 @@ log = logging.getLogger("mdth")
 PACKAGES = ("dlib", "face_recognition_models")
 
 
-def dlib_and_models() -> tuple[Any, Path]:
-    """The library, and the folder of its models' files. Raises MissingDependency."""
-    specs = [find_spec(name) for name in PACKAGES]
-    if not all(specs):
-        raise MissingDependency(
-            "this needs dlib and its models: "
-            "pip install dlib-bin, and --no-deps face_recognition_models"
-        )
-    import dlib
-
-    return dlib, Path(str(specs[1].origin if specs[1] else "")).parent / "models"
-
-
 class Recogniser:
     """Faces -> vectors. Raises MissingDependency where dlib or its models are not installed."""
 
     def __init__(self) -> None:
-        self._dlib, models = dlib_and_models()
+        specs = [find_spec(name) for name in PACKAGES]
+        if not all(specs):
+            raise MissingDependency(
+                "this needs dlib and its models: "
+                "pip install dlib-bin, and --no-deps face_recognition_models"
+            )
+        import dlib
+
+        models = Path(str(specs[1].origin if specs[1] else "")).parent / "models"
+        self._dlib: Any = dlib
         self._points = self._dlib.shape_predictor(
             str(models / "shape_predictor_5_face_landmarks.dat")
         )

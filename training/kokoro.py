@@ -30,6 +30,9 @@ from training.kokoro_times import (
 
 LOG = logging.getLogger("mdth")
 
+# Silence at both ends; the largest sample, full scale 1.
+MARGIN_S, PEAK = 0.25, 0.7
+
 
 class Synthesizer(voice.Kokoro):
     """Kokoro with the times of its phones."""
@@ -70,22 +73,19 @@ def _say(given: argparse.Namespace) -> None:
     phonemes = synthesizer.phonemes(given.text, given.voice)
     LOG.info("%s", phonemes)
     speech = synthesizer.timed(phonemes, given.voice, speed=given.speed)
-    samples, phones = with_margins(*speech, lead_s=given.margin, trail_s=given.margin)
-    samples = samples * (given.peak / max(float(np.abs(samples).max()), 1e-6))
+    samples, phones = with_margins(*speech, lead_s=MARGIN_S, trail_s=MARGIN_S)
+    samples = samples * (PEAK / max(float(np.abs(samples).max()), 1e-6))
     write_wav(given.output, samples, RATE_HZ)
     write_phones(given.output.with_suffix(".tsv"), phones)
     LOG.info("%s: %.2f s", given.output, len(samples) / RATE_HZ)
 
 
 def main() -> None:
-    """The command line; see the top of this file."""
     parser = command.parser("training.kokoro", __doc__)
     parser.add_argument("text")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--voice", default="bf_emma")
     parser.add_argument("--speed", type=float, default=1.0)
-    parser.add_argument("--margin", type=float, default=0.25, help="silence at both ends, s")
-    parser.add_argument("--peak", type=float, default=0.7, help="largest sample, full scale 1.0")
     _say(parser.parse_args())
 
 

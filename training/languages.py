@@ -57,7 +57,6 @@ def vowel(found: FloatArray, phones: list[Phone], name: str) -> FloatArray:
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.languages", __doc__)
     parser.parse_args()
     from scipy.signal import resample_poly

@@ -195,18 +195,8 @@ def choose_regions(given: argparse.Namespace) -> Regions:
         return mesh_regions.of_face()
     if given.lips is None or given.upper is None:
         raise InputError("say which vertices: --regions face, or --lips and --upper")
-    pairs = mesh_regions.NO_PAIRS
-    if given.pairs is not None:
-        if given.shut is None:
-            raise InputError("--pairs need --shut, the gap of shut lips in units of the meshes")
-        pairs = np.loadtxt(given.pairs, np.intp, delimiter=",", ndmin=2)
-    return Regions(
-        mesh_regions.read_region(given.lips),
-        mesh_regions.read_region(given.upper),
-        pairs,
-        given.shut or 0.0,
-        f"{given.lips}, {given.upper}",
-    )
+    lips, upper = (mesh_regions.read_region(source) for source in (given.lips, given.upper))
+    return Regions(lips, upper, mesh_regions.NO_PAIRS, 0.0, f"{given.lips}, {given.upper}")
 
 
 def lines(found: dict[str, float], regions: Regions, *, unit_mm: float | None) -> list[str]:
@@ -232,18 +222,15 @@ def lines(found: dict[str, float], regions: Regions, *, unit_mm: float | None) -
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.mesh_compare", __doc__)
     parser.add_argument("predicted", type=Path)
     parser.add_argument("true", type=Path)
     parser.add_argument("--regions", choices=["face"], help="the 478-vertex face's own")
     parser.add_argument("--lips", help="file of vertices, or FILE.pkl:MASK+MASK")
     parser.add_argument("--upper", help="the same for the upper face")
-    parser.add_argument("--pairs", type=Path, help="csv of facing vertices: upper,lower")
     parser.add_argument("--phones", type=Path)
     parser.add_argument("--sounds", type=Path)
     parser.add_argument("--unit-mm", type=float, help="millimetres of one unit of the meshes")
-    parser.add_argument("--shut", type=float, help="gap of shut lips in mesh units, with --pairs")
     given = parser.parse_args(arguments)
     predicted, true = read_pair(given.predicted, given.true)
     names = list(true)

@@ -19,7 +19,7 @@ from mdth.motion.bank import CHEEKS, HEAD, MOVED, NECK, mouth_shape
 from mdth.motion.head import STEADY_EYES
 from mdth.motion.voice import STEP_HZ
 from training import card, command
-from training.motion_measure import clips, gaze_deg, smoothed
+from training.motion_measure import at_steps, clips, gaze_deg, smoothed
 from training.talk import Talk
 
 log = logging.getLogger("mdth")
@@ -37,15 +37,6 @@ RESTING = 0.6
 BROW_COMPONENTS, CHEEK_COMPONENTS = 3, 3
 RIDGE = 1e-4
 """Keeps the cheeks' answer to the mouth small where few clips tell it, eye distances squared."""
-
-
-def at_steps(track: FloatArray, fps: float) -> FloatArray:
-    """A track [T,...] of a clip at `STEP_HZ`."""
-    count = int(len(track) / fps * STEP_HZ)
-    flat, known = track.reshape(len(track), -1), np.arange(len(track)) / fps
-    times = np.arange(count) / STEP_HZ
-    columns = [np.interp(times, known, column) for column in flat.T]
-    return np.stack(columns, axis=1).reshape(count, *track.shape[1:])
 
 
 def head_track(talk: Talk) -> FloatArray:
@@ -121,7 +112,6 @@ def looks(talk: Talk) -> Iterator[FloatArray]:
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.motion_bank", __doc__)
     parser.add_argument("talk", type=Path, help="folder with clips.tsv")
     parser.add_argument("tracks", type=Path)

@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -105,8 +104,9 @@ def figures(talk: Talk, sound: FloatArray) -> Figures:
     speed = np.gradient(euler, axis=0) * fps
     fast = speed - smoothed(speed, fps, 0.1)
     blinks = blink_lengths(geometry.eye_openings(faces).mean(axis=1), fps)
-    step = _at_steps(np.stack([np.linalg.norm(speed, axis=1), _speed(brows)], axis=1), fps)
-    voice = smoothed(_voice(sound)[: len(step), None], STEP_HZ)[:, 0]
+    brows_speed = np.abs(np.gradient(brows[:, 0]))
+    step = at_steps(np.stack([np.linalg.norm(speed, axis=1), brows_speed], axis=1), fps)
+    voice = smoothed(np.array(Voice().feed(sound))[: len(step), None], STEP_HZ)[:, 0]
     step = step[: len(voice)]
     against = [np.corrcoef(gaze[:, k], euler[:, k])[0, 1] for k in (0, 1)]
     yaw, pitch, roll = euler.std(axis=0)
@@ -124,18 +124,12 @@ def figures(talk: Talk, sound: FloatArray) -> Figures:
     }
 
 
-def _speed(track: FloatArray) -> FloatArray:
-    return np.asarray(np.abs(np.gradient(track[:, 0])))
-
-
-def _at_steps(track: FloatArray, fps: float) -> FloatArray:
+def at_steps(track: FloatArray, fps: float) -> FloatArray:
+    """A track [T,...] of a clip at `STEP_HZ`."""
     times = np.arange(int(len(track) / fps * STEP_HZ)) / STEP_HZ
-    known = np.arange(len(track)) / fps
-    return np.stack([np.interp(times, known, column) for column in track.T], axis=1)
-
-
-def _voice(sound: FloatArray) -> FloatArray:
-    return np.array(Voice().feed(sound))
+    flat, known = track.reshape(len(track), -1), np.arange(len(track)) / fps
+    columns = [np.interp(times, known, column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(len(times), *track.shape[1:])
 
 
 def summary(clips: list[Figures]) -> dict[str, float]:
@@ -186,48 +180,32 @@ def table(real: dict[str, float], ours: dict[str, float]) -> Iterator[str]:
 
 
 def compare(
-    folder: Path,
-    tracks: Path,
-    uses: list[str],
-    *,
-    seeds: int = 1,
-    each: bool = False,
-    **choices: Any,
+    folder: Path, tracks: Path, uses: list[str], *, seeds: int = 1
 ) -> dict[str, dict[str, float]]:
-    """`real` and `ours`, printed as a table; each: a line a clip too; choices: of `Options`."""
+    """`real` and `ours`, printed as a table."""
     engine = Embedded()
     real: list[Figures] = []
     ours: list[Figures] = []
-    for name, talk, sound in clips(folder, tracks, uses):
+    for _, talk, sound in clips(folder, tracks, uses):
         real.append(figures(talk, sound))
         portrait = resting_portrait(talk)
         for _ in range(seeds):
-            options = Options.of(**choices, random_seed=len(ours))
+            options = Options.of(random_seed=len(ours))
             ours.append(figures(spoken(engine, portrait, sound, options), sound))
-        if each:
-            pair = [f"{row} {real[-1][row]:.2f}/{ours[-1][row]:.2f}" for row in list(ROWS)[:11]]
-            log.info("%s: %s", name, ", ".join(pair))
     both = {"real": summary(real), "ours": summary(ours)}
     log.info("%d clips\n%s", len(real), "\n".join(table(**both)))
     return both
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.motion_measure", __doc__)
     parser.add_argument("talk", type=Path, help="folder with clips.tsv")
     parser.add_argument("tracks", type=Path)
     parser.add_argument("--use", nargs="+", default=["choose"])
-    parser.add_argument("--option", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seeds", type=int, default=1, help="so many motions for each sound")
-    parser.add_argument("--each", action="store_true", help="a line for each clip")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    chosen = dict(pair.split("=") for pair in given.option)
-    choices = {key: value if value.isalpha() else float(value) for key, value in chosen.items()}
-    both = compare(
-        given.talk, given.tracks, given.use, seeds=given.seeds, each=given.each, **choices
-    )
+    both = compare(given.talk, given.tracks, given.use, seeds=given.seeds)
     if given.json:
         given.json.write_text(json.dumps(both, indent=1) + "\n", "utf-8")
 

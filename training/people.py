@@ -275,7 +275,6 @@ def _cut(clip: Clip, source: Source) -> Clip:
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.people", __doc__)
     parser.add_argument("output", type=Path, help="npz to write")
     parser.add_argument("--talk", type=Path, default=Path("data/talk"))

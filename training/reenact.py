@@ -97,7 +97,6 @@ def report(clips: list[dict[str, float]]) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
     parser = command.parser("training.reenact", __doc__)
     parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
     parser.add_argument("--every", type=int, default=1, help="of each folder every so many-th clip")

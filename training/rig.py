@@ -81,7 +81,6 @@ def rested(clip: Clip, rest: FloatArray) -> Clip:
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.rig", __doc__)
     parser.add_argument("people", type=Path)
     parser.add_argument("recordings", type=Path, help="folder of NAME.flac and NAME.npz")

@@ -88,7 +88,6 @@ def chosen(given: list[Path]) -> Iterator[Path]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the sheet."""
     parser = command.parser("training.sheet", __doc__)
     parser.add_argument("portraits", type=Path, nargs="+", help="pictures, or the stills' folder")
     parser.add_argument("out", type=Path, help="PNG")

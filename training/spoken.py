@@ -37,8 +37,6 @@ LAST_HELD_OUT = 20
 HELD_OUT = ("af_heart", "am_michael", "bf_emma")
 SPEEDS = (0.85, 1.25)
 MIX_WEIGHTS = (0.25, 0.75)
-MARGIN_S = 0.25
-PEAK = 0.7
 LABEL_FPS = 100
 # The lips meet in the first half of such a phone; the burst or the next sound parts them.
 MEET = 0.4
@@ -115,12 +113,12 @@ def _speak(arguments: argparse.Namespace) -> None:
             log.info("%s: left out: %s", name, error)
             continue
         speech = synthesizer.timed(symbols, voice, speed=speed)
-        samples, phones = with_margins(*speech, lead_s=MARGIN_S, trail_s=MARGIN_S)
+        margin_s = kokoro.MARGIN_S
+        samples, phones = with_margins(*speech, lead_s=margin_s, trail_s=margin_s)
         sound = resample_poly(samples, SPEECH_RATE_HZ, RATE_HZ).astype(np.float32)
         write_phones(folder / f"{name}.tsv", phones)
-        kokoro.write_wav(
-            folder / f"{name}.wav", sound * (PEAK / np.abs(sound).max()), SPEECH_RATE_HZ
-        )
+        sound *= kokoro.PEAK / np.abs(sound).max()
+        kokoro.write_wav(folder / f"{name}.wav", sound, SPEECH_RATE_HZ)
 
 
 def _all(voices: list[str], rounds: int) -> Iterator[tuple[str, str, str, float]]:
@@ -173,7 +171,6 @@ def _measure(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """The command line; see the top of this file."""
     parser = command.parser("training.spoken", __doc__)
     parts = command.parts(parser, {"speak": _speak, "label": _label, "measure": _measure})
     for part in parts.values():

@@ -103,7 +103,6 @@ def track_all(clips: list[Path], output: Path, *, workers: int) -> Iterator[str]
 
 
 def main() -> None:
-    """Command line."""
     parser = command.parser("training.talk", __doc__)
     parser.add_argument("clips", type=Path, help="folder of video files")
     parser.add_argument("output", type=Path)

@@ -87,6 +87,7 @@ def test_what_is_refused_before_any_work(mdth: Command, place: Path) -> None:
         "not twin ids": [listed(place / "store", "../t"), "inference"],
         "no list of that name": ["nobody", "inference"],
         ".csv or a .jsonl": [twins, "inference", f"--results={place}/results.txt"],
+        "No such file": [twins, "inference", f"--results={place}/nowhere/results.csv"],
     }
     for words, (where, task, *more) in wrong.items():
         ended = mdth("batch", "--twins", where, "--task", task, *more)

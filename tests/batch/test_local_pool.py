@@ -18,7 +18,6 @@ from made_tasks import PATIENCE_S, job, noted
 
 from mdth.batch.local import gpu_shares, shares
 from mdth.batch.run import run
-from mdth.devices import usable_cores
 from mdth.errors import DeviceError
 
 all_results = partial(made_tasks.all_results, workers=2)
@@ -205,12 +204,6 @@ def test_workers_log_through_the_parent(tmp_path: Path, caplog: pytest.LogCaptur
     assert record.twin == "tell-1"
 
 
-def test_workers_share_the_cores(tmp_path: Path) -> None:
-    all_results(tmp_path, ["cores-1", "cores-2"])
-    here = len(usable_cores())
-    assert set(noted(tmp_path, "cores")) <= {str(max(1, here // 2)), str(max(1, here - here // 2))}
-
-
 @pytest.mark.parametrize(("cores", "workers", "shared"), [
     ([0, 1], 1, [{0, 1}]), ([0, 1], 2, [{0}, {1}]), ([2, 3, 6, 7], 3, [{2}, {3}, {6, 7}]),
     ([0, 1], 3, [{0}, {1}, {0}]),
@@ -233,13 +226,3 @@ def test_shares_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         gpu_shares(1, 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert gpu_shares(2, 1) == [["1"], ["1"]]
-
-
-def test_a_worker_sees_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listing = tmp_path / "nvidia-smi"
-    listing.write_text("#!/bin/sh\necho 'GPU 0: A'\necho 'GPU 1: B'\n")
-    listing.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    list(run(["device-1"], job(tmp_path), workers=1, gpus=2))
-    assert noted(tmp_path, "devices") == ["0,1"]

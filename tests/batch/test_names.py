@@ -61,17 +61,6 @@ def test_a_prefix_finds_twins_in_the_store(
     raises(MissingInput, "'x.txt': no list of that name, and no twin", names.read, "x.txt")
 
 
-def test_a_prefix_on_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("obstore")
-    from mdth.storage.store import Store
-
-    monkeypatch.setenv("MDTH_STORE", s3_url)
-    (tmp_path / "a.wav").write_bytes(b"x")
-    for name in ("anna", "annette", "ben"):
-        Store(s3_url).upload(tmp_path / "a.wav", f"raw/{name}/audio/a.wav")
-    assert names.read("ann") == ["anna", "annette"]
-
-
 def test_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDTH_STORE", str(tmp_path / "nowhere"))
     raises(StorageError, "nowhere", names.read, "ann")

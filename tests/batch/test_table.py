@@ -4,11 +4,8 @@ import csv
 import json
 from pathlib import Path
 
-import pytest
-
 from mdth.batch.job import Result
 from mdth.batch.table import ResultsFile, text
-from mdth.errors import StorageError
 
 RESULTS = [
     Result("anna", "done", 12.345, "", 1),
@@ -37,12 +34,6 @@ def test_json_lines(tmp_path: Path) -> None:
             file.add(result)
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [Result(**row) for row in rows] == RESULTS
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="nowhere"):
-        ResultsFile(tmp_path / "nowhere/results.csv")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_text_for_people() -> None:

@@ -243,6 +243,7 @@ LOOK_ALIKES = "/\\.％․‥…⁄∕⧸／＼｡．﹒\0\n\r\t :*?\"<>|~$`'%2e%
 def _names(content: bytes, folder: Path) -> None:
     from mdth.storage import layout
     from mdth.storage.store import Store
+    from mdth.twins.twin import Twin
 
     name = content.decode("utf-8", "surrogateescape")
     store = Store(str(folder))
@@ -259,8 +260,8 @@ def _names(content: bytes, folder: Path) -> None:
     layout.check_twin_id(name)
     promise(name.isascii() and name.isprintable() and "/" not in name and "\\" not in name, name)
     promise(name not in (".", "..") and len(name) <= 64, name)
-    tree = layout.LocalTree(folder)
-    for path in (tree.raw(name, "audio"), tree.processed(name), tree.serving(name)):
+    twin = Twin(name, store, folder)
+    for path in (twin.raw("audio")[1], twin.prepared.local, twin.video.local):
         promise(path.resolve().is_relative_to(folder.resolve()), path)
         promise(os.path.normpath(path) == str(path), path)
 

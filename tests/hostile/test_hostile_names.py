@@ -14,6 +14,7 @@ from mdth.storage import layout
 from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 from mdth.storage.store import Store
+from mdth.twins.twin import Twin
 from s3_servers import s3_client
 from tests.support.commands import Command
 from tests.support.raising import raises
@@ -32,15 +33,8 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("name", OUTSIDE, ids=ascii)
-def test_an_id_that_is_no_plain_name(tmp_path: Path, name: str) -> None:
-    tree = layout.LocalTree(tmp_path)
-    places: list[Callable[[str], object]] = [
-        layout.check_twin_id, layout.stored_processed, layout.stored_inference,
-        lambda given: layout.stored_raw(given, "audio"), lambda given: tree.raw(given, "audio"),
-        tree.processed, tree.serving,
-    ]  # fmt: skip
-    for place in places:
-        raises(InvalidTwinId, None, place, name)
+def test_an_id_that_is_no_plain_name(twin_home: Path, name: str) -> None:
+    raises(InvalidTwinId, None, Twin.named, name)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """LiveKit Agents' own AvatarRunner runs a live avatar; only the room is a stand-in."""
 
 import asyncio
-from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,10 +85,6 @@ def is_sound(it: object) -> bool:
     return isinstance(it, rtc.AudioFrame)
 
 
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(test)
-
-
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_segment_is_said_and_its_end_told_once(channels: int) -> None:
     async def call() -> None:
@@ -112,7 +107,7 @@ def test_a_segment_is_said_and_its_end_told_once(channels: int) -> None:
         shown = [np.frombuffer(b.data, np.uint8).max() for a, b in pairs if is_sound(a)]
         assert len(shown) == len(it.sound()) // 640 and min(shown) > 20
 
-    run(call())
+    asyncio.run(call())
 
 
 def test_segments_that_come_at_once_end_one_by_one() -> None:
@@ -125,7 +120,7 @@ def test_segments_that_come_at_once_end_one_by_one() -> None:
         ends = [n for n, frame in enumerate(it.given) if isinstance(frame, AudioSegmentEnd)]
         assert it.sound()[:4000].any() and any(map(is_sound, it.given[ends[0] : ends[1]]))
 
-    run(call())
+    asyncio.run(call())
 
 
 def test_after_an_interruption_nothing_stale_comes_and_no_end() -> None:
@@ -146,4 +141,4 @@ def test_after_an_interruption_nothing_stale_comes_and_no_end() -> None:
             await it.until(lambda: len(it.ends) == 2)
             assert not it.ends[1][1]
 
-    run(call())
+    asyncio.run(call())

@@ -1,6 +1,4 @@
-import pytest
-
-from mdth.errors import MdthError, UnreadableMedia
+from mdth.errors import UnreadableMedia
 from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 
@@ -27,20 +25,3 @@ def test_the_first_readable_by_natural_order() -> None:
         ("1.wav", "empty"), ("2.wav", "2.wav: not a sound"),
         ("a.wav", "not needed, 10.wav comes first"), ("B.wav", "not needed, 10.wav comes first"),
     ]  # fmt: skip
-
-
-def test_nothing_readable() -> None:
-    def readable(name: str) -> None:
-        raise UnreadableMedia("no")
-
-    choice = choose(_files("a", "b"), readable)
-    assert choice.name is None and len(choice.skipped) == 2
-    assert choose([], readable).name is None
-
-
-def test_other_errors_are_not_swallowed() -> None:
-    def readable(name: str) -> None:
-        raise MdthError("the disk is gone")
-
-    with pytest.raises(MdthError):
-        choose(_files("a"), readable)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdth.errors import MdthError, StorageError
-from mdth.log.redact import guard_logs, redacted
+from mdth.log.redact import redacted
 from mdth.storage.store import Store
 
 KEY = "AKIA" + "QWERTYUIOPASDFGH"
@@ -178,10 +178,3 @@ def test_credentials_in_a_store_url_are_not_repeated(
     with pytest.raises(MdthError) as caught:
         Store(url, settings=QUICK).files("raw/t/audio")
     check_nothing_in(shown(caught.value) + said.getvalue())
-
-
-def test_the_guard_is_set_once() -> None:
-    guard_logs("mdth")
-    guard_logs("mdth")
-    names = [type(each).__name__ for each in logging.getLogger("mdth").filters]
-    assert names.count("Redacting") == 1

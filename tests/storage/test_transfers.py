@@ -186,19 +186,6 @@ def test_a_lost_answer_is_no_failure(proxied: Proxied, tmp_path: Path, name: str
     assert (tmp_path / "back.bin").read_bytes() == CONTENT
 
 
-def test_an_upload_taken_away_is_a_failure(moto_proxy: Proxied, tmp_path: Path) -> None:
-    proxy, url = moto_proxy
-    put(url, proxy, OTHER)
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    gone = Refusal(404, "NoSuchUpload", "The specified upload does not exist.")
-    proxy.break_next(gone, method="POST", pattern="uploadId=")
-    with pytest.raises(StorageError, match="lost what was sent.*, 5 attempts"):
-        Store(url, settings=QUICK).upload(tmp_path / "a.bin", "a.bin")
-    proxy.clear()
-    Store(url).download("a.bin", tmp_path / "back.bin")
-    assert (tmp_path / "back.bin").read_bytes() == OTHER
-
-
 def test_a_server_that_restarts_is_sent_the_upload_again(
     moto_proxy: Proxied, tmp_path: Path
 ) -> None:

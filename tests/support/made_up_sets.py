@@ -23,7 +23,7 @@ log = logging.getLogger("mdth")
 
 RATES_HZ = {"vocaset": 22_000, "biwi": 44_100}
 FPS = {"vocaset": 60, "biwi": 25}
-SPAN = {"vocaset": 0.2, "biwi": 200.0}
+SPAN = {"vocaset": 0.2, "biwi": 1.0}
 """Height of the face in each set's unit."""
 
 
@@ -69,7 +69,7 @@ def make_vocaset(folder: Path, sizes: Sizes = Sizes()) -> None:
 
 
 def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
-    """`faces`, `rigid_scans` and `wav` in `folder`, as published."""
+    """`vertices_npy`, `templates.pkl` and `wav` in `folder`, as FaceFormer's authors have them."""
     from training.seed import biwi
 
     rng = np.random.default_rng(sizes.random_seed)
@@ -78,22 +78,19 @@ def make_biwi(folder: Path, sizes: Sizes = Sizes()) -> None:
     numbers = [*trained, biwi.FIRST_VALIDATION, biwi.FIRST_TEST]
     takes = dict.fromkeys(biwi.TRAINING[: sizes.subjects], numbers)
     takes |= {name: [biwi.FIRST_TEST] for name in biwi.NEW[: sizes.subjects]}
-    for part in ("rigid_scans", "wav"):
+    templates = {}
+    for part in ("vertices_npy", "wav"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for subject, numbers in takes.items():
         template, way = _subject("biwi", sizes.vertices, rng)
-        lines = "".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in template.tolist())
-        (folder / "rigid_scans" / f"{subject}.obj").write_text(lines, "utf-8")
+        templates[subject] = template.reshape(-1)
         for number in numbers:
             sound, opening = _sentence("biwi", sizes.duration_s, rng)
-            take = folder / "faces" / subject / f"e{number:02}"
-            take.mkdir(parents=True, exist_ok=True)
-            count = np.array([sizes.vertices], "<i4").tobytes()
-            for frame, mesh in enumerate(template + opening[:, None, None] * way, start=1):
-                content = count + mesh.astype("<f4").tobytes()
-                (take / f"frame_{frame:03}.vl").write_bytes(content)
-            wav = folder / "wav" / f"{subject}_{take.name}.wav"
-            voice.write(wav, [sound], rate_hz=RATES_HZ["biwi"])
+            name, meshes = f"{subject}_e{number:02}", template + opening[:, None, None] * way
+            rows = meshes.reshape(len(meshes), -1).astype(np.float32)
+            np.save(folder / "vertices_npy" / f"{name}.npy", rows)
+            voice.write(folder / "wav" / f"{name}.wav", [sound], rate_hz=RATES_HZ["biwi"])
+    (folder / "templates.pkl").write_bytes(pickle.dumps(templates, protocol=2))
     _write_regions(folder, sizes.vertices)
 
 

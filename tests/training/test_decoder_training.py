@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 from mdth.embedded.speech.decoder import Decoder  # noqa: E402
 from mdth.embedded.speech.speech_encoder import INPUTS  # noqa: E402
 from mdth.errors import InputError  # noqa: E402
-from mdth.face import topology  # noqa: E402
 from tests.support import people_made_up as made_up  # noqa: E402
 from training import decoder_trainer, sessions, voices  # noqa: E402
 from training.bank import SCHEME  # noqa: E402
@@ -216,13 +215,3 @@ def test_training_can_go_on_from_the_shipped_decoders() -> None:
     with torch.no_grad():
         said = np.mean([d(torch.from_numpy(heard)[None])[0].numpy() for d in shipped()], axis=0)
     assert said == pytest.approx(Decoder().coefficients(heard), abs=1e-5)
-
-
-def test_upper_face_never_moves() -> None:
-    from training.dataset import speech_weight
-
-    canonical = np.zeros((478, 3))
-    canonical[:468] = topology.CANONICAL
-    weight = speech_weight(canonical)
-    assert not weight[topology.UPPER_FACE].any()
-    assert weight[topology.LIPS_INNER].min() == 1

@@ -171,15 +171,6 @@ def test_folders_are_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert "2 clips" in caplog.text
 
 
-def test_two_files(tmp_path: Path) -> None:
-    predicted, true = folders(tmp_path)
-    one, other = mesh_compare.read_pair(predicted / "a@0.npz", true / "a.npz")
-    found = mesh_compare.compare(one, other, mesh_regions.of_face())
-    assert found["LVE root"] == pytest.approx(np.sqrt(found["LVE"]))
-    assert found["jitter"] == pytest.approx(found["jitter, true"] / 2, rel=1e-5)
-    assert found["MVE"] > 0
-
-
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     predicted, true = folders(tmp_path)
     raises(MissingInput, None, mesh_compare.read_pair, tmp_path, true)

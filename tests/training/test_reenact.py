@@ -47,10 +47,6 @@ def test_a_moving_mouth_is_scored_where_it_is(shot: reenact.Shot) -> None:
     assert figures["psnr whole still"] > figures["psnr face still"] + 3
 
 
-def test_means_over_clips() -> None:
-    assert reenact.report([{"a": 1.0}, {"a": 2.0}]) == {"a": 1.5}
-
-
 def test_identity_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "PACKAGES", ("dlib", "no_such_package_at_all"))
     with pytest.raises(MissingDependency, match="dlib-bin"):

@@ -186,14 +186,6 @@ def test_written_names_and_shapes_are_the_published_ones(config: Config) -> None
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 
-def test_sizes_are_kept_beside_the_weights(tmp_path: Path) -> None:
-    config = dataclasses.replace(BIWI, encoder=TINY, names=("a", "b"))
-    config.save(tmp_path / "a.json")
-    assert Config.load(tmp_path / "a.json") == config
-    (tmp_path / "a.json").write_text('{"dataset": "x"}')
-    raises(CheckpointError, r"a\.json", Config.load, tmp_path / "a.json")
-
-
 def published_encoder(prefix: str = "") -> dict[str, torch.Tensor]:
     """As today's files name it, with heads for other tasks beside it."""
     torch.manual_seed(3)
@@ -229,17 +221,6 @@ def test_encoder_of_another_size(tmp_path: Path) -> None:
     raises(CheckpointError, "not this size", wav2vec2.load_encoder, other, str(tmp_path))
     raises(CheckpointError, "none of", wav2vec2.weights_path, str(tmp_path.parent))
     raises(CheckpointError, "no such", wav2vec2.weights_path, str(tmp_path / "nothing.bin"))
-
-
-def test_encoder_as_transformers_saves_it(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    config = transformers.Wav2Vec2Config(**dataclasses.asdict(TINY), conv_stride=(5, *[2] * 6))
-    saved = transformers.Wav2Vec2ForCTC(config)
-    saved.save_pretrained(tmp_path)
-    encoder = Wav2Vec2(TINY)
-    wav2vec2.load_encoder(encoder, str(tmp_path))
-    name = "encoder.layers.0.feed_forward.output_dense.weight"
-    assert torch.equal(encoder.state_dict()[name], saved.wav2vec2.state_dict()[name])
 
 
 def test_from_the_command_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,12 +28,6 @@ def test_lips_meet_on_labials_and_nowhere_else() -> None:
     assert found[54, 5] - 0.05 == pytest.approx(0.5 * (spoken.SHUT_GAP - 0.1), rel=0.1)
 
 
-def test_lips_that_are_shut_stay_as_they_are() -> None:
-    shut_mouth = np.full((100, made_up.COMPONENTS), -0.01)
-    found, _ = spoken.shut(shut_mouth, [("B", 0.4, 0.5)], PEOPLE)
-    assert found == pytest.approx(shut_mouth)
-
-
 def test_held_out_sentences_and_voices_are_not_trained_on() -> None:
     training, held_out = spoken.sentences()
     assert len(held_out) == spoken.LAST_HELD_OUT

@@ -15,7 +15,6 @@ from training import command
 
 
 def main() -> None:
-    """The command line; see the top of this file."""
     parser = command.parser("training.generator", __doc__)
     parser.add_argument("clips", type=Path, help="made by training.generator.pack")
     parser.add_argument("out", type=Path, help="folder of the results")

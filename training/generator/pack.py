@@ -117,7 +117,6 @@ def _jpeg(picture: Frame) -> bytes:
 
 
 def main() -> None:
-    """The command line; see the top of this file."""
     parser = command.parser("training.generator.pack", __doc__)
     parser.add_argument("folder", type=Path, help="of clips")
     parser.add_argument("out", type=Path, help="the file to write, .npz")

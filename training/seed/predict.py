@@ -62,7 +62,6 @@ def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, styl
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.seed.predict", __doc__)
     sets.add_arguments(parser)
     parser.add_argument("checkpoint", type=Path, help="a published file, or a run's faceformer.pth")

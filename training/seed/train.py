@@ -24,7 +24,6 @@ log = logging.getLogger("mdth")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
     parser = command.parser("training.seed.train", __doc__)
     sets.add_arguments(parser)
     parser.add_argument("output", type=Path, help="folder of the run")

@@ -1,9 +1,4 @@
-"""A live avatar as the VideoGenerator of LiveKit Agents; the extra `livekit`.
-
-session = mdth.live(avatar, pace=True, sound_hz=24_000)
-video = AvatarVideo(session)
-runner = AvatarRunner(room, audio_recv=receiver, video_gen=video, options=video.options)
-"""
+"""A live avatar as the VideoGenerator of LiveKit Agents; the extra `livekit` (docs/live.md)."""
 
 import asyncio
 from collections.abc import AsyncIterator

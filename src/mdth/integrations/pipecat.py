@@ -1,7 +1,4 @@
-"""A live avatar in a Pipecat pipeline, behind the speech synthesizer; the extra `pipecat`.
-
-Pipeline([..., tts, AvatarProcessor(mdth.live(avatar, pace=True)), transport.output()])
-"""
+"""A live avatar behind a Pipecat pipeline's synthesizer; the extra `pipecat` (docs/live.md)."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

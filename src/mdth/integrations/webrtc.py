@@ -1,9 +1,4 @@
-"""A live avatar as the tracks of a WebRTC connection, by aiortc; the extra `webrtc`.
-
-    peer = RTCPeerConnection()
-    call = Call(mdth.live(avatar, pace=True))
-    call.send_to(peer)                        # before the remote description is set
-    await peer.setRemoteDescription(offer)
+"""A live avatar as the tracks of a WebRTC connection, by aiortc; the extra `webrtc` (docs/live.md).
 
 aiortc encodes, and makes a key frame whenever the other side asks for one.
 """

@@ -23,7 +23,7 @@ from mdth.errors import InputError
 from mdth.live_session import LiveSession
 from mdth.media.transport import TransportWriter
 from mdth.serve.problems import of_error
-from mdth.serve.requests import LONGEST_TEXT
+from mdth.serve.requests import checked_text
 
 HEAD = struct.Struct(">cI")
 SOUND, WORDS, MEDIA = b"s", b"j", b"m"
@@ -157,10 +157,8 @@ class Hearing:
                 raise InputError("messages are end_of_speech, interrupt, and text with a text")
 
     def _add(self, text: str, voice: str) -> None:
-        if not text.strip() or len(text) > LONGEST_TEXT:
-            raise InputError(f"text: give 1 to {LONGEST_TEXT} letters")
         try:
-            self._texts.put_nowait((self._turn, text, voice))
+            self._texts.put_nowait((self._turn, checked_text(text), voice))
         except queue.Full as error:
             raise InputError(f"more than {MOST_TEXTS} texts wait to be said") from error
         if self._speaker is None:

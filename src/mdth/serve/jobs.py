@@ -35,11 +35,6 @@ WATCH_S, ALIVE_S = 0.5, 15.0
 MP4, WEBM = b"ftyp", b"\x1a\x45\xdf\xa3"
 
 
-async def create(server: Server, request: Request, owner: str, kind: str) -> Response:
-    """A new avatar, talk or dub; the one before where the Idempotency-Key is known."""
-    return await _made(server, request, owner, kind, kind, {})
-
-
 async def twin(server: Server, request: Request, owner: str) -> Response:
     """A task of a twin in the store, which belongs to all who have a key."""
     task, twin_id = request.path_params["task"], request.path_params["twin"]
@@ -47,13 +42,11 @@ async def twin(server: Server, request: Request, owner: str) -> Response:
         raise Refused(403, "this server does not work on twins; see: mdth serve --twins")
     if task not in ("preprocess", "inference"):
         raise Refused(404, "give preprocess or inference")
-    return await _made(server, request, owner, "twin", task, {"twin": twin_id, "task": task})
+    return await create(server, request, owner, "twin", twin=twin_id, task=task)
 
 
-async def _made(
-    server: Server, request: Request, owner: str, kind: str, task: str, more: Json
-) -> Response:
-    """A job made of a form. Raises Refused, MdthError."""
+async def create(server: Server, request: Request, owner: str, kind: str, **more: str) -> Response:
+    """A new job of a form; the one before where the Idempotency-Key is known."""
     own, key = server.settings, request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise Refused(422, f"Idempotency-Key: give 1 to {LONGEST_KEY} letters")
@@ -61,6 +54,7 @@ async def _made(
         form = await receive(request, folder, known=FIELDS[kind], most_bytes=own.upload_bytes)
         if key and (before := server.queue.same(owner, key, form.fingerprint)):
             return JSONResponse(shown(before), 202)
+        task = more.get("task", kind)
         about = {**wanted(form, kind, task, own.webhook_hosts), **more}
         avatar, seen = _avatar(server, form, owner, kind), await _look(server, folder, form)
         if kind == "dub" and seen.get("kind") == "portrait":

@@ -1,11 +1,6 @@
-"""`WS /v1/live`: sound or text in, a speaking person out; a process of its own for each call.
+"""Live calls: sound or text in, a speaking person out; a process of its own for each.
 
-The client's first message is {"type": "start", "rate_hz": 8000..48000, "options": {...}}; then come
-binary messages (PCM, s16le, mono) and {"type": "end_of_speech" | "interrupt"} or {"type": "text",
-"text": "...", "voice": "..."}. The server's first is {"type": "ready", "mime": "...", "fps": 25,
-"size": [w, h]}; then come binary ones, which make an mp4 in fragments, and {"type": "state",
-"state": "idle" | "speaking" | "starved" | "interrupted", "time_s": ...} and {"type": "error",
-"problem": {...}}, after which a call goes on unless the server hangs up.
+Messages, by a WebSocket (`WS /v1/live`) and by WebRTC, are in docs/live.md.
 """
 
 import asyncio

@@ -1,8 +1,6 @@
 """The process of one live call by WebRTC: an avatar that hears and is seen by a peer connection.
 
-The offer has an audio track, the microphone, and a data channel with the messages of `WS /v1/live`
-and {"type": "speech"}: from then on, and from PAST_S before, what the microphone hears is said,
-until {"type": "end_of_speech"}. The channel gives {"type": "ready"}, states and errors as there.
+Its data channel has the messages of docs/live.md.
 """
 
 import asyncio

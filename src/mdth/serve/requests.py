@@ -99,9 +99,14 @@ def _text(text: str, voice: str | None) -> str:
     with about_field("voice"):
         _ = Voice(voice) if voice else None
     with about_field("text"):
-        if not text.strip() or len(text) > LONGEST_TEXT:
-            raise InputError(f"text: give 1 to {LONGEST_TEXT} letters")
-        return text
+        return checked_text(text)
+
+
+def checked_text(text: str) -> str:
+    """The text itself. Raises InputError where it is empty or too long."""
+    if not text.strip() or len(text) > LONGEST_TEXT:
+        raise InputError(f"text: give 1 to {LONGEST_TEXT} letters")
+    return text
 
 
 def _allowed(url: str, hosts: frozenset[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdth.errors import InputError, StorageError
+from mdth.errors import InputError
 
 LOCAL = "local"  # who comes without a key, where none is needed
 SHORTEST_KEY, SHORTEST_SECRET = 16, 24
@@ -105,10 +105,7 @@ def _master(data: Path) -> bytes:
             raise InputError(f"MDTH_WEBHOOK_SECRET: {words}")
         return key
     path = data / "webhook.secret"
-    try:
-        if not path.exists() or not path.stat().st_size:  # one that a full disk left, say
-            with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(secrets.token_bytes(32))
-        return path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}; change its rights") from error
+    if not path.exists() or not path.stat().st_size:  # one that a full disk left, say
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -55,9 +54,8 @@ def run(ticket: str, *, data: str, here: bool) -> bool:
     orphaned = partial(_orphaned, Path(data), job_id, claim) if here else None
     heart = _Heart(place, orphaned)
     try:
-        with heart.beating():
-            job = read_json(place / JOB)
-            found = {"result": _DO[job["object"]](job, folder, heart)}
+        job = read_json(place / JOB)
+        found = {"result": _DO[job["object"]](job, folder, heart)}
     except _Gone:
         shutil.rmtree(place, ignore_errors=True)
         return False
@@ -87,10 +85,8 @@ class _Heart:
     def __init__(self, place: Path, orphaned: Callable[[], NoReturn] | None) -> None:
         """orphaned: what is done when this process has lost its parent."""
         self._place, self._orphaned, self._parent = place, orphaned, os.getppid()
-        self._gone, self._over = threading.Event(), threading.Event()
-        self._share = 0.0
-        self._left_s: float | None = None
-        self._begun, self._from, self._to = time.monotonic(), 0.0, 1.0
+        self._told_s = 0.0
+        self.part(0.0, 1.0)
 
     def part(self, start: float, end: float) -> None:
         """What follows is this part of the whole, of 1."""
@@ -98,35 +94,20 @@ class _Heart:
 
     def __call__(self, done: int, total: int | None) -> None:
         """How far it is; the progress that the pipeline takes. Raises _Gone."""
-        if self._gone.is_set():
-            raise _Gone
-        if not total:
+        now = time.monotonic()
+        if now - self._told_s < BEAT_S:
             return
-        share = min(1.0, done / total)
-        self._share = self._from + share * (self._to - self._from)
-        self._left_s = (time.monotonic() - self._begun) * (1 - share) / max(share, 1e-3)
-
-    @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Beat while the `with` lasts."""
-        thread = threading.Thread(target=self._beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-
-    def _beat(self) -> None:
-        while not self._over.wait(BEAT_S):
-            if self._orphaned and os.getppid() != self._parent:
-                self._orphaned()
-            left_s = None if self._left_s is None else round(self._left_s, 1)
-            if (self._place / JOB).exists():
-                told = {"progress": min(99, int(100 * self._share)), "left_s": left_s}
-                write_json(self._place / PROGRESS, told)
-            else:
-                self._gone.set()
+        self._told_s = now
+        if self._orphaned and os.getppid() != self._parent:
+            self._orphaned()
+        if not (self._place / JOB).exists():
+            raise _Gone
+        if total:
+            share = min(1.0, done / total)
+            whole = self._from + share * (self._to - self._from)
+            left_s = (now - self._begun) * (1 - share) / max(share, 1e-3)
+            told = {"progress": min(99, int(100 * whole)), "left_s": round(left_s, 1)}
+            write_json(self._place / PROGRESS, told)
 
 
 def _avatar(job: Job, folder: Path, heart: _Heart) -> Job:

@@ -32,20 +32,15 @@ class Choice(NamedTuple):
     skipped: tuple[Skipped, ...]
 
 
-def in_order(candidates: Iterable[Entry]) -> list[Entry]:
-    """By natural order of name, case aside: 2.wav before 10.wav."""
-    return sorted(candidates, key=lambda candidate: (_natural(candidate.name), candidate.name))
-
-
 def choose(candidates: Iterable[Entry], readable: Callable[[str], None]) -> Choice:
-    """The first readable file by natural order of name; hidden and empty files are skipped.
+    """The first readable file by natural order of name, case aside: 2.wav before 10.wav.
 
-    readable: called with a name, raises InputError when the file cannot be used; not called again
-    once a file is chosen.
+    Hidden and empty files are skipped. readable: called with a name, raises InputError when the
+    file cannot be used; not called again once a file is chosen.
     """
     chosen: str | None = None
     skipped: list[Skipped] = []
-    for candidate in in_order(candidates):
+    for candidate in sorted(candidates, key=lambda each: (_natural(each.name), each.name)):
         why = _why_not(candidate, readable, chosen)
         if why:
             skipped.append(Skipped(candidate.name, why))

@@ -1,4 +1,4 @@
-"""Every folder of the seed, spelled once: on the store and in the local tree.
+"""Names in the store and in the local tree; `mdth.twins.twin.Twin` has the folders.
 
 | what | store | local, under `MDTH_HOME` |
 |---|---|---|
@@ -11,8 +11,6 @@
 """
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
 from mdth.errors import InvalidTwinId
 
@@ -43,37 +41,3 @@ def check_twin_id(twin_id: str) -> str:
     if not isinstance(twin_id, str) or not is_twin_id(twin_id):
         raise InvalidTwinId(f"{ascii(twin_id)[:80]} is not a twin id; use {TWIN_ID_RULE}")
     return twin_id
-
-
-def stored_raw(twin_id: str, kind: str) -> str:
-    """The store's folder of input files of one kind."""
-    return f"raw/{check_twin_id(twin_id)}/{kind}"
-
-
-def stored_processed(twin_id: str) -> str:
-    """The store's folder of prepared data, with a folder per kind and the manifest."""
-    return f"processed/{check_twin_id(twin_id)}/preprocessed/{MODEL}"
-
-
-def stored_inference(twin_id: str) -> str:
-    """The store's folder of results."""
-    return f"inference/{check_twin_id(twin_id)}/{MODEL}"
-
-
-@dataclass(frozen=True)
-class LocalTree:
-    """The folders under `home`."""
-
-    home: Path
-
-    def raw(self, twin_id: str, kind: str) -> Path:
-        """Downloaded input files of one kind."""
-        return self.home / "warping-data" / check_twin_id(twin_id) / kind
-
-    def processed(self, twin_id: str) -> Path:
-        """Prepared data, with a folder per kind and the manifest."""
-        return self.home / "warping-processed" / check_twin_id(twin_id) / "processed" / MODEL
-
-    def serving(self, twin_id: str) -> Path:
-        """Results."""
-        return self.home / "warping-serving" / check_twin_id(twin_id) / MODEL

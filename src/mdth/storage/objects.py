@@ -85,19 +85,15 @@ class ObjectFiles:
 
     def fetch(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> str:
         """Write the file into `file`, checked; goes on where it broke. Gives its SHA-256 in hex."""
-        download = self.download(path, file, sha256=sha256)
-        where, settings = f"{self._url}/{path}", self.settings
-        return patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
-
-    def download(self, path: str, file: BinaryIO, *, sha256: str | None = None) -> Download:
-        """A way of a file into `file`."""
-        return Download(
+        download = Download(
             file,
             ask=lambda options: self.client().get(path, options=options),
             settings=self.settings,
             sha256=sha256,
             is_md5=lambda: self._etag_is_md5(path),
         )
+        where, settings = f"{self._url}/{path}", self.settings
+        return patiently(download.attempt, where, settings=settings, progress=lambda: download.most)
 
     def put(self, source: Path, path: str) -> None:
         """Store a local file, where it appears complete or not at all; a large one in parts."""

@@ -1,17 +1,7 @@
 """Publications in the store, complete or absent at every moment, also for several machines at once.
 
-Prepared data: files that carry their hash in their name, then the manifest that points to them, by
-one put. A reader has what one manifest points to. What a manifest does not point to any more stays
-for a day at least: then no reader needs it, and no machine is still on its way to publish it.
-
-Output: `output.mp4` keeps its name, so its record goes first and comes back last; a reader believes
-a video only if the record's hash says so.
-
-Each publication looks again after it wrote. So whoever wrote last also looked last, and what stays
-is valid, whoever's it is. Nothing depends on conditional puts or on locks between machines.
-
-On the local disk the orders are the same, by renaming, for who is alone with the twin on this
-machine (`mdth.files.write.alone`).
+docs/reliability.md ("Complete or absent") has the orders and why they hold. On the local disk they
+are the same, by renaming, for who is alone with the twin there (`mdth.files.write.alone`).
 """
 
 import logging
@@ -32,6 +22,7 @@ log = logging.getLogger("mdth")
 
 TRIES = 12
 PAUSE_S = 0.5
+TOO_BUSY = "other machines keep publishing there; run again later"
 # For so long a file that nothing points to may be needed: by a reader of the manifest before, or by
 # another machine that has put it and not yet its manifest.
 DAY_S = 24 * 3600
@@ -80,7 +71,7 @@ def publish_prepared(
             if again or path == MANIFEST or not is_there:
                 store.upload(source / path, f"{folder}/{path}")
         again = False
-    raise _too_busy(store, folder)
+    raise StorageError(f"{store.url}/{folder}: {TOO_BUSY}")
 
 
 def forgotten(store: Store, folder: str) -> list[str]:
@@ -176,7 +167,7 @@ def publish_output(
         for name in VIDEO:
             store.upload(source / name, f"{folder}/{name}")
         again = False
-    raise _too_busy(store, folder)
+    raise StorageError(f"{store.url}/{folder}: {TOO_BUSY}")
 
 
 def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
@@ -193,12 +184,6 @@ def _damaged(store: Store, folder: str, manifest: Json | None) -> set[str]:
 def _pause(number: int) -> None:
     """Wait a little, each machine for another time, longer from try to try."""
     time.sleep(random.uniform(0.1, 1) * PAUSE_S * min(number, 10) / 10)
-
-
-def _too_busy(store: Store, folder: str) -> StorageError:
-    return StorageError(
-        f"{store.url}/{folder}: other machines keep publishing there; run again later"
-    )
 
 
 def place_prepared(new: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
-from mdth.storage.choice import in_order, is_plain
+from mdth.storage.choice import is_plain
 from mdth.storage.faults import NotThere, StrayName, patiently
 from mdth.storage.plain import Entry, PlainFiles
 from mdth.storage.settings import S3Settings, s3_settings
@@ -54,10 +54,8 @@ class Store:
             raise StorageError(f"{self.url}: not a usable store URL ({said})") from None
 
     def files(self, folder: str) -> list[Entry]:
-        """The files directly in a folder, in natural order; none if there is no such folder."""
-        return in_order(
-            each for each in self._entries(folder) if each.is_link or not each.is_folder
-        )
+        """The files directly in a folder, links too; none if there is no such folder."""
+        return [each for each in self._entries(folder) if each.is_link or not each.is_folder]
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders directly in a folder, sorted; none if it is not there."""

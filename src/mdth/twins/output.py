@@ -5,7 +5,6 @@ The record is the same for the same video. A video without a fitting record does
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import engines, record
@@ -25,18 +24,34 @@ from mdth.twins.twin import Twin
 FIRST_ENGINE = engines.EMBEDDED
 
 
-@dataclass(frozen=True, kw_only=True)
 class Filming(Plan):
-    """The plan of `inference`.
+    """The plan of `inference`."""
 
-    sealed: the manifest of the prepared data. to_fetch: whether that comes from the store first.
-    """
+    already, last_stage = "has this video", "upload"
 
-    sealed: Json
-    to_fetch: bool
-
-    already = "has this video"
-    last_stage = "upload"
+    def __init__(self, twin: Twin, choices: Choices, *, force: bool = False) -> None:
+        """Decide what is left to do. Raises ArtefactError when the prepared data cannot be used."""
+        self.twin, self.target, self.again = twin, twin.video, force
+        with stage("fetch"):
+            # The manifest of the prepared data, and whether that comes from the store first.
+            self.sealed, self.to_fetch = prepared.usable(twin)
+        sealed, options = self.sealed, with_settings(self.sealed, choices)
+        clip = any(name.startswith(f"{VIDEO}/") for name in sealed["files"])
+        stages = self.stages = speaking(clip=clip)
+        self.options, self.engine = options, engines.choose(options, *stages)
+        self.wanted = {
+            "format": record.FORMAT,
+            "inputs": sealed["sources"],
+            "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
+            "settings": options.settings(self.engine.name, record.SHAPING),
+            "models": record.models(self.engine, options, *stages),
+            "versions": record.versions(self.engine),
+        }
+        if not force:
+            found = manifest.vouched(twin.video.local)
+            self.here = found if manifest.agrees(found, self.wanted) else None
+            known = self.here or self.wanted
+            self.stored = publish.output_record(twin.store, twin.video.stored, known)
 
     def sizes(self) -> Sizes:
         """The video with its times and its record."""
@@ -67,41 +82,6 @@ class Filming(Plan):
                 self.engine, avatar, said, target, self.options, watch=watch, progress=progress
             )
             manifest.vouch(folder, {**made, **self.wanted})
-
-
-def plan_inference(twin: Twin, choices: Choices, *, force: bool = False) -> Filming:
-    """Decide what is left to do. Raises ArtefactError when the prepared data cannot be used."""
-    with stage("fetch"):
-        sealed, to_fetch = prepared.usable(twin)
-    options = with_settings(sealed, choices)
-    stages = speaking(clip=any(name.startswith(f"{VIDEO}/") for name in sealed["files"]))
-    engine = engines.choose(options, *stages)
-    wanted = {
-        "format": record.FORMAT,
-        "inputs": sealed["sources"],
-        "prepared": hashlib.sha256(as_json(sealed)).hexdigest(),
-        "settings": options.settings(engine.name, record.SHAPING),
-        "models": record.models(engine, options, *stages),
-        "versions": record.versions(engine),
-    }
-    here = stored = None
-    if not force:
-        found = manifest.vouched(twin.video.local)
-        here = found if manifest.agrees(found, wanted) else None
-        stored = publish.output_record(twin.store, twin.video.stored, here or wanted)
-    return Filming(
-        twin=twin,
-        target=twin.video,
-        engine=engine,
-        options=options,
-        stages=stages,
-        wanted=wanted,
-        here=here,
-        stored=stored,
-        again=force,
-        sealed=sealed,
-        to_fetch=to_fetch,
-    )
 
 
 def with_settings(sealed: Json, choices: Choices) -> Options:

@@ -3,7 +3,6 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -41,7 +40,6 @@ class Step(NamedTuple):
         return f"{told}  ({self.why})" if self.why else told
 
 
-@dataclass(frozen=True, kw_only=True)
 class Plan(ABC):
     """What is decided once; `steps` tells it and `run` does it.
 
@@ -56,8 +54,8 @@ class Plan(ABC):
     options: Options
     stages: tuple[str, ...]
     wanted: Json
-    here: Json | None
-    stored: Json | None
+    here: Json | None = None
+    stored: Json | None = None
     again: bool
 
     # What is said where all is done; the stage of putting it into the store.

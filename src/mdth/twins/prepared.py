@@ -1,7 +1,6 @@
 """A twin's prepared data: its speech and its avatar, made once, published, opened again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mdth import engines, record
@@ -12,10 +11,10 @@ from mdth.files.json import Json
 from mdth.log.stages import size_below, stage
 from mdth.media.speech import Said, prepare_speech
 from mdth.options import KEEP_CLIP, Options
-from mdth.storage import layout, manifest, publish
+from mdth.storage import manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
 from mdth.twins.plan import Plan, Sizes, Step
-from mdth.twins.sources import Sources, check_fresh, fetch
+from mdth.twins.sources import check_fresh, fetch
 from mdth.twins.twin import Twin
 
 WHY_CHOSEN = "the first that can be read, by natural order of name"
@@ -23,14 +22,40 @@ WHY_CHOSEN = "the first that can be read, by natural order of name"
 HASH = "HASH"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Preparing(Plan):
     """The plan of `preprocess`."""
 
-    found: Sources
+    already, last_stage, stages = "is prepared", "publish", (PREPARE,)
 
-    already = "is prepared"
-    last_stage = "publish"
+    def __init__(
+        self, twin: Twin, options: Options, *, force: bool = False, folder: Path | None = None
+    ) -> None:
+        """Fetch the input and decide what is left to do.
+
+        folder: where they go, a folder for each kind, instead of into the twin's local tree. Raises
+        MissingInput, StorageError, CheckpointError.
+        """
+        self.twin, self.target, self.options, self.again = twin, twin.prepared, options, force
+        engine = self.engine = engines.choose(options)
+        with stage("fetch"):
+            self.found = fetch(twin, folder)
+        self.wanted = {
+            "format": manifest.FORMAT,
+            "twin": twin.name,
+            "sources": self.found.described(),
+            "settings": {**options.settings(engine.name, ("portrait",)), **engine.traits()},
+            "models": record.models(engine, options, PREPARE),
+            "versions": record.versions(engine),
+        }
+        if force:
+            return
+        store, local, stored = self.target[:3]
+        self.here = manifest.current(local, self.wanted)
+        if self.here is None:
+            in_store = publish.stored_manifest(store, stored)
+            self.stored = in_store if manifest.agrees(in_store, self.wanted) else None
+        elif publish.is_published(store, self.here, stored):
+            self.stored = self.here
 
     @property
     def _source(self) -> Source:
@@ -50,9 +75,9 @@ class Preparing(Plan):
     def reads(self) -> Iterator[Step]:
         """What is fetched and skipped, and what goes into the local tree."""
         for kind, path in self.found.files.items():
-            stored = layout.stored_raw(self.twin.name, kind)
+            stored, local = self.twin.raw(kind)
             if path:
-                size, local = path.stat().st_size, self.twin.tree.raw(self.twin.name, kind)
+                size = path.stat().st_size
                 yield Step("read", "store", f"{stored}/{path.name}", size, WHY_CHOSEN)
                 yield Step("write", "local", str(local / path.name), size)
             for skipped in self.found.choices[kind].skipped:
@@ -82,50 +107,6 @@ class Preparing(Plan):
         with stage("seal") as told:
             manifest.seal(folder, self.wanted)
             told.add(size_below(folder))
-
-
-def plan_preprocess(
-    twin: Twin,
-    options: Options,
-    *,
-    force: bool = False,
-    folder: Path | None = None,
-) -> Preparing:
-    """Fetch the input and decide what is left to do.
-
-    folder: where they go, a folder for each kind, instead of into the twin's local tree. Raises
-    MissingInput, StorageError, CheckpointError.
-    """
-    engine, target = engines.choose(options), twin.prepared
-    with stage("fetch"):
-        found = fetch(twin, folder)
-    wanted = {
-        "format": manifest.FORMAT,
-        "twin": twin.name,
-        "sources": found.described(),
-        "settings": {**options.settings(engine.name, ("portrait",)), **engine.traits()},
-        "models": record.models(engine, options, PREPARE),
-        "versions": record.versions(engine),
-    }
-    here = None if force else manifest.current(target.local, wanted)
-    stored = None
-    if here is not None:
-        stored = here if publish.is_published(target.store, here, target.stored) else None
-    elif not force:
-        in_store = publish.stored_manifest(target.store, target.stored)
-        stored = in_store if manifest.agrees(in_store, wanted) else None
-    return Preparing(
-        twin=twin,
-        target=target,
-        engine=engine,
-        options=options,
-        stages=(PREPARE,),
-        wanted=wanted,
-        here=here,
-        stored=stored,
-        again=force,
-        found=found,
-    )
 
 
 def usable(twin: Twin) -> tuple[Json, bool]:

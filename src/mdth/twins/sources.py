@@ -14,7 +14,7 @@ from mdth.media.image import read_image
 from mdth.media.speech import check_length
 from mdth.media.video import probe_video
 from mdth.storage.choice import Choice, choose
-from mdth.storage.layout import AUDIO, IMAGE, KINDS, VIDEO, stored_raw
+from mdth.storage.layout import AUDIO, IMAGE, KINDS, VIDEO
 from mdth.twins.twin import Twin
 
 log = logging.getLogger("mdth")
@@ -73,9 +73,7 @@ def fetch(twin: Twin, folder: Path | None = None) -> Sources:
     choices: dict[str, Choice] = {}
     files: dict[str, Path | None] = {}
     for kind in KINDS:
-        log.info("%s: choosing among the files of %s", kind, stored_raw(twin.name, kind))
-        target = folder / kind if folder else twin.tree.raw(twin.name, kind)
-        choices[kind], files[kind] = _fetch_kind(twin, kind, target)
+        choices[kind], files[kind] = _fetch_kind(twin, kind, folder)
     if not any(choice.name or choice.skipped for choice in choices.values()):
         raise MissingInput(
             f"{twin.store.url}: no files in raw/{twin.name}; check the twin's id, or put audio, "
@@ -87,9 +85,11 @@ def fetch(twin: Twin, folder: Path | None = None) -> Sources:
     return Sources(files, choices)
 
 
-def _fetch_kind(twin: Twin, kind: str, folder: Path) -> tuple[Choice, Path | None]:
+def _fetch_kind(twin: Twin, kind: str, instead: Path | None) -> tuple[Choice, Path | None]:
     """The choice and its local file; whatever else was in the local folder goes."""
-    stored = stored_raw(twin.name, kind)
+    stored, folder = twin.raw(kind)
+    folder = instead / kind if instead else folder
+    log.info("%s: choosing among the files of %s", kind, stored)
 
     def readable(name: str) -> None:
         path = twin.store.download(f"{stored}/{name}", folder / name)
@@ -121,7 +121,7 @@ def check_fresh(twin: Twin, sources: Json) -> None:
     sources: the manifest's account. Raises ArtefactError, StorageError.
     """
     for kind in KINDS:
-        stored, chosen = stored_raw(twin.name, kind), sources[kind]["chosen"]
+        stored, chosen = twin.raw(kind)[0], sources[kind]["chosen"]
         names = {file.name for file in twin.store.files(stored)}
         known = {file["name"] for file in sources[kind]["skipped"]}
         if chosen:

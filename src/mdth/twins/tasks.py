@@ -10,8 +10,9 @@ from mdth.engine import Progress
 from mdth.errors import ours
 from mdth.log.stages import about
 from mdth.options import Choices, Options
-from mdth.twins import output, prepared
+from mdth.twins.output import Filming
 from mdth.twins.plan import Plan, Step
+from mdth.twins.prepared import Preparing
 from mdth.twins.twin import Twin
 
 
@@ -47,7 +48,7 @@ def preprocess(
     portrait and engine count here. Raises MdthError.
     """
     options = Options.of(**choices)
-    return _do(twin_id, lambda twin: prepared.plan_preprocess(twin, options, force=force), progress)
+    return _do(twin_id, lambda twin: Preparing(twin, options, force=force), progress)
 
 
 @ours
@@ -63,7 +64,7 @@ def inference(
     Gives the local mp4. The same prepared data, settings, models and versions are not filmed again
     unless by `force`. Raises MdthError: ArtefactError when the prepared data is stale or foreign.
     """
-    return _do(twin_id, lambda twin: output.plan_inference(twin, choices, force=force), progress)
+    return _do(twin_id, lambda twin: Filming(twin, choices, force=force), progress)
 
 
 def foresee(
@@ -78,10 +79,9 @@ def foresee(
     with tempfile.TemporaryDirectory(prefix="mdth-") as name:
         plan: Plan
         if task == "inference":
-            plan = output.plan_inference(twin, choices, force=force)
+            plan = Filming(twin, choices, force=force)
         else:
-            options, folder = Options.of(**choices), Path(name)
-            plan = prepared.plan_preprocess(twin, options, force=force, folder=folder)
+            plan = Preparing(twin, Options.of(**choices), force=force, folder=Path(name))
         return plan.steps(), plan.nothing_to_do
 
 

@@ -63,11 +63,11 @@ class Publication(NamedTuple):
 
 @dataclass(frozen=True)
 class Twin:
-    """A twin's id, the store it is kept in and the local tree."""
+    """A twin's id, the store it is kept in, and the root of the local tree."""
 
     name: str
     store: Store
-    tree: layout.LocalTree
+    home: Path
 
     @classmethod
     def named(cls, twin_id: str) -> Self:
@@ -75,43 +75,38 @@ class Twin:
 
         Raises InvalidTwinId, and StorageError where one of its local folders is a link.
         """
-        layout.check_twin_id(twin_id)
-        twin = cls(twin_id, Store(config().store), layout.LocalTree(config().home))
-        raw = [twin.tree.raw(twin_id, kind) for kind in layout.KINDS]
+        twin = cls(layout.check_twin_id(twin_id), Store(config().store), config().home)
+        raw = [twin.raw(kind)[1] for kind in layout.KINDS]
         for folder in (*raw, twin.prepared.local, twin.video.local):
-            above = config().home / folder.relative_to(config().home).parts[0]
+            above = twin.home / folder.relative_to(twin.home).parts[0]
             if link := link_on_the_way(above, folder):
                 raise StorageError(f"{link}: a link, which is not followed; put the files there")
         return twin
 
+    def raw(self, kind: str) -> tuple[str, Path]:
+        """The folders of its input files of a kind: the store's, and where they are fetched to."""
+        return f"raw/{self.name}/{kind}", self.home / "warping-data" / self.name / kind
+
     @property
     def prepared(self) -> Publication:
-        """Its prepared data."""
-        local, stored = self.tree.processed(self.name), layout.stored_processed(self.name)
+        """Its prepared data, with a folder per kind and the manifest."""
+        local = self.home / "warping-processed" / self.name / "processed" / layout.MODEL
+        stored = f"processed/{self.name}/preprocessed/{layout.MODEL}"
         how = publish.fetch_prepared, publish.place_prepared, publish.publish_prepared
         return Publication(self.store, local, stored, *how)
 
     @property
     def video(self) -> Publication:
         """Its video with record and times."""
-        local, stored = self.tree.serving(self.name), layout.stored_inference(self.name)
+        local = self.home / "warping-serving" / self.name / layout.MODEL
+        stored = f"inference/{self.name}/{layout.MODEL}"
         how = publish.read_output, publish.place_output, publish.publish_output
         return Publication(self.store, local, stored, *how, layout.OUTPUT)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other run on this machine works on it; what a stopped one left half-made is gone.
-
-        Inside, what the disk refuses is a StorageError.
-        """
-        raw = self.tree.raw(self.name, layout.AUDIO).parent
+        """No other run on this machine works on it; what a stopped one left half-made is gone."""
         prepared, serving = self.prepared.local.parent, self.video.local.parent
         with alone(prepared):
-            try:
-                sweep([raw, prepared, serving])
-                yield
-            except OSError as error:
-                raise StorageError(
-                    f"{error.filename or self.tree.home}: {error.strerror or error}; free some "
-                    "space, or set MDTH_HOME to a folder that can be written"
-                ) from error
+            sweep([self.raw(layout.AUDIO)[1].parent, prepared, serving])
+            yield
