@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import closed_loop, devices, doctor, pipeline, spoken_mesh
+from benchmarks import closed_loop
+from mdth import devices, doctor, pipeline, spoken_mesh
 from mdth.embedded.engine import Embedded
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer

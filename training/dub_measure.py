@@ -26,8 +26,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.closed_loop import best_lag, correlation, opening
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
-from mdth.closed_loop import best_lag, correlation, opening
 from mdth.embedded.clip.avatar import ClipAvatar, prepare_clip
 from mdth.embedded.clip.dubbing import Dubbed, pasted
 from mdth.embedded.engine import Embedded

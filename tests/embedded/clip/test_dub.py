@@ -13,9 +13,9 @@ import pytest
 from made_media import make_clip
 
 import mdth
+from benchmarks.closed_loop import best_lag, correlation, opening
 from mdth import engines
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
-from mdth.closed_loop import best_lag, correlation, opening
 from mdth.embedded.clip import dubbing
 from mdth.embedded.clip.avatar import ClipAvatar
 from mdth.embedded.clip.dubbing import Dubbed, pasted
