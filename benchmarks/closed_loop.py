@@ -14,9 +14,7 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
 from mdth.face import geometry, track
-from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.video import read_frames
 from mdth.options import Choices, Options
@@ -88,7 +86,7 @@ def tracked_meshes(video: Path) -> tuple[FloatArray, FloatArray]:
     """
     meshes: list[FloatArray] = []
     found: list[bool] = []
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         for frame in read_frames(video):
             faces = tracker.faces(frame)
             found.append(bool(faces))
