@@ -13,9 +13,7 @@ import av
 import numpy as np
 
 from benchmarks.machine import machine
-from mdth.face.find import TRACKER
 from mdth.face.follow import follow
-from mdth.files import assets
 from mdth.media.film import Film, open_film
 from mdth.media.film_writer import FilmWriter
 from mdth.media.planes import source_crf
@@ -53,7 +51,7 @@ def main() -> None:
             psnr, ratio = written_again(film, Path(folder))
         cpu, wall = time.process_time(), time.perf_counter()
         frames = (frame.rgb for frame in film.frames())
-        person = follow(frames, assets.path(TRACKER), fps=float(film.fps))
+        person = follow(frames, fps=float(film.fps))
         count = len(person.why)
         cpu, wall = (1e3 * (now - then) / count for now, then in (
             (time.process_time(), cpu), (time.perf_counter(), wall)))  # fmt: skip

@@ -85,7 +85,7 @@ def portrait(portrait_path: Path) -> Portrait:
     from mdth.media.image import read_image
 
     image = read_image(portrait_path)
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    with FaceTracker() as tracker:
         return Portrait(image, tracker.faces(image)[0])
 
 

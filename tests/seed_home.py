@@ -38,8 +38,7 @@ def made_files(seed_common: Path) -> SeedFiles:
 
 @pytest.fixture(scope="session")
 def seed_portrait(portrait_path: Path, checkpoints: Path) -> Portrait:
-    picture = read_image(portrait_path)
-    return prepare_portrait(picture, tracker_model=checkpoints / "face_landmarker.task")
+    return prepare_portrait(read_image(portrait_path))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ FLOORS = [
     {"embedded", "seed", "mesh"},
     {"engines"},
     {"pipeline", "live_session", "spoken_mesh", "doctor", "compare", "storage"},
-    {"twins", "closed_loop"},
+    {"twins"},
     {"batch", "integrations"},
     {"serve"},
     {"cli"},
@@ -119,11 +119,7 @@ def test_engines_are_strangers_to_each_other_and_to_twins(graph: dict[str, set[s
 def test_only_engines_and_its_tools_name_an_engine(graph: dict[str, set[str]]) -> None:
     """Who imports an engine knows which it is; `engines` finds them by name."""
     knows = {module for module, others in graph.items() if ENGINES & set(map(part, others))}
-    assert {part(module) for module in knows} - ENGINES == {
-        "spoken_mesh",
-        "closed_loop",
-        "integrations",
-    }
+    assert {part(module) for module in knows} - ENGINES == {"spoken_mesh", "integrations"}
 
 
 @pytest.mark.parametrize("path", files(), ids=module_of)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth import closed_loop
+from benchmarks import closed_loop
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.media.audio import read_blocks
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import closed_loop
+from benchmarks import closed_loop
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
 from mdth.files import assets

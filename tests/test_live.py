@@ -22,9 +22,7 @@ from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.embedded.session import Drive
 from mdth.engine import Avatar
 from mdth.face import geometry
-from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.live_session import SHUT_S, LiveFrame, LiveSession
 from mdth.media.audio import read_blocks
 from mdth.media.resample import Resampler
@@ -411,7 +409,7 @@ def test_a_clip_lives_to_and_fro(checkpoints: Path, speech: np.ndarray) -> None:
     head = np.s_[:, :120]
     np.testing.assert_allclose(there[head], back[head], atol=1)
     assert np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3)).max() < 10
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         meshes = [tracker.faces(frames[number].picture)[0] for number in range(104, 180)]
     lips = opening([LiveFrame(mesh, speech, 0.0) for mesh in meshes])  # type: ignore[arg-type]
     assert lips[:46].std() > 3 * lips[52:].std() and lips[52:].max() < 0.08

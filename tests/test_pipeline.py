@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import mdth as package
-from mdth import closed_loop, devices, doctor, pipeline, spoken_mesh
+from benchmarks import closed_loop
+from mdth import devices, doctor, pipeline, spoken_mesh
 from mdth.embedded.engine import Embedded
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
@@ -16,7 +17,8 @@ from mdth.engine import Avatar
 from mdth.face import find, geometry
 from mdth.face.geometry import rotation_from_euler_deg
 from mdth.media.speech import Said
-from mdth.media.video import VideoWriter, probe_video, read_frames
+from mdth.media.video import probe_video, read_frames
+from mdth.media.writer import VideoWriter
 from mdth.motion.head import REST
 from mdth.options import Options
 from mdth.pipeline import frames

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mdth
-from mdth import closed_loop
+from benchmarks import closed_loop
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
 from mdth.face import geometry, topology

@@ -21,7 +21,7 @@ from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
 from mdth.media.image import read_image
 from mdth.media.video import read_frames
-from training import card, command, models
+from training import card, command
 from training.glasses import fit, person
 from training.talk import rows
 
@@ -53,7 +53,7 @@ def read_faces(data: Path) -> list[Face]:
         for picture in islice(read_frames(data / "talk/clips" / row["file"]), 10, 130, 20)
     )
     stills = ((person(path.stem), False, read_image(path, max_size=512)) for path in paths)
-    with FaceTracker(models.tracker()) as tracker:
+    with FaceTracker() as tracker:
         for who, measured, picture in (*stills, *clips):
             if meshes := tracker.faces(picture):
                 faces.append(Face(who, picture, max(meshes, key=face_height_px), measured))

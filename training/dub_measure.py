@@ -26,8 +26,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.closed_loop import best_lag, correlation, opening
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Frame
-from mdth.closed_loop import best_lag, correlation, opening
 from mdth.embedded.clip.avatar import ClipAvatar, prepare_clip
 from mdth.embedded.clip.dubbing import Dubbed, pasted
 from mdth.embedded.engine import Embedded
@@ -39,7 +39,7 @@ from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
 from mdth.media.film_writer import FilmWriter
 from mdth.options import Options
-from training import command, image_metrics, models, talk
+from training import command, image_metrics, talk
 from training.identity import Recogniser
 
 log = logging.getLogger("mdth")
@@ -83,7 +83,7 @@ def dubbed(avatar: ClipAvatar, sound: FloatArray, most: int) -> tuple[list[Dubbe
 def tracked(pictures: Iterable[Frame]) -> FloatArray:
     """Meshes [T,478,3] px of pictures, each by itself; NaN where there is no face."""
     nothing = np.full((478, 3), np.nan, np.float32)
-    with FaceTracker(models.tracker()) as tracker:
+    with FaceTracker() as tracker:
         found = (tracker.faces(picture) for picture in pictures)
         return np.stack([max(faces, key=np.ptp, default=nothing) for faces in found])
 

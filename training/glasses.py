@@ -19,7 +19,7 @@ from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
 from mdth.media.image import read_image
-from training import card, command, models
+from training import card, command
 
 log = logging.getLogger("mdth")
 
@@ -54,7 +54,7 @@ def person(name: str) -> str:
 def read_faces(stills: Path) -> Faces:
     """The largest face of every still."""
     faces = Faces()
-    with FaceTracker(models.tracker()) as tracker:
+    with FaceTracker() as tracker:
         for path in command.files_in(stills, "**/*.jpg"):
             picture = read_image(path, max_size=640)
             meshes = tracker.faces(picture)

@@ -25,8 +25,9 @@ from mdth.embedded.render.person import LEAST, OUTER
 from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
+from mdth.face.portrait import prepare_portrait
 from mdth.media.image import read_image
-from training import command, models
+from training import command
 
 log = logging.getLogger("mdth")
 
@@ -230,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     figures, rows = [], []
     for path in given.portraits:
         picture = read_image(path, max_size=given.max_size)
-        measured, row = sweep(path.stem, models.portrait(picture))
+        measured, row = sweep(path.stem, prepare_portrait(picture))
         figures.append(asdict(measured))
         rows.append(row)
         log.info("%s", measured)

@@ -25,7 +25,7 @@ from PIL import Image as PillowImage
 from mdth.artefacts import Frame
 from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
-from training import command, models
+from training import command
 from training.mouth_bank import MESH_STEPS, lids_apart
 from training.talk import Talk, load, rows
 from training.tracks import read_pictures
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--grid", type=Path, required=True, help="made by training.talk of grid/s1")
     args = parser.parse_args()
     clips = command.files_in(args.data / "grid/s1", "*.mp4")
-    with FaceTracker(models.tracker()) as tracker:
+    with FaceTracker() as tracker:
         samples = chain(
             stills(args.data, tracker),
             talk_frames(args.data / "talk", args.talk),

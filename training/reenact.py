@@ -24,7 +24,8 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.embedded.render.renderer import Renderer
 from mdth.errors import NoFaceFound
 from mdth.face import topology
-from training import command, models
+from mdth.face.portrait import prepare_portrait
+from training import command
 from training import image_metrics as metrics
 from training.identity import Recogniser
 from training.tracks import Shot, tracked
@@ -75,7 +76,7 @@ class Score:
 def reenact(frames: Sequence[Shot], recogniser: Recogniser | None) -> dict[str, float]:
     """Render a clip's frames again from its first, and compare."""
     first, resting = frames[0]
-    portrait = models.portrait(first)
+    portrait = prepare_portrait(first)
     # The clip's own track, so that the first frame is at rest.
     renderer = Renderer(replace(portrait, mesh=resting.astype(np.float32)))
     score = Score(recogniser)

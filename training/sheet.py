@@ -19,8 +19,9 @@ from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.embedded.motion.drive import Driver
 from mdth.embedded.render.renderer import Renderer
 from mdth.face import geometry, topology
+from mdth.face.portrait import prepare_portrait
 from mdth.media.image import read_image
-from training import command, models
+from training import command
 from training.sheet_shapes import COLUMNS
 
 log = logging.getLogger("mdth")
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     rows = []
     for path in chosen(given.portraits):
-        portrait = models.portrait(read_image(path))
+        portrait = prepare_portrait(read_image(path))
         rows.append(row(portrait, shows=MOUTH if given.mouth else HEAD, size_px=given.cell))
         log.info("%s", path.name)
     sheet = PillowImage.fromarray(titled(rows, given.cell))

@@ -23,7 +23,7 @@ from mdth.face import geometry
 from mdth.face.track import filled
 from mdth.face.tracker import FaceTracker
 from mdth.files.write import replacing
-from training import command, models
+from training import command
 from training.tracks import CLIP_SUFFIXES, read_pictures
 
 log = logging.getLogger("mdth")
@@ -64,11 +64,11 @@ def load(file: Path) -> Talk:
         return Talk(arrays["mesh"], arrays["found"], float(arrays["fps"]))
 
 
-def track_pictures(clip: Path, model: Path) -> Talk | None:
+def track_pictures(clip: Path) -> Talk | None:
     """The largest face of each picture of a clip, or None where too few have one."""
     fps, pictures = read_pictures(clip)
     meshes: list[FloatArray | None] = []
-    with FaceTracker(model) as tracker:
+    with FaceTracker() as tracker:
         for picture in pictures:
             faces = tracker.faces(picture)
             meshes.append(max(faces, key=lambda face: float(np.ptp(face[:, 1])), default=None))
@@ -79,8 +79,8 @@ def track_pictures(clip: Path, model: Path) -> Talk | None:
     return Talk(filled(np.stack(known), found).astype(np.float32), found, fps)
 
 
-def _to_file(clip: Path, model: Path, target: Path) -> bool:
-    talk = track_pictures(clip, model)
+def _to_file(clip: Path, target: Path) -> bool:
+    talk = track_pictures(clip)
     if talk is None:
         return False
     with replacing(target) as part:
@@ -90,12 +90,11 @@ def _to_file(clip: Path, model: Path, target: Path) -> bool:
 
 def track_all(clips: list[Path], output: Path, *, workers: int) -> Iterator[str]:
     """Track the clips that are not done yet; the names of those without a face."""
-    model = models.tracker()
     output.mkdir(parents=True, exist_ok=True)
     targets = {clip: output / f"{clip.stem}.npz" for clip in clips}
     with ProcessPoolExecutor(workers) as pool:
         jobs = {
-            clip.stem: pool.submit(_to_file, clip, model, target)
+            clip.stem: pool.submit(_to_file, clip, target)
             for clip, target in targets.items()
             if not target.exists()
         }

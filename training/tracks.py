@@ -14,7 +14,6 @@ import numpy as np
 from mdth.artefacts import FloatArray, Frame
 from mdth.face.tracker import FaceTracker
 from mdth.media.container import open_media
-from training import models
 
 # A picture RGB uint8 [H,W,3] and the mesh [478,3] px of the face in it.
 Shot = tuple[Frame, FloatArray]
@@ -41,7 +40,7 @@ def tracked(clip: Path, most: int | None = None) -> list[Shot]:
     """The frames of a clip in which a face is found, each with its mesh [478,3] px."""
     pictures = read_pictures(clip)[1]
     found: list[Shot] = []
-    with FaceTracker(models.tracker()) as tracker:
+    with FaceTracker() as tracker:
         for picture in pictures:
             faces = tracker.faces(picture)
             if faces:

@@ -21,12 +21,6 @@ from mdth.errors import ArtefactError
 from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz, write_npz
 from mdth.files.reading import BoundedFile
 
-__all__ = [
-    *("SHORTEST_S", "SPEECH_RATE_HZ", "Files", "FloatArray", "Frame"),
-    *("MeshSequence", "Motion", "Portrait", "Speech"),
-    *("loading", "original_name", "read_png"),
-]
-
 FloatArray = npt.NDArray[np.floating]
 Frame = npt.NDArray[np.uint8]
 Files = Mapping[str, Path]

@@ -12,9 +12,7 @@ import numpy as np
 from mdth.artefacts import Frame
 from mdth.errors import InputError
 from mdth.face import landmarks68
-from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.video import probe_video, read_frames
 
 HEADER = f"{'frame':>7} {'PSNR dB':>8} {'68 landmarks, px: mean':>23} {'largest':>8}"
@@ -33,7 +31,7 @@ def report(old: Path, new: Path) -> Iterator[str]:
         raise InputError(f"{new}: {sizes}; give the same size")
     yield HEADER
     rows, more = [], 0
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         for one, other in itertools.zip_longest(read_frames(old), read_frames(new)):
             if one is None or other is None:
                 more += -1 if other is None else 1

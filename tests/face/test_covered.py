@@ -14,7 +14,6 @@ from mdth.embedded.render.renderer import Renderer
 from mdth.face import covered, geometry, glasses, topology
 from mdth.face.portrait import prepare_portrait
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 
 
 def masked(portrait: Portrait) -> np.ndarray:
@@ -31,18 +30,17 @@ def test_bare_mouths_are_bare(portrait: Portrait) -> None:
     assert covered.likelihood(portrait.image, portrait.mesh) < 0.05
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     picture = np.ascontiguousarray(data.astronaut())
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    with FaceTracker() as tracker:
         assert covered.likelihood(picture, tracker.faces(picture)[0]) < 0.5
 
 
 def test_a_mask_is_seen_said_and_not_painted_over(
     portrait: Portrait, checkpoints: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    models = {"tracker_model": checkpoints / "face_landmarker.task"}
     with caplog.at_level(logging.WARNING, "mdth"):
-        assert prepare_portrait(portrait.image, **models).covered < covered.SURE
+        assert prepare_portrait(portrait.image).covered < covered.SURE
         assert "before the mouth" not in caplog.text
-        behind = prepare_portrait(masked(portrait), **models)
+        behind = prepare_portrait(masked(portrait))
     assert behind.covered > covered.SURE and "before the mouth" in caplog.text
     mesh = behind.mesh.astype(float)
     unit = float(geometry.eye_distance(mesh))

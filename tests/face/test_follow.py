@@ -18,6 +18,8 @@ from mdth.media.writer import VideoWriter
 from mdth.options import PortraitOptions
 from tests.support.raising import raises
 
+pytestmark = pytest.mark.usefixtures("checkpoints")
+
 SIZE = 270, 230  # px of a person, height and width
 ROOM = np.full((300, 760, 3), (120, 140, 150), np.uint8)
 ROOM[::20] = 90
@@ -28,11 +30,6 @@ def people(portrait) -> list[np.ndarray]:
     """Two who look unlike: the demo portrait, and its mirror image in other colours."""
     small = cv2.resize(portrait.image, SIZE[::-1], interpolation=cv2.INTER_AREA)
     return [small, np.ascontiguousarray(small[:, ::-1, [1, 2, 0]])]
-
-
-@pytest.fixture
-def model(checkpoints):
-    return checkpoints / "face_landmarker.task"
 
 
 def show(*placed: tuple[np.ndarray, float]) -> np.ndarray:
@@ -55,8 +52,8 @@ def crossing(people) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize(("who", "slope"), [(1, 10), (2, -10)])
-def test_people_who_cross_keep_who_they_are(people, model, who: int, slope: int) -> None:
-    found = follow(crossing(people), model, fps=25, face=who)
+def test_people_who_cross_keep_who_they_are(people, who: int, slope: int) -> None:
+    found = follow(crossing(people), fps=25, face=who)
     assert found.people == 2 and not found.shot.any()
     assert found.mesh.shape == (46, 478, 3) and found.mesh.dtype == np.float32
     there = np.flatnonzero(found.found)
@@ -68,64 +65,64 @@ def test_people_who_cross_keep_who_they_are(people, model, who: int, slope: int)
     assert len(there) == 46 if who == 1 else 20 < len(there) < 42
 
 
-def test_a_point_says_who_and_cuts_do_not_mix_people_up(people, model) -> None:
+def test_a_point_says_who_and_cuts_do_not_mix_people_up(people) -> None:
     one, other = people
     frames = [show((one, 40 + k)) for k in range(12)]
     frames += [255 - show((255 - other, 60 + k)) for k in range(12)]
     frames += [show((one, 240 - k), (other, 500)) for k in range(12)]
-    found = follow(iter(frames), model, fps=25, point=(150, 100))
+    found = follow(iter(frames), fps=25, point=(150, 100))
     assert found.shot.tolist() == [0] * 12 + [1] * 12 + [2] * 12
     assert found.found.tolist() == [True] * 12 + [False] * 12 + [True] * 12
     assert middles(found)[35] - middles(found)[11] == pytest.approx(229 - 51, abs=4)
     assert found.people == 2
-    raises(NoFaceFound, "face 3", follow, iter(frames), model, fps=25, face=3)
+    raises(NoFaceFound, "face 3", follow, iter(frames), fps=25, face=3)
 
 
-def test_a_picture_held_for_long_is_not_searched_for_ever(people, model, monkeypatch) -> None:
+def test_a_picture_held_for_long_is_not_searched_for_ever(people, monkeypatch) -> None:
     calls: list[int] = []
     search = FaceTracker.faces
     monkeypatch.setattr(FaceTracker, "faces", lambda *of: calls.append(1) or search(*of))
     pictures = [show((people[0], 100)), show((people[0], 130))]
-    found = follow((one for one in pictures for _ in range(80)), model, fps=5)
+    found = follow((one for one in pictures for _ in range(80)), fps=5)
     assert len(calls) < 60  # and 160 with the others
-    afresh = follow((one.copy() for one in pictures for _ in range(80)), model, fps=5)
+    afresh = follow((one.copy() for one in pictures for _ in range(80)), fps=5)
     assert np.array_equal(found.mesh, afresh.mesh)
 
 
 @pytest.mark.parametrize(("face", "x"), [(1, 155), (2, 595)])
-def test_the_portrait_is_of_who_is_followed(people, model, tmp_path, face: int, x: int) -> None:
+def test_the_portrait_is_of_who_is_followed(people, tmp_path, face: int, x: int) -> None:
     frames = [show((people[0], 40), (people[1], 480)) for k in range(6)]
     path = tmp_path / "a.mp4"
     with VideoWriter(path, width=760, height=300, fps=25, sound=None) as video:
         for frame in frames:
             video.write(frame)
-    person = follow(iter(frames), model, fps=25, face=face)
+    person = follow(iter(frames), fps=25, face=face)
     portrait = find_portrait(Source(None, path), PortraitOptions(), person=person)
     assert portrait.mesh[:, 0].mean() == pytest.approx(x, abs=25)
 
 
-def test_why_a_frame_is_left(people, model) -> None:
+def test_why_a_frame_is_left(people) -> None:
     sharp, nobody = show((people[0], 200)), ROOM
     smeared = cv2.blur(sharp, (21, 5))
     tiny = cv2.resize(sharp, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
     tiny = cv2.copyMakeBorder(tiny, 0, 165, 0, 418, cv2.BORDER_REPLICATE)
     frames = [*[sharp] * 8, *[smeared] * 4, *[nobody] * 4, *[tiny] * 4, *[sharp] * 6]
-    found = follow(iter(frames), model, fps=25)
+    found = follow(iter(frames), fps=25)
     expected = [Why.USABLE] * 8 + [Why.BLURRED] * 4 + [Why.NO_FACE] * 4 + [Why.SMALL] * 4
     assert found.why.tolist() == [*expected, *[Why.USABLE] * 6]
-    raises(NoFaceFound, "4 frames", follow, iter([nobody] * 4), model, fps=25)
+    raises(NoFaceFound, "4 frames", follow, iter([nobody] * 4), fps=25)
 
 
-def test_a_covered_mouth_is_left(portrait, people, model) -> None:
+def test_a_covered_mouth_is_left(portrait, people) -> None:
     bare, mask = (
         show((cv2.resize(picture, SIZE[::-1], interpolation=cv2.INTER_AREA), 200))
         for picture in (portrait.image, masked(portrait))
     )
-    why = follow(iter([*[bare] * 8, *[mask] * 14, *[bare] * 8]), model, fps=25).why
+    why = follow(iter([*[bare] * 8, *[mask] * 14, *[bare] * 8]), fps=25).why
     assert (why[10:20] == Why.COVERED).all() and not why[[*range(4), *range(26, 30)]].any()
 
 
-def test_small_faces_are_found_and_kept(people, model) -> None:
+def test_small_faces_are_found_and_kept(people) -> None:
     """In a wide picture the detector sees faces under a tenth of it only closer up."""
     wide = np.full((1080, 1920, 3), 130, np.uint8)
     face = cv2.resize(people[0], (160, 188), interpolation=cv2.INTER_AREA)
@@ -133,7 +130,7 @@ def test_small_faces_are_found_and_kept(people, model) -> None:
     for k in range(6):
         frames.append(wide.copy())
         frames[-1][500:688, 900 + 4 * k : 1060 + 4 * k] = face
-    found = follow(iter(frames), model, fps=25)
+    found = follow(iter(frames), fps=25)
     assert found.found.all()
     np.testing.assert_allclose(np.diff(middles(found)), 4, atol=0.8)
 
@@ -192,11 +189,11 @@ def test_a_head_that_jumps_is_a_cut_and_one_that_hurries_is_not(portrait) -> Non
         assert np.flatnonzero(jumps(meshes)).tolist() == expected
 
 
-def test_threads_find_in_each_frame_what_one_does(people, model) -> None:
+def test_threads_find_in_each_frame_what_one_does(people) -> None:
     frames = [show((people[k % 2], 15 + 40 * k)) for k in range(12)]
-    with FaceTracker(model) as tracker:
+    with FaceTracker() as tracker:
         alone = [tracker.faces(frame) for frame in frames]
-    together = list(each((one for frame in frames for one in (frame,) * 3), model, patience=1))
+    together = list(each((one for frame in frames for one in (frame,) * 3), patience=1))
     assert [seen.same_for for seen in together] == [0, 1, 2] * 12
     assert not any(seen.faces for seen in together[2::3])
     for frame, faces, again in zip(frames, alone, together[1::3], strict=True):
@@ -204,12 +201,12 @@ def test_threads_find_in_each_frame_what_one_does(people, model) -> None:
         np.testing.assert_array_equal(again.faces, faces)
 
 
-def test_a_clip_that_breaks_off_is_told_where_it_is_read(people, model) -> None:
+def test_a_clip_that_breaks_off_is_told_where_it_is_read(people) -> None:
     def broken() -> Iterator[np.ndarray]:
         yield from [show((people[0], 15))] * 9
         raise OSError("no more")
 
-    seen = each(broken(), model, patience=9)
+    seen = each(broken(), patience=9)
     with pytest.raises(OSError, match="no more"):
         for _ in seen:
             pass

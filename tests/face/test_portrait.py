@@ -16,17 +16,14 @@ from mdth.face.portrait import (
 )
 from mdth.face.tracker import FaceTracker
 
+pytestmark = pytest.mark.usefixtures("checkpoints")
+
 
 @pytest.fixture(scope="module")
 def picture(portrait_path: Path) -> Image.Image:
     """The demo portrait, 512x600, its face 202 px high."""
     with Image.open(portrait_path) as file:
         return file.convert("RGB")
-
-
-@pytest.fixture
-def model(checkpoints: Path) -> Path:
-    return checkpoints / "face_landmarker.task"
 
 
 def wall(picture: Image.Image, *places: tuple[int, int, float]) -> Frame:
@@ -38,49 +35,49 @@ def wall(picture: Image.Image, *places: tuple[int, int, float]) -> Frame:
     return np.asarray(canvas)
 
 
-def test_the_face_of_a_portrait(picture: Image.Image, model: Path) -> None:
-    portrait = prepare_portrait(np.asarray(picture), tracker_model=model)
+def test_the_face_of_a_portrait(picture: Image.Image) -> None:
+    portrait = prepare_portrait(np.asarray(picture))
     assert face_height_px(portrait.mesh) == pytest.approx(202, abs=8)
     assert portrait.mesh[topology.RIGID, :2].mean(axis=0) == pytest.approx([256, 190], abs=25)
 
 
-def test_a_face_too_small_for_the_detector_is_found(picture: Image.Image, model: Path) -> None:
-    whole = prepare_portrait(np.asarray(picture), tracker_model=model)
-    portrait = prepare_portrait(wall(picture, (900, 600, 0.36)), tracker_model=model)
+def test_a_face_too_small_for_the_detector_is_found(picture: Image.Image) -> None:
+    whole = prepare_portrait(np.asarray(picture))
+    portrait = prepare_portrait(wall(picture, (900, 600, 0.36)))
     expected = whole.mesh * 0.36 + np.array([900, 600, 0])
     assert np.abs(portrait.mesh - expected)[:, :2].mean() < 2
 
 
-def test_faces_count_from_the_left_the_largest_is_taken(picture: Image.Image, model: Path) -> None:
+def test_faces_count_from_the_left_the_largest_is_taken(picture: Image.Image) -> None:
     group = wall(picture, (60, 300, 0.5), (600, 100, 0.9))
-    largest = prepare_portrait(group, tracker_model=model)
-    first = prepare_portrait(group, tracker_model=model, face=1)
-    second = prepare_portrait(group, tracker_model=model, face=2)
+    largest = prepare_portrait(group)
+    first = prepare_portrait(group, face=1)
+    second = prepare_portrait(group, face=2)
     assert first.mesh[:, 0].mean() < 400 < second.mesh[:, 0].mean()
     assert np.array_equal(largest.mesh, second.mesh)
     with pytest.raises(NoFaceFound, match="face 3 was asked for, the picture shows 2"):
-        prepare_portrait(group, tracker_model=model, face=3)
+        prepare_portrait(group, face=3)
 
 
-def test_a_small_face_is_refused_with_its_size(picture: Image.Image, model: Path) -> None:
+def test_a_small_face_is_refused_with_its_size(picture: Image.Image) -> None:
     with pytest.raises(NoFaceFound, match=r"the face is 4\d px high .* at least 64"):
-        prepare_portrait(wall(picture, (500, 500, 0.22)), tracker_model=model)
+        prepare_portrait(wall(picture, (500, 500, 0.22)))
 
 
-def test_no_face(model: Path) -> None:
+def test_no_face() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (400, 600, 3), dtype=np.uint8)
     for empty in (noise, np.full((64, 64, 3), 200, np.uint8)):
         with pytest.raises(NoFaceFound, match="no face in the picture"):
-            prepare_portrait(empty, tracker_model=model)
+            prepare_portrait(empty)
 
 
-def test_the_best_frame_is_the_frontal_one(picture: Image.Image, model: Path) -> None:
+def test_the_best_frame_is_the_frontal_one(picture: Image.Image) -> None:
     rolled = [np.asarray(picture.rotate(angle)) for angle in (25, 12)]
     clip = [np.zeros_like(rolled[0]), *rolled, np.asarray(picture), rolled[1]]
-    portrait = best_frame(iter(clip), count=len(clip), tracker_model=model)
+    portrait = best_frame(iter(clip), count=len(clip))
     assert np.array_equal(portrait.image, np.asarray(picture))
     with pytest.raises(NoFaceFound, match="no face in the clip"):
-        best_frame(iter(clip[:1]), count=1, tracker_model=model)
+        best_frame(iter(clip[:1]), count=1)
 
 
 @pytest.mark.parametrize(("size", "place", "most", "shape", "height"), [
@@ -93,24 +90,24 @@ def test_the_best_frame_is_the_frontal_one(picture: Image.Image, model: Path) ->
     ((600, 3000), (90, 99, 0.8), 600, (600, 120), 128),
 ])  # fmt: skip
 def test_the_face_is_found_before_the_picture_is_shrunk(
-    picture: Image.Image, model: Path, size: tuple[int, int], place: tuple[int, int, float],
+    picture: Image.Image, size: tuple[int, int], place: tuple[int, int, float],
     most: int, shape: tuple[int, int], height: int,
 ) -> None:  # fmt: skip
     left, top, scale = place
     canvas = Image.new("RGB", size, (90, 90, 90))
     canvas.paste(picture.resize([round(side * scale) for side in picture.size]), (left, top))
-    portrait = prepare_portrait(np.asarray(canvas), tracker_model=model, max_size=most)
+    portrait = prepare_portrait(np.asarray(canvas), max_size=most)
     assert portrait.image.shape[:2] == shape
     assert face_height_px(portrait.mesh) == pytest.approx(height, rel=0.06)
-    found = prepare_portrait(portrait.image, tracker_model=model)
+    found = prepare_portrait(portrait.image)
     assert np.abs(portrait.mesh - found.mesh)[:, :2].mean() < 1.5
 
 
-def test_a_fancy_is_no_face(model: Path) -> None:
+def test_a_fancy_is_no_face() -> None:
     """Blobs of colour in which the detector sees faces, once they are cut in tiles."""
     random = np.random.default_rng(0)
     blobs = Image.fromarray(random.integers(60, 140, (75, 100, 3), dtype=np.uint8))
-    with FaceTracker(model) as tracker:
+    with FaceTracker() as tracker:
         assert not find_faces(np.asarray(blobs.resize((4000, 3000), 3)), tracker)
 
 

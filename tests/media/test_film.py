@@ -13,8 +13,8 @@ from made_media import clicks, make_sound
 from mdth.errors import InputError
 from mdth.media import film
 from mdth.media.film import Film, FilmFrame, open_film
-from mdth.media.film_writer import FilmWriter, Patch
-from mdth.media.planes import Added, add_to_planes, plane_array, source_crf
+from mdth.media.film_writer import FilmWriter
+from mdth.media.planes import Added, Patch, add_to_planes, plane_array, source_crf
 from tests.support.raising import raises
 
 COLOUR = (210, 60, 80)

@@ -14,7 +14,8 @@ from made_media import click_offsets_s, clicks, make_sound, make_wav
 
 from mdth.errors import InputError, StorageError
 from mdth.media.audio import decode_blocks, read_blocks
-from mdth.media.video import RawWriter, VideoWriter, read_frames
+from mdth.media.video import read_frames
+from mdth.media.writer import RawWriter, VideoWriter
 from tests.support.raising import raises
 
 DARK, BRIGHT = (np.full((32, 32, 3), level, np.uint8) for level in (10, 240))
@@ -244,7 +245,7 @@ def test_the_caller_waits_when_the_encoder_is_slow(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", width=320, height=320, fps=30, sound=None) as writer:
         for frame in _noise(30, 320):
             writer.write(frame)
-            sizes.append(len(writer._queued))
+            sizes.append(len(writer._encoded._waiting))
     assert max(sizes) <= 4
 
 
@@ -254,7 +255,7 @@ def test_raw_frames(tmp_path: Path) -> None:
     with RawWriter(pipe) as writer:
         for frame in frames:
             writer.write(frame)
-        assert writer.frames_written == 3
+        assert writer.bytes_written == sum(frame.nbytes for frame in frames)
         assert pipe.getvalue() == b"".join(frame.tobytes() for frame in frames)
 
 

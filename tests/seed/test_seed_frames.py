@@ -13,6 +13,7 @@ from mdth.artefacts import Portrait
 from mdth.errors import CheckpointError
 from mdth.media.image import read_image
 from mdth.motion.head import generated
+from mdth.options import MotionOptions
 from mdth.seed import moves
 from mdth.seed.apart import Poses
 from mdth.seed.artefacts import SeedStill
@@ -48,7 +49,7 @@ def drawn(
 
 def driving(still: SeedStill, count: int) -> list[Driving]:
     driver = SeedDriver(still.faces)
-    states = moves.generated(generated([0.8] * count, fps=30, random_seed=3), still.faces)
+    states = moves.generated(generated([0.8] * count, MotionOptions(random_seed=3)), still.faces)
     random = np.random.default_rng(0)
     spoken = (random.normal(0, 2e-3, (51, 3)) for _ in range(count))
     return list(map(driver.drive, spoken, states))

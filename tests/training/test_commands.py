@@ -17,6 +17,7 @@ GONE = "nowhere/to/be/found"
 # The arguments of each that name data which is not there, if it takes any; OUT: where it may write.
 COMMANDS = {
     "benchmarks": f"{GONE}.png {GONE}.wav", "benchmarks.batch": None, "benchmarks.faceformer": None,
+    "benchmarks.closed_loop": f"{GONE}.png --speech {GONE}.wav",
     "benchmarks.cpu": f"{GONE}.png {GONE}.wav", "benchmarks.film": f"{GONE}.mp4",
     "benchmarks.generator": f"--checkpoint {GONE} --yaml {GONE} --frames 1",
     "benchmarks.live": f"{GONE}.png {GONE}.wav",

@@ -12,7 +12,6 @@ pytest.importorskip("skimage", reason="scikit-image is not installed (extra `tra
 from mdth.embedded.motion.drive import Driver  # noqa: E402
 from mdth.errors import MissingDependency  # noqa: E402
 from mdth.face.tracker import FaceTracker  # noqa: E402
-from mdth.files import assets  # noqa: E402
 from mdth.motion.head import REST  # noqa: E402
 from mdth.twins import sample  # noqa: E402
 from training import identity, reenact  # noqa: E402
@@ -24,7 +23,7 @@ def shot() -> reenact.Shot:
     path = sample.PORTRAIT
     with Image.open(path) as file:
         image = np.asarray(file.convert("RGB").resize((256, 300)))
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    with FaceTracker() as tracker:
         return image, tracker.faces(image)[0].astype(float)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from made_media import make_wav
 from PIL import Image
 
-from mdth.media.video import VideoWriter
+from mdth.media.writer import VideoWriter
 
 
 def small_sound(path: Path, seed: int) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.media.video import VideoWriter
+from mdth.media.writer import VideoWriter
 
 
 def encoded(path: Path, cores: set[int]) -> bytes:

@@ -20,7 +20,7 @@ from mdth.errors import NoFaceFound
 from mdth.face import geometry, landmarks68
 from mdth.face.crop import Crop, around
 from mdth.face.follow import follow
-from training import command, models
+from training import command
 from training.generator.packed import Packed
 from training.tracks import CLIP_SUFFIXES, read_pictures
 
@@ -54,7 +54,7 @@ def read_clip(path: Path) -> Iterator[Sample]:
     Raises NoFaceFound.
     """
     fps, pictures = read_pictures(path)
-    person = follow(pictures, models.tracker(), fps=fps)
+    person = follow(pictures, fps=fps)
     flat = person.mesh[person.found, :, :2].reshape(-1, 2)
     crop = around(flat.min(axis=0), flat.max(axis=0))
     for mesh, found, picture in zip(person.mesh, person.found, read_pictures(path)[1], strict=True):

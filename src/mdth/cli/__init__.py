@@ -28,7 +28,7 @@ STOPS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM
 # What reads files from outside; the workers of a batch have limits of their own.
 JOBS = (
     *(commands.talk, commands.dub, commands.prepare, commands.mesh, commands.task),
-    *(commands.closed_loop, commands.compare, live.live),
+    *(commands.compare, live.live),
 )
 
 

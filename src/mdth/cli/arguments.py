@@ -150,10 +150,6 @@ def _add_upkeep(table: Any) -> None:
     _add_text(voices)
     _add(voices, "voice_speed")
 
-    words = "track written videos again; a table"
-    loop = _command(table, "closed-loop", commands.closed_loop, words)
-    loop.add_argument("portraits", nargs="+", type=Path, metavar="PORTRAIT")
-    loop.add_argument("--speech", type=Path, required=True)
     words = "two videos frame by frame: PSNR and landmarks"
     compare = _command(table, "compare", commands.compare, words)
     compare.add_argument("old", type=Path, metavar="OLD.mp4")

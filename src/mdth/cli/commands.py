@@ -169,15 +169,6 @@ def voices(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
             yield f"{name}  {whose}"
 
 
-def closed_loop(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
-    """A table of what trackers see in the videos made."""
-    from mdth import closed_loop
-
-    yield closed_loop.HEADER
-    for portrait in parsed.portraits:
-        yield str(closed_loop.measure(portrait, parsed.speech))
-
-
 def compare(parsed: argparse.Namespace, progress: Progress) -> Iterator[str]:
     """A table of how far two videos are apart."""
     from mdth import compare

@@ -15,13 +15,12 @@ from mdth.embedded.session import Drive, DriveSession, EmbeddedAvatar, EmbeddedS
 from mdth.embedded.speech import speakers
 from mdth.embedded.speech.speakers import Spoken
 from mdth.engine import IMAGE, SPEAK, VIDEO, Need, Progress, Source
-from mdth.face.find import TRACKER, asset_need, clip_frames, find_portrait
+from mdth.face.find import asset_need, find_portrait, reported
 from mdth.face.find import needs as face_needs
 from mdth.face.follow import Followed, follow
-from mdth.files import assets
 from mdth.files.networks import WEIGHTS
 from mdth.log.stages import count, spent, stage
-from mdth.media.video import probe_video
+from mdth.media.video import probe_video, read_frames
 from mdth.motion import bank
 from mdth.options import Options
 
@@ -169,6 +168,6 @@ def _motion(clip: Path, face: int | None, progress: Progress | None) -> tuple[Fo
     """A person in a clip, and what they do. Raises UnreadableMedia, NoFaceFound."""
     info = probe_video(clip)
     count(clip.stat().st_size)
-    frames = clip_frames(clip, info, progress)
-    person = follow(frames, assets.path(TRACKER), fps=float(info.fps), face=face)
+    frames = reported(read_frames(clip), info, progress)
+    person = follow(frames, fps=float(info.fps), face=face)
     return person, motion_of(person, float(info.fps))

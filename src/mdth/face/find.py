@@ -1,9 +1,8 @@
 """A picture, or a clip's best frame -> the portrait: what every engine's avatar begins with."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,15 +12,15 @@ from mdth.engine import PREPARE, Need, Progress, Source
 from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import covered, glasses
 from mdth.face.follow import Followed, Why
+from mdth.face.person import SEGMENTER
 from mdth.face.portrait import FRAMES_LOOKED_AT, best_frame, portrait_score, prepare_portrait
+from mdth.face.tracker import TRACKER
 from mdth.files import assets
 from mdth.log.stages import count, stage
+from mdth.media.film import Film
 from mdth.media.image import read_image
 from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import PortraitOptions
-
-TRACKER = "face_landmarker.task"
-SEGMENTER = "selfie_segmentation.tflite"
 
 
 def needs() -> list[Need]:
@@ -53,16 +52,11 @@ def find_portrait(
     """
     if source.picture is not None and not isinstance(source.picture, Path):
         return source.picture
-    models: dict[str, Any] = {
-        "tracker_model": assets.path(TRACKER),
-        "person_model": assets.path(SEGMENTER),
-        "max_size": options.max_size,
-    }
-    face = options.face
+    face, most = options.face, options.max_size
     if source.picture is not None:
         picture = read_image(source.picture, max_size=LARGEST_PICTURE_PX)
         count(source.picture.stat().st_size)
-        return prepare_portrait(picture, face=face, **models)
+        return prepare_portrait(picture, face=face, max_size=most)
     if source.clip is None:
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(source.clip)
@@ -71,8 +65,8 @@ def find_portrait(
     if person is not None:
         number = best_number(person)
         frame = next(itertools.islice(frames, number, None))
-        return prepare_portrait(frame, known=np.array(person.mesh[number]), **models)
-    return best_frame(frames, count=frame_count(info), face=face, **models)
+        return prepare_portrait(frame, known=np.array(person.mesh[number]), max_size=most)
+    return best_frame(frames, count=frame_count(info), face=face, max_size=most)
 
 
 def best_number(person: Followed) -> int:
@@ -83,15 +77,17 @@ def best_number(person: Followed) -> int:
     return int(max(looked_at, key=lambda number: portrait_score(person.mesh[number])))
 
 
-def frame_count(info: VideoInfo) -> int | None:
+def frame_count(clip: VideoInfo | Film) -> int | None:
     """About how many frames a clip has, None where the file does not say."""
-    return round(info.duration_s * info.fps) if info.duration_s else None
+    return round(clip.duration_s * clip.fps) if clip.duration_s else None
 
 
-def clip_frames(clip: Path, info: VideoInfo, progress: Progress | None) -> Iterator[Frame]:
+def reported(
+    frames: Iterable[Frame], clip: VideoInfo | Film, progress: Progress | None
+) -> Iterator[Frame]:
     """The clip's frames; each is reported when the next is asked for."""
-    total = frame_count(info)
-    for done, frame in enumerate(read_frames(clip), start=1):
+    total = frame_count(clip)
+    for done, frame in enumerate(frames, start=1):
         yield frame
         if progress:
             progress(done, total)

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -74,7 +73,6 @@ class Followed:
 
 def follow(
     frames: Iterable[Frame],
-    model: Path,
     *,
     fps: float,
     face: int | None = None,
@@ -86,10 +84,10 @@ def follow(
     who is nearest to it when first seen. Else it is who moves the lips most, and if nobody does,
     who is largest. Meshes lie in a temporary file. Raises NoFaceFound.
     """
-    with tempfile.TemporaryFile(prefix="mdth-") as rows, FaceTracker(model) as tracker:
+    with tempfile.TemporaryFile(prefix="mdth-") as rows, FaceTracker() as tracker:
         seen: list[list[Sighting]] = []
         search = _Search(tracker, rows, fps=fps, all_of_them=face is not None)
-        met = search.met(each(frames, model, patience=search.still))
+        met = search.met(each(frames, patience=search.still))
         for number, noted in enumerate(in_threads(_noted, met, min(NOTERS, len(usable_cores())))):
             again = (one._replace(frame=number) for one in seen[-1]) if noted is None else noted
             seen.append(list(again))

@@ -8,10 +8,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from mdth.errors import in_words
+from mdth.files import assets
 
 STDERR = 2
 _lock = threading.Lock()
@@ -21,11 +21,13 @@ _NOISE = re.compile(
 )
 
 
-def create(task: str, model: Path, **options: Any) -> Any:
-    """A task such as "FaceLandmarker" of a model's file; close it in the end.
+def create(task: str, asset: str, **options: Any) -> Any:
+    """A task such as "FaceLandmarker" of an outside model; close it in the end.
 
-    Raises MissingDependency where a library of the system is missing.
+    Raises MissingDependency where a library of the system is missing, CheckpointError and
+    StorageError.
     """
+    model = assets.path(asset)
     # It imports that for drawing, and its words on fonts and folders help nobody.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:

@@ -1,7 +1,6 @@
 """Pictures -> which pixels are the person, by MediaPipe's selfie segmentation."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from mdth.face.mediapipe import create, image
 
 Mask = npt.NDArray[np.float32]
 
+SEGMENTER = "selfie_segmentation.tflite"
 # The network sees 256 px; a square of this many eye distances around the head is looked at again.
 CLOSE_UP = 7.5
 # Of that square, how much lies above the eyes.
@@ -35,10 +35,9 @@ NOSE, CHIN = 1, 152
 def person_mask(
     picture: Frame,
     mesh: FloatArray,
-    model: Path,
     *,
-    faces: Sequence[FloatArray] = (),
-    find: Callable[[Frame], Sequence[FloatArray]] = lambda _: (),
+    faces: Sequence[FloatArray],
+    find: Callable[[Frame], Sequence[FloatArray]],
 ) -> Mask:
     """0..1 [H,W], 1 on the person whose face is `mesh` [478,3] px, of an RGB uint8 [H,W,3].
 
@@ -47,7 +46,7 @@ def person_mask(
     """
     head = close_up(mesh, (picture.shape[1], picture.shape[0]))
     masks = {"output_confidence_masks": True, "output_category_mask": False}
-    with create("ImageSegmenter", model, **masks) as segmenter:
+    with create("ImageSegmenter", SEGMENTER, **masks) as segmenter:
 
         def look(part: Frame) -> Mask:
             pixels = np.ascontiguousarray(part)  # MediaPipe reads them where they are

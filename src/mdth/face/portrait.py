@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,8 +38,6 @@ FOREHEAD, CHIN = 10, 152
 def prepare_portrait(
     image: Frame,
     *,
-    tracker_model: Path,
-    person_model: Path | None = None,
     face: int | None = None,
     known: Mesh | None = None,
     max_size: int | None = None,
@@ -49,17 +46,14 @@ def prepare_portrait(
 
     The longer side becomes at most `max_size` px, once the face is found; where the face would
     become too small, the picture is cut. known: the mesh [478,3] px of the face, where it was found
-    before. Without `person_model` nothing is known about which pixels are the person. Raises
-    NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
+    before. Raises NoFaceFound without a face, with fewer than `face`, or with one under 64 px.
     """
-    with FaceTracker(tracker_model) as tracker:
+    with FaceTracker() as tracker:
         meshes = find_faces(image, tracker, all_of_them=face is not None)
         mesh = _usable(image, meshes, face) if known is None else _usable(image, [known], None)
         image, start, scale = _framed(image, mesh, max_size or max(image.shape))
         mesh, *meshes = ((each - start) * scale for each in (mesh, *meshes))
-        person = None
-        if person_model:
-            person = person_mask(image, mesh, person_model, faces=meshes, find=tracker.faces)
+        person = person_mask(image, mesh, faces=meshes, find=tracker.faces)
     cover = covered.likelihood(image, mesh)
     if cover > covered.SURE:
         log.warning("something is before the mouth: it is left as it is; a bare mouth works best")
@@ -91,8 +85,6 @@ def best_frame(
     frames: Iterator[Frame],
     *,
     count: int | None,
-    tracker_model: Path,
-    person_model: Path | None = None,
     face: int | None = None,
     max_size: int | None = None,
 ) -> Portrait:
@@ -103,7 +95,7 @@ def best_frame(
     """
     step = max(1, count // FRAMES_LOOKED_AT) if count else 10
     best: tuple[float, Frame, Mesh] | None = None
-    with FaceTracker(tracker_model) as tracker:
+    with FaceTracker() as tracker:
         for index, frame in enumerate(frames):
             meshes = tracker.faces(frame) if index % step == 0 else []
             if len(meshes) < (face or 1):
@@ -116,9 +108,7 @@ def best_frame(
         raise NoFaceFound("no face in the clip; use one that shows a face from the front")
     height, width = best[1].shape[:2]
     even = np.ascontiguousarray(best[1][: height // 2 * 2, : width // 2 * 2])
-    return prepare_portrait(
-        even, tracker_model=tracker_model, person_model=person_model, face=face, max_size=max_size
-    )
+    return prepare_portrait(even, face=face, max_size=max_size)
 
 
 def _framed(image: Frame, mesh: Mesh, max_size: int) -> tuple[Frame, Mesh, Mesh]:

@@ -36,8 +36,6 @@ def one_euro(
     lag then counts as speed, and the result depends on the rate. Else from raw sample to raw
     sample, as the authors' later code. The first sample passes as it is.
     """
-    if not (fps > 0 and min_cutoff_hz > 0 and beta >= 0):
-        raise ValueError("fps and cutoff must be positive, beta not negative")
 
     def gain(cutoff_hz: FloatArray | float) -> FloatArray:
         """Weight of a new sample in a first-order low pass (equations 4 and 5 of the paper)."""

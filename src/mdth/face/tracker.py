@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, Self
 
@@ -18,6 +17,7 @@ from mdth.parallel import ahead, in_threads
 
 Mesh = npt.NDArray[np.float32]
 
+TRACKER = "face_landmarker.task"
 MAX_FACES = 16
 # Threads that seek, each with a tracker of 45 MB; twice as many take as long (docs/performance.md).
 MAX_THREADS = 4
@@ -29,8 +29,8 @@ class FaceTracker:
     MediaPipe's video mode, which smooths, is half a frame late.
     """
 
-    def __init__(self, model: Path) -> None:
-        self._landmarker = create("FaceLandmarker", model, num_faces=MAX_FACES)
+    def __init__(self) -> None:
+        self._landmarker = create("FaceLandmarker", TRACKER, num_faces=MAX_FACES)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +66,7 @@ class Seen(NamedTuple):
     same_for: int
 
 
-def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[Seen]:
+def each(frames: Iterable[Frame], *, patience: int) -> Iterator[Seen]:
     """The faces of each frame, in order, sought by a few threads: it takes all the time there is.
 
     A frame that is the same object as the `patience` ones before it shows no faces any more.
@@ -91,5 +91,5 @@ def each(frames: Iterable[Frame], model: Path, *, patience: int) -> Iterator[See
 
     with ExitStack() as stack:
         for _ in range(threads):  # here, where an error is told in its own words
-            idle.put(stack.enter_context(FaceTracker(model)))
+            idle.put(stack.enter_context(FaceTracker()))
         yield from in_threads(seen, ahead(counted()), threads)

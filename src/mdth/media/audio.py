@@ -56,7 +56,6 @@ class SoundInfo:
     duration_s: float | None
     rate_hz: int
     channels: int
-    codec: str
     layout: str
 
 
@@ -64,8 +63,7 @@ def probe_sound(path: Path) -> SoundInfo:
     """What the file says about its first sound stream. Raises MissingInput, UnreadableMedia."""
     with _open_sound(path) as track:
         stream = track.stream
-        codec, layout = stream.codec_context.name, stream.layout.name
-        return SoundInfo(track.declared_s, stream.rate, stream.channels, codec, layout)
+        return SoundInfo(track.declared_s, stream.rate, stream.channels, stream.layout.name)
 
 
 def read_blocks(path: Path, rate_hz: int = SPEECH_RATE_HZ) -> Iterator[FloatArray]:

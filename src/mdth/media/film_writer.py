@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self, cast
 
 import av
-import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -25,21 +24,13 @@ from mdth.media.tracks import SoundTrack
 from mdth.media.video import open_video
 from mdth.media.writer import Mp4Writer
 
-__all__ = ["FilmWriter", "Patch"]
-
 log = logging.getLogger("mdth")
 
 # What mp4 holds and players of it play; "float" names decoders, not formats.
 COPIED_SOUNDS = frozenset({"aac", "mp3", "mp3float", "alac", "ac3", "eac3"})
-OTHER_CODECS = frozenset({"mov_text", "h264", "hevc"})
+COPIED = COPIED_SOUNDS | {"mov_text", "h264", "hevc"}
 # The muxer writes its own.
 FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
-
-
-def can_copy(stream: Stream) -> bool:
-    """Whether mp4 holds a stream as it is."""
-    context = stream.codec_context
-    return context is not None and context.name in COPIED_SOUNDS | OTHER_CODECS
 
 
 class CopiedTracks:
@@ -134,10 +125,6 @@ class FilmWriter(Mp4Writer):
         time_s: when it is shown, rising (default: as in the clip). The same frame may be written
         any number of times, and the arrays be reused afterwards.
         """
-        if patch is not None and (
-            patch.rgb.shape != (*patch.alpha.shape, 3) or patch.rgb.dtype != np.uint8
-        ):
-            raise ValueError("a patch is rgb uint8 [h,w,3] and alpha [h,w]")
         added = patch and self._pictures.difference(original.rgb, patch)
         self._queue(original.decoded, added, original.time_s if time_s is None else time_s)
 
@@ -155,7 +142,7 @@ class FilmWriter(Mp4Writer):
         if heard is not None:
             self._tracks.append(self._sound_track(out, heard))
         others = [s for s in others_of(clip) if own is None or s.index != own.stream.index]
-        kept = [stream for stream in others if can_copy(stream)]
+        kept = [s for s in others if s.codec_context and s.codec_context.name in COPIED]
         if kept:
             self._tracks.append(CopiedTracks(out, kept, start_s=clip.start_s))
         self.kept += [described(stream) for stream in kept]

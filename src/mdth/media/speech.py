@@ -78,16 +78,13 @@ def check_length(samples: int, where: str = "") -> None:
 
 def _write_samples(path: Path, file: BinaryIO) -> int:
     """Write the sound as a float32 npy, block by block; gives the number of samples."""
-    _write_header(file, 0)
-    start = file.tell()
+    _write_header(file, 0)  # numpy leaves room for the length to grow
     count = 0
     for block in read_blocks(path):
         file.write(np.ascontiguousarray(block, "<f4").data)
         count += len(block)
     file.seek(0)
     _write_header(file, count)
-    if file.tell() != start:  # numpy leaves room for the length to grow
-        raise RuntimeError("the npy header changed its size")
     return count
 
 

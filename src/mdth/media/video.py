@@ -28,9 +28,6 @@ from mdth.media.limits import (
     LOWEST_FPS,
     SMALLEST_SIDE_PX,
 )
-from mdth.media.writer import RawWriter, VideoWriter
-
-__all__ = ["RawWriter", "VideoInfo", "VideoWriter", "probe_video", "read_frames"]
 
 USUAL_FPS = Fraction(25)
 OFF_RATE = 0.1  # an average is off by this much at most through a first or last picture

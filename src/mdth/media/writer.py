@@ -1,9 +1,8 @@
 """Writing the result: an mp4 made while it is rendered, or raw pictures to a pipe."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from mdth.files.write import replacing
 from mdth.media.audio import probe_sound
 from mdth.media.container import reason
 from mdth.media.tracks import PictureTrack, SoundTrack
+from mdth.parallel import InOrder
 
 QUEUED_FRAMES = 4
 _MP4_KEYS = frozenset(
@@ -41,7 +41,7 @@ class Mp4Writer:
         self.bytes_written = 0
         self.seconds = 0.0  # spent encoding
         self._thread = ThreadPoolExecutor(1, "mdth-encoder")
-        self._queued: deque[Future[None]] = deque()
+        self._encoded = InOrder(self._encode, self._thread, depth=QUEUED_FRAMES)
         self._writing = self._write()
 
     def __enter__(self) -> Self:
@@ -75,9 +75,8 @@ class Mp4Writer:
         raise NotImplementedError
 
     def _queue(self, *frame: Any) -> None:
-        if len(self._queued) == QUEUED_FRAMES:
-            self._queued.popleft().result()
-        self._queued.append(self._thread.submit(self._encode, *frame))
+        for _ in self._encoded.feed(frame):
+            pass
 
     @contextmanager
     def _write(self) -> Iterator[None]:
@@ -94,15 +93,15 @@ class Mp4Writer:
             self._begin(out, held)
             try:
                 yield
-                for encoded in self._queued:
-                    encoded.result()
+                for _ in self._encoded.finish():
+                    pass
             finally:
                 self._thread.shutdown(cancel_futures=True)
             if not self.frames_written:
                 raise ValueError("no frame was written")
             self._timed(self._finish)
 
-    def _encode(self, *frame: Any) -> None:
+    def _encode(self, frame: tuple[Any, ...]) -> None:
         with self._reported():
             self._timed(self._add, *frame)
 
@@ -188,7 +187,6 @@ class RawWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.frames_written = 0
         self.bytes_written = 0
         self.seconds = 0.0  # spent writing
 
@@ -210,4 +208,3 @@ class RawWriter:
             raise StorageError(f"raw pictures cannot be written ({reason(error)})") from error
         self.seconds += time.perf_counter() - start
         self.bytes_written += frame.nbytes
-        self.frames_written += 1

@@ -133,36 +133,26 @@ def _steps(voice: Iterable[float], matching: Matching) -> Iterator[FloatArray]:
         yield np.append(matching.step(pace * calmed(speaks)), speaks)
 
 
-def generated(
-    voice: Iterable[float],
-    *,
-    fps: float,
-    random_seed: int,
-    amount: float = 1.0,
-    blink_rate: float = 1.0,
-    manner: str = "natural",
-) -> Iterator[HeadState]:
-    """Natural motion for a speech, `fps` states a second, for ever.
+def generated(voice: Iterable[float], options: MotionOptions) -> Iterator[HeadState]:
+    """Natural motion for a speech, `options.fps` states a second, for ever.
 
     voice: its strength in each step of 40 ms (see `motion.voice`), silence when it ends; a state
     hears `LEAD_STEPS` whole steps ahead. The first state is the portrait's own pose; in silence the
-    head calms down. In continuous time the motion is the same for every fps.
-    amount: of head, brows and cheeks. blink_rate: relative to the usual one. 0 turns either off.
-    Raises CheckpointError.
+    head calms down. In continuous time it is the same for every fps. Raises CheckpointError.
     """
-    own, known = MANNERS[manner], bank()
-    randoms = [np.random.default_rng([random_seed, part]) for part in range(3)]
+    own, known = MANNERS[options.manner], bank()
+    randoms = [np.random.default_rng([options.random_seed, part]) for part in range(3)]
     steps = _steps(voice, Matching(known, randoms[0]))
     knots = Knots(itertools.islice(steps, LEAD_STEPS - 3, None))
     blinks, glances = (
-        Blinks(randoms[1], rate=blink_rate * own.blinks),
+        Blinks(randoms[1], rate=options.blink * own.blinks),
         Glances(known.looks, randoms[2]),
     )
     for frame in itertools.count():
-        time_s = frame / fps
+        time_s = frame / options.fps
         values = knots.at(time_s)
         activity = float(values[-1])
-        motion = values[:-1] * amount * calmed(activity) * smoothstep(time_s / START_S)
+        motion = values[:-1] * options.motion * calmed(activity) * smoothstep(time_s / START_S)
         moved = np.concatenate([motion[HEAD], motion[NECK]]) * HEAD_GAIN * own.head
         yaw, pitch, roll, *translation = LIMITS * np.tanh(moved / LIMITS)
         face = own.face * np.tensordot(motion[FACE], known.basis, axes=1)
@@ -186,14 +176,7 @@ class SpokenHead:
     def __init__(self, options: MotionOptions) -> None:
         self._voice, self._strengths = Voice(), deque[float]()
         self._late = 0
-        self._states = generated(
-            self._each_strength(),
-            fps=options.fps,
-            random_seed=options.random_seed,
-            amount=options.motion,
-            blink_rate=options.blink,
-            manner=options.manner,
-        )
+        self._states = generated(self._each_strength(), options)
 
     def hear(self, block: FloatArray) -> None:
         """The next samples, mono, 16 kHz."""

@@ -6,7 +6,6 @@ for that in memory as far as `HELD_BYTES` go; a longer clip is read again.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +31,15 @@ Face = tuple[Frame, FloatArray]
 
 
 def prepare_clip(
-    read: Reader, fps: float, reader: Callable[[], FaceReader], *, fits: Fits, model: Path
+    read: Reader, fps: float, reader: Callable[[], FaceReader], *, fits: Fits
 ) -> SeedClip:
     """read: opens the clip, called once or twice. fps: its rate. reader: asked for after tracking.
 
-    fits: who fits. model: of the face tracker. Of several people it is who speaks (`face.follow`).
+    fits: who fits. Of several people it is who speaks (`face.follow`).
     Frames without the face are filled in between the found ones. Raises NoFaceFound.
     """
     held = Held(read)
-    person = follow(at_rate(held.first(), fps, FPS), model, fps=FPS)
+    person = follow(at_rate(held.first(), fps, FPS), fps=FPS)
     points = person.mesh[person.found, :, :2]
     crop = around(points.min(axis=(0, 1)), points.max(axis=(0, 1)))
     faces, parts = reader(), []

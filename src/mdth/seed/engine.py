@@ -9,17 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
 
 from mdth import devices
 from mdth.artefacts import Files, Portrait
 from mdth.engine import BY_CLIP, BY_VOICE, IMAGE, VIDEO, Need, Progress, Source
 from mdth.errors import MdthError
-from mdth.face.find import TRACKER, clip_frames, find_portrait
+from mdth.face.find import find_portrait, reported
 from mdth.face.find import needs as face_needs
-from mdth.files import assets
 from mdth.log.stages import spent, stage
-from mdth.media.video import probe_video
+from mdth.media.video import probe_video, read_frames
 from mdth.motion import bank
 from mdth.options import Options
 from mdth.seed import artefacts, landmarks
@@ -77,9 +75,13 @@ class Seed:
                 clip = None
                 if source.clip and fits:
                     info = probe_video(source.clip)
-                    read = partial(clip_frames, source.clip, info, progress)
-                    model, fps = assets.path(TRACKER), float(info.fps)
-                    clip = prepare_clip(read, fps, reader.result, fits=fits, model=model)
+                    path, fps = source.clip, float(info.fps)
+                    clip = prepare_clip(
+                        lambda: reported(read_frames(path), info, progress),
+                        fps,
+                        reader.result,
+                        fits=fits,
+                    )
                 still = reader.result().still(portrait)
         return SeedAvatar(portrait, still, clip)
 

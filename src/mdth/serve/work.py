@@ -239,12 +239,10 @@ def _source(path: Path) -> dict[str, Any]:
 
 def _faces(path: Path, *, clip: bool) -> dict[str, Any]:
     from mdth.artefacts import LARGEST_PICTURE_PX
-    from mdth.face.find import TRACKER
     from mdth.face.portrait import find_faces
     from mdth.face.tracker import FaceTracker
-    from mdth.files import assets
 
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         frames = (
             islice(read_frames(path), FIRST_FRAMES)
             if clip

@@ -13,9 +13,9 @@ import pytest
 from made_media import make_clip
 
 import mdth
+from benchmarks.closed_loop import best_lag, correlation, opening
 from mdth import engines
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
-from mdth.closed_loop import best_lag, correlation, opening
 from mdth.embedded.clip import dubbing
 from mdth.embedded.clip.avatar import ClipAvatar
 from mdth.embedded.clip.dubbing import Dubbed, pasted
@@ -23,10 +23,8 @@ from mdth.embedded.clip.rest import amounts
 from mdth.embedded.engine import Embedded
 from mdth.errors import InputError
 from mdth.face import topology
-from mdth.face.find import TRACKER
 from mdth.face.follow import Why
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.film import open_film
 from mdth.media.image import read_image
@@ -80,7 +78,7 @@ def silence(length_s: float) -> FloatArray:
 
 def tracked(dubbed: list[Dubbed]) -> FloatArray:
     """Meshes [T,478,3] px of the frames as they are shown."""
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         return np.stack([tracker.faces(pasted(one))[0] for one in dubbed])
 
 

@@ -18,7 +18,7 @@ VOICE = list(0.6 + 0.3 * np.sin(np.arange(60 * 25) / 7))
 
 
 def states(**amounts: float) -> list[HeadState]:
-    return list(islice(generated(VOICE, fps=30, random_seed=1, **amounts), 60 * 30))
+    return list(islice(generated(VOICE, MotionOptions(random_seed=1, **amounts)), 60 * 30))
 
 
 def blinks(head: list[HeadState]) -> int:
@@ -31,20 +31,20 @@ def degrees(head: list[HeadState]) -> np.ndarray:
 
 
 def test_head_motion_scales_and_ends() -> None:
-    usual, half, twice, none = (degrees(states(amount=a)) for a in (1.0, 0.5, 2.0, 0.0))
+    usual, half, twice, none = (degrees(states(motion=a)) for a in (1.0, 0.5, 2.0, 0.0))
     assert np.abs(usual).max() > 3
     assert 1.6 * half.std() < usual.std() < 2.1 * half.std()
     assert usual.std() < twice.std() and np.abs(twice).max() < 12, "the renderer's reach"
     assert np.abs(none).max() < 1e-9
-    assert not any(np.any(state.brows) or np.any(state.cheeks) for state in states(amount=0.0))
+    assert not any(np.any(state.brows) or np.any(state.cheeks) for state in states(motion=0.0))
 
 
 def test_blinks_come_more_often_or_never() -> None:
-    usual, often, never = (blinks(states(blink_rate=r)) for r in (1.0, 2.0, 0.0))
+    usual, often, never = (blinks(states(blink=r)) for r in (1.0, 2.0, 0.0))
     assert 10 < usual < 27
     assert 1.4 * usual < often < 2.4 * usual
     assert never == 0
-    assert all((state.closed == 0).all() for state in islice(states(blink_rate=0.0), 900))
+    assert all((state.closed == 0).all() for state in islice(states(blink=0.0), 900))
 
 
 def test_the_mouth_opens_by_its_amplitude(

@@ -132,7 +132,7 @@ def test_a_real_portrait_shuts_its_mouth_and_blinks_without_a_fold(portrait, fol
 def test_generated_motion_starts_on_the_real_portrait_and_moves_without_jumps(portrait):
     driver = Driver(portrait)
     voice = list(0.6 + 0.3 * np.sin(np.arange(250) / 3))
-    states = islice(generated(voice, fps=30, random_seed=0), 300)
+    states = islice(generated(voice, MotionOptions()), 300)
     meshes = np.stack([driver.mesh(SILENCE, state) for state in states])
     smiling = driver.mesh(SILENCE, REST._replace(smile=1.0))
     np.testing.assert_allclose(meshes[0], smiling, atol=1.0)

@@ -33,11 +33,7 @@ def test_bars_are_found_and_walls_are_not(portrait: Portrait) -> None:
 
 
 def test_a_hat_that_a_bar_cuts_moves_below_it(portrait: Portrait, checkpoints: Path) -> None:
-    cut = prepare_portrait(
-        barred(portrait.image),
-        tracker_model=checkpoints / "face_landmarker.task",
-        person_model=checkpoints / "selfie_segmentation.tflite",
-    )
+    cut = prepare_portrait(barred(portrait.image))
     mesh = cut.mesh.astype(float)
     renderer = Renderer(cut)
     rows = bars.inside(cut.image)[0]

@@ -16,7 +16,6 @@ from mdth.embedded.render.renderer import Renderer
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def smile() -> Portrait:
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     image = np.ascontiguousarray(data.astronaut()[20:260, 110:350])
     image = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    with FaceTracker(assets.path("face_landmarker.task")) as tracker:
+    with FaceTracker() as tracker:
         return Portrait(image, tracker.faces(image)[0])
 
 

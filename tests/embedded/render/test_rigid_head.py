@@ -22,11 +22,7 @@ from training.head_sweep import Sweep, turned
 @pytest.fixture(scope="module")
 def hopper(portrait: Portrait, checkpoints: Path) -> Portrait:
     """A portrait with cap, glasses and white collar, striped flag behind, its person known."""
-    return prepare_portrait(
-        portrait.image,
-        tracker_model=checkpoints / "face_landmarker.task",
-        person_model=checkpoints / "selfie_segmentation.tflite",
-    )
+    return prepare_portrait(portrait.image)
 
 
 def test_the_mask_is_the_person(hopper: Portrait) -> None:
@@ -64,12 +60,7 @@ def test_only_this_person_moves(hopper: Portrait, checkpoints: Path, where: str)
         picture[:, 488:] = wall[:, ::-1]
         picture[:, :512][alone[..., 0]] = hopper.image[alone[..., 0]]
         theirs[:, 540:] = (picture[:, 540:] != sky).any(-1)
-    talker = prepare_portrait(
-        picture,
-        tracker_model=checkpoints / "face_landmarker.task",
-        person_model=checkpoints / "selfie_segmentation.tflite",
-        face=1 if where == "couple" else None,
-    )
+    talker = prepare_portrait(picture, face=1 if where == "couple" else None)
     assert talker.mesh[:, 0].mean() == pytest.approx(hopper.mesh[:, 0].mean(), abs=4)
     assert talker.person[240, 256] == 1 and talker.person[theirs].mean() < 0.01
     renderer = Renderer(talker)
@@ -110,11 +101,7 @@ def anyone(request: pytest.FixtureRequest, hopper: Portrait, checkpoints: Path) 
     else:
         data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
         image = data.astronaut()
-    return prepare_portrait(
-        np.asarray(image, np.uint8),
-        tracker_model=checkpoints / "face_landmarker.task",
-        person_model=checkpoints / "selfie_segmentation.tflite",
-    )
+    return prepare_portrait(np.asarray(image, np.uint8))
 
 
 def test_both_layers_together_are_the_picture(anyone: Portrait) -> None:

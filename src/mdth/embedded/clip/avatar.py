@@ -1,23 +1,22 @@
 """A clip of a person that says other things, followed once, for any number of speeches."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 
-from mdth.artefacts import FURTHEST, Files, Frame, Portrait, loading
+from mdth.artefacts import FURTHEST, Files, Portrait, loading
 from mdth.embedded.clip.mouths import Mouths, choose, cut_out, cut_size
 from mdth.embedded.render.light import Light, measure_light
 from mdth.engine import IMAGE, VIDEO, Progress
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
-from mdth.face.find import TRACKER
+from mdth.face.find import reported
 from mdth.face.follow import Followed, Why, follow
 from mdth.face.portrait import portrait_score
-from mdth.files import assets
 from mdth.files.arrays import Wanted, map_samples, read_npz, write_npz
 from mdth.log.stages import stage
 from mdth.media.film import Film, open_film
@@ -92,10 +91,8 @@ def prepare_clip(
 ) -> ClipAvatar:
     """Follow the person of a clip. Raises UnreadableMedia, NoFaceFound."""
     film = open_film(clip)
-    total = round(film.duration_s * film.fps) if film.duration_s else None
     person = follow(
-        _told(film, total, progress),
-        assets.path(TRACKER),
+        reported((frame.rgb for frame in film.frames()), film, progress),
         fps=float(film.fps),
         face=options.face,
         point=options.point_px,
@@ -124,10 +121,3 @@ def _kept(film: Film, person: Followed, usable: topology.IndexArray) -> ClipAvat
         if number in chosen:
             rows.append(cut_out(frame.rgb, mesh, size))
     return ClipAvatar(portrait, film.path, person, Mouths.of(rows) if rows else None)
-
-
-def _told(film: Film, total: int | None, progress: Progress | None) -> Iterator[Frame]:
-    for done, frame in enumerate(film.frames(), start=1):
-        yield frame.rgb
-        if progress:
-            progress(done, total)

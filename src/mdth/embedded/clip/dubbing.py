@@ -24,7 +24,8 @@ from mdth.engine import Progress
 from mdth.errors import InputError
 from mdth.log.stages import each, spent
 from mdth.media.film import FilmFrame, open_film
-from mdth.media.film_writer import FilmWriter, Patch
+from mdth.media.film_writer import FilmWriter
+from mdth.media.planes import Patch
 from mdth.media.speech import check_length
 from mdth.motion.bank import CHEEKS
 from mdth.options import Options

@@ -22,7 +22,7 @@ from mdth.embedded.render.surround import inverted
 from mdth.embedded.render.warp import Field, Warp
 from mdth.face import geometry, topology
 from mdth.face.smoothing import smoothstep
-from mdth.media.film_writer import Patch
+from mdth.media.planes import Patch
 
 RESTING = Rigid(np.eye(3), np.zeros(3))
 # The cut-out around a face, and how far under the jaw the skin goes along, eye distances.

@@ -1,6 +1,6 @@
 """Does the written video do what it was told? It is tracked again and compared with its driving.
 
-Run on portraits of your own: `mdth closed-loop a.jpg b.jpg --speech speech.wav`.
+Run on portraits of your own: `python -m benchmarks.closed_loop a.jpg b.jpg --speech speech.wav`.
 """
 
 import tempfile
@@ -14,13 +14,12 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.embedded.engine import Embedded
 from mdth.engine import Source
 from mdth.face import geometry, track
-from mdth.face.find import TRACKER
 from mdth.face.tracker import FaceTracker
-from mdth.files import assets
 from mdth.media.audio import read_blocks
 from mdth.media.video import read_frames
 from mdth.options import Choices, Options
 from mdth.speak.voice import write
+from training import command
 
 DELAY_S = 0.5
 MOST_LAG = 30
@@ -87,7 +86,7 @@ def tracked_meshes(video: Path) -> tuple[FloatArray, FloatArray]:
     """
     meshes: list[FloatArray] = []
     found: list[bool] = []
-    with FaceTracker(assets.path(TRACKER)) as tracker:
+    with FaceTracker() as tracker:
         for frame in read_frames(video):
             faces = tracker.faces(frame)
             found.append(bool(faces))
@@ -136,3 +135,17 @@ def delayed(speech: Path, target: Path) -> Path:
     silence = np.zeros(round(DELAY_S * SPEECH_RATE_HZ))
     write(target, [silence, *read_blocks(speech)], rate_hz=SPEECH_RATE_HZ)
     return target
+
+
+def main() -> None:
+    parser = command.parser("benchmarks.closed_loop", __doc__)
+    parser.add_argument("portraits", nargs="+", type=Path)
+    parser.add_argument("--speech", type=Path, required=True)
+    parsed = parser.parse_args()
+    print(HEADER)
+    for portrait in parsed.portraits:
+        print(measure(portrait, parsed.speech))
+
+
+if __name__ == "__main__":
+    command.run(main)
