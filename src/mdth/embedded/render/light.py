@@ -13,6 +13,9 @@ from mdth.face import geometry, topology
 TOOTH_LEVEL = 0.55
 # The lightest levels of a face in dim light and in enough, of skin however dark.
 DIM, LIT = 40.0, 100.0
+# The hue of teeth and of eye whites, and how much of how whites differ from it teeth share: 39
+# people's smiles and 38 portraits under lights of all kinds.
+HUE, WHITES_HUE, WHITES_SHARE = np.array([1.063, 0.987, 0.95]), np.array([1.059, 0.975, 0.966]), 0.3
 # The inside of a mouth, relative to its lips.
 FLESH = np.array([0.85, 0.62, 0.62])
 
@@ -44,7 +47,7 @@ def measure_light(image: Frame, mesh: FloatArray) -> Light:
     lit = np.clip((_lightest(image, mesh) - DIM) / (LIT - DIM), 0, 1)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
     bright = np.clip(white.mean(), max(1.3 * level, 150 * lit), max(1.5 * level, 205 * lit))
-    tint = np.clip(white / white.mean(), 0.93, 1.07) * np.array([1.04, 1.0, 0.93])
+    tint = np.maximum(HUE + WHITES_SHARE * (white / white.mean() - WHITES_HUE), 0.7)
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * FLESH
     return Light(skin, np.minimum(bright * tint, 250), flesh, flesh * 0.16 + [6, 2, 2], slope)
