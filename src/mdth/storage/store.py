@@ -13,9 +13,8 @@ from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
-from mdth.storage.choice import is_plain
 from mdth.storage.faults import NotThere, StrayName, patiently
-from mdth.storage.plain import Entry, PlainFiles
+from mdth.storage.plain import Entry, PlainFiles, is_plain
 from mdth.storage.settings import S3Settings, s3_settings
 
 if TYPE_CHECKING:
