@@ -1,4 +1,4 @@
-"""The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
+"""The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`."""
 
 import io
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mdth")
 
-OBJECTS = ("s3://", "s3a://", "gs://", "az://", "memory://")
+OBJECTS = ("s3://", "s3a://", "gs://", "az://")
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")
