@@ -40,11 +40,8 @@ def styles(model: "FaceFormer", subject: str, asked: str) -> list[int]:
 
 def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, style: str) -> None:
     """One clip's three kinds of files, predictions cut to the true length."""
-    truth, sound, template = (
-        corpus.vertices(clip),
-        corpus.sound(clip),
-        corpus.templates[clip.subject],
-    )
+    truth, sound = corpus.vertices(clip), corpus.sound(clip)
+    template = corpus.templates[clip.subject]
     about: dict[str, Any] = {"fps": model.fps, "neutral": template.astype(np.float32)}
     np.savez(folder / "true" / f"{clip.name}.npz", vertices=truth, **about)
     chosen = styles(model, clip.subject, style)
