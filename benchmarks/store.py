@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks.machine import machine
 from mdth.errors import InputError
 from mdth.files.reading import sha256
-from mdth.storage.choice import choose
 from mdth.storage.settings import MIB, S3Settings
 from mdth.storage.store import Store
+from mdth.twins.sources import choose
 from training import command
 
 TESTS = Path(__file__).parents[1] / "tests"

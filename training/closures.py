@@ -1,13 +1,15 @@
-"""Are the lips shut on p, b and m of a sentence whose phone times are known?
+"""Are the lips shut on p, b and m of sentences whose phone times are known?
 
-    python -m training.closures src/mdth/examples/speech.wav src/mdth/examples/speech.tsv
+    python -m training.closures src/mdth/examples/speech.wav
+    python -m training.closures work/spoken/held_*.wav
 
-The table has the columns phone, start_s, end_s. A phone counts as shut when the smallest gap of the
-lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.
+Beside each lies its table, a .tsv: phone, start_s, end_s. A phone counts as shut when the smallest
+gap of the lips within 60 ms of its middle is under 0.02 eye distances, as in `training.evaluate`.
 """
 
 import csv
 import logging
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +59,15 @@ def lip_gaps(speech: Path) -> npt.NDArray[np.floating]:
 
 def main() -> None:
     parser = command.parser("training.closures", __doc__)
-    parser.add_argument("speech", type=Path)
-    parser.add_argument("phones", type=Path, help="tab separated: phone, start_s, end_s")
-    given = parser.parse_args()
-    gaps = smallest_gaps(lip_gaps(given.speech), read_phones(given.phones))
-    for phone, values in sorted(gaps.items()):
-        shut = sum(value < SHUT for value in values)
-        listed = " ".join(f"{value:.3f}" for value in values)
-        log.info("%s  shut %d of %d   smallest gaps %s", phone, shut, len(values), listed)
+    parser.add_argument("speeches", type=Path, nargs="+")
+    found: dict[str, list[float]] = defaultdict(list)
+    for speech in parser.parse_args().speeches:
+        phones = read_phones(speech.with_suffix(".tsv"))
+        for phone, gaps in smallest_gaps(lip_gaps(speech), phones).items():
+            found[phone] += gaps
+    for phone, gaps in sorted(found.items()):
+        shut, median = sum(gap < SHUT for gap in gaps), np.median(gaps)
+        log.info("%s  shut %d of %d, median smallest gap %.3f", phone, shut, len(gaps), median)
 
 
 if __name__ == "__main__":

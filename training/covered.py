@@ -5,8 +5,6 @@ mouths behind masks, microphones and fingers that are drawn. A third of the peop
 measuring, and all clips that may only be measured.
 """
 
-import json
-import logging
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +19,9 @@ from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
 from mdth.media.image import read_image
 from mdth.media.video import read_frames
-from training import card, command
-from training.glasses import fit, person
+from training import command
+from training.glasses import fit, person, ship
 from training.talk import rows
-
-log = logging.getLogger("mdth")
 
 DECAY = 1e-3
 COPIES = 4
@@ -175,11 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows, truth = (
         np.concatenate(both) for both in ((train.rows, may.rows), (train.truth, may.truth))
     )
-    values = fit(rows, truth, decay=DECAY)
-    weights = values[:-1].astype(np.float32)
-    np.savez_compressed(given.output, weights=weights, bias=np.float32(values[-1]))
-    card.write("covered", given.output, {"scores": scores})
-    log.info("%s", json.dumps(scores, indent=1))
+    ship("covered", given.output, fit(rows, truth, decay=DECAY), scores)
 
 
 if __name__ == "__main__":

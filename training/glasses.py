@@ -6,8 +6,8 @@ faces without; a third of the people, and everyone who really wears glasses, are
 
 import json
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,17 +33,8 @@ COLOURS = np.array([[25, 22, 22], [110, 75, 40], [190, 185, 175]])
 OFTEN = (0.55, 0.25, 0.2)
 EYES = ((33, 133), (362, 263))
 TEMPLES, BRIDGE = (127, 356), 168
-
-
-@dataclass
-class Faces:
-    """Patches of faces: name -> patch and mesh in it."""
-
-    patches: dict[str, tuple[Frame, FloatArray]] = field(default_factory=dict)
-
-    def people(self) -> list[str]:
-        """Who is in them, without those who really wear glasses."""
-        return sorted({person(name) for name in self.patches if name not in WEARERS})
+# By name a patch of a face, and the mesh in it.
+Faces = dict[str, tuple[Frame, FloatArray]]
 
 
 def person(name: str) -> str:
@@ -53,14 +44,14 @@ def person(name: str) -> str:
 
 def read_faces(stills: Path) -> Faces:
     """The largest face of every still."""
-    faces = Faces()
+    faces: Faces = {}
     with FaceTracker() as tracker:
         for path in command.files_in(stills, "**/*.jpg"):
             picture = read_image(path, max_size=640)
             meshes = tracker.faces(picture)
             if meshes:
                 mesh = max(meshes, key=face_height_px)
-                faces.patches[path.stem] = glasses.patch(picture, mesh)
+                faces[path.stem] = glasses.patch(picture, mesh)
     return faces
 
 
@@ -114,7 +105,7 @@ def examples(
 ) -> tuple[FloatArray, FloatArray]:
     """Features [N,1920] and whether there are glasses [N], half of each."""
     rows, truth = [], []
-    for name, (eyes, mesh) in faces.patches.items():
+    for name, (eyes, mesh) in faces.items():
         if name in WEARERS or person(name) not in people:
             continue
         for _ in range(copies):
@@ -141,6 +132,14 @@ def fit(rows: FloatArray, truth: FloatArray, *, decay: float = DECAY) -> npt.NDA
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x)
 
 
+def ship(name: str, output: Path, values: FloatArray, scores: dict[str, Any]) -> None:
+    """Write weights and bias [N+1], and their card."""
+    weights, bias = values[:-1].astype(np.float32), np.float32(values[-1])
+    np.savez_compressed(output, weights=weights, bias=bias)
+    card.write(name, output, {"scores": scores})
+    log.info("%s", json.dumps(scores, indent=1))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
@@ -148,20 +147,17 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     faces = read_faces(given.stills)
-    people = faces.people()
+    people = sorted({person(name) for name in faces if name not in WEARERS})
     random.shuffle(people)
     kept_out = set(people[::3])
     values = fit(*examples(faces, set(people) - kept_out, random, COPIES))
-    np.savez_compressed(
-        given.output, weights=values[:-1].astype(np.float32), bias=np.float32(values[-1])
-    )
     rows, truth = examples(faces, kept_out, random, 1)
     found = rows @ values[:-1] + values[-1] > 0
-    bare = [n for n in faces.patches if n not in WEARERS and person(n) in kept_out]
+    bare = [n for n in faces if n not in WEARERS and person(n) in kept_out]
     real = {
-        name: float(glasses.features(faces.patches[name][0]) @ values[:-1] + values[-1])
+        name: float(glasses.features(faces[name][0]) @ values[:-1] + values[-1])
         for name in [*bare, *WEARERS]
-        if name in faces.patches
+        if name in faces
     }
     scores = {
         "drawn glasses, people kept out: recall": float(found[truth > 0].mean()),
@@ -170,8 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
         "of these taken for wearers": sum(real[name] > 0 for name in bare),
         "real wearers (never trained on)": {name: round(real[name], 2) for name in WEARERS},
     }
-    card.write("glasses", given.output, {"scores": scores})
-    log.info("%s", json.dumps(scores, indent=1))
+    ship("glasses", given.output, values, scores)
 
 
 if __name__ == "__main__":

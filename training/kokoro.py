@@ -5,7 +5,6 @@
 Phones come out in ARPABET without stress, silence as `SIL`.
 """
 
-import argparse
 import logging
 import tarfile
 import wave
@@ -67,8 +66,13 @@ def read_wav(path: Path) -> npt.NDArray[np.floating]:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
 
 
-def _say(given: argparse.Namespace) -> None:
-    """Text -> wav, and its phones in a tsv beside it."""
+def main() -> None:
+    parser = command.parser("training.kokoro", __doc__)
+    parser.add_argument("text")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--voice", default="bf_emma")
+    parser.add_argument("--speed", type=float, default=1.0)
+    given = parser.parse_args()
     synthesizer = Synthesizer()
     phonemes = synthesizer.phonemes(given.text, given.voice)
     LOG.info("%s", phonemes)
@@ -78,15 +82,6 @@ def _say(given: argparse.Namespace) -> None:
     write_wav(given.output, samples, RATE_HZ)
     write_phones(given.output.with_suffix(".tsv"), phones)
     LOG.info("%s: %.2f s", given.output, len(samples) / RATE_HZ)
-
-
-def main() -> None:
-    parser = command.parser("training.kokoro", __doc__)
-    parser.add_argument("text")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--voice", default="bf_emma")
-    parser.add_argument("--speed", type=float, default=1.0)
-    _say(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -146,12 +146,12 @@ def summary(clips: list[Figures]) -> dict[str, float]:
     return rows
 
 
-def resting_portrait(talk: Talk, size: int = 512) -> Portrait:
+def resting_portrait(talk: Talk) -> Portrait:
     """A picture of nothing with the clip's face where its lips are shut and its eyes as usual."""
     faces = talk.faces()
     openings = geometry.eye_openings(faces).mean(axis=1)
     away = geometry.lip_opening(faces) + np.abs(openings - np.median(openings))
-    return Portrait(np.zeros((size, size, 3), np.uint8), talk.mesh[int(away.argmin())])
+    return Portrait(np.zeros((512, 512, 3), np.uint8), talk.mesh[int(away.argmin())])
 
 
 def spoken(engine: Embedded, portrait: Portrait, sound: FloatArray, options: Options) -> Talk:

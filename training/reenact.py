@@ -92,11 +92,6 @@ def reenact(frames: Sequence[Shot], recogniser: Recogniser | None) -> dict[str, 
     return score.means()
 
 
-def report(clips: list[dict[str, float]]) -> dict[str, float]:
-    """Means over clips."""
-    return {name: round(float(np.mean([c[name] for c in clips])), 4) for name in clips[0]}
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("training.reenact", __doc__)
     parser.add_argument("clips", type=Path, nargs="+", help="clips, or folders of them")
@@ -119,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
             log.info("%s %s", clip.name, {k: round(v, 3) for k, v in done[-1].items()})
     if not done:
         raise NoFaceFound(f"no clip shows a face in more than {IDENTITY_EVERY} frames; give others")
-    whole = report(done)
+    whole = {name: round(float(np.mean([clip[name] for clip in done])), 4) for name in done[0]}
     for name, value in whole.items():
         log.info("%-24s %8.4f", name, value)
     log.info("%d clips", len(done))

@@ -2,14 +2,13 @@
 
     python -m training.spoken speak work/spoken --minutes 20
     python -m training.spoken label work/spoken --run work/runs/first
-    python -m training.spoken measure work/spoken
 
 GRID has m almost only as a letter's name, and trackers see half of the shut lips of fast speech as
 a little open, so that a decoder trained on it leaves lips apart on m. Here the phone times are
 known: the faces are those of a decoder trained without them, and where a p, b or m sounds, its lips
 are brought together along the way that opening lips take in the tracked faces.
-The last sentences and the voices of HELD_OUT are for measuring alone. `speak` goes on where it
-stopped.
+The last sentences and the voices of HELD_OUT are for measuring alone (`training.closures`). `speak`
+goes on where it stopped.
 """
 
 import argparse
@@ -155,24 +154,9 @@ def _label(arguments: argparse.Namespace) -> None:
         )
 
 
-def _measure(arguments: argparse.Namespace) -> None:
-    """The command `measure`: how many p, b and m of the held-out sentences have shut lips."""
-    found: dict[str, list[float]] = {phone: [] for phone in closures.LABIALS}
-    for wav in command.files_in(arguments.folder, "held_*.wav"):
-        phones = closures.read_phones(wav.with_suffix(".tsv"))
-        for phone, gaps in closures.smallest_gaps(closures.lip_gaps(wav), phones).items():
-            found[phone] += gaps
-    for phone, gaps in found.items():
-        count = sum(gap < closures.SHUT for gap in gaps)
-        log.info(
-            "%s  shut %d of %d (%.0f %%), median smallest gap %.3f",
-            phone, count, len(gaps), 100 * count / len(gaps), np.median(gaps),
-        )  # fmt: skip
-
-
 def main() -> None:
     parser = command.parser("training.spoken", __doc__)
-    parts = command.parts(parser, {"speak": _speak, "label": _label, "measure": _measure})
+    parts = command.parts(parser, {"speak": _speak, "label": _label})
     for part in parts.values():
         part.add_argument("folder", type=Path)
     parts["speak"].add_argument("--minutes", type=float, default=20.0)

@@ -64,17 +64,6 @@ def test_late_and_faulty_twins(ray: Any, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_restarted_batch_repeats_nothing(ray: Any, tmp_path: Path) -> None:
-    twins = [f"t-{number}" for number in range(4)]
-    batch = run(twins, Job("made_tasks:cheap", {"folder": str(tmp_path)}), workers=1, where="auto")
-    assert next(batch).state == "done"
-    batch.close()
-    before = noted(tmp_path, "finished")
-    results = all_results(tmp_path, twins)
-    assert {name for name, result in results.items() if result.state == "skipped"} == set(before)
-    assert sorted(noted(tmp_path, "finished")) == twins
-
-
 def test_nodes_of_other_version(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "__version__", "99.0")
     monkeypatch.setattr("mdth.batch.run.MOST_FALSE_STARTS", 1)

@@ -11,9 +11,9 @@ import pytest
 from mdth import cli
 from mdth.errors import InvalidTwinId, StorageError
 from mdth.storage import layout
-from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
 from mdth.storage.store import Store
+from mdth.twins.sources import choose
 from mdth.twins.twin import Twin
 from s3_servers import s3_client
 from tests.support.commands import Command

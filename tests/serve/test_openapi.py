@@ -1,15 +1,11 @@
-"""openapi.json says what the routes are, and the client made for it works."""
+"""openapi.json says what the routes are; that answers are as it has them is seen in `serving`."""
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import jsonschema
 import pytest
-from serving import API, Served
+from serving import API
 from starlette.routing import Route
 
 from mdth.options import Options, schema
@@ -59,37 +55,3 @@ def test_schemas_are_schemas_and_options_are_of_the_table() -> None:
     table = schema()["properties"]
     assert set().union(*OPTIONS_OF.values()) <= set(table)
     Options.of(**{name: table[name]["default"] for name in OPTIONS_OF["talk"]})
-
-
-def test_a_client_that_knows_the_file_alone(
-    serve: Callable[..., Served], portrait: bytes, speech: bytes
-) -> None:
-    """Its calls are by operationId, their answers checked by `serving.as_promised`."""
-    calls = {
-        operation["operationId"]: (method.upper(), path)
-        for path, about in API["paths"].items()
-        for method, operation in about.items()
-        if method != "parameters"
-    }
-    with serve("--workers", "1").client() as http:
-
-        def call(name: str, parts: dict[str, Any] | None = None, **places: str) -> httpx.Response:
-            method, path = calls[name]
-            return http.request(method, path.format(**places), files=parts)
-
-        def done(kind: str, made: httpx.Response) -> str:
-            job = made.json()
-            while job["status"] in ("queued", "in_progress"):
-                time.sleep(0.1)
-                job = call(f"get_{kind}", id=job["id"]).json()
-            assert job["status"] == "completed", job
-            return str(job["id"])
-
-        avatar = done("avatar", call("create_avatar", {"source": portrait}))
-        form = {"avatar": (None, avatar), "speech": speech, "seconds": (None, "0.5")}
-        talk = done("talk", call("create_talk", form))
-        assert call("talk_content", id=talk).content[4:8] == b"ftyp"
-        assert call("list_talks").json()["data"][0]["preview"] is True
-        for name, place in (("delete_talk", talk), ("delete_avatar", avatar)):
-            assert call(name, id=place).status_code == 204
-        assert call("list_avatars").json() == {"data": [], "has_more": False, "last_id": None}

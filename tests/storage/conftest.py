@@ -48,13 +48,11 @@ def proxied(request: pytest.FixtureRequest) -> Proxied:
     return request.getfixturevalue(f"{request.param}_proxy")
 
 
-@pytest.fixture(params=["path", "memory", "s3"])
+@pytest.fixture(params=["path", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     quick = S3Settings(first_wait_s=0.01)
     if request.param == "s3":
         return Store(request.getfixturevalue("s3_url"), settings=quick)
-    if request.param == "memory":
-        return Store(f"memory://{tmp_path.name}", settings=quick)
     (tmp_path / "store").mkdir()
     return Store(str(tmp_path / "store"), settings=quick)
 

@@ -231,17 +231,16 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Race:
-    """Machines that do something with one store in the memory, in an order drawn by `seed`."""
+    """Machines that do something with one store, in an order drawn by `seed`."""
 
-    def __init__(
-        self, name: str, seed: int, monkeypatch: pytest.MonkeyPatch, *, url: str = ""
-    ) -> None:
-        self.url, self.turns, self.calls = url or f"memory://{name}-{seed}", Turns(seed), []
-        self.store, self._patch = Store(self.url), monkeypatch
+    def __init__(self, folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place, self.turns, self.calls = folder / f"store-{seed}", Turns(seed), []
+        self.place.mkdir()
+        self.store, self._patch = Store(str(self.place)), monkeypatch
 
     def enter(self, task: Callable, *arguments: object) -> None:
         """A machine of its own that calls `task(store, ...)`."""
-        store = Machine(self.url, self.turns, self._patch).store
+        store = Machine(self.store.url, self.turns, self._patch).store
         self.calls.append(lambda: task(store, *arguments))
 
     def run(self) -> list:
@@ -262,7 +261,7 @@ def test_machines_that_publish_at_once(
     old = prepared(tmp_path / "old", "old")
     sources = [prepared(tmp_path / str(n), text) for n, text in enumerate(texts)]
     for seed in range(RACES):
-        race = Race(f"{tmp_path.name}-{'-'.join(texts)}", seed, monkeypatch)
+        race = Race(tmp_path, seed, monkeypatch)
         publish.publish_prepared(race.store, old, FOLDER)
         for source in sources:
             race.enter(publish.publish_prepared, source, FOLDER)
@@ -287,11 +286,10 @@ def test_machines_that_bring_back_what_is_being_deleted(
     """Two machines publish "one", which was replaced days ago, and each deletes what is left."""
     one, two = prepared(tmp_path / "one", "one"), prepared(tmp_path / "two", "two")
     for seed in range(RACES):
-        (tmp_path / f"store/{seed}").mkdir(parents=True)
-        race = Race(tmp_path.name, seed, monkeypatch, url=str(tmp_path / f"store/{seed}"))
+        race = Race(tmp_path, seed, monkeypatch)
         for source in (one, two):
             publish.publish_prepared(race.store, source, FOLDER)
-        age(tmp_path / f"store/{seed}")
+        age(race.place)
         for source in (one, two, one):
             race.enter(publish.publish_prepared, source, FOLDER)
         race.run()
@@ -304,7 +302,7 @@ def test_machines_that_publish_a_video_at_once(
     texts = ("one", "two")
     old = output(tmp_path / "old", "old")
     for seed in range(RACES):
-        race = Race(tmp_path.name, seed, monkeypatch)
+        race = Race(tmp_path, seed, monkeypatch)
         publish.publish_output(race.store, old, OUT)
         for text in texts:
             race.enter(publish.publish_output, output(tmp_path / f"{text}-{seed}", text), OUT)
@@ -329,7 +327,7 @@ def test_without_looking_again_the_races_are_lost(
     sources = [prepared(tmp_path / text, text) for text in ("one", "two")]
     lost = 0
     for seed in range(RACES):
-        race = Race(tmp_path.name, seed, monkeypatch)
+        race = Race(tmp_path, seed, monkeypatch)
         for source in sources:
             race.enter(careless, source)
         race.run()

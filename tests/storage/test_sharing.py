@@ -9,8 +9,8 @@ from fault_proxy import Proxied, fault_proxy
 from fault_table import QUICK
 
 from mdth.errors import InputError, StorageError
-from mdth.storage.choice import choose
 from mdth.storage.store import Store
+from mdth.twins.sources import choose
 from s3_servers import rclone_server
 
 HANG_S = 600

@@ -26,7 +26,7 @@ COMMANDS = {
     "tests.support.made_up_sets": "vocaset OUT/file/within",
     "tests.support.seed_made_up": "OUT/file/within --small",
     "training.arkit_onnx": f"{GONE} {GONE} OUT", "training.bank": f"{GONE} OUT/bank",
-    "training.closures": f"{GONE}.wav {GONE}.tsv",
+    "training.closures": f"{GONE}.wav",
     "training.decoder": f"{GONE} {GONE} OUT/run",
     "training.dub_measure": f"{GONE}.mp4",
     "training.covered": f"{GONE} --output OUT/covered.npz",

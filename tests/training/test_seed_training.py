@@ -89,7 +89,7 @@ def test_gradients_reach_all_but_the_frozen_convolutions(corpus: vocaset.Vocaset
 @pytest.mark.parametrize("feedback", ["own", "taught", "scheduled"])
 def test_going_on_is_never_stopping(feedback: str, corpus: vocaset.Vocaset, tmp_path: Path) -> None:
     """Dropout, masks, the shuffle and Adam included: bit for bit."""
-    settings = {"feedback": feedback, "schedule_steps": 5, "accumulate": 2, "rate": 1e-3}
+    settings = {"feedback": feedback, "schedule_steps": 5, "rate": 1e-3}
     once = trainer(corpus, **settings)
     training.train(once, tmp_path / "once", training.Times(4, score_every=3))
     for steps in (1, 3, 4):

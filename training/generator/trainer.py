@@ -152,22 +152,21 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write all of it; the running average is the entry `generator`, as published."""
-        parts = {"training": self.generator, "generator": self.average, "critic": self.critic}
-        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-        state["optimiser"] = self.optimiser.state_dict()
-        state["critic_optimiser"] = self.critic_optimiser.state_dict()
+        state = {name: part.state_dict() for name, part in self._parts().items()}
         with replacing(path) as part:
             torch.save({**state, "steps": self.steps}, part)
 
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.generator.load_state_dict(state["training"])
-        self.average.load_state_dict(state["generator"])
-        self.critic.load_state_dict(state["critic"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.steps = cast(int, state["steps"])
+
+    def _parts(self) -> dict[str, Any]:
+        networks = {"training": self.generator, "generator": self.average, "critic": self.critic}
+        rest = {"optimiser": self.optimiser, "critic_optimiser": self.critic_optimiser}
+        return {**networks, **rest}
 
 
 @torch.no_grad()

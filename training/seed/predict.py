@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
+from mdth.artefacts import SPEECH_RATE_HZ
 from mdth.speak import voice
 from training import command
 from training.seed import sets
@@ -38,27 +38,18 @@ def styles(model: "FaceFormer", subject: str, asked: str) -> list[int]:
     return [model.subject(int(asked) if asked.isdigit() else asked)]
 
 
-def predict(model: "FaceFormer", corpus: Corpus, clip: Clip, style: int) -> FloatArray:
-    """The meshes [T,V,3] of a clip on its subject's template."""
-    template = corpus.templates[clip.subject]
-    return model.vertices(corpus.sound(clip), template, style)
-
-
 def write(model: "FaceFormer", corpus: Corpus, clip: Clip, *, folder: Path, style: str) -> None:
     """One clip's three kinds of files, predictions cut to the true length."""
-    truth = corpus.vertices(clip)
-    about: dict[str, Any] = {
-        "fps": model.fps,
-        "neutral": corpus.templates[clip.subject].astype(np.float32),
-    }
+    truth, sound = corpus.vertices(clip), corpus.sound(clip)
+    template = corpus.templates[clip.subject]
+    about: dict[str, Any] = {"fps": model.fps, "neutral": template.astype(np.float32)}
     np.savez(folder / "true" / f"{clip.name}.npz", vertices=truth, **about)
     chosen = styles(model, clip.subject, style)
     for one in chosen:
         name = clip.name if len(chosen) == 1 else f"{clip.name}@{one}"
-        meshes = predict(model, corpus, clip, one)[: len(truth)]
+        meshes = model.vertices(sound, template, one)[: len(truth)]
         np.savez(folder / "predicted" / f"{name}.npz", vertices=meshes, **about)
-    sound = folder / "sounds" / f"{clip.name}.wav"
-    voice.write(sound, [corpus.sound(clip)], rate_hz=SPEECH_RATE_HZ)
+    voice.write(folder / "sounds" / f"{clip.name}.wav", [sound], rate_hz=SPEECH_RATE_HZ)
 
 
 def main(arguments: list[str] | None = None) -> None:

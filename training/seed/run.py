@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,9 +36,7 @@ class Trained:
         state = {
             "step": self.step,
             "settings": json.dumps(asdict(settings)),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -56,9 +55,8 @@ class Trained:
                     f"{path} was trained with other settings ({', '.join(differing)}); give the "
                     "same, or another folder"
                 )
-            self.network.load_state_dict(state["network"], strict=True)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scaler.load_state_dict(state["scaler"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
             torch.set_rng_state(state["random"])
             if torch.cuda.is_available() and state["random_cuda"]:
                 torch.cuda.set_rng_state_all(state["random_cuda"])
@@ -66,6 +64,9 @@ class Trained:
         except DAMAGED as error:
             raise CheckpointError(f"{path}: no state to go on from ({error})") from error
         log.info("going on from step %d of %s", self.step, path)
+
+    def _parts(self) -> dict[str, Any]:
+        return {"network": self.network, "optimizer": self.optimizer, "scaler": self.scaler}
 
 
 def published_state(network: Network) -> dict[str, Tensor]:

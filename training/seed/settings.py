@@ -13,7 +13,7 @@ class Settings:
 
     feedback: "own" output of the frame before, the "taught" true one, or "scheduled": true ones
     whose share falls to none over the first `schedule_steps` steps. rate: Adam's. decay_steps: over
-    so many steps it falls to nothing along a cosine (0: it stays). accumulate: clips a step.
+    so many steps it falls to nothing along a cosine (0: it stays).
     masked: share of the sound hidden from the encoder. train_cnn: also the encoder's convolutions,
     which are frozen otherwise. precision: "off", "bf16" or "fp16".
     """
@@ -22,7 +22,6 @@ class Settings:
     schedule_steps: int = 10_000
     rate: float = 1e-4
     decay_steps: int = 0
-    accumulate: int = 1
     masked: float = 0.05
     train_cnn: bool = False
     precision: str = "off"

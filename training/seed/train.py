@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--schedule-steps", type=int, default=Settings.schedule_steps)
     parser.add_argument("--rate", type=float, default=Settings.rate)
     parser.add_argument("--decay-steps", type=int, default=Settings.decay_steps)
-    parser.add_argument("--accumulate", type=int, default=Settings.accumulate, help="clips a step")
     parser.add_argument("--masked", type=float, default=Settings.masked)
     parser.add_argument("--precision", choices=["off", "bf16", "fp16"], default="off")
     parser.add_argument("--train-cnn", action="store_true", help="also wav2vec2's convolutions")
@@ -42,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--random-seed", "--seed", type=int, default=0)
     parser.add_argument("--score-every", type=int, default=1000, help="steps")
     given = parser.parse_args(arguments)
-    if given.steps < 1 or given.accumulate < 1 or given.score_every < 1:
-        raise InputError("--steps, --accumulate and --score-every are at least 1")
+    if given.steps < 1 or given.score_every < 1:
+        raise InputError("--steps and --score-every are at least 1")
     corpus = sets.open_corpus(given)
     import torch
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -57,21 +56,17 @@ class Trainer:
         torch.manual_seed(settings.random_seed)
 
     def step(self) -> float:
-        """One step of Adam over `accumulate` clips; their mean loss."""
+        """One step of Adam, over one clip; its loss."""
         self.network.train()
         for group in self.trained.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(self.trained.step)
         self.trained.optimizer.zero_grad(set_to_none=True)
-        count = self.settings.accumulate
-        total = 0.0
-        for place in range(count):
-            loss = self.loss(self.lesson(self._clip(self.trained.step * count + place)))
-            self.trained.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach()) / count
+        loss = self.loss(self.lesson(self._clip(self.trained.step)))
+        self.trained.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.trained.scaler.step(self.trained.optimizer)
         self.trained.scaler.update()
         self.trained.step += 1
-        return total
+        return float(loss.detach())
 
     def loss(self, lesson: Lesson) -> Tensor:
         """Mean squared error of a clip's vertices, in the unit of the meshes squared."""
@@ -158,9 +153,7 @@ class Times(NamedTuple):
     scored_clips: int = 16
 
 
-def train(
-    trainer: Trainer, folder: Path, times: Times, *, tell: Callable[[str], None] = log.info
-) -> dict[str, float]:
+def train(trainer: Trainer, folder: Path, times: Times) -> dict[str, float]:
     """Train until `times.steps`, going on from `folder` if it holds a state; the last scores."""
     trained, settings = trainer.trained, trainer.settings
     scores: list[dict[str, float]] = []
@@ -179,7 +172,7 @@ def train(
                 found |= trainer.score(held_out, baseline)
             scores.append(found)
             losses = []
-            tell(", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+            log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
         if time.monotonic() - saved > times.save_every_s or trained.step == times.steps:
             trained.save(folder, settings)
             save_weights(trainer.network, folder)

@@ -6,12 +6,11 @@ complete.
 """
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
-from mdth.errors import CheckpointError, MissingDependency
+from mdth.errors import CheckpointError
 from mdth.faceformer.encoder import Wav2Vec2
 from mdth.faceformer.network import published_name, read_weights
 from mdth.files.state_dict import differences
@@ -25,7 +24,7 @@ PREFIX = "wav2vec2."
 def load_encoder(encoder: Wav2Vec2, source: str) -> None:
     """Fill the encoder with published weights: a folder or a file.
 
-    Raises CheckpointError: missing, damaged, or another model's; MissingDependency.
+    Raises CheckpointError: missing, damaged, or another model's.
     """
     path = weights_path(source)
     weights = read_safetensors(path) if path.suffix == ".safetensors" else read_weights(path)
@@ -60,8 +59,6 @@ def weights_path(source: str) -> Path:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Names and float32 tensors of a `.safetensors` file. Raises CheckpointError."""
-    if find_spec("safetensors") is None:
-        raise MissingDependency(f"{path} needs safetensors; run: pip install 'mdth[train]'")
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -29,20 +29,21 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict)
     log_level: int = logging.WARNING
 
-    def do(self, twin: str) -> bool:
-        """Do the task: whether there was anything to do."""
+    def do(self, twin: str) -> Any:
+        """Do the task: what it gives."""
         module, _, function = self.task.partition(":")
-        return bool(getattr(importlib.import_module(module), function)(twin, **self.settings))
+        return getattr(importlib.import_module(module), function)(twin, **self.settings)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one attempt ended. again: the cause may pass (the store, memory, a worker that died)."""
+    """How one attempt ended. again: the cause may pass (the store, say). value: the task's."""
 
     state: Literal["done", "skipped", "failed"]
     seconds: float = 0.0
     error: str = ""
     again: bool = False
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def attempt(job: Job, twin: str) -> Outcome:
     start = time.perf_counter()
     try:
         with guard.limits(), about(twin):
-            outcome = Outcome("done" if job.do(twin) else "skipped")
+            value = job.do(twin)
+            outcome = Outcome("done" if value else "skipped", value=value)
     except MdthError as error:
         outcome = failed(str(error), again=isinstance(error, StorageError))
     except Exception as error:  # noqa: BLE001  one twin's bug costs no other twin its result

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 
 from mdth.errors import MissingDependency
 from mdth.integrations import pcm
@@ -27,7 +26,6 @@ class AvatarVideo(VideoGenerator):
         width, height = session.size
         self.options = AvatarOptions(width, height, session.fps, session.sound_hz, 1)
         self._session, self._cleared = session, 0
-        self._thread = ThreadPoolExecutor(1, "mdth-live")
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
         """Of any rate and number of channels."""
@@ -44,10 +42,9 @@ class AvatarVideo(VideoGenerator):
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
         """At the pace of the session, or without `pace` at that of whoever takes them."""
-        loop = asyncio.get_running_loop()
         while True:
             cleared = self._cleared
-            frame, speaks, ended = await loop.run_in_executor(self._thread, self._next)
+            frame, speaks, ended = await asyncio.to_thread(self._next)
             if frame is None:
                 return
             height, width = frame.picture.shape[:2]
@@ -66,4 +63,3 @@ class AvatarVideo(VideoGenerator):
     async def aclose(self) -> None:
         """End the session."""
         await asyncio.to_thread(self._session.close)
-        self._thread.shutdown()

@@ -1,7 +1,6 @@
 """A live avatar behind a Pipecat pipeline's synthesizer; the extra `pipecat` (docs/live.md)."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mdth.errors import MissingDependency
@@ -35,7 +34,6 @@ class AvatarProcessor(FrameProcessor):
         """Takes over a session, which should have been opened with `pace`."""
         super().__init__(**more)
         self._session, self._interruptions = session, 0
-        self._thread = ThreadPoolExecutor(1, "mdth-live")
         self._shown: asyncio.Task[None] | None = None
         self._ending = False
 
@@ -60,10 +58,9 @@ class AvatarProcessor(FrameProcessor):
 
     async def _show(self) -> None:
         """At the session's pace, until all was said after `_finish`."""
-        loop = asyncio.get_running_loop()
         while not self._ending or self._session.waiting_s:
             interruptions = self._interruptions
-            frame = await loop.run_in_executor(self._thread, next, self._session, None)
+            frame = await asyncio.to_thread(next, self._session, None)
             if frame is None:
                 return
             height, width = frame.picture.shape[:2]
@@ -88,4 +85,3 @@ class AvatarProcessor(FrameProcessor):
         await super().cleanup()
         await self._finish(at_once=True)
         await asyncio.to_thread(self._session.close)
-        self._thread.shutdown()

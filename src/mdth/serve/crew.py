@@ -1,7 +1,7 @@
 """A server's workers, processes of this machine or of a Ray cluster: each does job after job.
 
-What one has to do, how far it is and what it made lie in files of the job's folder, which all of
-them see; the queue is the server's alone. A worker that dies is replaced.
+What one has to do, how far it is and the video lie in files of the job's folder, which all of them
+see; the queue is the server's alone. A worker that dies is replaced.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from mdth.log.stages import size_below
 from mdth.serve.problems import in_user_words
 from mdth.serve.queue import FAILED, Job, Queue
 from mdth.serve.settings import Settings
-from mdth.serve.work import JOB, PROGRESS, RESULT
+from mdth.serve.work import JOB, PROGRESS
 
 log = logging.getLogger("mdth")
 
@@ -72,7 +72,7 @@ class Crew:
                 outcome = await _outcome(self._looker, str(folder), LOOK_S)
         if outcome.state == "failed":
             raise LimitExceeded(self._cleaned(outcome.error))
-        return read_json(folder / "look.json")
+        return dict(outcome.value)
 
     async def stop(self) -> None:
         """Take no more; what has not ended after the time of grace goes back to the queue."""
@@ -143,11 +143,11 @@ class Crew:
         if outcome.again:
             self._queue.hand_back(*own, why=self._cleaned(outcome.error))
             return
-        found = {"error": {"type": LimitExceeded.__name__, "detail": outcome.error}}
-        if outcome.state != "failed":
-            if not (told := folder / job["claim"] / RESULT).exists():
-                return  # it was not ours any more
-            found = read_json(told)
+        found = outcome.value
+        if outcome.state == "failed":
+            found = {"error": {"type": LimitExceeded.__name__, "detail": outcome.error}}
+        if not found:
+            return  # it was not ours any more
         if error := found.get("error"):
             error["detail"] = self._cleaned(error["detail"], job)
             if self._queue.finish(*own, error=error, keep_s=keep_s):

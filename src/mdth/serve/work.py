@@ -30,8 +30,8 @@ from mdth.speak.voice import spoken, write
 
 log = logging.getLogger("mdth")
 
-# In a claim's folder: what is to be done, how far it is, what became of it.
-JOB, PROGRESS, RESULT = "job.json", "progress.json", "result.json"
+# In a claim's folder: what is to be done, how far it is.
+JOB, PROGRESS = "job.json", "progress.json"
 VIDEO = "video.mp4"
 BEAT_S = 1.0
 THUMBNAIL_PX, FACES_PX, PREVIEW_PX = 320, 640, 960
@@ -43,11 +43,11 @@ UNTOLD_S = 3600.0
 FIRST_FRAMES = 10
 
 
-def run(ticket: str, *, data: str, here: bool) -> bool:
-    """Do what the order of a ticket says, its id and its claim; whether it was still wanted.
+def run(ticket: str, *, data: str, here: bool) -> Job:
+    """The "result" or "error" of a ticket's order (its id and claim); nothing if it is unwanted.
 
-    The result, or what is wrong, is written beside the order. here: on the server's machine, by a
-    process of its own. Raises StorageError, after which it may be tried again.
+    here: on the server's machine, by a process of its own. Raises StorageError, after which it may
+    be tried again.
     """
     job_id, _, claim = ticket.partition("/")
     folder, place = Path(data) / "jobs" / job_id, Path(data) / "jobs" / ticket
@@ -55,18 +55,16 @@ def run(ticket: str, *, data: str, here: bool) -> bool:
     heart = _Heart(place, orphaned)
     try:
         job = read_json(place / JOB)
-        found = {"result": _DO[job["object"]](job, folder, heart)}
+        return {"result": _DO[job["object"]](job, folder, heart)}
     except _Gone:
         shutil.rmtree(place, ignore_errors=True)
-        return False
+        return {}
     except Exception as error:
         words = in_words(error)
         if isinstance(words, StorageError):
             raise words from error
         log.info("%s: %s", job_id, words)
-        found = {"error": {"type": type(words).__name__, "detail": str(words)}}
-    write_json(place / RESULT, found)
-    return True
+        return {"error": {"type": type(words).__name__, "detail": str(words)}}
 
 
 def _orphaned(data: Path, job_id: str, claim: str) -> NoReturn:
@@ -203,21 +201,19 @@ def _box(mesh: Any, picture: Frame) -> Job:
     return {"box": [round(float(value), 4) for value in (*low, *(high - low))]}
 
 
-def look(folder: str) -> bool:
-    """Write `look.json`: what `source` and `speech` in a folder are, or the problem with them.
+def look(folder: str) -> Job:
+    """What `source` and `speech` in a folder are, or the problem with them.
 
     Where there is a file `faces` beside them, the faces of the source too, from the left.
     """
-    place, found = Path(folder), dict[str, Any]()
+    place, found = Path(folder), Job()
     for name, see in (("source", _source), ("speech", _speech)):
         try:
             found |= see(place / name) if (place / name).exists() else {}
         except MdthError as error:
             error_of = {"type": type(error).__name__, "detail": str(error)}
-            found = {"error": error_of, "field": name}
-            break
-    write_json(place / "look.json", found)
-    return True
+            return {"error": error_of, "field": name}
+    return found
 
 
 def _speech(path: Path) -> dict[str, Any]:

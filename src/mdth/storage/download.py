@@ -1,4 +1,4 @@
-"""A file on its way from an object store: hashed as it arrives, continued where it broke."""
+"""A file on its way from an object store: continued where it broke, checked when it is whole."""
 
 import hashlib
 import re
@@ -30,15 +30,13 @@ class Download:
     ) -> None:
         self._file, self._ask, self._settings = file, ask, settings
         self._expected, self._is_md5 = sha256, is_md5
-        self._has_ranges = True
+        self._has_ranges, self._etag = True, ""
         self._restart()
 
     def _restart(self) -> None:
         self._file.seek(0)
         self._file.truncate()
-        self._done, self._size, self.most, self._etag = 0, 0, 0, ""
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256()
+        self.most = 0
 
     def attempt(self) -> str:
         """Append what is missing, and check size and content of the whole; gives its SHA-256.
@@ -47,46 +45,47 @@ class Download:
         """
         if not self._has_ranges:
             self._restart()
-        going_on = {"range": {"offset": self._done}, "if_match": self._etag} if self._done else {}
+        done = self._file.tell()
         try:
-            answer = self._ask(going_on)
-            if self._done and answer.meta["e_tag"] != self._etag:
+            answer = self._ask({"range": {"offset": done}, "if_match": self._etag} if done else {})
+            if done and answer.meta["e_tag"] != self._etag:
                 self._restart()
                 raise Damaged("the file was replaced meanwhile")
-            self._etag, self._size = answer.meta["e_tag"] or "", answer.meta["size"]
+            self._etag = answer.meta["e_tag"] or ""
             self._receive(answer)
         except failures() as error:
             self._has_ranges &= "NotPartial" not in str(error)
             if code_of(error) in MEANWHILE:
                 self._restart()
             raise
-        if self._done != self._size:
-            raise Damaged(f"{self._done} of {self._size} bytes arrived")
-        if not self._is_right():
+        if self._file.tell() != answer.meta["size"]:
+            raise Damaged(f"{self._file.tell()} of {answer.meta['size']} bytes arrived")
+        sha256 = self._digest("sha256")
+        if not self._is_right(sha256):
             self._restart()
             raise Damaged("what arrives is not what was stored")
-        return self._sha256.hexdigest()
+        return sha256
 
     def _receive(self, answer: Any) -> None:
         """Raises TimeoutError when too little came since the last check that was due."""
-        settings = self._settings
-        checked_s, checked_at = time.monotonic(), self._done
+        settings, arrived = self._settings, self._file.tell()
+        checked_s, checked_at = time.monotonic(), arrived
         for block in answer.stream(min_chunk_size=1):
             self._file.write(block)
-            self._md5.update(block)
-            self._sha256.update(block)
-            self._done += len(block)
-            self.most = max(self.most, self._done)
+            arrived += len(block)
+            self.most = max(self.most, arrived)
             if time.monotonic() - checked_s < settings.read_timeout_s:
                 continue
-            if self._done - checked_at < settings.least_bytes:
+            if arrived - checked_at < settings.least_bytes:
                 raise TimeoutError
-            checked_s, checked_at = time.monotonic(), self._done
+            checked_s, checked_at = time.monotonic(), arrived
 
-    def _is_right(self) -> bool:
+    def _digest(self, kind: str) -> str:
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, kind).hexdigest()  # type: ignore[arg-type]
+
+    def _is_right(self, sha256: str) -> bool:
         if self._expected is not None:
-            return self._sha256.hexdigest() == self._expected
+            return sha256 == self._expected
         etag = self._etag.strip('"').lower()
-        if not _MD5.fullmatch(etag) or etag == self._md5.hexdigest():
-            return True
-        return not self._is_md5()
+        return not _MD5.fullmatch(etag) or etag == self._digest("md5") or not self._is_md5()

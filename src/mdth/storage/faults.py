@@ -135,8 +135,6 @@ def diagnose(error: BaseException) -> Fault:
         advice = CLOCK if late else ADVICE.get(code, REACH)
         kind = NotThere if code in ("NoSuchKey", "404") else StorageError
         return Fault(f"{said} ({code})", advice, False, kind)
-    if isinstance(error, FileNotFoundError):  # of a store in the memory
-        return Fault("no such file", NAME, False, NotThere)
     return next(fault for pattern, fault in WITHOUT_ANSWER if re.search(pattern, str(error)))
 
 

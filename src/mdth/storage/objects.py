@@ -1,4 +1,4 @@
-"""Files in a bucket: S3 and all that speaks like it, Google's and Azure's stores, or the memory.
+"""Files in a bucket: S3 and all that speaks like it, Google's and Azure's stores.
 
 `obstore` signs and sends. A request is one call here, repeated, counted and explained in one place;
 only the parts of an upload are repeated by the library, each for itself.
@@ -27,7 +27,6 @@ from mdth.storage.plain import Entry
 from mdth.storage.settings import MIB, S3Settings
 
 S3 = ("s3://", "s3a://")
-MEMORY = "memory://"
 AT_ONCE = MIB  # smaller files need no more time than an answer
 PLAIN_ENCRYPTION = (None, "AES256")  # with others the ETag is not the content's MD5
 CLOUDS = ("AWS_", "AZURE_", "GOOGLE_")  # what settings of theirs begin with
@@ -60,8 +59,6 @@ class ObjectFiles:
         for_parts: one that waits long enough for parts of uploads, and repeats them.
         """
         _refuse_forks()
-        if self._url.startswith(MEMORY):
-            return _memory(self._url)
         environment = tuple(sorted(i for i in os.environ.items() if i[0].startswith(CLOUDS)))
         return _connect(self._url, self.settings, (self._endpoint, environment, for_parts))
 
@@ -171,11 +168,6 @@ def _refuse_forks() -> None:
             "start it with multiprocessing.get_context('spawn')"
         )
     _users.add(os.getpid())
-
-
-@lru_cache(maxsize=64)
-def _memory(url: str) -> Any:
-    return stores.MemoryStore()
 
 
 @lru_cache(maxsize=64)

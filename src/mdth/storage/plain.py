@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -15,6 +16,8 @@ from mdth.files.write import replacing, sweep_parts
 from mdth.storage.faults import Damaged
 
 BLOCK = 1 << 20
+CONTROL = ("Cc", "Cs", "Zl", "Zp")
+LONGEST_NAME = 200  # bytes; stores add to them
 
 
 class Entry(NamedTuple):
@@ -28,6 +31,18 @@ class Entry(NamedTuple):
     time_s: float = 0.0
     is_folder: bool = False
     is_link: bool = False
+
+
+def is_plain(path: str, longest: int = LONGEST_NAME) -> bool:
+    """Whether it is names joined by '/' that can be on every disk, of at most `longest` bytes.
+
+    None of them leads elsewhere, and no character is a control character.
+    """
+    return (
+        len(path.encode(errors="replace")) <= longest
+        and not {"", ".", ".."} & set(path.split("/"))
+        and not any(unicodedata.category(character) in CONTROL for character in path)
+    )
 
 
 class PlainFiles:

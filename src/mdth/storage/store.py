@@ -1,4 +1,4 @@
-"""The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`, `memory://`."""
+"""The twins' storage behind one URL: a folder, `file://`, `s3://`, `gs://`, `az://`."""
 
 import io
 import logging
@@ -13,9 +13,8 @@ from mdth.files.json import Json, parse
 from mdth.files.write import replacing
 from mdth.log import stages
 from mdth.log.redact import guard_logs, hide, redacted
-from mdth.storage.choice import is_plain
 from mdth.storage.faults import NotThere, StrayName, patiently
-from mdth.storage.plain import Entry, PlainFiles
+from mdth.storage.plain import Entry, PlainFiles, is_plain
 from mdth.storage.settings import S3Settings, s3_settings
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mdth")
 
-OBJECTS = ("s3://", "s3a://", "gs://", "az://", "memory://")
+OBJECTS = ("s3://", "s3a://", "gs://", "az://")
 LONGEST_PATH = 900  # S3 allows keys of 1,024 bytes; the prefix of the store's URL comes before
 
 Answer = TypeVar("Answer")

@@ -1,9 +1,12 @@
 """A twin's input: one readable file of each kind chosen in the store and fetched."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from natsort import natsort_keygen, ns
 
 from mdth import record
 from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ
@@ -13,11 +16,13 @@ from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
 from mdth.media.speech import check_length
 from mdth.media.video import probe_video
-from mdth.storage.choice import Choice, choose
 from mdth.storage.layout import AUDIO, IMAGE, KINDS, VIDEO
+from mdth.storage.plain import Entry, is_plain
 from mdth.twins.twin import Twin
 
 log = logging.getLogger("mdth")
+
+_natural = natsort_keygen(alg=ns.IGNORECASE)
 
 
 def _check_sound(path: Path) -> None:
@@ -38,6 +43,57 @@ READ: dict[str, Callable[[Path], object]] = {
 }
 
 
+class Skipped(NamedTuple):
+    """A file that was not used, and why."""
+
+    name: str
+    reason: str
+
+
+class Choice(NamedTuple):
+    """The file that is used, None if no file can be, and all the others."""
+
+    name: str | None
+    skipped: tuple[Skipped, ...]
+
+
+def choose(candidates: Iterable[Entry], readable: Callable[[str], None]) -> Choice:
+    """The first readable file by natural order of name, case aside: 2.wav before 10.wav.
+
+    Hidden and empty files are skipped. readable: called with a name, raises InputError when the
+    file cannot be used; not called again once a file is chosen.
+    """
+    chosen: str | None = None
+    skipped: list[Skipped] = []
+    for candidate in sorted(candidates, key=lambda each: (_natural(each.name), each.name)):
+        why = _why_not(candidate, readable, chosen)
+        if why:
+            skipped.append(Skipped(candidate.name, why))
+            log.info("skipped %s: %s", candidate.name, why)
+        else:
+            chosen = candidate.name
+            log.info("using %s", chosen)
+    return Choice(chosen, tuple(skipped))
+
+
+def _why_not(candidate: Entry, readable: Callable[[str], None], chosen: str | None) -> str:
+    if candidate.name.startswith("."):
+        return "hidden"
+    if candidate.is_link:
+        return "a link, which is not followed; put the file itself there"
+    if set(candidate.name) & set("/\\") or not is_plain(candidate.name):
+        return "its name cannot be that of a file everywhere; rename it"
+    if candidate.size == 0:
+        return "empty"
+    if chosen is not None:
+        return f"not needed, {chosen} comes first"
+    try:
+        readable(candidate.name)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 @dataclass(frozen=True)
 class Sources:
     """A twin's input by kind: files on this machine, None where there is none, and the choices."""
@@ -47,11 +103,8 @@ class Sources:
 
     @property
     def sound(self) -> Path:
-        """The file whose sound is the speech: the audio, else the clip. Raises MissingInput."""
-        file = self.files[AUDIO] or self.files[VIDEO]
-        if file is None:
-            raise MissingInput("no sound: give an audio file or a clip that has sound")
-        return file
+        """The file whose sound is the speech: the audio, else the clip."""
+        return next(file for kind in (AUDIO, VIDEO) if (file := self.files[kind]))
 
     def described(self) -> Json:
         """The manifest's account of them."""

@@ -1,6 +1,6 @@
 from mdth.errors import UnreadableMedia
-from mdth.storage.choice import choose
 from mdth.storage.plain import Entry
+from mdth.twins.sources import choose
 
 
 def _files(*names: str, empty: tuple[str, ...] = ()) -> list[Entry]:
