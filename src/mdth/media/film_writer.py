@@ -18,7 +18,6 @@ from mdth.errors import UnreadableMedia
 from mdth.media.audio import probe_sound
 from mdth.media.container import Track, open_track
 from mdth.media.film import Film, FilmFrame, described, others_of
-from mdth.media.kinds import SOUND_CODECS
 from mdth.media.planes import Added, Patch, PlanesTrack
 from mdth.media.tracks import SoundTrack
 from mdth.media.video import open_video
@@ -172,6 +171,6 @@ class FilmWriter(Mp4Writer):
 def _sound_of(path: Path, held: ExitStack) -> Track | None:
     """The sound of a file that stays open, None where there is none to be read."""
     try:
-        return held.enter_context(open_track(path, "audio", SOUND_CODECS))
+        return held.enter_context(open_track(path, "audio"))
     except UnreadableMedia:
         return None

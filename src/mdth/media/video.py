@@ -19,7 +19,6 @@ from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
 from mdth.media import colour
 from mdth.media.container import Track, open_track, pulled
-from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
     LARGEST_CLIP_PIXELS,
@@ -89,7 +88,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 @contextmanager
 def open_video(path: Path) -> Iterator[Track]:
     """A clip's pictures, not read yet. Raises MissingInput, UnreadableMedia."""
-    with open_track(path, "video", CLIP_CODECS) as track:
+    with open_track(path, "video") as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
         track.stream.codec_context.options = {"max_pixels": str(LARGEST_CLIP_PIXELS)}
