@@ -151,17 +151,13 @@ class _Search:
         self.waited += 1
         lost = [(mesh, age + 1) for mesh, age in self.last if is_new(mesh, found)]
         for mesh, _ in lost:
-            for closer in self._closer(frame, mesh):
+            part, corner = around(frame, mesh)
+            for closer in (found_here + corner for found_here in self.tracker.faces(part)):
                 if is_face(closer) and is_new(closer, found):
                     found.append(closer)
         still = [(mesh, age) for mesh, age in lost if age < self.patience and is_new(mesh, found)]
         self.last = [(mesh, 0) for mesh in found] + still
         return sorted(found, key=lambda mesh: float(mesh[:, 0].mean()))
-
-    def _closer(self, frame: Frame, mesh: Mesh) -> Iterator[Mesh]:
-        part, corner = around(frame, mesh)
-        for closer in self.tracker.faces(part):
-            yield closer + corner
 
 
 def around(frame: Frame, mesh: FloatArray) -> tuple[Frame, Mesh]:

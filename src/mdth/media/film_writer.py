@@ -15,7 +15,6 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from mdth.errors import UnreadableMedia
-from mdth.media.audio import probe_sound
 from mdth.media.container import Track, open_track
 from mdth.media.film import Film, FilmFrame, described, others_of
 from mdth.media.planes import Added, Patch, PlanesTrack
@@ -101,16 +100,14 @@ class FilmWriter(Mp4Writer):
         preset: str = "veryfast",
         metadata: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(path, metadata)
-        self.like, self.sound = like, sound
+        super().__init__(path, sound, metadata)
+        self.like = like
         self.crf, self.preset = crf, preset
         self.kept: list[str] = []
         self.changed: list[str] = []
         self.end_s = Fraction(0)
 
     def __enter__(self) -> Self:
-        if self.sound is not None:
-            probe_sound(self.sound)
         super().__enter__()
         for what in self.changed:
             log.info("%s: %s", self.like.path, what)
