@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.face import glasses
-from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
+from mdth.face.worn import GLASSES, SIZE
 from mdth.media.image import read_image
 from training import card, command
 
@@ -60,7 +59,7 @@ def read_faces(stills: Path) -> Faces:
             meshes = tracker.faces(picture)
             if meshes:
                 mesh = max(meshes, key=face_height_px)
-                faces.patches[path.stem] = glasses.patch(picture, mesh)
+                faces.patches[path.stem] = GLASSES.patch(picture, mesh)
     return faces
 
 
@@ -119,7 +118,7 @@ def examples(
             continue
         for _ in range(copies):
             worn = draw_glasses(eyes, mesh, random)
-            rows += [glasses.features(varied(part, random)) for part in (eyes, worn)]
+            rows += [GLASSES.features(varied(part, random)) for part in (eyes, worn)]
             truth += [0.0, 1.0]
     return np.array(rows, np.float64), np.array(truth)
 
@@ -144,7 +143,7 @@ def fit(rows: FloatArray, truth: FloatArray, *, decay: float = DECAY) -> npt.NDA
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
-    parser.add_argument("--output", type=Path, default=glasses.WEIGHTS)
+    parser.add_argument("--output", type=Path, default=GLASSES.weights)
     given = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     faces = read_faces(given.stills)
@@ -159,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = rows @ values[:-1] + values[-1] > 0
     bare = [n for n in faces.patches if n not in WEARERS and person(n) in kept_out]
     real = {
-        name: float(glasses.features(faces.patches[name][0]) @ values[:-1] + values[-1])
+        name: float(GLASSES.features(faces.patches[name][0]) @ values[:-1] + values[-1])
         for name in [*bare, *WEARERS]
         if name in faces.patches
     }
