@@ -25,7 +25,6 @@ from mdth.face import geometry
 from mdth.face.tracker import FaceTracker
 from mdth.live_session import SHUT_S, LiveFrame, LiveSession
 from mdth.media.audio import read_blocks
-from mdth.media.resample import Resampler
 from mdth.media.transport import TransportWriter
 from mdth.motion.head import SpokenHead
 from mdth.options import MotionOptions, Options
@@ -378,7 +377,7 @@ def test_sound_of_any_kind() -> None:
         with pytest.raises(mdth.InputError, match="give floats or int16"):
             live.push(wrong)
     with pytest.raises(mdth.InputError, match="7 Hz: give"):
-        Resampler(7)
+        live.push(np.zeros(5), rate_hz=7)
 
 
 def test_it_is_closed_and_what_cannot_live_says_so(avatar: Avatar, portrait_path: Path) -> None:

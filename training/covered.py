@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.face import covered, geometry, topology
-from mdth.face.glasses import SIZE
+from mdth.face import geometry, topology
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
+from mdth.face.worn import COVERED, SIZE, SURELY_COVERED
 from mdth.media.image import read_image
 from mdth.media.video import read_frames
 from training import command
@@ -60,7 +60,7 @@ def cover(face: Face, kind: str, random: np.random.Generator) -> Frame:
     """The picture with something of one of `KINDS` drawn before the mouth."""
     picture, mesh = face.picture, face.mesh[:, :2]
     unit = float(geometry.eye_distance(face.mesh))
-    middle = mesh[covered.LIPS].mean(0)
+    middle = mesh[COVERED.around].mean(0)
     high, wide, _ = picture.shape
     shape = np.zeros((high, wide), np.float32)
     y, x = np.mgrid[:high, :wide]
@@ -117,7 +117,7 @@ def elsewhere(face: Face, random: np.random.Generator) -> Frame:
     angle, far = random.uniform(0, 2 * np.pi), random.uniform(0.6, 3)
     way = far * float(geometry.eye_distance(face.mesh)) * np.array([np.cos(angle), np.sin(angle)])
     mesh = face.mesh + np.append(way, 0).astype(np.float32)
-    return covered.patch(face.picture, mesh)
+    return COVERED.patch(face.picture, mesh)[0]
 
 
 class Examples(NamedTuple):
@@ -132,18 +132,18 @@ def examples(faces: list[Face], random: np.random.Generator, copies: int) -> Exa
     """Each face as it is, covered in each way, and other parts of its picture."""
     patches: list[tuple[str, Frame]] = []
     for face in faces:
-        patches += [("clear", covered.patch(face.picture, face.mesh))] * copies
+        patches += [("clear", COVERED.patch(face.picture, face.mesh)[0])] * copies
         for kind in KINDS:
-            patches.append((kind, covered.patch(cover(face, kind, random), face.mesh)))
+            patches.append((kind, COVERED.patch(cover(face, kind, random), face.mesh)[0]))
         patches += [("elsewhere", elsewhere(face, random)) for _ in range(3)]
     kinds = [kind for kind, _ in patches]
-    rows = np.array([covered.features(varied(patch, random)) for _, patch in patches])
+    rows = np.array([COVERED.features(varied(patch, random)) for _, patch in patches])
     return Examples(rows, np.array([float(kind != "clear") for kind in kinds]), kinds)
 
 
 def measure(values: FloatArray, test: Examples) -> dict[str, float]:
     """The share of each kind that is called covered."""
-    sure = 1 / (1 + np.exp(-(test.rows @ values[:-1] + values[-1]))) > covered.SURE
+    sure = 1 / (1 + np.exp(-(test.rows @ values[:-1] + values[-1]))) > SURELY_COVERED
     kinds = np.array(test.kinds)
     return {str(kind): round(float(sure[kinds == kind].mean()), 3) for kind in np.unique(kinds)}
 
@@ -151,7 +151,7 @@ def measure(values: FloatArray, test: Examples) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("training.covered", __doc__)
     parser.add_argument("data", type=Path, help="folder with stills/ and talk/")
-    parser.add_argument("--output", type=Path, default=covered.WEIGHTS)
+    parser.add_argument("--output", type=Path, default=COVERED.weights)
     given = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     faces = read_faces(given.data)

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.face import glasses
-from mdth.face.glasses import SIZE
 from mdth.face.portrait import face_height_px
 from mdth.face.tracker import FaceTracker
+from mdth.face.worn import GLASSES, SIZE
 from mdth.media.image import read_image
 from training import card, command
 
@@ -51,7 +50,7 @@ def read_faces(stills: Path) -> Faces:
             meshes = tracker.faces(picture)
             if meshes:
                 mesh = max(meshes, key=face_height_px)
-                faces[path.stem] = glasses.patch(picture, mesh)
+                faces[path.stem] = GLASSES.patch(picture, mesh)
     return faces
 
 
@@ -110,7 +109,7 @@ def examples(
             continue
         for _ in range(copies):
             worn = draw_glasses(eyes, mesh, random)
-            rows += [glasses.features(varied(part, random)) for part in (eyes, worn)]
+            rows += [GLASSES.features(varied(part, random)) for part in (eyes, worn)]
             truth += [0.0, 1.0]
     return np.array(rows, np.float64), np.array(truth)
 
@@ -143,7 +142,7 @@ def ship(name: str, output: Path, values: FloatArray, scores: dict[str, Any]) ->
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("training.glasses", __doc__)
     parser.add_argument("stills", type=Path, help="folder with london/ and generated/")
-    parser.add_argument("--output", type=Path, default=glasses.WEIGHTS)
+    parser.add_argument("--output", type=Path, default=GLASSES.weights)
     given = parser.parse_args(arguments)
     random = np.random.default_rng(0)
     faces = read_faces(given.stills)
@@ -155,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = rows @ values[:-1] + values[-1] > 0
     bare = [n for n in faces if n not in WEARERS and person(n) in kept_out]
     real = {
-        name: float(glasses.features(faces[name][0]) @ values[:-1] + values[-1])
+        name: float(GLASSES.features(faces[name][0]) @ values[:-1] + values[-1])
         for name in [*bare, *WEARERS]
         if name in faces
     }

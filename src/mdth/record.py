@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,13 +42,8 @@ def inputs(given: Mapping[str, Path | str | Portrait | Avatar | None]) -> dict[s
 
 def versions(engine: Engine | None = None) -> dict[str, str]:
     """Versions of mdth, Python and the libraries that shape a result, of an engine's own too."""
-    return dict(_versions((*LIBRARIES, *(engine.libraries if engine else ()))))
-
-
-@cache
-def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
     found = {"mdth": __version__, "python": platform.python_version()}
-    for library in libraries:
+    for library in (*LIBRARIES, *(engine.libraries if engine else ())):
         try:
             found[library] = version(library)
         except PackageNotFoundError:

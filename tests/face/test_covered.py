@@ -11,9 +11,10 @@ import pytest
 
 from mdth.artefacts import Portrait
 from mdth.embedded.render.renderer import Renderer
-from mdth.face import covered, geometry, glasses, topology
+from mdth.face import geometry, topology
 from mdth.face.portrait import prepare_portrait
 from mdth.face.tracker import FaceTracker
+from mdth.face.worn import COVERED, GLASSES, SURELY_COVERED
 
 
 def masked(portrait: Portrait) -> np.ndarray:
@@ -27,21 +28,21 @@ def masked(portrait: Portrait) -> np.ndarray:
 
 
 def test_bare_mouths_are_bare(portrait: Portrait) -> None:
-    assert covered.likelihood(portrait.image, portrait.mesh) < 0.05
+    assert COVERED.likelihood(portrait.image, portrait.mesh) < 0.05
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     picture = np.ascontiguousarray(data.astronaut())
     with FaceTracker() as tracker:
-        assert covered.likelihood(picture, tracker.faces(picture)[0]) < 0.5
+        assert COVERED.likelihood(picture, tracker.faces(picture)[0]) < 0.5
 
 
 def test_a_mask_is_seen_said_and_not_painted_over(
     portrait: Portrait, checkpoints: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "mdth"):
-        assert prepare_portrait(portrait.image).covered < covered.SURE
+        assert prepare_portrait(portrait.image).covered < SURELY_COVERED
         assert "before the mouth" not in caplog.text
         behind = prepare_portrait(masked(portrait))
-    assert behind.covered > covered.SURE and "before the mouth" in caplog.text
+    assert behind.covered > SURELY_COVERED and "before the mouth" in caplog.text
     mesh = behind.mesh.astype(float)
     unit = float(geometry.eye_distance(mesh))
     lower = [*topology.LIPS_INNER[11:], *topology.LIPS_OUTER[11:]]
@@ -60,7 +61,7 @@ def test_saved_with_the_portrait(portrait: Portrait, tmp_path: Path) -> None:
     assert Portrait.load(tmp_path).covered == 0.75
 
 
-@pytest.mark.parametrize("weights", [glasses.WEIGHTS, covered.WEIGHTS])
+@pytest.mark.parametrize("weights", [GLASSES.weights, COVERED.weights])
 def test_the_card_is_of_these_weights(weights: Path) -> None:
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -68,5 +69,5 @@ def test_the_card_is_of_these_weights(weights: Path) -> None:
 
 
 def test_few_bare_mouths_are_called_covered() -> None:
-    card = json.loads(covered.WEIGHTS.with_suffix(".json").read_text())
+    card = json.loads(COVERED.weights.with_suffix(".json").read_text())
     assert card["scores"]["called covered, real people in clips"]["clear"] < 0.01

@@ -10,7 +10,7 @@ from mdth.artefacts import LARGEST_PICTURE_PX, Frame, Portrait
 from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
 from mdth.errors import INSTALL_LIBRARIES, MissingInput
-from mdth.face import covered, glasses
+from mdth.face import worn
 from mdth.face.follow import Followed, Why
 from mdth.face.person import SEGMENTER
 from mdth.face.portrait import FRAMES_LOOKED_AT, best_frame, portrait_score, prepare_portrait
@@ -27,7 +27,7 @@ def needs() -> list[Need]:
     """What finding a face reads."""
     ours = [
         Need(path.name, path, frozenset({PREPARE}), "install mdth again")
-        for path in (glasses.WEIGHTS, covered.WEIGHTS)
+        for path in (worn.GLASSES.weights, worn.COVERED.weights)
     ]
     libraries = [
         Need(name, None, frozenset({PREPARE}), INSTALL_LIBRARIES, "missing")

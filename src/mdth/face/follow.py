@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mdth.artefacts import FloatArray, Frame
 from mdth.devices import usable_cores
 from mdth.errors import NoFaceFound
-from mdth.face import covered, geometry
+from mdth.face import geometry, worn
 from mdth.face.people import Person, Sighting, sighting, told_apart
 from mdth.face.portrait import MIN_FACE_PX, find_faces, is_face, is_new
 from mdth.face.shots import LEAST_CHANGE, cuts, jumps
@@ -151,17 +151,13 @@ class _Search:
         self.waited += 1
         lost = [(mesh, age + 1) for mesh, age in self.last if is_new(mesh, found)]
         for mesh, _ in lost:
-            for closer in self._closer(frame, mesh):
+            part, corner = around(frame, mesh)
+            for closer in (found_here + corner for found_here in self.tracker.faces(part)):
                 if is_face(closer) and is_new(closer, found):
                     found.append(closer)
         still = [(mesh, age) for mesh, age in lost if age < self.patience and is_new(mesh, found)]
         self.last = [(mesh, 0) for mesh in found] + still
         return sorted(found, key=lambda mesh: float(mesh[:, 0].mean()))
-
-    def _closer(self, frame: Frame, mesh: Mesh) -> Iterator[Mesh]:
-        part, corner = around(frame, mesh)
-        for closer in self.tracker.faces(part):
-            yield closer + corner
 
 
 def around(frame: Frame, mesh: FloatArray) -> tuple[Frame, Mesh]:
@@ -184,7 +180,7 @@ def _noted(met: _Met) -> list[Sighting] | None:
     for row, mesh in enumerate(meshes, first):
         part, corner = around(frame, mesh)
         near = mesh - corner
-        cover = covered.likelihood(part, near) if number % COVER_EVERY == 0 else np.nan
+        cover = worn.COVERED.likelihood(part, near) if number % COVER_EVERY == 0 else np.nan
         noted = sighting(part, near, number=number, row=row, cover=cover)
         found.append(noted._replace(place=noted.place + corner[:2]))
     return found
@@ -251,7 +247,7 @@ def _why(person: Person, count: int) -> npt.NDArray[np.uint8]:
     frames = np.array([one.frame for one in person.seen])
     sharp = np.array([one.sharp for one in person.seen])
     looked = [one for one in person.seen if not np.isnan(one.cover)]
-    sure = np.array([one.cover > covered.SURE for one in looked], float)
+    sure = np.array([one.cover > worn.SURELY_COVERED for one in looked], float)
     # Two of three looks: a single one may be a fancy.
     steady = np.convolve(np.pad(sure, 1, "edge"), np.ones(3), "valid") >= 2 if len(sure) else sure
     near = np.searchsorted([one.frame for one in looked[:-1]], frames)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mdth.artefacts import FloatArray, Frame
-from mdth.face import geometry, glasses, topology
+from mdth.face import geometry, topology, worn
 
 # The patch that is compared: px per eye distance in it, and its size when compared.
 UNIT, LOOK = 45, (10, 8)
@@ -110,7 +110,7 @@ def sighting(frame: Frame, mesh: FloatArray, *, number: int, row: int, cover: fl
     face = geometry.to_face(mesh[None], pose)[0]
     middle = mesh[list(topology.OUTER_EYE_CORNERS), :2].mean(0)
     down = mesh[CHIN, :2] - mesh[FOREHEAD, :2]
-    patch = glasses.patch(frame, mesh, unit=UNIT, middle=middle + 0.15 * down)[0]
+    patch = worn.upright(frame, mesh, unit=UNIT, middle=middle + 0.15 * down)[0]
     lab = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB)
     inner = lab[40:130, 55:145, 0]
     return Sighting(

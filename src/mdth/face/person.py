@@ -117,11 +117,10 @@ def _away(mesh: FloatArray, size: tuple[int, ...]) -> Mask:
     return np.asarray(np.hypot(x - middle[0], above) / geometry.eye_distance(mesh), np.float32)
 
 
-def _boxes(where: npt.NDArray[np.bool_], least: float) -> list[tuple[int, int, int, int]]:
+def _boxes(where: npt.NDArray[np.bool_], least: float) -> list[tuple[int, ...]]:
     """Left, top, width and height of the connected parts of at least so many pixels."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(where.astype(np.uint8))
-    boxes = [tuple(int(v) for v in stats[i, :4]) for i in range(1, count) if stats[i, 4] > least]
-    return [(x, y, width, height) for x, y, width, height in boxes]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(where.astype(np.uint8))
+    return [tuple(map(int, part[:4])) for part in stats[1:] if part[4] > least]
 
 
 def close_up(mesh: FloatArray, size: tuple[int, int]) -> tuple[slice, slice]:

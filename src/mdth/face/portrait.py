@@ -8,7 +8,7 @@ import numpy as np
 
 from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.errors import NoFaceFound
-from mdth.face import covered, geometry, glasses, topology
+from mdth.face import geometry, topology, worn
 from mdth.face.person import person_mask
 from mdth.face.tracker import FaceTracker, Mesh
 
@@ -54,10 +54,10 @@ def prepare_portrait(
         image, start, scale = _framed(image, mesh, max_size or max(image.shape))
         mesh, *meshes = ((each - start) * scale for each in (mesh, *meshes))
         person = person_mask(image, mesh, faces=meshes, find=tracker.faces)
-    cover = covered.likelihood(image, mesh)
-    if cover > covered.SURE:
+    cover = worn.COVERED.likelihood(image, mesh)
+    if cover > worn.SURELY_COVERED:
         log.warning("something is before the mouth: it is left as it is; a bare mouth works best")
-    return Portrait(image, mesh, person, glasses.likelihood(image, mesh), cover)
+    return Portrait(image, mesh, person, worn.GLASSES.likelihood(image, mesh), cover)
 
 
 def _usable(image: Frame, meshes: list[Mesh], face: int | None) -> Mesh:

@@ -147,18 +147,6 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Takes the bar away before it writes a line."""
-
-    def __init__(self, stream: TextIO, bar: Progress) -> None:
-        super().__init__(stream)
-        self._bar = bar
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._bar.clear()
-        super().emit(record)
-
-
 @contextlib.contextmanager
 def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[Progress]:
     """Send the package's log to `stream`: warnings always, the rest on request or as JSON.
@@ -167,7 +155,13 @@ def logging_to(stream: TextIO, *, verbose: bool, kind: str = TEXT) -> Iterator[P
     belongs to it.
     """
     progress = Progress(stream, kind=kind)
-    handler = _Handler(stream, progress)
+    handler = logging.StreamHandler(stream)
+
+    def without_bar(_: logging.LogRecord) -> bool:
+        progress.clear()
+        return True
+
+    handler.addFilter(without_bar)
     handler.setFormatter(_Objects() if kind == JSON else _Words())
     # The store hides its secrets where they come up; whatever slips through ends here.
     handler.addFilter(Redacting())

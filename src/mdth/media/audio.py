@@ -21,7 +21,6 @@ from mdth import guard
 from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import UnreadableMedia
 from mdth.media.container import Track, open_track, pulled
-from mdth.media.kinds import SOUND_CODECS
 from mdth.media.limits import HIGHEST_RATE_HZ, LONGEST_SOUND_S, LOWEST_RATE_HZ, MOST_CHANNELS
 
 # A channel under this share of the loudest one's energy is silent: the voice is not spread over it.
@@ -101,7 +100,7 @@ def decode_blocks(
 
 @contextmanager
 def _open_sound(path: Path) -> Iterator[Track]:
-    with open_track(path, "audio", SOUND_CODECS) as track:
+    with open_track(path, "audio") as track:
         _check_sane(track.stream.rate, track.stream.channels, path)
         yield track
 

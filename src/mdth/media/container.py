@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from av.stream import Disposition
 from mdth.errors import MissingInput, UnreadableMedia
 from mdth.files.reading import BoundedFile
 from mdth.media import tables
-from mdth.media.kinds import CLIP_CODECS, FORMATS, SOUND_CODECS
+from mdth.media.kinds import CODECS, FORMATS
 from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_DAMAGED_PACKETS, THREADS
 
 log = logging.getLogger("mdth")
@@ -30,7 +30,7 @@ _GUESSED = frozenset("aac ac3 amr dts eac3 loas mlp mp3 truehd".split())
 _WORDS = {"audio": "sound", "video": "video"}
 _OPTIONS = {
     "format_whitelist": FORMATS,
-    "codec_whitelist": ",".join(sorted(SOUND_CODECS | CLIP_CODECS)),
+    "codec_whitelist": ",".join(sorted(CODECS["audio"] | CODECS["video"])),
     "protocol_whitelist": "file",
     "max_pixels": str(LARGEST_CLIP_PIXELS),
     "threads": "1",
@@ -215,12 +215,11 @@ class Track:
 
 
 @contextmanager
-def open_track(path: Path, kind: str, codecs: Collection[str]) -> Iterator[Track]:
+def open_track(path: Path, kind: str) -> Iterator[Track]:
     """The stream of a kind, "audio" or "video", that players take: the default one, else the first.
 
-    Of those that are read here; the picture on a cover is no video.
-
-    Raises MissingInput, UnreadableMedia: also for a codec that is not among `codecs`.
+    Of those that are read here; the picture on a cover is no video. Raises MissingInput,
+    UnreadableMedia.
     """
     with open_media(path) as container:
         streams: list[Any] = [
@@ -230,7 +229,7 @@ def open_track(path: Path, kind: str, codecs: Collection[str]) -> Iterator[Track
         ]
         if not streams:
             raise UnreadableMedia(f"{path}: there is no {_WORDS[kind]} in it")
-        readable = [s for s in streams if s.codec_context and s.codec_context.name in codecs]
+        readable = [s for s in streams if s.codec_context and s.codec_context.name in CODECS[kind]]
         if not readable:
             context = streams[0].codec_context
             name = f"the format {context.name}, which is" if context else "a format"

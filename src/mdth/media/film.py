@@ -11,92 +11,19 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import av
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
-from mdth.artefacts import FloatArray, Frame
+from mdth.artefacts import Frame
 from mdth.errors import InputError, UnreadableMedia
 from mdth.media.container import Track
 from mdth.media.image import is_picture
 from mdth.media.limits import LARGEST_DUBBED_PIXELS, LONGEST_CLIP_S
-from mdth.media.video import MOST_OBLONG, decoded_frames, nominal_rate, open_video, timed
+from mdth.media.video import View, decoded_frames, nominal_rate, open_video, timed
 
 log = logging.getLogger("mdth")
-
-
-class View(NamedTuple):
-    """How stored pixels are shown: transposed, then mirrored, then made square.
-
-    stored, shown: width and height, px; stored sides are even.
-    matrix: the display matrix as the file has it, nine integers, or None.
-    """
-
-    stored: tuple[int, int]
-    shown: tuple[int, int]
-    transposed: bool
-    across: bool
-    down: bool
-    pixel: Fraction
-    matrix: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, frame: VideoFrame, stream: Stream) -> "View":
-        """What a clip's first frame and its stream say."""
-        data = cast(bytes | None, frame.side_data.get("DISPLAYMATRIX"))
-        matrix = tuple(np.frombuffer(data, "<i4", 9).tolist()) if data else None
-        a, b, _, c, d = (matrix or (1, 0, 0, 0, 1))[:5]
-        transposed = abs(b) + abs(c) > abs(a) + abs(d)
-        across, down = (c < 0, b < 0) if transposed else (a < 0, d < 0)
-        pixel = Fraction(getattr(stream, "sample_aspect_ratio", None) or 1)
-        if not Fraction(1, MOST_OBLONG) <= pixel <= MOST_OBLONG:
-            pixel = Fraction(1)
-        stored = width, height = frame.width & ~1, frame.height & ~1
-        # The picture grows: no pixel of a face is lost.
-        shown = round(width * max(pixel, Fraction(1))), round(height / min(pixel, Fraction(1)))
-        shown = shown[::-1] if transposed else shown
-        return cls(stored, shown, transposed, across, down, pixel, matrix)
-
-    def show(self, picture: Frame) -> Frame:
-        """A stored picture [h,w,3] as it is shown [H,W,3]."""
-        picture = picture[: self.stored[1], : self.stored[0]]
-        upright = picture.swapaxes(0, 1) if self.transposed else picture
-        upright = upright[:: -1 if self.down else 1, :: -1 if self.across else 1]
-        if self.pixel != 1:
-            upright = np.asarray(cv2.resize(upright, self.shown), np.uint8)
-        return np.ascontiguousarray(upright)
-
-    def store(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
-        """Values [h,w,C] that are shown at x, y, in stored pixels, with their place there.
-
-        Where pixels are not square they are resampled; what was zero around them stays zero.
-        """
-        if self.pixel != 1:
-            values, x, y = self._squeezed(values, x, y)
-        width, height = self.stored[::-1] if self.transposed else self.stored
-        if self.across:
-            values, x = values[:, ::-1], width - x - values.shape[1]
-        if self.down:
-            values, y = values[::-1], height - y - values.shape[0]
-        return (values.swapaxes(0, 1), y, x) if self.transposed else (values, x, y)
-
-    def _squeezed(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
-        wide, high = self.stored[::-1] if self.transposed else self.stored
-        scale = np.array([wide, high]) / self.shown
-        low = np.floor(np.array([x, y]) * scale).astype(int)
-        size = np.array(values.shape[1::-1])
-        high_end = np.minimum(np.ceil((np.array([x, y]) + size) * scale), (wide, high)).astype(int)
-        # Centres of stored pixels, between centres of shown ones.
-        places = [
-            ((np.arange(first, last) + 0.5) / by - 0.5 - start).astype(np.float32)
-            for first, last, by, start in zip(low, high_end, scale, (x, y), strict=True)
-        ]
-        across, down = np.meshgrid(*places)
-        taken = cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return np.asarray(taken, np.float32), int(low[0]), int(low[1])
-
 
 # Frames that are held to be shown backwards take no more.
 HELD_BYTES = 200_000_000

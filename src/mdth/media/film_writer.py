@@ -15,10 +15,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from mdth.errors import UnreadableMedia
-from mdth.media.audio import probe_sound
 from mdth.media.container import Track, open_track
 from mdth.media.film import Film, FilmFrame, described, others_of
-from mdth.media.kinds import SOUND_CODECS
 from mdth.media.planes import Added, Patch, PlanesTrack
 from mdth.media.tracks import SoundTrack
 from mdth.media.video import open_video
@@ -102,16 +100,14 @@ class FilmWriter(Mp4Writer):
         preset: str = "veryfast",
         metadata: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(path, metadata)
-        self.like, self.sound = like, sound
+        super().__init__(path, sound, metadata)
+        self.like = like
         self.crf, self.preset = crf, preset
         self.kept: list[str] = []
         self.changed: list[str] = []
         self.end_s = Fraction(0)
 
     def __enter__(self) -> Self:
-        if self.sound is not None:
-            probe_sound(self.sound)
         super().__enter__()
         for what in self.changed:
             log.info("%s: %s", self.like.path, what)
@@ -172,6 +168,6 @@ class FilmWriter(Mp4Writer):
 def _sound_of(path: Path, held: ExitStack) -> Track | None:
     """The sound of a file that stays open, None where there is none to be read."""
     try:
-        return held.enter_context(open_track(path, "audio", SOUND_CODECS))
+        return held.enter_context(open_track(path, "audio"))
     except UnreadableMedia:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 import pi_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from mdth.artefacts import FloatArray, Frame
+from mdth.artefacts import Frame
 from mdth.errors import UnreadableMedia
 from mdth.files.reading import BoundedFile
 from mdth.media.container import check_file
@@ -85,7 +85,11 @@ def _reduced(image: Image.Image, factor: int, path: Path) -> Image.Image:
     levels, profile = _range(image), _profile(image, path)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        strip = _rgb(_eight_bit(strip, *levels) if levels else strip, profile)
+        if levels:
+            black, white = levels
+            eight = np.nan_to_num(255 * (np.asarray(strip, np.float32) - black) / (white - black))
+            strip = Image.fromarray(np.clip(eight.round(), 0, 255).astype(np.uint8))
+        strip = _rgb(strip, profile)
         small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
     return small
 
@@ -130,12 +134,6 @@ def _range(image: Image.Image) -> tuple[float, float] | None:
     if image.mode == "F" and high <= BRIGHTEST_FLOAT:
         return (-1.0 if low < -0.1 else 0.0), 1.0
     return 0.0, next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits), high)
-
-
-def _eight_bit(image: Image.Image, black: float, white: float) -> Image.Image:
-    values: FloatArray = np.asarray(image).astype(np.float32)
-    levels = np.nan_to_num(255 * (values - black) / (white - black))
-    return Image.fromarray(np.clip(levels.round(), 0, 255).astype(np.uint8))
 
 
 def is_picture(path: Path) -> bool:

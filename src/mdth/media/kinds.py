@@ -15,7 +15,7 @@ _CLIP_FORMATS = (
 )
 FORMATS = ",".join(f"{_SOUND_FORMATS} {_CLIP_FORMATS}".split())
 
-SOUND_CODECS = frozenset(
+_SOUND_CODECS = frozenset(
     "aac aac_latm ac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms adpcm_swf adpcm_yamaha alac amrnb amrwb "
     "ape cook dca dsd_lsbf dsd_lsbf_planar dsd_msbf dsd_msbf_planar dss_sp dst dvaudio eac3 evrc "
     "flac g722 g723_1 g726 g726le gsm gsm_ms ilbc libopus libopencore_amrnb libopencore_amrwb mlp "
@@ -26,10 +26,11 @@ SOUND_CODECS = frozenset(
     "pcm_s24le_planar pcm_s32be pcm_s32le pcm_s32le_planar pcm_s64be pcm_s64le pcm_s8 "
     "pcm_s8_planar pcm_u16be pcm_u16le pcm_u24be pcm_u24le pcm_u32be pcm_u32le pcm_u8".split()
 )
-CLIP_CODECS = frozenset(
+_CLIP_CODECS = frozenset(
     "apv av1 cfhd cinepak dirac dnxhd dvvideo ffv1 ffvhuff flv gif h261 h263 h263i h263p h264 hevc "
     "huffyuv indeo3 indeo4 indeo5 libdav1d libvpx libvpx-vp9 magicyuv mjpeg mpeg1video mpeg2video "
     "mpeg4 mpegvideo msmpeg4 msmpeg4v1 msmpeg4v2 msrle msvideo1 png prores qtrle rawvideo rpza "
     "rv10 rv20 rv30 rv40 svq1 svq3 theora utvideo v210 v308 v408 v410 vc1 vp3 vp6 vp6a vp6f vp7 "
     "vp8 vp9 vvc wmv1 wmv2 wmv3".split()
 )
+CODECS = {"audio": _SOUND_CODECS, "video": _CLIP_CODECS}

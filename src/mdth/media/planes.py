@@ -17,7 +17,6 @@ from av.video.frame import PictureType, VideoFrame
 from mdth.artefacts import FloatArray, Frame
 from mdth.media.container import open_track
 from mdth.media.film import Film
-from mdth.media.kinds import CLIP_CODECS
 from mdth.media.tracks import ENCODER_THREADS
 
 # Frames that are looked at: so many at so many places.
@@ -220,7 +219,7 @@ def source_crf(path: Path) -> int:
     get the usual one. Raises MissingInput, UnreadableMedia.
     """
     found: list[float] = []
-    with open_track(path, "video", CLIP_CODECS) as track:
+    with open_track(path, "video") as track:
         if track.stream.codec_context.name != "h264":
             return USUAL_CRF
         track.stream.codec_context.options = {"export_side_data": "venc_params"}

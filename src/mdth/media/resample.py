@@ -24,48 +24,44 @@ def samples(sound: npt.ArrayLike) -> FloatArray:
     return np.clip(np.nan_to_num(given.astype(np.float32)), -1, 1)
 
 
-class Resampler:
-    """Mono blocks at `rate_hz` -> `to_hz`, without a seam. Raises InputError for no usable rate."""
-
-    def __init__(self, rate_hz: int, to_hz: int = SPEECH_RATE_HZ) -> None:
-        for hz in (rate_hz, to_hz):
-            if not LOWEST_RATE_HZ <= hz <= HIGHEST_RATE_HZ:
-                raise InputError(f"{hz} Hz: give {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
-        self.rate_hz, self._to_hz = rate_hz, to_hz
-        self._made: av.AudioResampler | None = None
-
-    def feed(self, block: FloatArray) -> FloatArray:
-        """What is final of float32 [n]."""
-        if self.rate_hz == self._to_hz or not len(block):
-            return block
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block)[None], "flt", "mono")
-        frame.sample_rate = self.rate_hz
-        self._made = self._made or av.AudioResampler("flt", "mono", self._to_hz)
-        return _joined(self._made.resample(frame))
-
-    def finish(self) -> FloatArray:
-        """The rest; what is fed then is another sound."""
-        made, self._made = self._made, None
-        return _joined(made.resample(None) if made else [])
+def _check_rate(hz: int) -> None:
+    if not LOWEST_RATE_HZ <= hz <= HIGHEST_RATE_HZ:
+        raise InputError(f"{hz} Hz: give {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}")
 
 
 class SoundQueue:
     """Float32 mono blocks of any rates, in the order they came, at `to_hz`; count: samples."""
 
     def __init__(self, to_hz: int = SPEECH_RATE_HZ) -> None:
-        self._resampler, self._to_hz = Resampler(SPEECH_RATE_HZ, to_hz), to_hz
+        _check_rate(to_hz)
+        self._rate_hz, self._to_hz = SPEECH_RATE_HZ, to_hz
+        self._resampler: av.AudioResampler | None = None
         self._blocks, self.count = deque[FloatArray](), 0
 
     def push(self, block: FloatArray, rate_hz: int) -> None:
-        """Behind all. Raises InputError."""
-        if rate_hz != self._resampler.rate_hz:
+        """Behind all, without a seam. Raises InputError for no usable rate."""
+        if rate_hz != self._rate_hz:
+            _check_rate(rate_hz)
             self.end()
-            self._resampler = Resampler(rate_hz, self._to_hz)
-        self.add(self._resampler.feed(block))
+            self._rate_hz = rate_hz
+        if rate_hz == self._to_hz or not len(block):
+            self.add(block)
+            return
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block)[None], "flt", "mono")
+        frame.sample_rate = rate_hz
+        self._resampler = self._resampler or av.AudioResampler("flt", "mono", self._to_hz)
+        self._add_resampled(frame)
 
     def end(self) -> None:
         """What comes is another sound."""
-        self.add(self._resampler.finish())
+        if self._resampler:
+            self._add_resampled(None)
+            self._resampler = None
+
+    def _add_resampled(self, frame: av.AudioFrame | None) -> None:
+        assert self._resampler
+        for final in self._resampler.resample(frame):
+            self.add(np.asarray(final.to_ndarray()[0], np.float32))
 
     def add(self, block: FloatArray) -> None:
         """Samples at `to_hz` behind all."""
@@ -148,8 +144,3 @@ class Utterances:
 
     def _place(self, sample: int) -> int:
         return round(sample * self._ratio)
-
-
-def _joined(frames: list[av.AudioFrame]) -> FloatArray:
-    pieces = [np.zeros(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)]
-    return np.concatenate(pieces, dtype=np.float32)

@@ -6,20 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
+import cv2
 import numpy as np
+from av.stream import Stream
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mdth import guard
-from mdth.artefacts import Frame
+from mdth.artefacts import FloatArray, Frame
 from mdth.errors import UnreadableMedia
 from mdth.media import colour
 from mdth.media.container import Track, open_track, pulled
-from mdth.media.kinds import CLIP_CODECS
 from mdth.media.limits import (
     HIGHEST_FPS,
     LARGEST_CLIP_PIXELS,
@@ -51,13 +52,84 @@ class VideoInfo:
     duration_s: float | None
 
 
+class View(NamedTuple):
+    """How stored pixels are shown: transposed, then mirrored, then made square.
+
+    stored, shown: width and height, px; stored sides are even.
+    matrix: the display matrix as the file has it, nine integers, or None.
+    """
+
+    stored: tuple[int, int]
+    shown: tuple[int, int]
+    transposed: bool
+    across: bool
+    down: bool
+    pixel: Fraction
+    matrix: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, frame: VideoFrame, stream: Stream) -> "View":
+        """What a clip's first frame and its stream say."""
+        data = cast(bytes | None, frame.side_data.get("DISPLAYMATRIX"))
+        matrix = tuple(np.frombuffer(data, "<i4", 9).tolist()) if data else None
+        a, b, _, c, d = (matrix or (1, 0, 0, 0, 1))[:5]
+        transposed = abs(b) + abs(c) > abs(a) + abs(d)
+        across, down = (c < 0, b < 0) if transposed else (a < 0, d < 0)
+        pixel = Fraction(getattr(stream, "sample_aspect_ratio", None) or 1)
+        if not Fraction(1, MOST_OBLONG) <= pixel <= MOST_OBLONG:
+            pixel = Fraction(1)
+        stored = width, height = frame.width & ~1, frame.height & ~1
+        # The picture grows: no pixel of a face is lost.
+        shown = round(width * max(pixel, Fraction(1))), round(height / min(pixel, Fraction(1)))
+        shown = shown[::-1] if transposed else shown
+        return cls(stored, shown, transposed, across, down, pixel, matrix)
+
+    def show(self, picture: Frame) -> Frame:
+        """A stored picture [h,w,3] as it is shown [H,W,3]."""
+        picture = picture[: self.stored[1], : self.stored[0]]
+        upright = picture.swapaxes(0, 1) if self.transposed else picture
+        upright = upright[:: -1 if self.down else 1, :: -1 if self.across else 1]
+        if self.pixel != 1:
+            upright = np.asarray(cv2.resize(upright, self.shown), np.uint8)
+        return np.ascontiguousarray(upright)
+
+    def store(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
+        """Values [h,w,C] that are shown at x, y, in stored pixels, with their place there.
+
+        Where pixels are not square they are resampled; what was zero around them stays zero.
+        """
+        if self.pixel != 1:
+            values, x, y = self._squeezed(values, x, y)
+        width, height = self.stored[::-1] if self.transposed else self.stored
+        if self.across:
+            values, x = values[:, ::-1], width - x - values.shape[1]
+        if self.down:
+            values, y = values[::-1], height - y - values.shape[0]
+        return (values.swapaxes(0, 1), y, x) if self.transposed else (values, x, y)
+
+    def _squeezed(self, values: FloatArray, x: int, y: int) -> tuple[FloatArray, int, int]:
+        wide, high = self.stored[::-1] if self.transposed else self.stored
+        scale = np.array([wide, high]) / self.shown
+        low = np.floor(np.array([x, y]) * scale).astype(int)
+        size = np.array(values.shape[1::-1])
+        high_end = np.minimum(np.ceil((np.array([x, y]) + size) * scale), (wide, high)).astype(int)
+        # Centres of stored pixels, between centres of shown ones.
+        places = [
+            ((np.arange(first, last) + 0.5) / by - 0.5 - start).astype(np.float32)
+            for first, last, by, start in zip(low, high_end, scale, (x, y), strict=True)
+        ]
+        across, down = np.meshgrid(*places)
+        taken = cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(taken, np.float32), int(low[0]), int(low[1])
+
+
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` gives, from the first picture. Raises MissingInput, UnreadableMedia."""
     with open_video(path) as track:
         first = next(checked_frames(track), None)
         if first is None:
             raise UnreadableMedia(f"{path}: no picture could be decoded")
-        width, height = _Screen(first, track).size
+        width, height = (side & ~1 for side in _view(first, track).shown)
         return VideoInfo(width, height, nominal_rate(track.stream), track.declared_s)
 
 
@@ -72,24 +144,41 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """
     with open_video(path) as track:
         fps = nominal_rate(track.stream)
-        screen: _Screen | None = None
+        view: View | None = None
         count = 0
         for frame, times in _at_ticks(timed(checked_frames(track), track.start_s, fps), fps):
-            screen = screen or _Screen(frame, track)
+            if view is None:
+                view, size = _view(frame, track), (frame.width, frame.height)
+                tags = frame.color_trc, frame.color_primaries
             count += times
             if count > LONGEST_CLIP_S * fps:
                 raise UnreadableMedia(
                     f"{path}: the clip is longer than {LONGEST_CLIP_S // 60} minutes; cut it"
                 )
             if times:
-                yield from itertools.repeat(screen.picture(frame), times)
+                yield from itertools.repeat(_picture(frame, view, size, tags), times)
         track.judge(float(count / fps), "video", missing_s=MISSING_S)
+
+
+def _view(first: VideoFrame, track: Track) -> View:
+    view = View.of(first, track.stream)
+    _check_size(*view.shown, track.path)
+    return view
+
+
+def _picture(frame: VideoFrame, view: View, size: tuple[int, int], tags: tuple[int, int]) -> Frame:
+    """RGB [H,W,3], sides even, of a frame; size, tags: what the first one has, its colours' too."""
+    wide = colour.needs_conversion(*tags)
+    kind, (width, height) = "rgb48le" if wide else "rgb24", size
+    rgb = frame.to_ndarray(format=kind, width=width, height=height)
+    shown = view.show(colour.to_bt709(rgb, *tags) if wide else np.asarray(rgb, np.uint8))
+    return np.ascontiguousarray(shown[: shown.shape[0] & ~1, : shown.shape[1] & ~1])
 
 
 @contextmanager
 def open_video(path: Path) -> Iterator[Track]:
     """A clip's pictures, not read yet. Raises MissingInput, UnreadableMedia."""
-    with open_track(path, "video", CLIP_CODECS) as track:
+    with open_track(path, "video") as track:
         _check_size(track.stream.width, track.stream.height, path)
         track.stream.thread_type = "AUTO"
         track.stream.codec_context.options = {"max_pixels": str(LARGEST_CLIP_PIXELS)}
@@ -97,13 +186,12 @@ def open_video(path: Path) -> Iterator[Track]:
 
 
 def checked_frames(track: Track) -> Iterator[VideoFrame]:
-    """The decoded pictures, none interlaced. Raises UnreadableMedia for one that is too large."""
-    return _deinterlaced(decoded_frames(track))
+    """The decoded pictures, of interlaced ones the first field, its missing lines made (bwdif).
 
-
-def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """The pictures, of interlaced ones the first field with its missing lines made (bwdif)."""
-    for (interlaced, width, height, kind, time_base), alike in itertools.groupby(frames, _form):
+    Raises UnreadableMedia for one that is too large.
+    """
+    forms = itertools.groupby(decoded_frames(track), _form)
+    for (interlaced, width, height, kind, time_base), alike in forms:
         if not interlaced:
             yield from alike
             continue
@@ -195,38 +283,3 @@ def _at_ticks(
         held = frame, time
     if held is not None:
         yield held[0], max(0, round(held[1] * fps) + 1 - tick)
-
-
-class _Screen:
-    """How the pictures of a file are shown: as its first one says.
-
-    size: width and height as shown, even.
-    """
-
-    def __init__(self, first: VideoFrame, track: Track) -> None:
-        aspect = track.stream.sample_aspect_ratio or 1
-        if not 1 / MOST_OBLONG <= aspect <= MOST_OBLONG:
-            aspect = 1
-        self.stored = round(first.width * aspect), first.height
-        _check_size(*self.stored, track.path)
-        # Where a step along a row and along a column of the file leads on the screen.
-        matrix = cast(bytes | None, first.side_data.get("DISPLAYMATRIX"))
-        along, down = np.frombuffer(matrix, "<i4", 9).reshape(3, 3)[:2] if matrix else np.eye(2)
-        self.turned = abs(along[1]) > abs(along[0])  # rows become columns
-        ways = (along[1], down[0]) if self.turned else (down[1], along[0])
-        self.steps = [-1 if way < 0 else 1 for way in ways]
-        self.tags = first.color_trc, first.color_primaries
-        width, height = (side & ~1 for side in self.stored)
-        self.size = (height, width) if self.turned else (width, height)
-
-    def picture(self, frame: VideoFrame) -> Frame:
-        """RGB [H,W,3] of any of its pictures, scaled as the first one is."""
-        wide = colour.needs_conversion(*self.tags)
-        width, height = self.stored
-        rgb = frame.to_ndarray(format="rgb48le" if wide else "rgb24", width=width, height=height)
-        rgb = rgb[: height & ~1, : width & ~1]
-        if wide:
-            rgb = colour.to_bt709(rgb, *self.tags)
-        rows, columns = self.steps
-        rgb = (rgb.swapaxes(0, 1) if self.turned else rgb)[::rows, ::columns]
-        return np.ascontiguousarray(rgb, dtype=np.uint8)

@@ -34,8 +34,8 @@ class Mp4Writer:
     wrong with it is a StorageError. A kind of writer gives `_begin`, `_add` and `_finish`.
     """
 
-    def __init__(self, path: Path, metadata: dict[str, str] | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, sound: Path | None, metadata: dict[str, str] | None) -> None:
+        self.path, self.sound = path, sound
         self.metadata = metadata or {}
         self.frames_written = 0
         self.bytes_written = 0
@@ -47,6 +47,8 @@ class Mp4Writer:
     def __enter__(self) -> Self:
         if self.path.is_dir():
             raise StorageError(f"{self.path}: is a folder; give the name of a file to write")
+        if self.sound is not None:
+            probe_sound(self.sound)
         with self._reported():
             self._writing.__enter__()
         return self
@@ -146,16 +148,10 @@ class VideoWriter(Mp4Writer):
     ) -> None:
         if width % 2 or height % 2 or width < 2 or height < 2:
             raise ValueError(f"H.264 needs even sizes, not {width} x {height}")
-        super().__init__(path, metadata)
+        super().__init__(path, sound, metadata)
         self.size = width, height
         self.fps = Fraction(fps).limit_denominator(100_000)
-        self.sound = sound
         self.options = {"crf": str(crf), "preset": preset}
-
-    def __enter__(self) -> Self:
-        if self.sound is not None:
-            probe_sound(self.sound)
-        return super().__enter__()
 
     def write(self, frame: Frame) -> None:
         """Add a picture, RGB uint8 [H,W,3]; the array may be reused afterwards."""

@@ -15,7 +15,7 @@ from mdth.embedded.render.mouth import MouthPainter
 from mdth.embedded.render.skin import LIDS, LOWER, SkinPainter
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
-from mdth.face import covered
+from mdth.face import worn
 
 
 class Renderer:
@@ -29,7 +29,7 @@ class Renderer:
         self._warp = Warp(replace(portrait, image=shut))
         self._eyes = EyePainter(portrait.image, self._mesh)
         # What is before a mouth moves with it, and nothing is painted over it.
-        covers = portrait.covered > covered.SURE
+        covers = portrait.covered > worn.SURELY_COVERED
         self._mouth = None if covers else MouthPainter(portrait)
         tone = Tone.of(measure_light(portrait.image, self._mesh).skin)
         areas = LIDS if covers else (*LIDS, LOWER)
