@@ -178,7 +178,8 @@ class Source:
         self._cavity = Cavity(portrait, show_own=False)
         self._warp = Warp(portrait)
         self._mesh = np.asarray(portrait.mesh, np.float64)
-        self._tone = Tone.of(self._cavity.light.skin)
+        self.light = self._cavity.light
+        self._tone = Tone.of(self.light.skin)
 
     def under(self, mesh: FloatArray, size: tuple[int, int]) -> Seen:
         """What the network sees for a mesh [478,3] px in the portrait's picture."""
@@ -194,17 +195,27 @@ class Source:
 def make(true: Portrait, source: Source, *, size: tuple[int, int], crossed: bool) -> FloatArray:
     """Conditions [14,h,w], then the true colours [3,h,w], -1..1, float16 [17,h,w].
 
-    crossed: T is somebody else, whose mouth is as bright beside S's skin as beside their own.
+    crossed: T is somebody else, whose mouth is as bright beside S's skin as beside their own, and
+    whose teeth differ from S's by as much as both's eyes and skin say.
     """
     mesh, matrix = bring(true, source.portrait)
     seen = source.under(mesh, size)
     aim = conditions.cut_out(true.image, View(seen.view.view.of(matrix), size))
     if crossed:
-        theirs = Tone.of(measure_light(true.image, true.mesh).skin)
-        inside = seen.view.inside[..., None]
-        lent = seen.tone.absolute(theirs.relative(aim.transpose(2, 0, 1))).transpose(1, 2, 0)
+        light, inside = measure_light(true.image, true.mesh), seen.view.inside[..., None]
+        relative = Tone.of(light.skin).relative(aim.transpose(2, 0, 1))
+        lent = seen.tone.absolute(relative).transpose(1, 2, 0)
+        teeth = np.minimum(aim * (source.light.tooth / light.tooth), 255)
+        lent += tooth_share(relative)[..., None] * (teeth - lent)
         return seen.sample(seen.around + inside * (lent - seen.around))
     return seen.sample(aim)
+
+
+def tooth_share(relative: FloatArray) -> FloatArray:
+    """How much of each pixel [3,h,w], relative to the skin, -1..1, is bright and not red, [h,w]."""
+    red = (relative[0] + 1) / (relative[1] + 1.02)
+    bright = np.clip((relative.mean(0) + 0.7) / 0.8, 0, 1)
+    return np.asarray(bright * np.clip((1.25 - red) / 0.35, 0, 1))
 
 
 def mirrored(portrait: Portrait) -> Portrait:

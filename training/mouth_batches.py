@@ -26,8 +26,12 @@ GREY, GREYED = ("congress",), 0.06
 LARGER_FROM, LARGER = -0.2, 0.4
 # Planes that are colours: face, drawing, tooth, what to paint.
 COLOURS = (0, 4, 11, CHANNELS)
+TOOTH = 11
 # Those the portrait's eyes and skin only guess at.
 GUESSED = (4, 11)
+# Beside dark skin teeth are lighter, relative to it: so many samples have teeth so much lighter, in
+# logarithms of odds; and how much more or less of it a colour has.
+DARKER, LIGHTER, HUE = 0.4, 1.9, 0.15
 # Standard deviations of the logarithm of a random bend (see `mdth.embedded.render.tone`).
 LIGHT, CAST, GUESS = 0.35, 0.15, 0.12
 
@@ -76,7 +80,7 @@ class Banks:
         alike = torch.arange(len(batch), device=batch.device)
         if pairs:
             alike[-2 * pairs + 1 :: 2] -= 1
-        changed = relight(jitter(batch, alike), alike)
+        changed = relight(beside_darker_skin(jitter(batch, alike), alike), alike)
         return Batch(changed, torch.cat(person), torch.cat(around), torch.cat(grey), pairs)
 
 
@@ -114,6 +118,29 @@ def jitter(batch: Tensor, alike: Tensor) -> Tensor:
     larger = LARGER * torch.rand(count, device=device)[alike][:, None, None]
     moved[:, 10] += larger * (moved[:, 10] > LARGER_FROM)
     return moved
+
+
+def beside_darker_skin(batch: Tensor, alike: Tensor) -> Tensor:
+    """Teeth drawn, guessed and true are as light in some samples as beside darker skin."""
+    count, device = len(batch), batch.device
+    chosen = (torch.rand(count, 1, 1, 1, device=device) < DARKER)[alike]
+    amount = LIGHTER * torch.rand(count, 1, 1, 1, device=device)[alike]
+    hue = 1 + HUE * torch.randn(count, 3, 1, 1, device=device)[alike]
+    less = torch.exp(-(chosen * amount * hue))
+    out = batch.clone()
+    for start in COLOURS[1:]:
+        colour = (batch[:, start : start + 3] + 1) / 2
+        lighter = colour / (colour + less * (1 - colour)).clamp_min(1e-3)
+        share = 1.0 if start == TOOTH else toothlike(colour) * batch[:, 3:4]
+        out[:, start : start + 3] = 2 * (colour + share * (lighter - colour)) - 1
+    return out
+
+
+def toothlike(colour: Tensor) -> Tensor:
+    """How much of each pixel [B,3,h,w], relative to the skin, 0..1, is bright and not red."""
+    red = colour[:, :1] / (colour[:, 1:2] + 0.01)
+    bright = ((colour.mean(1, keepdim=True) - 0.15) / 0.4).clamp(0, 1)
+    return bright * ((1.25 - red) / 0.35).clamp(0, 1)
 
 
 def relight(batch: Tensor, alike: Tensor, colours: tuple[int, ...] = COLOURS) -> Tensor:

@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
 from mdth.artefacts import Portrait
 from mdth.embedded.render.conditions import CHANNELS, SIZES
+from mdth.embedded.render.light import measure_light
+from mdth.embedded.render.tone import Tone
 from mdth.face import geometry, topology
 from training.mouth_bank import Source, bring, make, mirrored, scaled
 
@@ -47,6 +50,21 @@ def test_another_persons_mouth_is_as_bright_beside_the_sources_skin(portrait: Po
     inside, outside = own[3] > 0.99, own[3] < 0.001
     assert np.abs(lent[AIM] - own[AIM])[:, inside].mean() < 0.03, "relative to the skin"
     assert np.abs(lent[AIM] - lent[:3])[:, outside].mean() < 0.01, "and nothing else of theirs"
+
+
+def test_teeth_that_are_lent_are_as_light_as_the_sources_would_be(portrait: Portrait) -> None:
+    """By the skin alone, those of who has dark skin shone beside light skin."""
+    true, source = opened(portrait), Source(portrait)
+    lips = np.round(true.mesh[topology.LIPS_INNER, :2]).astype(np.int32)
+    dark = (portrait.image * [0.55, 0.45, 0.4]).astype(np.uint8)
+    theirs = measure_light(dark, true.mesh)
+    mouth = cv2.fillPoly(dark.copy(), [lips], tuple(theirs.tooth.tolist()))
+    lent = make(Portrait(mouth, true.mesh), source, size=SIZES[0], crossed=True).astype(float)
+    wanted, by_skin = (
+        Tone.of(light.skin).relative(light.tooth[:, None]) for light in (source.light, theirs)
+    )
+    found = lent[AIM][:, lent[3] > 0.99].mean(1, keepdims=True)
+    assert np.abs(found - wanted).mean() < 0.4 * np.abs(by_skin - wanted).mean()
 
 
 def test_mirrored_twice_is_the_portrait(portrait: Portrait) -> None:

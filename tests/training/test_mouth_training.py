@@ -15,7 +15,7 @@ from mdth.embedded.render.tone import Tone  # noqa: E402
 from mdth.files import networks  # noqa: E402
 from training import mouth_batches  # noqa: E402
 from training.mouth_bank import Samples  # noqa: E402
-from training.mouth_batches import Banks, jitter, relight  # noqa: E402
+from training.mouth_batches import Banks, beside_darker_skin, jitter, relight  # noqa: E402
 from training.mouth_export import ship, trained  # noqa: E402
 from training.mouth_network import MouthNetwork  # noqa: E402
 from training.mouth_trainer import Trainer, change_loss, energy_loss, losses, region  # noqa: E402
@@ -98,6 +98,27 @@ def test_light_keeps_black_and_white() -> None:
     lit = relight(batch, torch.arange(6))
     assert torch.allclose(lit[:, :3], batch[:, :3], atol=1e-5)
     assert lit[:, CHANNELS:].std() > 0.05, "and changes what lies between"
+
+
+def test_beside_darker_skin_teeth_are_lighter_and_nothing_else_changes(monkeypatch) -> None:
+    monkeypatch.setattr(mouth_batches, "DARKER", 1.0)
+    torch.manual_seed(0)
+    batch = torch.full((6, CHANNELS + 3, *SIZE), -0.1)
+    batch[:, 3] = 0
+    batch[:, 3, :, 8:] = 1
+    batch[:, [5, 6, 15, 16], :, 12:] = -0.6  # flesh is red
+    alike = torch.tensor([0, 1, 2, 3, 4, 4])
+    made = beside_darker_skin(batch, alike)
+    assert torch.equal(made[4], made[5]) and not torch.equal(made[0], made[1])
+    kept = [*range(4), *range(7, 11)]
+    assert torch.equal(made[:, kept], batch[:, kept])
+    for start in (4, CHANNELS):
+        colours = made[:, start : start + 3]
+        assert (colours[..., 8:12] > -0.1).all() and colours[..., 8:12].max() > 0.2
+        left = batch[:, start : start + 3]
+        assert torch.allclose(colours[..., :8], left[..., :8], atol=1e-6)
+        assert torch.allclose(colours[..., 12:], left[..., 12:], atol=1e-6)
+    assert (made[:, 11:14] > -0.1).all()
 
 
 def test_jitter_tells_the_scale() -> None:

@@ -96,27 +96,6 @@ def test_a_bright_band_becomes_a_row_of_teeth(band: float, open_to: float) -> No
     assert above.mean() < row.mean() - 0.05
 
 
-@pytest.mark.parametrize(
-    ("skin", "tooth", "lighter"),
-    [
-        ((140, 78, 43), (167, 142, 132), True),
-        ((145, 105, 80), (165, 146, 130), True),
-        ((214, 145, 119), (230, 196, 179), False),
-        ((64, 43, 36), (66, 58, 52), False),
-    ],
-)
-def test_teeth_are_lighter_where_it_is_the_skin_that_is_dark(skin, tooth, lighter: bool) -> None:
-    tone = Tone.of(np.array(skin, np.float32))
-    planes = np.zeros((conditions.CHANNELS, 8, 8), np.float32)
-    planes[11:14] = tone.relative(np.array(tooth, np.float32))[:, None, None]
-    planes[3, 4:] = 1
-    painted = np.full((8, 8, 3), (-0.05, 0.1, 0.15), np.float32).transpose(2, 0, 1)
-    plain = tone.absolute(painted).mean(0)
-    level = mouth_network.finished(painted, planes, tone).mean(0)
-    assert np.allclose(level[:4], plain[:4], atol=0.01)
-    assert (level[4:] > 1.25 * plain[4:]).all() if lighter else np.allclose(level, plain, atol=9)
-
-
 def test_teeth_are_dim_in_dim_light(portrait: Portrait) -> None:
     dark = Portrait(np.asarray(0.25 * portrait.image, np.uint8), portrait.mesh)
     light, dim = (measure_light(p.image, p.mesh) for p in (portrait, dark))
@@ -125,7 +104,16 @@ def test_teeth_are_dim_in_dim_light(portrait: Portrait) -> None:
     shining = dark.image.copy()
     for x, y in np.round(portrait.mesh[::20, :2]).astype(int):
         shining[y - 1 : y + 2, x - 1 : x + 2] = 140
-    assert measure_light(shining, portrait.mesh).tooth.mean() > 145
+    assert measure_light(shining, portrait.mesh).tooth.mean() > 165
+
+
+def test_teeth_are_not_olive_under_yellow_light(portrait: Portrait) -> None:
+    """Whites of [1.1, 1.03, 0.87] made teeth of [1.08, 1.01, 0.91]."""
+    yellow = np.clip(portrait.image * np.array([1.0, 0.95, 0.75]), 0, 255).astype(np.uint8)
+    tooth = measure_light(yellow, portrait.mesh).tooth
+    plain = measure_light(portrait.image, portrait.mesh).tooth
+    red, green, blue = tooth / tooth.mean()
+    assert red > 1.03 > 1.01 > green > blue and blue < (plain / plain.mean())[2]
 
 
 def test_conditions_follow_skull_and_jaw(portrait: Portrait) -> None:
@@ -203,22 +191,6 @@ def test_a_gap_in_a_drawn_row_is_filled_and_what_is_beside_it_stays() -> None:
     made = mouth_network.finished(painted, planes, tone)
     assert made[:, 30, 62].mean() > 100 > 60 > before[:, 30, 62].mean()
     assert np.abs(made - before)[:, 50:].max() < 1
-
-
-@pytest.mark.parametrize(("skin", "tooths"), [(100, 0.3), (170, 0.8)])
-def test_teeth_have_the_portraits_hue_by_dark_skin_and_flesh_keeps_its_own(skin, tooths) -> None:
-    tone = Tone.of(np.full(3, float(skin)))
-    planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
-    planes[3], planes[4:7] = 1, -1
-    planes[11:14] = tone.relative(np.array([220.0, 210, 190]))[:, None, None]
-    for colour, kept in (([170.0, 190, 140], tooths), ([150.0, 70, 75], 1.0)):
-        painted = np.empty((3, 80, 128), np.float32)
-        painted[:] = tone.relative(np.array(colour))[:, None, None]
-        made = mouth_network.finished(painted, planes, tone)[:, 40, 60]
-        before, after = (
-            c - c.mean() * np.array([220, 210, 190]) / 206.67 for c in (np.array(colour), made)
-        )
-        assert np.abs(after).max() == pytest.approx(kept * np.abs(before).max(), rel=0.4)
 
 
 def test_of_parted_lips_what_lies_between_does_not_stay_beside_them(portrait: Portrait) -> None:

@@ -46,7 +46,7 @@ def measure_light(image: Frame, mesh: FloatArray) -> Light:
     white = _eye_white(image, mesh)
     lit = np.clip((_lightest(image, mesh) - DIM) / (LIT - DIM), 0, 1)
     # The whites name the light's colour; how bright teeth may be is bounded by the skin's level.
-    bright = np.clip(white.mean(), max(1.3 * level, 150 * lit), max(1.5 * level, 205 * lit))
+    bright = np.clip(white.mean(), max(1.3 * level, 175 * lit), max(1.5 * level, 205 * lit))
     tint = np.maximum(HUE + WHITES_SHARE * (white / white.mean() - WHITES_HUE), 0.7)
     slope = float(np.clip((right.mean() - left.mean()) / (level + 1) / 1.1, -0.5, 0.5))
     flesh = lips * FLESH
