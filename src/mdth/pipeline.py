@@ -170,12 +170,40 @@ def film(
 
     before: the stages that the record tells of besides.
     """
-    stages = *before, *engines.stages_of(avatar)
+    more: Record = {}
+    sink: Sink
     dubber = engines.dubber(engine, avatar)
     if dubber and isinstance(target, Path):
-        done, writer, shape = _dub(dubber, avatar, speech, target, options, progress)
-        made = _told(engine, options, writer, watch, frames=done, shape=shape, stages=stages)
-        return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
+        done, sink, shape = _dub(dubber, avatar, speech, target, options, progress)
+        more["streams"] = {"kept": sink.kept, "changed": sink.changed}
+    else:
+        done, sink, shape = _draw(engine, avatar, speech, target, options, progress)
+    # All stages of a film ran side by side: they are told at its end.
+    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
+        if name in watch.seconds:
+            tell("render" if name == "paint" else name, seconds=watch.seconds[name])
+    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
+    log.info("%d frames in %.1f s", done, watch.seconds["total"])
+    made = record.of_result(
+        *(engine, options),
+        frames=done,
+        width=shape[1],
+        height=shape[0],
+        seconds=watch.seconds,
+        stages=(*before, *engines.stages_of(avatar)),
+    )
+    return {**made, **more}
+
+
+def _draw(
+    engine: Engine,
+    avatar: Avatar,
+    speech: Said,
+    target: Path | BinaryIO,
+    options: Options,
+    progress: Progress | None,
+) -> tuple[int, Sink, tuple[int, ...]]:
+    """How many frames were written, by whom, and their shape."""
     total = speech.frame_count(options.motion.fps, options.limit_s)
     with closing(frames(engine, avatar, speech, options)) as shown:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
@@ -186,7 +214,7 @@ def film(
                     sink.write(frame)
                 if progress:
                     progress(done, total)
-    return _told(engine, options, sink, watch, frames=done, shape=first.shape, stages=stages)
+    return done, sink, first.shape
 
 
 def _dub(
@@ -196,7 +224,7 @@ def _dub(
     target: Path,
     options: Options,
     progress: Progress | None,
-) -> tuple[int, FilmWriter, tuple[int, int, int]]:
+) -> tuple[int, FilmWriter, tuple[int, ...]]:
     """The same for a clip, whose frames are written as they were but for the mouth."""
     length_s, video = options.limit_s or speech.duration_s, options.video
     with (
@@ -214,33 +242,6 @@ def _dub(
         blocks = each("read speech", speech.limited(options.limit_s))
         done = dubbing.write(blocks, sink, progress)
     return done, sink, (dubbing.film.height, dubbing.film.width, 3)
-
-
-def _told(
-    engine: Engine,
-    options: Options,
-    sink: Sink,
-    watch: Stopwatch,
-    *,
-    frames: int,
-    shape: tuple[int, ...],
-    stages: tuple[str, ...],
-) -> Record:
-    """A line for each stage of a film, which all ran side by side, and its record."""
-    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
-        if name in watch.seconds:
-            tell("render" if name == "paint" else name, seconds=watch.seconds[name])
-    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
-    log.info("%d frames in %.1f s", frames, watch.seconds["total"])
-    height, width = shape[:2]
-    return record.of_result(
-        *(engine, options),
-        frames=frames,
-        width=width,
-        height=height,
-        seconds=watch.seconds,
-        stages=stages,
-    )
 
 
 def frames(
