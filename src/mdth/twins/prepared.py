@@ -9,7 +9,7 @@ from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError, MissingInput
 from mdth.files.json import Json
 from mdth.log.stages import size_below, stage
-from mdth.media.speech import Said, prepare_speech
+from mdth.media.speech import prepare_speech
 from mdth.options import KEEP_CLIP, Options
 from mdth.storage import manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
@@ -137,11 +137,11 @@ def usable(twin: Twin) -> tuple[Json, bool]:
     return sealed, not here
 
 
-def load(folder: Path, sealed: Json, engine: Engine) -> tuple[Avatar, Said]:
+def load(folder: Path, sealed: Json, engine: Engine) -> tuple[Avatar, Path]:
     """The avatar and the speech that prepared data holds. Raises ArtefactError."""
     sounds = manifest.files_of(folder, sealed, AUDIO)
     originals = [path for name, path in sounds.items() if name.startswith("original")]
     if not originals:
         raise ArtefactError(f"{folder}: the sound is missing; preprocess again")
     files = {kind: manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO)}
-    return engine.load(files), Said.of(originals[0])
+    return engine.load(files), originals[0]
