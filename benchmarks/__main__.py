@@ -220,14 +220,15 @@ def first_frame(what: str, picture: Path, speech: Path) -> None:
     """Seconds from the call to the first frame, networks loaded before."""
     import mdth
     from mdth import engines
-    from mdth.media.speech import Said
+    from mdth.media.audio import read_blocks
     from mdth.options import Options
     from mdth.pipeline import frames
 
     avatar, options = mdth.prepare(picture), Options.of(fps=FPS)
     for _ in range(2):
         start = time.perf_counter()
-        with closing(frames(engines.of(avatar, options), avatar, Said.of(speech), options)) as made:
+        engine, blocks = engines.of(avatar, options), read_blocks(speech)
+        with closing(frames(engine, avatar, blocks, options)) as made:
             next(made)
             spent = time.perf_counter() - start
     row(f"first frame, speech of {what}", f"{spent:.2f} s")

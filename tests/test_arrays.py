@@ -10,7 +10,7 @@ import pytest
 
 from mdth.artefacts import UPPER_POINTS
 from mdth.face import topology
-from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz
+from mdth.files.arrays import DAMAGE, Wanted, map_numbers, read_npz
 from tests.support.raising import raises
 
 WANTED = {"a": Wanted((None, 3))}
@@ -75,12 +75,12 @@ def test_other_packings_are_not_read(tmp_path: Path, how: int) -> None:
         read_npz(packed(tmp_path / "a.npz", buffer.getvalue(), how), WANTED)
 
 
-def test_samples_stay_on_disk(tmp_path: Path) -> None:
+def test_numbers_stay_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.linspace(0, 1, 100, dtype=np.float32))
-    assert isinstance(map_samples(tmp_path / "a.npy"), np.memmap)
+    assert isinstance(map_numbers(tmp_path / "a.npy"), np.memmap)
     np.savez(tmp_path / "zip.npy", a=np.zeros(3))
     (tmp_path / "zip.npy.npz").rename(tmp_path / "zip.npy")
-    raises(DAMAGE, None, map_samples, tmp_path / "zip.npy")
+    raises(DAMAGE, None, map_numbers, tmp_path / "zip.npy")
 
 
 def test_there_are_as_many_upper_points_as_in_the_topology() -> None:

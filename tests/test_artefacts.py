@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdth.artefacts import Motion, Portrait, Speech, original_name
+from mdth.artefacts import Motion, Portrait, original_name
 from mdth.errors import ArtefactError
 from mdth.face.geometry import rotation_from_euler_deg
 from tests.support.raising import raises
@@ -56,7 +56,7 @@ def test_the_original_keeps_a_plain_suffix_only(name: str, kept: str) -> None:
     assert original_name(Path(name)) == kept
 
 
-@pytest.mark.parametrize("kind", [Portrait, Motion, Speech])
+@pytest.mark.parametrize("kind", [Portrait, Motion])
 def test_nothing_there_is_an_artefact_error(tmp_path: Path, kind: type) -> None:
     raises(ArtefactError, None, kind.load, tmp_path)
 
@@ -88,9 +88,3 @@ def test_a_motion_that_nobody_makes(tmp_path: Path, changed: dict[str, object]) 
 def test_a_portrait_without_a_face_in_it(tmp_path: Path, mesh: np.ndarray) -> None:
     replace(portrait(), mesh=mesh).save(tmp_path)
     raises(ArtefactError, None, Portrait.load, tmp_path)
-
-
-def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
-    np.save(tmp_path / "speech.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    (tmp_path / "original.wav").write_bytes(b"RIFF")
-    raises(ArtefactError, None, Speech.load, tmp_path)

@@ -7,12 +7,13 @@ import pytest
 import mdth as package
 from mdth.embedded.motion.rest import resting_face
 from mdth.face import geometry, topology
+from training.measures import MIRROR
 
 
 def test_the_resting_face() -> None:
     face = resting_face()
     assert geometry.lip_opening(face) < 1e-3
-    np.testing.assert_allclose(face[topology.MIRROR] * np.array([-1, 1, 1]), face, atol=0.01)
+    np.testing.assert_allclose(face[MIRROR] * np.array([-1, 1, 1]), face, atol=0.01)
     for iris, eye in (
         (topology.IRIS_LEFT, topology.EYE_LEFT),
         (topology.IRIS_RIGHT, topology.EYE_RIGHT),

@@ -21,7 +21,7 @@ TWIN = "th_test"
 # stands for the beginning of the content's SHA-256.
 RAW = {"audio/2_speech.wav", "image/2_portrait.jpg", "video/2_clip.mp4"}
 PREPARED = {
-    "manifest.json", "audio/original-HASH.wav", "audio/speech-HASH.npy", "image/person-HASH.png",
+    "manifest.json", "audio/original-HASH.wav", "image/person-HASH.png",
     "image/portrait-HASH.npz", "image/portrait-HASH.png", "video/motion-HASH.npz",
 }  # fmt: skip
 VIDEO = {"output.json", "output.mp4", "times.json"}

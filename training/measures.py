@@ -15,6 +15,15 @@ _RED = [0, 17, _UPPER, _LOWER]
 _CHIN = 152
 
 
+# For each vertex the one on the other side; the canonical face is symmetric. Irises: centre, then
+# the points to the right, above, to the left and below.
+_FLIPPED = topology.CANONICAL * np.array([-1, 1, 1], np.float32)
+MIRROR = np.concatenate([
+    np.square(topology.CANONICAL[:, None] - _FLIPPED).sum(-1).argmin(1),
+    [473, 476, 475, 474, 477], [468, 471, 470, 469, 472],
+])  # fmt: skip
+
+
 def measures(faces: FloatArray) -> FloatArray:
     """[...,6] of faces [...,478,3] in the face frame, as in NAMES."""
     return np.stack([

@@ -19,6 +19,7 @@ from mdth.motion.bank import CHEEKS, HEAD, MOVED, NECK, mouth_shape
 from mdth.motion.head import STEADY_EYES
 from mdth.motion.voice import STEP_HZ
 from training import card, command
+from training.measures import MIRROR
 from training.motion_measure import at_steps, clips, gaze_deg, smoothed
 from training.talk import Talk
 
@@ -81,7 +82,7 @@ def components(
 ) -> tuple[FloatArray, FloatArray]:
     """Principal components [count,V,3] of offsets [T,V,3] and of their mirrors, and their signs."""
     place = {int(vertex): k for k, vertex in enumerate(vertices)}
-    facing = [place[int(topology.MIRROR[vertex])] for vertex in vertices]
+    facing = [place[int(MIRROR[vertex])] for vertex in vertices]
     mirrored = offsets[:, facing] * np.array([-1, 1, 1])
     both = np.concatenate([offsets, mirrored]).reshape(2 * len(offsets), -1)
     _, _, basis = np.linalg.svd(both.T @ both, hermitian=True)

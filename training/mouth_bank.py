@@ -26,6 +26,7 @@ from mdth.embedded.render.motion import rigid_motion
 from mdth.embedded.render.tone import Tone
 from mdth.embedded.render.warp import Warp
 from mdth.face import geometry, topology
+from training.measures import MIRROR
 
 SIZE = conditions.SIZES[0]
 # Lips nearer than this in T, eye distances, leave nothing to learn from.
@@ -221,7 +222,7 @@ def tooth_share(relative: FloatArray) -> FloatArray:
 def mirrored(portrait: Portrait) -> Portrait:
     """The portrait as in a mirror; the mesh's vertices change sides."""
     width = portrait.image.shape[1]
-    mesh = portrait.mesh[topology.MIRROR] * np.array([-1, 1, 1]) + np.array([width - 1, 0, 0])
+    mesh = portrait.mesh[MIRROR] * np.array([-1, 1, 1]) + np.array([width - 1, 0, 0])
     return Portrait(np.ascontiguousarray(portrait.image[:, ::-1]), mesh)
 
 

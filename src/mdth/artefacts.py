@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from mdth.errors import ArtefactError
-from mdth.files.arrays import DAMAGE, Wanted, map_samples, read_npz, write_npz
+from mdth.files.arrays import DAMAGE, Wanted, read_npz, write_npz
 from mdth.files.reading import BoundedFile
 
 FloatArray = npt.NDArray[np.floating]
@@ -44,8 +44,6 @@ _MOTION = {
 # A face may reach out of its picture, by this many times the picture's size.
 FURTHEST = 4.0
 SMALLEST_SPREAD_PX = 0.1
-# Samples that are looked at together.
-CHUNK = 1 << 20
 
 
 def original_name(path: Path) -> str:
@@ -93,37 +91,6 @@ def _check_rotations(rotation: FloatArray) -> None:
     squared = rotation @ rotation.transpose(0, 2, 1)
     if not (np.abs(squared - np.eye(3)) < 0.01).all() or (np.linalg.det(rotation) < 0).any():
         raise ValueError("rotations that are none")
-
-
-@dataclass(frozen=True)
-class Speech:
-    """A spoken sound: what the model hears, and the file the video will carry.
-
-    samples: float32 [N], mono, 16 kHz, full scale 1.0, at the original's level; may be a memory
-    map.
-    original: the file whose sound goes into the video, in its own rate and channels.
-    """
-
-    samples: FloatArray
-    original: Path
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return len(self.samples) / SPEECH_RATE_HZ
-
-    @classmethod
-    def load(cls, saved: Path | Files) -> Self:
-        """What `prepare_speech` wrote; the samples stay on disk. Raises ArtefactError."""
-        with loading(saved, "no usable speech") as files:
-            samples = map_samples(files["speech.npy"])
-            for start in range(0, len(samples), CHUNK):
-                if not np.isfinite(samples[start : start + CHUNK]).all():
-                    raise ValueError("samples that are no numbers")
-            originals = sorted(name for name in files if name.startswith("original"))
-            if not originals:
-                raise ValueError("the sound itself is missing")
-            return cls(samples, files[originals[0]])
 
 
 @dataclass(frozen=True)

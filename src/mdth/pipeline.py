@@ -2,22 +2,23 @@
 
 import itertools
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Unpack
 
 from mdth import engines, record
-from mdth.artefacts import Frame, Portrait
+from mdth.artefacts import FloatArray, Frame, Portrait
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Session, Source
 from mdth.errors import InputError, MissingInput, ours
 from mdth.files.output import check_output, recorded
 from mdth.log.stages import Stopwatch, each, job, spent, tell
+from mdth.media.audio import probe_sound, read_blocks
 from mdth.media.film_writer import FilmWriter
 from mdth.media.image import is_picture
 from mdth.media.meant import is_clip, is_path, meant
-from mdth.media.speech import Said
+from mdth.media.speech import limited
 from mdth.media.writer import RawWriter, VideoWriter
 from mdth.options import KEEP_CLIP, Choices, Options
 from mdth.speak.voice import spoken
@@ -100,10 +101,10 @@ def talk(
     keep = recorded(output) if isinstance(output, Path) else nullcontext(lambda _: None)
     with job() as watch, keep as write, spoken(text, options, sound) as sound:
         with spent("prepare"), meant(files):
-            said = Said.of(sound)
+            probe_sound(sound)  # what is wrong with it is told before anything is prepared
             engine, avatar, before = _avatar(portrait, files, options, progress)
         made = film(
-            *(engine, avatar, said, output, options),
+            *(engine, avatar, sound, output, options),
             before=before,
             watch=watch,
             progress=progress,
@@ -158,7 +159,7 @@ def _avatar(
 def film(
     engine: Engine,
     avatar: Avatar,
-    speech: Said,
+    sound: Path,
     target: Path | BinaryIO,
     options: Options,
     *,
@@ -166,87 +167,89 @@ def film(
     watch: Stopwatch,
     progress: Progress | None,
 ) -> Record:
-    """Let an avatar say a speech into `target`; gives what the record says about it.
+    """Let an avatar say a file's sound into `target`; gives what the record says about it.
 
     before: the stages that the record tells of besides.
     """
-    stages = *before, *engines.stages_of(avatar)
+    more: Record = {}
+    sink: Sink
     dubber = engines.dubber(engine, avatar)
     if dubber and isinstance(target, Path):
-        done, writer, shape = _dub(dubber, avatar, speech, target, options, progress)
-        made = _told(engine, options, writer, watch, frames=done, shape=shape, stages=stages)
-        return {**made, "streams": {"kept": writer.kept, "changed": writer.changed}}
-    total = speech.frame_count(options.motion.fps, options.limit_s)
-    with closing(frames(engine, avatar, speech, options)) as shown:
+        done, sink, shape = _dub(dubber, avatar, sound, target, options, progress)
+        more["streams"] = {"kept": sink.kept, "changed": sink.changed}
+    else:
+        done, sink, shape = _draw(engine, avatar, sound, target, options, progress)
+    # All stages of a film ran side by side: they are told at its end.
+    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
+        if name in watch.seconds:
+            tell("render" if name == "paint" else name, seconds=watch.seconds[name])
+    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
+    log.info("%d frames in %.1f s", done, watch.seconds["total"])
+    made = record.of_result(
+        *(engine, options),
+        frames=done,
+        width=shape[1],
+        height=shape[0],
+        seconds=watch.seconds,
+        stages=(*before, *engines.stages_of(avatar)),
+    )
+    return {**made, **more}
+
+
+def _draw(
+    engine: Engine,
+    avatar: Avatar,
+    sound: Path,
+    target: Path | BinaryIO,
+    options: Options,
+    progress: Progress | None,
+) -> tuple[int, Sink, tuple[int, ...]]:
+    """How many frames were written, by whom, and their shape."""
+    said_s, limit_s = probe_sound(sound).duration_s, options.limit_s
+    fps = options.motion.fps
+    total = max(1, round(min(said_s, limit_s or said_s) * fps)) if said_s else None
+    with closing(frames(engine, avatar, _blocks(sound, options), options)) as shown:
         # Whatever is wrong with the inputs shows before the first frame: nothing is opened yet.
         first = next(shown)
-        with _sink(target, first, speech, options) as sink:
+        with _sink(target, first, sound, options) as sink:
             for done, frame in enumerate(itertools.chain([first], shown), start=1):
                 with spent("wait for encoder"):
                     sink.write(frame)
                 if progress:
                     progress(done, total)
-    return _told(engine, options, sink, watch, frames=done, shape=first.shape, stages=stages)
+    return done, sink, first.shape
 
 
 def _dub(
     dubber: engines.Dubber,
     avatar: Avatar,
-    speech: Said,
+    sound: Path,
     target: Path,
     options: Options,
     progress: Progress | None,
-) -> tuple[int, FilmWriter, tuple[int, int, int]]:
+) -> tuple[int, FilmWriter, tuple[int, ...]]:
     """The same for a clip, whose frames are written as they were but for the mouth."""
-    length_s, video = options.limit_s or speech.duration_s, options.video
+    length_s, video = options.limit_s or probe_sound(sound).duration_s, options.video
     with (
         ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
         closing(dubber.dub(avatar, options, length_s=length_s, pool=pool)) as dubbing,
         FilmWriter(
             target,
             like=dubbing.film,
-            sound=speech.sound,
+            sound=sound,
             crf=video.crf,
             preset=video.preset,
             metadata=record.SYNTHETIC,
         ) as sink,
     ):
-        blocks = each("read speech", speech.limited(options.limit_s))
-        done = dubbing.write(blocks, sink, progress)
+        done = dubbing.write(_blocks(sound, options), sink, progress)
     return done, sink, (dubbing.film.height, dubbing.film.width, 3)
 
 
-def _told(
-    engine: Engine,
-    options: Options,
-    sink: Sink,
-    watch: Stopwatch,
-    *,
-    frames: int,
-    shape: tuple[int, ...],
-    stages: tuple[str, ...],
-) -> Record:
-    """A line for each stage of a film, which all ran side by side, and its record."""
-    for name in ("load", "read speech", "speech to mesh", "retarget", "paint", "render", "paste"):
-        if name in watch.seconds:
-            tell("render" if name == "paint" else name, seconds=watch.seconds[name])
-    tell("encode", seconds=sink.seconds, moved=sink.bytes_written)
-    log.info("%d frames in %.1f s", frames, watch.seconds["total"])
-    height, width = shape[:2]
-    return record.of_result(
-        *(engine, options),
-        frames=frames,
-        width=width,
-        height=height,
-        seconds=watch.seconds,
-        stages=stages,
-    )
-
-
 def frames(
-    engine: Engine, avatar: Avatar, speech: Said, options: Options
+    engine: Engine, avatar: Avatar, blocks: Iterable[FloatArray], options: Options
 ) -> Generator[Frame, None, None]:
-    """The video's frames, RGB uint8 [H,W,3], in order, drawn by PAINTERS threads.
+    """The frames of a sound in blocks, RGB uint8 [H,W,3], in order, drawn by PAINTERS threads.
 
     Raises SpeechTooShort, UnreadableMedia, CheckpointError, MissingDependency.
     """
@@ -254,13 +257,17 @@ def frames(
         ThreadPoolExecutor(PAINTERS, "mdth-paint") as pool,
         closing(engine.open(avatar, options, pool=pool)) as session,
     ):
-        for block in each("read speech", speech.limited(options.limit_s)):
+        for block in blocks:
             yield from session.feed(block)
         yield from session.finish()
 
 
+def _blocks(sound: Path, options: Options) -> Iterator[FloatArray]:
+    return each("read speech", limited(read_blocks(sound), options.limit_s))
+
+
 def _sink(
-    target: Path | BinaryIO, first: Frame, speech: Said, options: Options
+    target: Path | BinaryIO, first: Frame, sound: Path, options: Options
 ) -> VideoWriter | RawWriter:
     height, width = first.shape[:2]
     fps, video = options.motion.fps, options.video
@@ -268,7 +275,7 @@ def _sink(
         log.warning("raw frames: rgb24, %dx%d, %d frames/s", width, height, fps)
         return RawWriter(target)
     return VideoWriter(
-        target, width=width, height=height, fps=fps, sound=speech.sound, preset=video.preset,
+        target, width=width, height=height, fps=fps, sound=sound, preset=video.preset,
         crf=18 if video.crf is None else video.crf, metadata=record.SYNTHETIC,
     )  # fmt: skip
 

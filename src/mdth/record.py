@@ -25,6 +25,11 @@ SYNTHETIC = {
 }
 
 
+def inputs(given: Mapping[str, Path | str | Portrait | Avatar | None]) -> dict[str, Any]:
+    """All that were given, as the record names them."""
+    return {name: described(it) for name, it in given.items() if it is not None}
+
+
 def described(given: Path | str | Portrait | Avatar) -> dict[str, Any]:
     """An input as the record names it; folders of the user's machine stay out of it."""
     if not isinstance(given, Path | str):
@@ -33,11 +38,6 @@ def described(given: Path | str | Portrait | Avatar) -> dict[str, Any]:
         return {"name": "a prepared portrait", "pixels_sha256": pixels}
     path = Path(given)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
-
-
-def inputs(given: Mapping[str, Path | str | Portrait | Avatar | None]) -> dict[str, Any]:
-    """All that were given, as the record names them."""
-    return {name: described(it) for name, it in given.items() if it is not None}
 
 
 def versions(engine: Engine | None = None) -> dict[str, str]:

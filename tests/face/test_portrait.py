@@ -2,19 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_media import make_clip
 from PIL import Image
 
 from mdth.artefacts import Frame
+from mdth.engine import Source
 from mdth.errors import NoFaceFound
 from mdth.face import geometry, topology
-from mdth.face.portrait import (
-    best_frame,
-    face_height_px,
-    find_faces,
-    portrait_score,
-    prepare_portrait,
-)
+from mdth.face.find import find_portrait
+from mdth.face.portrait import face_height_px, find_faces, portrait_score, prepare_portrait
 from mdth.face.tracker import FaceTracker
+from mdth.options import PortraitOptions
 
 pytestmark = pytest.mark.usefixtures("checkpoints")
 
@@ -71,13 +69,16 @@ def test_no_face() -> None:
             prepare_portrait(empty)
 
 
-def test_the_best_frame_is_the_frontal_one(picture: Image.Image) -> None:
+def test_the_best_frame_is_the_frontal_one(picture: Image.Image, tmp_path: Path) -> None:
     rolled = [np.asarray(picture.rotate(angle)) for angle in (25, 12)]
     clip = [np.zeros_like(rolled[0]), *rolled, np.asarray(picture), rolled[1]]
-    portrait = best_frame(iter(clip), count=len(clip))
-    assert np.array_equal(portrait.image, np.asarray(picture))
+    for frames in (clip, clip[:1]):
+        path = make_clip(tmp_path / f"{len(frames)}.mp4", frames, np.arange(5) / 25)
+    portrait = find_portrait(Source(None, tmp_path / "5.mp4"), PortraitOptions())
+    off = [np.abs(portrait.image.astype(int) - frame).mean() for frame in clip]
+    assert np.argmin(off) == 3 and off[3] < 8
     with pytest.raises(NoFaceFound, match="no face in the clip"):
-        best_frame(iter(clip[:1]), count=1)
+        find_portrait(Source(None, path), PortraitOptions())
 
 
 @pytest.mark.parametrize(("size", "place", "most", "shape", "height"), [

@@ -152,29 +152,23 @@ def _saved(*things: object) -> Files:
 @cache
 def artefacts() -> Files:
     from mdth.artefacts import Motion, Portrait
-    from mdth.media.speech import prepare_speech
     from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 
     chance = np.random.default_rng(0)
-    with TemporaryDirectory() as folder:
-        original, audio = Path(folder, "a.wav"), Path(folder, "audio")
-        make_wav(original, tone(0.4))
-        prepare_speech(original, audio)
-        image = chance.integers(0, 255, (32, 24, 3), np.uint8)
-        shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)
-        faces = Faces(*(chance.normal(size=(3, *shape)) for shape in shapes))
-        saved = _saved(
-            Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
-            Motion(
-                25.0,
-                np.ones(3, bool),
-                np.stack([np.eye(3)] * 3),
-                *(chance.normal(size=(3, *s)) for s in ((3,), (126, 3))),
-            ),
-            SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
-            SeedClip(faces, np.ones(3, bool)),
-        )
-        return saved | {path.name: path.read_bytes() for path in audio.iterdir()}
+    image = chance.integers(0, 255, (32, 24, 3), np.uint8)
+    shapes = (68, 3), (4, 4), (4, 4), (3, 3), (3,)
+    faces = Faces(*(chance.normal(size=(3, *shape)) for shape in shapes))
+    return _saved(
+        Portrait(image, chance.uniform(0, 24, (478, 3)), np.ones((32, 24), np.float32), 0.3),
+        Motion(
+            25.0,
+            np.ones(3, bool),
+            np.stack([np.eye(3)] * 3),
+            *(chance.normal(size=(3, *s)) for s in ((3,), (126, 3))),
+        ),
+        SeedStill(np.zeros((256, 256, 3), np.uint8), faces, np.eye(2, 3)),
+        SeedClip(faces, np.ones(3, bool)),
+    )
 
 
 @cache

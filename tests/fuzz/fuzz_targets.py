@@ -87,14 +87,11 @@ def _picture(content: bytes, folder: Path) -> None:
 
 
 def _artefacts(content: bytes, folder: Path) -> None:
-    from mdth.artefacts import Motion, Portrait, Speech
+    from mdth.artefacts import Motion, Portrait
     from mdth.seed.artefacts import SeedClip, SeedStill
 
     for name, part in from_zip(content).items():
         _written(part, folder, name)
-    with _may_refuse():
-        speech = Speech.load(folder)
-        promise(len(speech.samples) and np.isfinite(np.asarray(speech.samples)).all(), "speech")
     with _may_refuse():
         portrait = Portrait.load(folder)
         promise(portrait.image.shape[2:] == (3,) and np.isfinite(portrait.mesh).all(), "portrait")

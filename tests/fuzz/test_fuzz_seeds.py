@@ -5,7 +5,7 @@ from pathlib import Path
 import fuzz_seeds as seeds
 import numpy as np
 
-from mdth.artefacts import Motion, Portrait, Speech
+from mdth.artefacts import Motion, Portrait
 from mdth.media.audio import read_blocks
 from mdth.media.image import read_image
 from mdth.media.video import read_frames
@@ -38,5 +38,5 @@ def test_every_picture_is_read(tmp_path: Path) -> None:
 def test_every_artefact_is_loaded(tmp_path: Path) -> None:
     for name, content in seeds.artefacts().items():
         (tmp_path / name).write_bytes(content)
-    for kind in (Speech, Portrait, Motion, SeedStill, SeedClip):
+    for kind in (Portrait, Motion, SeedStill, SeedClip):
         kind.load(tmp_path)

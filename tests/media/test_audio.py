@@ -14,7 +14,7 @@ from made_media import click_offsets_s, clicks, make_clip, make_sound, make_wav
 from mdth.errors import InputError, UnreadableMedia
 from mdth.media.audio import Mixdown, decode_blocks, probe_sound, read_blocks
 from mdth.media.container import open_track
-from mdth.media.kinds import CODECS
+from mdth.media.limits import CODECS
 from tests.support.raising import raises
 
 TIMES_S = [0.0, 0.5, 1.5, 2.5]

@@ -127,15 +127,6 @@ def test_only_what_is_under_the_patch_changes(tmp_path: Path, kind: str) -> None
             assert getattr(contexts[0], name) == getattr(contexts[1], name)
 
 
-@pytest.mark.parametrize(("matrix", "turn"), [
-    (QUARTER, lambda p: np.rot90(p, -1)), ((0, -1, 0, 1, 0, 0, 0, 0), np.rot90),
-    ((-1, 0, 0, 0, 1, 0, 0, 0), np.fliplr), ((1, 0, 0, 0, -1, 0, 0, 0), np.flipud),
-])  # fmt: skip
-def test_frames_are_seen_as_shown(tmp_path: Path, matrix: tuple, turn) -> None:
-    frame = next(open_film(_make(tmp_path / "a.mp4", matrix=matrix)).frames())
-    assert np.array_equal(frame.rgb, turn(frame.decoded.to_ndarray(format="rgb24")))
-
-
 @pytest.mark.parametrize(("name", "most"), [
     ("a.mp4", 1000), ("a.mkv", 1000), ("a.ts", 3000), ("a.mov", 1000), ("a.h264", 10_000),
 ])  # fmt: skip

@@ -16,6 +16,7 @@ from mdth.seed.artefacts import Faces, SeedClip, SeedStill
 from mdth.seed.clip import at_rate, filled_faces
 from mdth.seed.fit import Fitter, to_model, viewport
 from tests.support.raising import raises
+from training.measures import MIRROR
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def pictured(yaw_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
 
 def test_every_point_has_a_place_of_its_own() -> None:
     assert (landmarks68.VERTICES.shape, len(set(landmarks68.VERTICES))) == ((68,), 68)
-    mirrored = topology.MIRROR[landmarks68.VERTICES]
+    mirrored = MIRROR[landmarks68.VERTICES]
     # The scheme mirrored: the jaw and the brows backwards, eyes and lips crosswise.
     order = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
     order += [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]

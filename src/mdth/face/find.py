@@ -11,9 +11,9 @@ from mdth.devices import missing_libraries
 from mdth.engine import PREPARE, Need, Progress, Source
 from mdth.errors import INSTALL_LIBRARIES, MissingInput
 from mdth.face import worn
-from mdth.face.follow import Followed, Why
+from mdth.face.follow import Followed, Why, follow
 from mdth.face.person import SEGMENTER
-from mdth.face.portrait import FRAMES_LOOKED_AT, best_frame, portrait_score, prepare_portrait
+from mdth.face.portrait import portrait_score, prepare_portrait
 from mdth.face.tracker import TRACKER
 from mdth.files import assets
 from mdth.log.stages import count, stage
@@ -21,6 +21,9 @@ from mdth.media.film import Film
 from mdth.media.image import read_image
 from mdth.media.video import VideoInfo, probe_video, read_frames
 from mdth.options import PortraitOptions
+
+# Frames of a clip that are looked at for its best one, and what counts where it does not say.
+FRAMES_LOOKED_AT, UNKNOWN_FRAMES = 60, 600
 
 
 def needs() -> list[Need]:
@@ -48,7 +51,7 @@ def find_portrait(
 ) -> Portrait:
     """The portrait of a picture, else of the clip's best frame. Raises InputError.
 
-    person: who it is in the clip, where they were followed.
+    person: who it is in the clip, where they were followed; else some frames are, for that.
     """
     if source.picture is not None and not isinstance(source.picture, Path):
         return source.picture
@@ -61,15 +64,17 @@ def find_portrait(
         raise MissingInput("no face: give a portrait or a clip")
     info = probe_video(source.clip)
     count(source.clip.stat().st_size)
-    frames = read_frames(source.clip)
-    if person is not None:
-        number = best_number(person)
-        frame = next(itertools.islice(frames, number, None))
-        return prepare_portrait(frame, known=np.array(person.mesh[number]), max_size=most)
-    return best_frame(frames, count=frame_count(info), face=face, max_size=most)
+    step = 1
+    if person is None:
+        step = max(1, (frame_count(info) or UNKNOWN_FRAMES) // FRAMES_LOOKED_AT)
+        some = itertools.islice(read_frames(source.clip), 0, None, step)
+        person = follow(some, fps=float(info.fps / step), face=face)
+    number = _best_number(person)
+    frame = next(itertools.islice(read_frames(source.clip), step * number, None))
+    return prepare_portrait(frame, known=np.array(person.mesh[number]), max_size=most)
 
 
-def best_number(person: Followed) -> int:
+def _best_number(person: Followed) -> int:
     """Which frame shows a person best: most frontal, eyes open and mouth shut."""
     usable = np.flatnonzero(person.why == Why.USABLE)
     seen = usable if len(usable) else np.flatnonzero(person.found)

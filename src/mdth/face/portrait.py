@@ -1,4 +1,4 @@
-"""A picture, or a clip's best frame -> the person's portrait: the picture and the face in it."""
+"""A picture -> the person's portrait: the picture and the face in it."""
 
 import logging
 from collections.abc import Iterator
@@ -30,8 +30,6 @@ CLOSE = 1.2
 MOST_OVERLAP = 0.3
 # Turned further than this, half of the face has no pixels to speak with.
 FRONTAL_DEG = 30.0
-# Frames of a clip that are looked at for its best one.
-FRAMES_LOOKED_AT = 60
 FOREHEAD, CHIN = 10, 152
 
 
@@ -79,36 +77,6 @@ def _usable(image: Frame, meshes: list[Mesh], face: int | None) -> Mesh:
     if turn > FRONTAL_DEG:
         log.warning("the face is turned by %.0f degrees; one seen from the front works best", turn)
     return mesh
-
-
-def best_frame(
-    frames: Iterator[Frame],
-    *,
-    count: int | None,
-    face: int | None = None,
-    max_size: int | None = None,
-) -> Portrait:
-    """The frame of a clip whose face is most frontal, eyes open and mouth shut.
-
-    frames: RGB uint8 [H,W,3]; about sixty of the `count` are looked at, one in ten where the count
-    is not known. The rest is as for `prepare_portrait`. Raises NoFaceFound.
-    """
-    step = max(1, count // FRAMES_LOOKED_AT) if count else 10
-    best: tuple[float, Frame, Mesh] | None = None
-    with FaceTracker() as tracker:
-        for index, frame in enumerate(frames):
-            meshes = tracker.faces(frame) if index % step == 0 else []
-            if len(meshes) < (face or 1):
-                continue
-            mesh = _chosen(meshes, face)
-            score = portrait_score(mesh)
-            if best is None or score > best[0]:
-                best = score, frame, mesh
-    if best is None:
-        raise NoFaceFound("no face in the clip; use one that shows a face from the front")
-    height, width = best[1].shape[:2]
-    even = np.ascontiguousarray(best[1][: height // 2 * 2, : width // 2 * 2])
-    return prepare_portrait(even, face=face, max_size=max_size)
 
 
 def _framed(image: Frame, mesh: Mesh, max_size: int) -> tuple[Frame, Mesh, Mesh]:

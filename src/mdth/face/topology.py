@@ -34,7 +34,6 @@ LIP_PAIRS = np.stack([LIPS_INNER[1:10], LIPS_INNER[:10:-1]], axis=1)
 LIP_MID_PAIR = (13, 14)
 MOUTH_CORNERS = (78, 308)
 OUTER_EYE_CORNERS = (33, 263)
-INNER_EYE_CORNERS = (133, 362)
 # Facing pairs of the lids, from the outer corner (left eye) or the inner (right eye) on.
 LID_PAIRS_LEFT = np.stack([EYE_LEFT[1:8], EYE_LEFT[:8:-1]], axis=1)
 LID_PAIRS_RIGHT = np.stack([EYE_RIGHT[1:8], EYE_RIGHT[:8:-1]], axis=1)
@@ -85,14 +84,3 @@ MOUTH_TRIANGLES = TRIANGLES[np.isin(TRIANGLES, LIPS_INNER).all(axis=1)]
 EYE_TRIANGLES = TRIANGLES[
     np.isin(TRIANGLES, EYE_LEFT).all(axis=1) | np.isin(TRIANGLES, EYE_RIGHT).all(axis=1)
 ]
-
-
-def _mirror() -> IndexArray:
-    """For each vertex the one on the other side; the canonical face is symmetric."""
-    distance = CANONICAL[:, None] - CANONICAL * np.array([-1, 1, 1], np.float32)
-    face = np.square(distance).sum(-1).argmin(1)
-    # Irises: centre, then the points to the right, above, to the left and below.
-    return np.concatenate([face, [473, 476, 475, 474, 477], [468, 471, 470, 469, 472]])
-
-
-MIRROR = _mirror()

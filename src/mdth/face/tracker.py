@@ -1,9 +1,9 @@
 """Pictures -> face meshes, by MediaPipe's Face Landmarker."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from queue import SimpleQueue
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ MAX_FACES = 16
 MAX_THREADS = 4
 
 
-class FaceTracker:
+class FaceTracker(AbstractContextManager["FaceTracker"]):
     """Face meshes [478,3] px of RGB pictures, each looked at for itself; use it in a `with`.
 
     MediaPipe's video mode, which smooths, is half a frame late.
@@ -32,15 +32,8 @@ class FaceTracker:
     def __init__(self) -> None:
         self._landmarker = create("FaceLandmarker", TRACKER, num_faces=MAX_FACES)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the network; MediaPipe complains at exit when this is forgotten."""
-        self._landmarker.close()
+        self._landmarker.close()  # MediaPipe complains at exit when this is forgotten
 
     def faces(self, picture: Frame) -> list[Mesh]:
         """Meshes [478,3] px of the faces in an RGB uint8 [H,W,3], from left to right."""

@@ -70,15 +70,15 @@ def write_npz(path: Path, tracks: Mapping[str, Array], **exact: Array | np.float
     np.savez_compressed(path, allow_pickle=False, **exact, **single)
 
 
-def map_samples(path: Path) -> npt.NDArray[np.float32]:
+def map_numbers(path: Path) -> npt.NDArray[np.float32]:
     """Read-only float32 [N] of an npy, which stay on disk. Raises what `DAMAGE` lists."""
     with BoundedFile(path) as file:
         dtype, shape, _ = _header(file)
         start = file.tell()
     if dtype != np.dtype("<f4") or len(shape) != 1:
-        raise ValueError(f"numbers {dtype} {shape}, not a sound")
+        raise ValueError(f"numbers {dtype} {shape}, not a row of float32")
     if not shape[0] or path.stat().st_size != start + 4 * shape[0]:
-        raise ValueError(f"{path.stat().st_size} bytes for {shape[0]} samples")
+        raise ValueError(f"{path.stat().st_size} bytes for {shape[0]} numbers")
     return np.memmap(path, np.float32, "r", offset=start, shape=shape)
 
 

@@ -15,8 +15,7 @@ from av.stream import Disposition
 from mdth.errors import MissingInput, UnreadableMedia
 from mdth.files.reading import BoundedFile
 from mdth.media import tables
-from mdth.media.kinds import CODECS, FORMATS
-from mdth.media.limits import LARGEST_CLIP_PIXELS, MOST_DAMAGED_PACKETS, THREADS
+from mdth.media.limits import CODECS, FORMATS, LARGEST_CLIP_PIXELS, MOST_DAMAGED_PACKETS, THREADS
 
 log = logging.getLogger("mdth")
 

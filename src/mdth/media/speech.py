@@ -1,66 +1,34 @@
-"""Any file with sound -> the speech, as the model hears it and as the video will carry it."""
+"""A speech: so much of its sound, kept for a twin, long enough."""
 
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self
 
-import numpy as np
-
-from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ, FloatArray, Speech, original_name
+from mdth.artefacts import SHORTEST_S, SPEECH_RATE_HZ, FloatArray, original_name
 from mdth.errors import SpeechTooShort, StorageError
-from mdth.media.audio import probe_sound, read_blocks
+from mdth.media.audio import read_blocks
 
 
-class Said(NamedTuple):
-    """What is said.
+def limited(blocks: Iterable[FloatArray], limit_s: float | None) -> Iterator[FloatArray]:
+    """Sound of 16 kHz, float32 [n] each, up to a limit."""
+    left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
+    for block in blocks:
+        yield block[:left]
+        if left is not None:
+            left -= min(left, len(block))
+            if not left:
+                return
 
-    blocks: float32 [n] each, mono, 16 kHz. sound: the file whose sound the video carries.
-    duration_s: where the file says it.
+
+def prepare_speech(path: Path, folder: Path) -> None:
+    """Copy a sound into a folder, as `original.*`, once it was heard to be a speech.
+
+    Silence is one too. Raises MissingInput, UnreadableMedia, SpeechTooShort, StorageError.
     """
-
-    blocks: Iterable[FloatArray]
-    sound: Path
-    duration_s: float | None
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """The sound of a file. Raises MissingInput, UnreadableMedia."""
-        return cls(read_blocks(path), path, probe_sound(path).duration_s)
-
-    def frame_count(self, fps: float, limit_s: float | None) -> int | None:
-        """About how many frames it has up to a limit, None where the file does not say."""
-        if self.duration_s is None:
-            return None
-        return max(1, round(min(self.duration_s, limit_s or self.duration_s) * fps))
-
-    def limited(self, limit_s: float | None) -> Iterator[FloatArray]:
-        """The blocks, up to a limit."""
-        left = None if limit_s is None else round(limit_s * SPEECH_RATE_HZ)
-        for block in self.blocks:
-            yield block[:left]
-            if left is not None:
-                left -= min(left, len(block))
-                if not left:
-                    return
-
-
-def prepare_speech(path: Path, folder: Path) -> Speech:
-    """The sound of `path`, written as `speech.npy` and `original.*`, with little memory.
-
-    Silence is a speech too. Raises MissingInput, UnreadableMedia, SpeechTooShort, StorageError.
-    """
-    target = folder / "speech.npy"
-    original = folder / original_name(path)
+    check_length(sum(map(len, read_blocks(path))), f"{path}: ")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            count = _write_samples(path, file)
-        if count < SHORTEST_S * SPEECH_RATE_HZ:
-            target.unlink()
-        check_length(count, f"{path}: ")
-        shutil.copyfile(path, original)
-        return Speech.load(folder)
+        shutil.copyfile(path, folder / original_name(path))
     except OSError as error:
         raise StorageError(
             f"{folder}: cannot be written ({error.strerror}); free some space or set MDTH_HOME"
@@ -74,21 +42,3 @@ def check_length(samples: int, where: str = "") -> None:
             f"{where}the speech lasts {samples / SPEECH_RATE_HZ:.2f} s; at least {SHORTEST_S} s "
             "are needed"
         )
-
-
-def _write_samples(path: Path, file: BinaryIO) -> int:
-    """Write the sound as a float32 npy, block by block; gives the number of samples."""
-    _write_header(file, 0)  # numpy leaves room for the length to grow
-    count = 0
-    for block in read_blocks(path):
-        file.write(np.ascontiguousarray(block, "<f4").data)
-        count += len(block)
-    file.seek(0)
-    _write_header(file, count)
-    return count
-
-
-def _write_header(file: BinaryIO, count: int) -> None:
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "<f4", "fortran_order": False, "shape": (count,)}
-    )

@@ -1,7 +1,8 @@
 """Pictures and sound as they come: a transport stream for players, fragments for browsers."""
 
+from contextlib import AbstractContextManager
 from fractions import Fraction
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ _FRAGMENTS = {"movflags": "delay_moov+default_base_moof+skip_trailer", "frag_dur
 FIRST_S = 1
 
 
-class TransportWriter:
+class TransportWriter(AbstractContextManager["TransportWriter"]):
     """H.264 (zero latency) and AAC of frames with their sound, to a pipe or an open file.
 
     fps: whole. sound_hz: one that AAC knows. fragments: an mp4 in fragments, as Media Source
@@ -74,9 +75,6 @@ class TransportWriter:
             self._out.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
             raise StorageError(f"the stream cannot be written ({reason(error)})") from error
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: object, *_: Any) -> None:
         try:

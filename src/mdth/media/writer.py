@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -178,16 +178,13 @@ class VideoWriter(Mp4Writer):
             self._sound.finish(self.frames_written / self.fps, slack=1 / self.fps)
 
 
-class RawWriter:
+class RawWriter(AbstractContextManager["RawWriter"]):
     """Raw rgb24 pictures, one after the other, to a pipe or file that is already open."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.bytes_written = 0
         self.seconds = 0.0  # spent writing
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         try:

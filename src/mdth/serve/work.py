@@ -21,7 +21,7 @@ from mdth.files.json import read_json, write_json
 from mdth.media.audio import read_blocks
 from mdth.media.image import is_picture, read_image
 from mdth.media.meant import is_clip
-from mdth.media.speech import Said, check_length
+from mdth.media.speech import check_length, limited
 from mdth.media.video import probe_video, read_frames
 from mdth.options import Options
 from mdth.serve import credentials
@@ -158,7 +158,7 @@ def _sound(request: Job, folder: Path, options: Job) -> Iterator[tuple[Path | No
         return
     with spoken(text, Options.of(**options), speech) as sound:
         start = folder / "start.wav"
-        write(start, Said.of(sound).limited(limit_s), rate_hz=SPEECH_RATE_HZ)
+        write(start, limited(read_blocks(sound), limit_s), rate_hz=SPEECH_RATE_HZ)
     yield start, None
     start.unlink(missing_ok=True)
 

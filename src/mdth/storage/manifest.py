@@ -1,7 +1,7 @@
 """The two lists that vouch for files, and the one place that knows their form.
 
 `manifest.json` says what prepared data was made from, and points to its files, which carry their
-content's hash in their name: `audio/speech.npy` lies in `audio/speech-1f0c2a9b77de.npy`, so that a
+content's hash in their name: `image/person.png` lies in `image/person-1f0c2a9b77de.png`, so that a
 new version can be put beside an old one. `output.json`, the record, says what made the video beside
 it, with its hash; `times.json` how long it took. What is not vouched for does not count.
 """

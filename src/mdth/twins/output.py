@@ -76,10 +76,10 @@ class Filming(Plan):
         """The video and its record."""
         with job() as watch:
             with spent("prepare"):
-                avatar, said = prepared.load(self.twin.prepared.local, self.sealed, self.engine)
+                avatar, sound = prepared.load(self.twin.prepared.local, self.sealed, self.engine)
             target = folder / OUTPUT
             made = film(
-                self.engine, avatar, said, target, self.options, watch=watch, progress=progress
+                self.engine, avatar, sound, target, self.options, watch=watch, progress=progress
             )
             manifest.vouch(folder, {**made, **self.wanted})
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mdth import engines, record
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Speech, original_name
+from mdth.artefacts import original_name
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError, MissingInput
 from mdth.files.json import Json
 from mdth.log.stages import size_below, stage
-from mdth.media.speech import Said, prepare_speech
+from mdth.media.speech import prepare_speech
 from mdth.options import KEEP_CLIP, Options
 from mdth.storage import manifest, publish
 from mdth.storage.layout import AUDIO, IMAGE, MANIFEST, VIDEO
@@ -69,7 +69,7 @@ class Preparing(Plan):
         if known := self.here or self.stored:
             return manifest.sizes(known)
         own = self.engine.saved(self._source)
-        names = [f"{AUDIO}/{original_name(self.found.sound)}", f"{AUDIO}/speech.npy", *own]
+        names = [f"{AUDIO}/{original_name(self.found.sound)}", *own]
         return dict.fromkeys([*(manifest.hashed(name, HASH) for name in names), MANIFEST])
 
     def reads(self) -> Iterator[Step]:
@@ -137,14 +137,11 @@ def usable(twin: Twin) -> tuple[Json, bool]:
     return sealed, not here
 
 
-def load(folder: Path, sealed: Json, engine: Engine) -> tuple[Avatar, Said]:
+def load(folder: Path, sealed: Json, engine: Engine) -> tuple[Avatar, Path]:
     """The avatar and the speech that prepared data holds. Raises ArtefactError."""
-    speech = Speech.load(manifest.files_of(folder, sealed, AUDIO))
+    sounds = manifest.files_of(folder, sealed, AUDIO)
+    originals = [path for name, path in sounds.items() if name.startswith("original")]
+    if not originals:
+        raise ArtefactError(f"{folder}: the sound is missing; preprocess again")
     files = {kind: manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO)}
-    said = Said(_blocks(speech.samples), speech.original, speech.duration_s)
-    return engine.load(files), said
-
-
-def _blocks(samples: FloatArray) -> Iterator[FloatArray]:
-    for start in range(0, len(samples), SPEECH_RATE_HZ):
-        yield samples[start : start + SPEECH_RATE_HZ]
+    return engine.load(files), originals[0]

@@ -12,6 +12,7 @@ from mdth.embedded.render.skin import CHANNELS, LIDS, LOWER, Area, Skin, SkinPai
 from mdth.embedded.render.tone import Tone
 from mdth.errors import CheckpointError
 from mdth.face import geometry, topology
+from training.measures import MIRROR
 
 TONE = Tone.of(np.array([180.0, 140.0, 120.0]))
 AREAS = (LOWER, *LIDS)
@@ -70,9 +71,7 @@ def test_the_right_eye_is_seen_as_the_left_in_a_mirror(portrait: Portrait) -> No
     for picture, area, sign in ((portrait.image, LIDS[1], 1), (flipped, LIDS[0], -1)):
         rest, driving = portrait.mesh.astype(float), driven(portrait, LIDS[1], 0.05)
         if sign < 0:
-            rest, driving = (
-                m[topology.MIRROR] * [-1, 1, 1] + [width - 1, 0, 0] for m in (rest, driving)
-            )
+            rest, driving = (m[MIRROR] * [-1, 1, 1] + [width - 1, 0, 0] for m in (rest, driving))
         one = Skin(area, rest, TONE)
         found = one.look(driving, rigid_motion(rest, driving))
         one.fill(found, picture)

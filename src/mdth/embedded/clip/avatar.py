@@ -17,7 +17,7 @@ from mdth.face import geometry, topology
 from mdth.face.find import reported
 from mdth.face.follow import Followed, Why, follow
 from mdth.face.portrait import portrait_score
-from mdth.files.arrays import Wanted, map_samples, read_npz, write_npz
+from mdth.files.arrays import Wanted, map_numbers, read_npz, write_npz
 from mdth.log.stages import stage
 from mdth.media.film import Film, open_film
 from mdth.options import PortraitOptions
@@ -71,7 +71,7 @@ class ClipAvatar:
         with loading(files[VIDEO], "not a prepared clip") as video:
             wanted = {name: Wanted((None,), kinds="iu") for name in ("shot", "why")}
             arrays = read_npz(video[PERSON], {**wanted, "people": Wanted((), kinds="i")})
-            mesh = map_samples(video[MESH]).reshape(len(arrays["shot"]), 478, 3)
+            mesh = map_numbers(video[MESH]).reshape(len(arrays["shot"]), 478, 3)
             why, shot = arrays["why"].astype(np.uint8), arrays["shot"].astype(np.int32)
             if (np.diff(shot) < 0).any() or not (why == Why.USABLE).any():
                 raise ValueError("shots that do not rise, or no face")
