@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mdth import engines, record
-from mdth.artefacts import SPEECH_RATE_HZ, FloatArray, Speech, original_name
+from mdth.artefacts import SPEECH_RATE_HZ, Speech, original_name
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError, MissingInput
 from mdth.files.json import Json
@@ -141,10 +141,6 @@ def load(folder: Path, sealed: Json, engine: Engine) -> tuple[Avatar, Said]:
     """The avatar and the speech that prepared data holds. Raises ArtefactError."""
     speech = Speech.load(manifest.files_of(folder, sealed, AUDIO))
     files = {kind: manifest.files_of(folder, sealed, kind) for kind in (IMAGE, VIDEO)}
-    said = Said(_blocks(speech.samples), speech.original, speech.duration_s)
-    return engine.load(files), said
-
-
-def _blocks(samples: FloatArray) -> Iterator[FloatArray]:
-    for start in range(0, len(samples), SPEECH_RATE_HZ):
-        yield samples[start : start + SPEECH_RATE_HZ]
+    starts = range(0, len(speech.samples), SPEECH_RATE_HZ)
+    blocks = (speech.samples[start : start + SPEECH_RATE_HZ] for start in starts)
+    return engine.load(files), Said(blocks, speech.original, speech.duration_s)
