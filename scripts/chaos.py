@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/twins"))
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("twins", "media")]
 
 import kills  # noqa: E402
 from kills import Twin, Undisturbed  # noqa: E402

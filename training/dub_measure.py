@@ -162,11 +162,6 @@ def alpha_of(one: Dubbed) -> FloatArray:
     return alpha
 
 
-def faces_of(meshes: FloatArray) -> FloatArray:
-    """Meshes [T,478,3] px in the face frame."""
-    return geometry.to_face(meshes, geometry.head_pose(meshes))
-
-
 def seam(frames: Iterable[Dubbed]) -> float:
     """Gradient where patches end, relative to the originals'."""
     sums = np.zeros(2)
@@ -229,7 +224,8 @@ def measure(clip: Path, other: FloatArray, most: int, who: Recogniser | None) ->
     figures["own r"], figures["own lag"], seen = followed(own, driving)
     figures["jitter pixels"] = outside_jitter(clip, own, real)
     figures["jitter outside"] = jitter(seen[:, STILL]) / jitter(real[:, STILL])
-    inside = [jitter(faces_of(meshes)[:, SPOKEN]) for meshes in (seen, real)]
+    faces = (geometry.to_face(meshes, geometry.head_pose(meshes)) for meshes in (seen, real))
+    inside = [jitter(face[:, SPOKEN]) for face in faces]
     figures["jitter inside"] = inside[0] / inside[1]
     figures["seam"] = seam(own)
     rate = float(Embedded().dub(avatar, Options()).rate)

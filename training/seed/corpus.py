@@ -1,6 +1,5 @@
 """What every set of spoken meshes gives to training: clips, their sound, their meshes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,7 +61,7 @@ def mean_offsets(corpus: Corpus, clips: list[Clip]) -> FloatArray:
     """The mean offset [V,3] of all frames of some clips: what the mean face is off the template."""
     total = np.zeros((corpus.config.vertices, 3))
     frames = 0
-    for moved in _each(corpus, clips):
+    for moved in (offsets(corpus, clip) for clip in clips):
         total += moved.sum(axis=0, dtype=np.float64)
         frames += len(moved)
     mean: FloatArray = (total / max(1, frames)).astype(np.float32)
@@ -74,8 +73,3 @@ def normalised(sound: FloatArray) -> FloatArray:
     centred = sound - sound.mean(dtype=np.float64)
     level: FloatArray = (centred / np.sqrt(np.square(centred).mean() + 1e-7)).astype(np.float32)
     return level
-
-
-def _each(corpus: Corpus, clips: list[Clip]) -> Iterator[FloatArray]:
-    for clip in clips:
-        yield offsets(corpus, clip)

@@ -72,7 +72,6 @@ class Call:
         self.video = _Track(self, "video", max(1, round(KEPT_S * session.fps)))
         self.audio = _Track(self, "audio", round(KEPT_S / PACKET_S))
         self._thread = threading.Thread(target=self._run, name="mdth-live", daemon=True)
-        self._begun = False
         self._sound, self._sent = np.zeros(0, np.float32), 0
 
     def send_to(self, peer: RTCPeerConnection) -> None:
@@ -92,8 +91,7 @@ class Call:
 
     def start(self) -> None:
         """Begin, where it has not."""
-        if not self._begun:
-            self._begun = True
+        if self._thread.ident is None:
             self._thread.start()
 
     def _run(self) -> None:
@@ -127,7 +125,7 @@ class Call:
     async def close(self) -> None:
         """End the session and the tracks."""
         await asyncio.to_thread(self._session.close)
-        if self._begun:
+        if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
 

@@ -116,10 +116,7 @@ def routes(server: Server) -> list[BaseRoute]:
             route(f"{one}/{name}", "GET", jobs.file, kind, name)
     route("/v1/twins/{twin}/{task}", "POST", jobs.twin)
     made += [Route(path, _by_method(own), methods=[*own]) for path, own in ways.items()]
-    made.append(live.route(server))
-    if PAGE.is_dir():
-        made.append(Mount("/page", StaticFiles(directory=PAGE)))
-    return made
+    return [*made, live.route(server), Mount("/page", StaticFiles(directory=PAGE))]
 
 
 def _by_method(ways: dict[str, Endpoint]) -> Endpoint:
@@ -147,8 +144,6 @@ async def _session(server: Server, request: Request) -> Response:
 
 def _file(path: Path, kind: str) -> Endpoint:
     async def answer(request: Request) -> Response:
-        if not path.is_file():
-            raise Refused(404, "this server has no page; the API is under /v1")
         return FileResponse(path, media_type=kind)
 
     return answer

@@ -104,16 +104,6 @@ def files_of(folder: Path, manifest: Json, kind: str) -> Files:
     }
 
 
-def find(folder: Path) -> Json | None:
-    """The manifest in a folder; None without one that can be read, whatever else is wrong."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-        pointed_to(manifest)
-    except ArtefactError:
-        return None
-    return manifest
-
-
 def read(folder: Path, *, twin: str) -> Json:
     """The manifest of a prepared twin whose files are all as they were sealed.
 
@@ -160,15 +150,6 @@ def _is_source(source: Any) -> bool:
     return (chosen is None or {"name", "bytes", "sha256"} <= set(chosen)) and all(
         isinstance(skipped["name"], str) for skipped in source["skipped"]
     )
-
-
-def current(folder: Path, wanted: Json) -> Json | None:
-    """The manifest of what preparing the same again would give, where `folder` holds that."""
-    try:
-        manifest = read(folder, twin=wanted["twin"])
-    except ArtefactError:
-        return None
-    return manifest if agrees(manifest, wanted) else None
 
 
 def agrees(found: Json | None, wanted: Json) -> bool:

@@ -62,11 +62,6 @@ class Plan(ABC):
     already: ClassVar[str]
     last_stage: ClassVar[str]
 
-    @property
-    def nothing_to_do(self) -> bool:
-        """Whether all of it is there, here and in the store."""
-        return self.here is not None and self.stored is not None
-
     def steps(self) -> list[Step]:
         """Every file that `run` would read, skip, write or remove; changes nothing."""
         made, steps = self.sizes(), list(self.reads())

@@ -1,13 +1,14 @@
 """A twin's prepared data: its speech and its avatar, made once, published, opened again."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mdth import engines, record
 from mdth.artefacts import original_name
 from mdth.engine import PREPARE, Avatar, Engine, Progress, Source
 from mdth.errors import ArtefactError, MissingInput
-from mdth.files.json import Json
+from mdth.files.json import Json, read_json
 from mdth.log.stages import size_below, stage
 from mdth.media.speech import prepare_speech
 from mdth.options import KEEP_CLIP, Options
@@ -50,7 +51,9 @@ class Preparing(Plan):
         if force:
             return
         store, local, stored = self.target[:3]
-        self.here = manifest.current(local, self.wanted)
+        with suppress(ArtefactError):
+            found = manifest.read(local, twin=twin.name)
+            self.here = found if manifest.agrees(found, self.wanted) else None
         if self.here is None:
             in_store = publish.stored_manifest(store, stored)
             self.stored = in_store if manifest.agrees(in_store, self.wanted) else None
@@ -86,7 +89,11 @@ class Preparing(Plan):
     def removes(self) -> Iterator[Step]:
         """What is replaced here, and what was replaced in the store a day ago."""
         made, why = self.sizes(), "" if self.stored else "unless its content comes out the same"
-        for path in manifest.sizes(manifest.find(self.target.local)) if self.here is None else ():
+        there: Sizes = {}
+        if self.here is None:
+            with suppress(ArtefactError):
+                there = manifest.sizes(read_json(self.target.local / MANIFEST))
+        for path in there:
             if path not in made:
                 yield Step("remove", "local", f"{self.target.local}/{path}", None, why)
         for path in publish.forgotten(self.target.store, self.target.stored):

@@ -82,11 +82,11 @@ def foresee(
             plan = Filming(twin, choices, force=force)
         else:
             plan = Preparing(twin, Options.of(**choices), force=force, folder=Path(name))
-        return plan.steps(), plan.nothing_to_do
+        return plan.steps(), plan.here is not None and plan.stored is not None
 
 
 def _do(twin_id: str, decide: Callable[[Twin], Plan], progress: Progress | None) -> Result:
     twin = Twin.named(twin_id)
     with twin.alone(), about(twin_id):
         plan = decide(twin)
-        return Result(plan.target.result, plan.run(progress))
+        return Result(plan.target.local / plan.target.main, plan.run(progress))

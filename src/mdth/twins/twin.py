@@ -35,11 +35,6 @@ class Publication(NamedTuple):
     put: Callable[..., bool]
     main: str = ""
 
-    @property
-    def result(self) -> Path:
-        """Where it is when it is done here."""
-        return self.local / self.main
-
     def fetch(self, wanted: Json | None = None) -> bool:
         """Put the store's in the place of the local one, if it is what is wanted; whether it was.
 
