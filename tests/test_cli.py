@@ -39,12 +39,23 @@ def refused(ended: tuple[int, str, str], *words: str) -> None:
     [], ["sing"], ["talk", "a.jpg", "b.wav", "-q"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--fps", "many"],
     ["talk", "a.jpg", "b.wav", "-o", "c.mp4", "--preset", "fastest"],
+    ["talk", "a.jpg", "--still", "b.wav", "c.wav"],
     ["preprocess", "anna", "--n-gpus", "-1"], ["assets", "steal"],
 ])  # fmt: skip
 def test_wrong_usage_is_2(mdth: Command, arguments: list[str]) -> None:
     ended = mdth(*arguments)
     assert ended.code == 2
     assert "usage: mdth" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [
+    "talk a.jpg b.wav -o c.mp4", "talk a.jpg -o c.mp4 b.wav", "talk -o c.mp4 a.jpg --still b.wav",
+    "talk a.jpg -o c.mp4 -- b.wav", "dub a.jpg --fit cut b.wav -o c.mp4",
+])  # fmt: skip
+def test_files_may_stand_before_behind_and_between_options(arguments: str) -> None:
+    parsed = cli.parser().parse_args(arguments.split())
+    first = parsed.portrait if arguments.startswith("talk") else parsed.clip
+    assert (first, parsed.speech) == (Path("a.jpg"), Path("b.wav"))
 
 
 @pytest.mark.parametrize("arguments", [

@@ -125,6 +125,7 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: package.talk(3, "b.wav", "x.mp4"), "portrait 3: give the path"),
     (lambda: package.talk("a.jpg", b"b.wav", "x.mp4"), "speech b'b.wav': give the path"),
+    (lambda: package.talk(b"x" * 99, "b.wav", "x.mp4"), r"^portrait b'x+\.\.\.x+': give"),
     (lambda: package.talk("a.jpg", "b.wav", "x.mp4", fps="30"), "fps '30'"),
     (lambda: package.talk("a.jpg", "b.wav", "x.mp4", fsp=30), "no option fsp; fps?"),
     (lambda: package.open_session("a.jpg"), "is no avatar"),

@@ -13,6 +13,7 @@ import mdth
 from mdth.engine import Avatar
 from mdth.media.audio import read_blocks
 from seed_home import moving_clip, seed_common, seed_home  # noqa: F401 (fixtures)
+from tests.support.raising import raises
 
 CHOICES = {"fps": 25, "random_seed": 5}
 
@@ -128,6 +129,21 @@ def test_the_seeds_engine(
     alone = [said(*job, fps=5) for job in jobs]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(lambda job: said(*job, fps=5), jobs)) == alone
+
+
+def test_what_is_no_sound_or_comes_too_late_is_refused(avatar: Avatar, sound: np.ndarray) -> None:
+    session = mdth.open_session(avatar, **CHOICES)
+    for block in (sound[None], np.array(["a"]), sound.astype(np.int32)):
+        raises(mdth.InputError, "mono", session.feed, block)
+    frames = [*session.feed(sound), *session.finish()]
+    raises(mdth.InputError, "has ended", session.feed, sound)
+    assert len(frames) == 38
+    damaged = sound.copy()
+    damaged[8_000:8_100:2], damaged[8_001:8_100:2] = np.nan, np.inf
+    assert len(said(avatar, [damaged])) == 38
+    assert said(avatar, [(sound * 32_768).astype(np.int16)]) == said(
+        avatar, [(sound * 32_768).astype(np.int16) / np.float32(32_768)]
+    )
 
 
 def test_an_avatar_is_saved_and_loaded(avatar: Avatar, sound: np.ndarray, tmp_path: Path) -> None:

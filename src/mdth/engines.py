@@ -155,7 +155,10 @@ def save(avatar: Avatar, folder: Path) -> None:
                 folder.rename(scratch / "before")
             (scratch / folder.name).rename(folder)
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror or error}); "
+            "free some space or choose another place"
+        ) from error
 
 
 def is_saved(path: Path) -> bool:

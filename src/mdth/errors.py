@@ -135,7 +135,8 @@ def in_words(error: Exception) -> MdthError:
 def _of_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full; free some space and run again"
+        of = "" if where else ", or that of temporary files (TMPDIR)"
+        return f"{where}the disk is full{of}; free some space and run again"
     if error.errno == errno.EFBIG:
         return f"{where}no file may be so large (see ulimit -f); free some space, or allow it"
     if isinstance(error, BrokenPipeError):

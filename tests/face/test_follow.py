@@ -1,5 +1,9 @@
 """One person through a clip, against where the pictures were put."""
 
+import errno
+import io
+import os
+import tempfile
 from collections.abc import Iterator
 
 import cv2
@@ -87,6 +91,27 @@ def test_a_picture_held_for_long_is_not_searched_for_ever(people, monkeypatch) -
     assert len(calls) < 60  # and 160 with the others
     afresh = follow((one.copy() for one in pictures for _ in range(80)), fps=5)
     assert np.array_equal(found.mesh, afresh.mesh)
+
+
+def test_a_full_disk_for_temporary_files_is_an_error(monkeypatch) -> None:
+    from mdth.face import follow as module
+
+    class Full(io.FileIO):
+        def write(self, content: bytes) -> int:
+            self.room = getattr(self, "room", 10_000) - len(content)
+            if self.room < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(content)
+
+    person = Person(sighting(0, 100.0, 0.0, 90.0))
+    with tempfile.TemporaryFile() as rows:
+        np.ones((1, 478, 3), np.float32).tofile(rows)
+        meshes = module._meshes(person, rows, 3)
+        assert np.array_equal(np.isnan(meshes[:, 0, 0]), [False, True, True])
+        file = Full(os.dup(rows.fileno()), "r+")
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: file)
+        with pytest.raises(OSError, match="No space left"):
+            module._meshes(person, rows, 3)
 
 
 @pytest.mark.parametrize(("face", "x"), [(1, 155), (2, 595)])

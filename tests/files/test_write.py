@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mdth.errors import in_words
 from mdth.files.output import record_of
 from mdth.files.write import alone, replacing, scratch_beside, sweep, sweep_parts
 
@@ -79,6 +80,21 @@ def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         part.write_text("a")
         sweep([tmp_path / "t"])
     assert (names(tmp_path / "t"), names(tmp_path)) == ({"a.txt"}, {"t"})
+
+
+def test_what_a_full_disk_says_has_the_files_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as full, replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(in_words(full.value)).startswith(f"{tmp_path / 'a.txt'}: the disk is full")
+    assert "TMPDIR" in str(in_words(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no such folder")
+def test_a_folder_that_takes_no_file_is_not_waited_for() -> None:
+    code = WRITER.replace("time.sleep(600)", "")
+    command = [sys.executable, "-c", code, "/proc/a.txt"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr.endswith("No such file or directory: '/proc/a.txt'\n")
 
 
 def test_without_the_modules_of_posix(tmp_path: Path) -> None:

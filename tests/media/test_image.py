@@ -1,3 +1,4 @@
+import errno
 import struct
 import tracemalloc
 from pathlib import Path
@@ -227,3 +228,12 @@ def test_strips_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = read_image(tmp_path / "a.png", max_size=100)
     assert np.diff(found[:, 0, 0].astype(int)).min() >= 0
     assert np.diff(found[:, 0, 0].astype(int)).max() <= 4
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(image_module, "BoundedFile", refuse)
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    raises(UnreadableMedia, "a.jpg: cannot be read .Perm", read_image, tmp_path / "a.jpg")

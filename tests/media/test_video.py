@@ -3,11 +3,13 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from made_media import clicks, make_clip, make_sound
 
 from mdth.errors import InputError, UnreadableMedia
+from mdth.media.audio import read_blocks
 from mdth.media.video import probe_video, read_frames
 from tests.support.raising import raises
 
@@ -130,6 +132,31 @@ def test_a_cut_clip_is_used_and_told(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert 20 < count < 40
     (record,) = caplog.records
     assert f"{count / float(probe_video(path).fps):.2f} s" in record.getMessage()
+
+
+@pytest.mark.parametrize(("start_s", "sound_s"), [(9, 0.4), (0, 3.0)])
+def test_what_starts_late_or_ends_before_the_sound_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, start_s: int, sound_s: float
+) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        video, sound = out.add_stream("mjpeg", rate=25), out.add_stream("pcm_s16le", rate=48_000)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        sound.layout = "mono"
+        silence = np.zeros((1, round(48_000 * sound_s)), np.int16)
+        heard = av.AudioFrame.from_ndarray(silence, "s16", "mono")
+        heard.sample_rate, heard.pts = 48_000, 48_000 * start_s
+        heard.time_base = Fraction(1, 48_000)
+        for number, rgb in enumerate(_levels(10)):
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = number + 25 * start_s, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        out.mux(sound.encode(heard))
+        out.mux(sound.encode(None))
+    assert _read_levels(path) == list(range(10))
+    assert sum(map(len, read_blocks(path))) / 16_000 == pytest.approx(sound_s, abs=0.05)
+    assert not caplog.records
 
 
 def test_a_time_stamp_far_away_makes_no_endless_clip(tmp_path: Path) -> None:

@@ -29,9 +29,20 @@ WITH_SOUND = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says which command or option may have been meant."""
+    """Says which command or option may have been meant; takes files wherever they stand."""
 
     names: Mapping[str, argparse.ArgumentParser] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A file behind options, too: argparse takes only those that stand together."""
+        parsed, left = super().parse_known_args(args, namespace)
+        plain = left[:1] == ["--"]  # nothing behind it is an option
+        left = left[plain:]
+        for action in self._get_positional_actions():
+            file = left and (plain or not left[0].startswith("-"))
+            if file and getattr(parsed, action.dest, 0) is None:
+                setattr(parsed, action.dest, self._get_values(action, [left.pop(0)]))
+        return parsed, left
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2."""

@@ -19,6 +19,7 @@ from mdth.embedded.speech.speech_to_mesh import SpokenMesh
 from mdth.engine import IMAGE, VIDEO
 from mdth.errors import InputError
 from mdth.log.stages import each, spent
+from mdth.media.resample import LOUDEST, samples
 from mdth.media.speech import check_length
 from mdth.motion.head import HeadState, SpokenHead, still
 from mdth.motion.listening import Listener
@@ -68,7 +69,7 @@ class Drive:
 
         seen: whether anybody looks at them.
         """
-        block = np.asarray(sound, np.float32)
+        block = samples(sound, most=LOUDEST)
         self._heard.hear(block)
         if isinstance(self._spoken, SpokenMesh):
             return self._meshes(self._spoken.feed(block, seen=seen))

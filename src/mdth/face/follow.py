@@ -231,15 +231,13 @@ def _meshes(person: Person, rows: BinaryIO, count: int) -> npt.NDArray[np.float3
     """The person's meshes [T,478,3], in a file that goes when nothing uses it any more."""
     rows.flush()
     kept = np.memmap(rows, np.float32, "r").reshape(-1, POINTS, 3)
+    row = {one.frame: one.row for one in person.seen}
+    blank = np.full((POINTS, 3), np.nan, np.float32)
     with tempfile.TemporaryFile(prefix="mdth-") as file:
-        mesh = np.memmap(file, np.float32, "w+", shape=(count, POINTS, 3))
-    place = 0
-    for one in person.seen:
-        mesh[place : one.frame] = np.nan
-        mesh[one.frame] = kept[one.row]
-        place = one.frame + 1
-    mesh[place:] = np.nan
-    return mesh
+        # Written, not mapped: of a full disk a map says so by killing the process.
+        file.writelines((kept[row[n]] if n in row else blank).tobytes() for n in range(count))
+        file.flush()
+        return np.memmap(file, np.float32, "r+", shape=(count, POINTS, 3))
 
 
 def _why(person: Person, count: int) -> npt.NDArray[np.uint8]:

@@ -36,17 +36,18 @@ def replacing(target: Path) -> Iterator[Path]:
     writer = f"{os.getpid()}-{threading.get_native_id()}"
     stem, suffix = target.stem.encode()[:KEPT].decode(errors="ignore"), target.suffix[-KEPT // 4 :]
     part = target.with_name(f".{stem}.{writer}.part{suffix}")
-    with _held(_lock_of(part), wait=True):
-        try:
+    try:
+        part.touch()  # where no file can be, its lock would be waited for without an end
+        with _held(_lock_of(part), wait=True):
             part.touch()
             yield part
             synced(part).replace(target)
-        except OSError as error:
-            if error.filename == str(part):
-                error.filename = str(target)
-            raise
-        finally:
-            part.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename in (None, str(part)):
+            error.filename = str(target)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def synced(path: Path) -> Path:

@@ -115,6 +115,7 @@ class Track:
         self.stream = stream
         self.damaged: list[str] = []
         self.cut = False  # whether the last packet lacks bytes
+        self.end_s = Fraction(0)  # where the packets read so far end, of all streams
         self.start_s = max(Fraction(container.start_time or 0, 1_000_000), Fraction(0))
         self._container = container
 
@@ -152,7 +153,7 @@ class Track:
 
         All streams of a recording are moved alike, so that sound and picture stay together.
         """
-        end, shift = Fraction(0), Fraction(0)
+        shift = Fraction(0)
         last: dict[int, Fraction] = {}
         for packet in self._container.demux():
             if packet.dts is not None and packet.time_base:
@@ -161,10 +162,11 @@ class Track:
                 start = dts if packet.pts is None else packet.pts * time_base
                 step = dts - last.get(at, dts)
                 if step < -BACK_S:
-                    shift = end - start
+                    shift = self.end_s - start
                     last.clear()
                 last[at] = dts
-                end = max(end, start + shift + ((packet.duration or 0) * time_base or step))
+                length = (packet.duration or 0) * time_base or step
+                self.end_s = max(self.end_s, start + shift + length)
                 with suppress(OverflowError):  # a damaged stamp stays as it is
                     packet.dts += round(shift / time_base)
                     if packet.pts is not None:
@@ -181,7 +183,9 @@ class Track:
             why = f" ({self.damaged[0]})" if self.damaged else ""
             raise UnreadableMedia(f"{self.path}: no {what} could be decoded{why}")
         declared_s = (not self._guessed() and self.declared_s) or 0.0
-        missing = declared_s - decoded_s > missing_s
+        # A length that is the whole file's, from 0 on, says nothing of a single stream's.
+        reached_s = decoded_s if self.stream.duration else max(decoded_s, float(self.end_s))
+        missing = declared_s - reached_s > missing_s
         if self.damaged or missing or self._ends_early():
             log.warning(
                 "%s: damaged or cut off; using the %.2f s of %s that decode%s",

@@ -49,7 +49,9 @@ def read_image(path: Path, *, max_size: int = 1280) -> Frame:
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UnreadableMedia(f"{path}: the picture is damaged or cut off ({error})") from error
+        system = getattr(error, "strerror", None)  # Pillow's own errors have none
+        what = "cannot be read" if system else "the picture is damaged or cut off"
+        raise UnreadableMedia(f"{path}: {what} ({system or error})") from error
 
 
 def _read(image: Image.Image, path: Path, max_size: int) -> Frame:

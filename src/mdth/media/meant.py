@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as brief
 from typing import TypeGuard
 
 from mdth.artefacts import Portrait
@@ -15,7 +16,7 @@ def is_path(given: object, name: str) -> TypeGuard[Path | str]:
     """Whether it names a file, and is no prepared portrait. Raises InputError for anything else."""
     prepared = name == "portrait" and (isinstance(given, Portrait) or hasattr(given, "engine"))
     if not (given is None or prepared or isinstance(given, Path | str)):
-        raise InputError(f"{name} {given!r}: give the path of a file")
+        raise InputError(f"{name} {brief(given)}: give the path of a file")
     return isinstance(given, Path | str)
 
 

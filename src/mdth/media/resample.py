@@ -13,15 +13,17 @@ from mdth.artefacts import SPEECH_RATE_HZ, FloatArray
 from mdth.errors import InputError
 from mdth.media.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 
+LOUDEST = 32_768.0  # of what a mouth hears, which levels by itself: a file's floats may be over 1
 
-def samples(sound: npt.ArrayLike) -> FloatArray:
-    """Float or int16 [n] as float32 of its own, at most full scale. Raises InputError."""
+
+def samples(sound: npt.ArrayLike, *, most: float = 1.0) -> FloatArray:
+    """Float or int16 [n] as float32 of its own, at most `most`. Raises InputError."""
     given = np.asarray(sound)
     if given.ndim != 1 or (given.dtype.kind != "f" and given.dtype != np.int16):
         raise InputError(f"sound {given.dtype} {given.shape}: give floats or int16 [n], mono")
     if given.dtype == np.int16:
         return (given / 32768).astype(np.float32)
-    return np.clip(np.nan_to_num(given.astype(np.float32)), -1, 1)
+    return np.clip(np.nan_to_num(given.astype(np.float32)), -most, most)
 
 
 def _check_rate(hz: int) -> None:

@@ -14,6 +14,7 @@ from mdth.artefacts import FloatArray, Frame
 from mdth.errors import CheckpointError
 from mdth.face.crop import Crop
 from mdth.log.stages import each
+from mdth.media.resample import LOUDEST, samples
 from mdth.motion.head import SpokenHead
 from mdth.options import MotionOptions, Options
 from mdth.parallel import InOrder
@@ -58,7 +59,7 @@ class SeedSession:
 
     def feed(self, sound: FloatArray) -> Iterator[Frame]:
         """Hear float [n], mono, 16 kHz; nothing is final before the end."""
-        block = np.asarray(sound, np.float32)
+        block = samples(sound, most=LOUDEST)
         self._head.hear(block)
         self._spoken.feed(block)
         return iter(())

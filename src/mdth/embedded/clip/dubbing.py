@@ -26,6 +26,7 @@ from mdth.log.stages import each, spent
 from mdth.media.film import FilmFrame, open_film
 from mdth.media.film_writer import FilmWriter
 from mdth.media.planes import Patch
+from mdth.media.resample import LOUDEST, samples
 from mdth.media.speech import check_length
 from mdth.motion.bank import CHEEKS
 from mdth.options import Options
@@ -117,11 +118,11 @@ class Dubbing:
 
     def feed(self, sound: FloatArray) -> Iterator[Dubbed]:
         """Hear float [n], mono, 16 kHz, at once; the frames that are final, as they are taken."""
-        return self._drawn(self._ready(self.spoken.feed(np.asarray(sound, np.float32))))
+        return self._drawn(self._ready(self.spoken.feed(samples(sound, most=LOUDEST))))
 
     def begin(self, sound: FloatArray, *, drawn: bool = True) -> Iterator[Callable[[], Dubbed]]:
         """`feed`, whose frames are drawn by who calls them; drawn: if anybody does."""
-        offsets = self.spoken.feed(np.asarray(sound, np.float32))
+        offsets = self.spoken.feed(samples(sound, most=LOUDEST))
         return (partial(self._draw, begun) for begun in self._ready(offsets, drawn=drawn))
 
     def finish(self) -> Iterator[Dubbed]:

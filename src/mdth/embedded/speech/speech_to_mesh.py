@@ -10,6 +10,7 @@ from mdth.artefacts import FloatArray, MeshSequence
 from mdth.embedded.speech.decoder import Decoder, Scheme
 from mdth.embedded.speech.speech_encoder import SpeechEncoder
 from mdth.embedded.speech.windows import SAMPLE_RATE_HZ, LiveScheme, level
+from mdth.errors import InputError
 from mdth.face.smoothing import smoothstep
 
 # After sound was taken back the mouth goes over to what it says now in this time.
@@ -195,7 +196,9 @@ class SoundBuffer:
         self._finished = False
 
     def append(self, block: FloatArray) -> None:
-        """Add the next samples."""
+        """Add the next samples. Raises InputError after `finish`."""
+        if self._finished:
+            raise InputError("the speech has ended; open another session for the next one")
         self._waiting.append(np.asarray(block, np.float32))
         self.end += len(block)
 
