@@ -43,7 +43,7 @@ def replacing(target: Path) -> Iterator[Path]:
             yield part
             synced(part).replace(target)
     except OSError as error:
-        if error.filename in (None, str(part)):
+        if error.errno and error.filename in (None, str(part)):
             error.filename = str(target)
         raise
     finally:
