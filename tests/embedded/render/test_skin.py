@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,6 +45,16 @@ def painted(portrait: Portrait, area: Area, by: float) -> tuple[Frame, np.ndarra
     frame = portrait.image.copy()
     SkinPainter(area, mesh, TONE, network).paint(frame, driving, rigid_motion(mesh, driving))
     return frame, driving
+
+
+def test_no_cheek_gets_a_bruise(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a network says, skin is darker by a seventh of its level at most."""
+    black = lambda _, __, given: [0 * given["planes"][:, :3] - 1]  # noqa: E731
+    monkeypatch.setattr(Network, "run", black)
+    frame, _ = painted(portrait, LOWER, 0.08)
+    before = cv2.GaussianBlur(portrait.image.mean(-1), (0, 0), 4)
+    darker = before - cv2.GaussianBlur(frame.mean(-1), (0, 0), 4)
+    assert darker.max() > 10 and (darker / (before + 10)).max() < 0.18
 
 
 @pytest.mark.parametrize("area", AREAS)

@@ -34,6 +34,9 @@ STILL, MOVED = 0.01, 0.05
 SHADE = 0.75
 # Of the lower face, px of what its network sees: a finer change may not take detail away.
 FINE = 3.0
+# By which share of its level the lower face's skin gets darker or lighter at most: beyond it nobody
+# gets more alike, and a cheek got a bruise.
+MOST = 0.15
 # Of a lid, px of what its network sees: where its outer corner begins and how soon, and how far the
 # skin is whose mean it may be as light as, by so much on the way to the lightest.
 CORNER, NEAR, LIGHTEST = (10, 8), 5, 0.3
@@ -210,6 +213,7 @@ def changed(network: "onnxruntime.InferenceSession", seen: Seen, skin: Skin) -> 
     shade = before / (was + 4)
     change += SHADE * (level * np.where(level < 0, shade, skin.hue) - change)
     if skin.area.eye is None:
+        change *= np.minimum(1, MOST * was / np.maximum(np.abs(level), 1))
         change = _detailed(change, was, seen.planes[3])
     return np.asarray(cv2.merge(tuple(np.float32(seen.amount) * change)), np.float32)
 
