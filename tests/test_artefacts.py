@@ -1,12 +1,13 @@
 """What one stage saves the next loads as it was; damage is an ArtefactError."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mdth.artefacts import Motion, Portrait, original_name
+from mdth.artefacts import Motion, Portrait, loading, original_name
 from mdth.errors import ArtefactError
 from mdth.face.geometry import rotation_from_euler_deg
 from tests.support.raising import raises
@@ -88,3 +89,9 @@ def test_a_motion_that_nobody_makes(tmp_path: Path, changed: dict[str, object]) 
 def test_a_portrait_without_a_face_in_it(tmp_path: Path, mesh: np.ndarray) -> None:
     replace(portrait(), mesh=mesh).save(tmp_path)
     raises(ArtefactError, None, Portrait.load, tmp_path)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"^/twin/portrait\.npz: Permission denied; let it"):
+        with loading(tmp_path, "not a prepared portrait"):
+            raise PermissionError(errno.EACCES, "Permission denied", "/twin/portrait.npz")

@@ -61,6 +61,8 @@ def loading(saved: Path | Files, what: str) -> Iterator[Files]:
     folder = saved if isinstance(saved, Path) else next(iter(saved.values()), Path("?")).parent
     try:
         yield {p.name: p for p in saved.iterdir()} if isinstance(saved, Path) else saved
+    except PermissionError as error:
+        raise ArtefactError(f"{error.filename}: {error.strerror}; let it be read") from error
     except DAMAGE as error:
         raise ArtefactError(f"{folder}: {what} ({error}); preprocess again") from error
 
