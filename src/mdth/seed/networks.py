@@ -45,8 +45,9 @@ class Networks:
             with suppress(Exception), self.renderers(files, devices):
                 pass
 
-        self._loading = threading.Thread(target=load)
-        self._loading.start()
+        loading = threading.Thread(target=load)
+        loading.start()
+        self._loading = loading  # once it can be waited for
 
     @contextmanager
     def renderers(self, files: SeedFiles, devices: Sequence[str]) -> "Iterator[Renderers]":
