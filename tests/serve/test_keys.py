@@ -111,6 +111,12 @@ def test_only_this_machine_comes_without_a_key(tmp_path: Path) -> None:
     opened(Settings(tmp_path, host="0.0.0.0", port=0, keys=keys)).close()
 
 
+def test_a_folder_that_cannot_be_is_said_before_the_address(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        opened(Settings(tmp_path / "file/data", host="127.0.0.1", port=0))
+
+
 def test_keys_are_read_from_a_file_where_only_hashes_are(tmp_path: Path) -> None:
     hashed = hashlib.sha256(b"anna-0123456789abcdef").hexdigest()
     file = tmp_path / "keys"

@@ -33,6 +33,7 @@ def opened(settings: Settings) -> socket.socket:
     credentials.signer()
     if settings.webrtc:
         importlib.import_module("mdth.integrations.webrtc")  # or what it lacks is told
+    settings.data.mkdir(parents=True, exist_ok=True)  # before the address is told
     try:
         return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:
