@@ -205,6 +205,13 @@ def test_of_parted_lips_what_lies_between_does_not_stay_beside_them(portrait: Po
     assert np.abs(without_inside(seen, mesh).astype(int) - lips).max() <= 5
 
 
+def test_what_is_before_a_mouth_is_not_painted_over(portrait: Portrait) -> None:
+    """Lips are guessed there, however far apart: the picture is the portrait's own."""
+    hidden = Portrait(portrait.image, opened(portrait, 0.1).astype(np.float32), covered=1.0)
+    frame = Renderer(hidden).frame(hidden.mesh)
+    assert np.abs(frame.astype(int) - hidden.image).max() <= 2
+
+
 def test_the_lips_rim_changes_softly_and_not_where_the_lips_close(portrait: Portrait) -> None:
     planes = np.zeros((conditions.CHANNELS, 80, 128), np.float32)
     planes[3, 30:50, 40:90] = 1

@@ -25,11 +25,11 @@ class Renderer:
         self.portrait = portrait
         portrait, self._part = bars.without(portrait)
         self._mesh = portrait.mesh.astype(np.float64)
-        shut = without_inside(portrait.image, portrait.mesh)
-        self._warp = Warp(replace(portrait, image=shut))
         self._eyes = EyePainter(portrait.image, self._mesh)
         # What is before a mouth moves with it, and nothing is painted over it.
         covers = portrait.covered > worn.SURELY_COVERED
+        image = portrait.image if covers else without_inside(portrait.image, portrait.mesh)
+        self._warp = Warp(replace(portrait, image=image))
         self._mouth = None if covers else MouthPainter(portrait)
         tone = Tone.of(measure_light(portrait.image, self._mesh).skin)
         areas = LIDS if covers else (*LIDS, LOWER)
